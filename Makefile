@@ -1,0 +1,128 @@
+# `make help` lists the targets. Everything is built from Go modules into bin/; nothing is installed elsewhere.
+
+SHELL := /usr/bin/env bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+
+# No C compiler is needed, and everything shares one build cache.
+export CGO_ENABLED := 0
+export VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+
+# What `make demo` does: FROM and TO are Consul versions, see hack/tools.
+FROM     ?= 1.22.0
+TO       ?= 1.22.7
+REPLICAS ?= 3
+SURGE    ?= 1
+KEEP     ?=
+
+KUBECTL ?= bin/kubectl
+
+# Builds programs that are missing or out of date into bin/, with progress.
+BUILD := go run ./hack/buildtools
+# A Kubernetes control plane; the node that goes with it is in test/localcluster.
+CONTROL_PLANE := etcd kube-apiserver kube-controller-manager kubectl
+TEST_TOOLS := $(CONTROL_PLANE) consul-1.19.2 consul-1.22.0 consul-1.22.7 consul-operator
+
+##@ General
+
+.PHONY: help
+help: ## List the targets.
+	@awk 'BEGIN { FS = ":.*## "; print "Usage: make TARGET [VARIABLE=value ...]" } \
+	  /^##@ / { printf "\n%s\n", substr($$0, 5) } \
+	  /^[a-z-]+:.*## / { printf "  %-18s %s\n", $$1, $$2 }' Makefile
+
+##@ See it work
+
+.PHONY: demo
+demo: ## Upgrade a real Consul cluster under load (FROM= TO= REPLICAS= SURGE=; KEEP=1 leaves it running).
+	@$(BUILD) $(CONTROL_PLANE) consul-$(FROM) consul-$(TO) consul-operator demo
+	@exec bin/demo --from=$(FROM) --to=$(TO) --replicas=$(REPLICAS) --surge=$(SURGE) \
+	  $(if $(filter-out 0 no false,$(KEEP)),--keep)
+
+.PHONY: bench
+bench: ## Compare the operator's upgrade with restarts as a StatefulSet does them (FROM= TO= REPLICAS=).
+	@$(BUILD) $(CONTROL_PLANE) consul-$(FROM) consul-$(TO) consul-operator bench
+	@exec bin/bench --from=$(FROM) --to=$(TO) --replicas=$(REPLICAS)
+
+##@ Test
+
+.PHONY: test
+test: ## Run all tests: unit, then integration on real Consul.
+	@$(BUILD) $(TEST_TOOLS)
+	@hack/test.sh unit integration
+
+.PHONY: test-unit
+test-unit: ## Run the tests that need no other program: seconds to a minute.
+	@hack/test.sh unit
+
+.PHONY: test-integration
+test-integration: ## Run the tests on the local cluster (ARGS= are go test flags).
+	@$(BUILD) $(TEST_TOOLS)
+	@hack/test.sh integration
+
+.PHONY: lint
+lint: ## Run go vet and golangci-lint.
+	@$(BUILD) golangci-lint
+	go vet ./...
+	bin/golangci-lint run ./...
+
+.PHONY: verify
+verify: ## Regenerate everything, lint, and fail if a file changed by it.
+	@hack/verify.sh
+
+##@ Change it
+
+.PHONY: build
+build: ## Build the operator, bin/consul-operator.
+	@$(BUILD) consul-operator
+
+.PHONY: tools
+tools: ## Build all tools into bin/: about 15 minutes with empty caches.
+	@$(BUILD) all
+
+.PHONY: generate
+generate: ## Generate the deepcopy code of the API.
+	@$(BUILD) controller-gen
+	bin/controller-gen object:headerFile=hack/boilerplate.go.txt paths=./api/...
+
+.PHONY: manifests
+manifests: ## Generate the CRD and the operator's ClusterRole from the markers in the code.
+	@$(BUILD) controller-gen
+	bin/controller-gen crd paths=./api/... output:crd:dir=config/crd/bases
+	bin/controller-gen rbac:roleName=consul-operator paths=./controllers/... output:rbac:dir=config/rbac
+
+.PHONY: fmt
+fmt: ## Format the code and sort its imports.
+	@$(BUILD) golangci-lint
+	bin/golangci-lint fmt
+
+.PHONY: tidy
+tidy: ## Tidy go.mod and check the downloaded modules against go.sum.
+	go mod tidy
+	go mod verify
+
+.PHONY: clean
+clean: ## Remove what was built and what local clusters left.
+	rm -rf bin .local demo-report.html
+
+##@ On a cluster of your own (the current kubectl context)
+
+.PHONY: run
+run: build ## Run the operator on this machine against the cluster.
+	exec bin/consul-operator --leader-elect=false --metrics-bind-address=0
+
+.PHONY: install
+install: bin/kubectl ## Install the CRD.
+	$(KUBECTL) apply --server-side -k config/crd
+
+.PHONY: uninstall
+uninstall: bin/kubectl ## Remove the CRD, and with it all ConsulClusters.
+	$(KUBECTL) delete --ignore-not-found -k config/crd
+
+.PHONY: deploy
+deploy: bin/kubectl ## Install the CRD and the operator; its image is set in config/default.
+	$(KUBECTL) apply --server-side -k config/default
+
+bin/kubectl:
+	@$(BUILD) kubectl

@@ -1,0 +1,132 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+)
+
+// kubernetesVersion must match hack/tools/kubernetes/go.mod: the build of a release puts it in by linker flags.
+const kubernetesVersion = "v1.36.3"
+
+// tool is one program to build.
+type tool struct {
+	name    string
+	dir     string // where its go.mod is
+	pkg     string
+	ldflags string
+	own     bool          // built from this repository: Go itself finds out what changed
+	usual   time.Duration // with empty caches, two cores
+}
+
+// knownTools lists everything that can be built. The Consul versions are the folders there are.
+func knownTools(modules, version string) ([]tool, error) {
+	dirs, err := filepath.Glob(filepath.Join(modules, "consul-*"))
+	if err != nil {
+		return nil, err
+	}
+	tools := []tool{
+		module(modules, "controller-gen", "sigs.k8s.io/controller-tools/cmd/controller-gen", 20*time.Second),
+		module(modules, "etcd", "go.etcd.io/etcd/server/v3", 40*time.Second),
+		kubernetes(modules, "kube-apiserver", 150*time.Second),
+		kubernetes(modules, "kube-controller-manager", 60*time.Second),
+		kubernetes(modules, "kubectl", 30*time.Second),
+	}
+	for _, dir := range dirs {
+		t := module(modules, filepath.Base(dir), "github.com/hashicorp/consul", 3*time.Minute)
+		// The pods of the local cluster are processes without mount namespaces, so they cannot have an /etc/hosts
+		// of their own. They read the file `hosts` in their working directory instead.
+		t.ldflags += " -X net.hostsFilePath=hosts"
+		tools = append(tools, t)
+	}
+	tools = append(tools,
+		module(modules, "golangci-lint", "github.com/golangci/golangci-lint/v2/cmd/golangci-lint", 3*time.Minute),
+		own("consul-operator", ".", version),
+		own("demo", "./test/demo", version),
+		own("bench", "./test/bench", version),
+	)
+	return tools, nil
+}
+
+func module(modules, name, pkg string, usual time.Duration) tool {
+	return tool{name: name, dir: filepath.Join(modules, name), pkg: pkg, ldflags: "-s -w", usual: usual}
+}
+
+func kubernetes(modules, name string, usual time.Duration) tool {
+	const at = "k8s.io/component-base/version."
+	t := module(modules, name, "k8s.io/kubernetes/cmd/"+name, usual)
+	t.dir = filepath.Join(modules, "kubernetes")
+	parts := strings.Split(strings.TrimPrefix(kubernetesVersion, "v"), ".")
+	t.ldflags += fmt.Sprintf(" -X %sgitVersion=%s -X %sgitMajor=%s -X %sgitMinor=%s",
+		at, kubernetesVersion, at, parts[0], at, parts[1])
+	return t
+}
+
+func own(name, pkg, version string) tool {
+	if version == "" {
+		version = "dev"
+	}
+	return tool{name: name, dir: ".", pkg: pkg, ldflags: "-X main.version=" + version, own: true, usual: time.Minute}
+}
+
+// choose finds the tools by name and tells what there is when a name is unknown.
+func choose(known []tool, names []string) ([]tool, error) {
+	var chosen []tool
+	for _, name := range names {
+		if name == "all" {
+			chosen = append(chosen, slices.DeleteFunc(slices.Clone(known), func(t tool) bool { return t.own })...)
+			continue
+		}
+		i := slices.IndexFunc(known, func(t tool) bool { return t.name == name })
+		switch version, isConsul := strings.CutPrefix(name, "consul-"); {
+		case i >= 0:
+			chosen = append(chosen, known[i])
+		case isConsul:
+			return nil, fmt.Errorf("there is no Consul %q here; there are %s (to add one: %s/README.md)",
+				version, strings.Join(consulVersions(known), ", "), modulesDir)
+		default:
+			return nil, fmt.Errorf("there is no tool %q; there are %s", name, strings.Join(namesOf(known), ", "))
+		}
+	}
+	return dedup(chosen), nil
+}
+
+func consulVersions(known []tool) []string {
+	var versions []string
+	for _, t := range known {
+		if version, ok := strings.CutPrefix(t.name, "consul-"); ok && !t.own {
+			versions = append(versions, version)
+		}
+	}
+	return versions
+}
+
+func namesOf(tools []tool) []string {
+	names := make([]string, 0, len(tools))
+	for _, t := range tools {
+		names = append(names, t.name)
+	}
+	return names
+}
+
+// dedup keeps the first of each: FROM and TO of an upgrade may be the same version.
+func dedup(tools []tool) []tool {
+	var unique []tool
+	for _, t := range tools {
+		if !slices.Contains(namesOf(unique), t.name) {
+			unique = append(unique, t)
+		}
+	}
+	return unique
+}
+
+func (t tool) binary() string { return filepath.Join(binDir, t.name) }
+func (t tool) stamp() string  { return filepath.Join(binDir, ".stamps", t.name) }
+
+func exists(path string) bool {
+	_, err := os.Stat(path)
+	return err == nil
+}
