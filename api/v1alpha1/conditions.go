@@ -1,0 +1,75 @@
+package v1alpha1
+
+// Conditions of a ConsulCluster. Ready, Reconciling and Stalled mean what kstatus says they mean.
+const (
+	// ConditionReady is True when every wanted server is a healthy, serving voter of the wanted revision and
+	// nothing is left to do. Its reason and message say what is going on otherwise.
+	ConditionReady = "Ready"
+	// ConditionAvailable is True while there is a leader and a server in the client Service; it stays True
+	// through an upgrade.
+	ConditionAvailable = "Available"
+	// ConditionReconciling is True while the operator works on or waits for something.
+	ConditionReconciling = "Reconciling"
+	// ConditionStalled is True when only a person can help: the message says how.
+	ConditionStalled = "Stalled"
+)
+
+// Reasons of the conditions.
+const (
+	// ReasonHealthy : all is as wanted.
+	ReasonHealthy = "Healthy"
+	// ReasonAvailable : a leader leads and servers serve.
+	ReasonAvailable = "Available"
+	// ReasonNoServingServer : no server is in the client Service.
+	ReasonNoServingServer = "NoServingServer"
+	// ReasonProgressing : a step was taken just now.
+	ReasonProgressing = "Progressing"
+	// ReasonInvalidSpec : a field of the spec, named in the message, cannot be honoured; the servers are left alone.
+	ReasonInvalidSpec = "InvalidSpec"
+	// ReasonVersionDowngrade : the version is a minor or major below what runs; annotate to go on.
+	ReasonVersionDowngrade = "VersionDowngrade"
+)
+
+// Annotations that a user sets on a ConsulCluster.
+const (
+	// AnnotationRestartedAt holds a time stamp, or anything else; changing it replaces all servers, as an upgrade does.
+	AnnotationRestartedAt = "consuloperator.io/restartedAt"
+	// AnnotationTransferLeadership asks for one transfer of leadership, to the server it names or, if empty, to
+	// the best one. The operator removes it when done.
+	AnnotationTransferLeadership = "consuloperator.io/transfer-leadership"
+	// AnnotationAllowDowngrade set to a version allows a downgrade to exactly that version.
+	AnnotationAllowDowngrade = "consuloperator.io/allow-downgrade"
+)
+
+// Annotations that the operator sets on a ConsulCluster, where neither a lost status nor a crash can lose them.
+const (
+	// AnnotationBootstrapped holds the time when a leader was first seen. From then on no server is ever started
+	// with bootstrap_expect: with an empty disk it would found a second, empty cluster.
+	AnnotationBootstrapped = "consuloperator.io/bootstrapped"
+	// AnnotationNextSerial is the serial of the next server. It is raised before a server is created, so that no
+	// serial is used twice.
+	AnnotationNextSerial = "consuloperator.io/next-serial"
+)
+
+// Labels and annotations of the objects that belong to a cluster.
+const (
+	// LabelCluster is the name of the ConsulCluster.
+	LabelCluster = "consuloperator.io/cluster"
+	// LabelClusterUID is its UID: objects of a deleted cluster of the same name are not ours.
+	LabelClusterUID = "consuloperator.io/cluster-uid"
+	// LabelServer is the name of the server, on its claim and its pod.
+	LabelServer = "consuloperator.io/server"
+	// LabelRevision is the revision of a pod, and of the Secret that holds it.
+	LabelRevision = "consuloperator.io/revision"
+	// LabelRetired marks the claim of a server that is gone and whose volume is retained.
+	LabelRetired = "consuloperator.io/retired"
+	// AnnotationRevision on a claim is the revision that the server is to run.
+	AnnotationRevision = "consuloperator.io/revision"
+	// AnnotationBootstrapExpect on a claim makes its server one of the first: its value is bootstrap_expect.
+	AnnotationBootstrapExpect = "consuloperator.io/bootstrap-expect"
+	// AnnotationRetiring on a claim says since when the server is on its way out. It is written before the first
+	// step that cannot be undone.
+	AnnotationRetiring = "consuloperator.io/retiring"
+	// GateServing is the readiness gate of the servers' pods: True for healthy voters that are not retiring.
+	GateServing = "consuloperator.io/serving"
+)

@@ -1,0 +1,133 @@
+package v1alpha1
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+)
+
+// Config is Consul agent configuration as the user writes it: a JSON object of any keys.
+//
+// The fields below are the keys that the operator owns. They are declared only because CEL sees declared fields
+// alone: the API server refuses an object that sets one of them, with a message that names it. What the user may
+// set travels in Raw.
+//
+// +kubebuilder:pruning:PreserveUnknownFields
+// +kubebuilder:validation:XValidation:rule="!has(self.bootstrap)",message="bootstrap belongs to the operator: clusters are bootstrapped once, from spec.replicas",fieldPath=".bootstrap"
+// +kubebuilder:validation:XValidation:rule="!has(self.bootstrap_expect)",message="bootstrap_expect belongs to the operator: clusters are bootstrapped once, from spec.replicas",fieldPath=".bootstrap_expect"
+// +kubebuilder:validation:XValidation:rule="!has(self.server)",message="server belongs to the operator: it runs servers only",fieldPath=".server"
+// +kubebuilder:validation:XValidation:rule="!has(self.data_dir)",message="data_dir belongs to the operator: it is the server's volume, see spec.storage",fieldPath=".data_dir"
+// +kubebuilder:validation:XValidation:rule="!has(self.node_id)",message="node_id belongs to the operator: it is derived from the cluster and the server's name",fieldPath=".node_id"
+// +kubebuilder:validation:XValidation:rule="!has(self.node_name)",message="node_name belongs to the operator: it is the server's name",fieldPath=".node_name"
+// +kubebuilder:validation:XValidation:rule="!has(self.datacenter)",message="datacenter belongs to the operator: set spec.datacenter",fieldPath=".datacenter"
+// +kubebuilder:validation:XValidation:rule="!has(self.bind_addr)",message="bind_addr belongs to the operator: it is the pod's address",fieldPath=".bind_addr"
+// +kubebuilder:validation:XValidation:rule="!has(self.client_addr)",message="client_addr belongs to the operator: it is the pod's address",fieldPath=".client_addr"
+// +kubebuilder:validation:XValidation:rule="!has(self.advertise_addr)",message="advertise_addr belongs to the operator: it is the pod's address",fieldPath=".advertise_addr"
+// +kubebuilder:validation:XValidation:rule="!has(self.retry_join)",message="retry_join belongs to the operator: servers join through the headless Service",fieldPath=".retry_join"
+// +kubebuilder:validation:XValidation:rule="!has(self.start_join)",message="start_join belongs to the operator: servers join through the headless Service",fieldPath=".start_join"
+// +kubebuilder:validation:XValidation:rule="!has(self.leave_on_terminate)",message="leave_on_terminate belongs to the operator: a server that is stopped leaves",fieldPath=".leave_on_terminate"
+// +kubebuilder:validation:XValidation:rule="!has(self.skip_leave_on_interrupt)",message="skip_leave_on_interrupt belongs to the operator: a server that is stopped leaves",fieldPath=".skip_leave_on_interrupt"
+// +kubebuilder:validation:XValidation:rule="!has(self.autopilot) || !has(self.autopilot.min_quorum)",message="autopilot.min_quorum belongs to the operator: it follows spec.replicas",fieldPath=".autopilot.min_quorum"
+// +kubebuilder:validation:XValidation:rule="!has(self.ports) || !has(self.ports.http)",message="ports.http belongs to the operator: probes and the Service use 8500",fieldPath=".ports.http"
+// +kubebuilder:validation:XValidation:rule="!has(self.ports) || !has(self.ports.server)",message="ports.server belongs to the operator: servers use 8300",fieldPath=".ports.server"
+// +kubebuilder:validation:XValidation:rule="!has(self.ports) || !has(self.ports.serf_lan)",message="ports.serf_lan belongs to the operator: servers use 8301",fieldPath=".ports.serf_lan"
+type Config struct {
+	// +optional
+	Bootstrap *bool `json:"bootstrap,omitempty"`
+	// +optional
+	BootstrapExpect *int32 `json:"bootstrap_expect,omitempty"`
+	// +optional
+	Server *bool `json:"server,omitempty"`
+	// +optional
+	DataDir *string `json:"data_dir,omitempty"`
+	// +optional
+	NodeID *string `json:"node_id,omitempty"`
+	// +optional
+	NodeName *string `json:"node_name,omitempty"`
+	// +optional
+	Datacenter *string `json:"datacenter,omitempty"`
+	// +optional
+	BindAddr *string `json:"bind_addr,omitempty"`
+	// +optional
+	ClientAddr *string `json:"client_addr,omitempty"`
+	// +optional
+	AdvertiseAddr *string `json:"advertise_addr,omitempty"`
+	// +optional
+	// +listType=atomic
+	RetryJoin []string `json:"retry_join,omitempty"`
+	// +optional
+	// +listType=atomic
+	StartJoin []string `json:"start_join,omitempty"`
+	// +optional
+	LeaveOnTerminate *bool `json:"leave_on_terminate,omitempty"`
+	// +optional
+	SkipLeaveOnInterrupt *bool `json:"skip_leave_on_interrupt,omitempty"`
+	// +optional
+	Autopilot *ConfigAutopilot `json:"autopilot,omitempty"`
+	// +optional
+	Ports *ConfigPorts `json:"ports,omitempty"`
+
+	// Raw is the whole object as it was written.
+	Raw json.RawMessage `json:"-"`
+}
+
+// ConfigAutopilot declares the keys of autopilot that the operator owns.
+//
+// +kubebuilder:pruning:PreserveUnknownFields
+type ConfigAutopilot struct {
+	// +optional
+	MinQuorum *int32 `json:"min_quorum,omitempty"`
+}
+
+// ConfigPorts declares the keys of ports that the operator owns.
+//
+// +kubebuilder:pruning:PreserveUnknownFields
+type ConfigPorts struct {
+	// +optional
+	HTTP *int32 `json:"http,omitempty"`
+	// +optional
+	Server *int32 `json:"server,omitempty"`
+	// +optional
+	SerfLAN *int32 `json:"serf_lan,omitempty"`
+}
+
+// NewConfig makes a Config of a JSON object.
+func NewConfig(values map[string]any) (*Config, error) {
+	raw, err := json.Marshal(values)
+	if err != nil {
+		return nil, fmt.Errorf("config: %w", err)
+	}
+	return &Config{Raw: raw}, nil
+}
+
+// Values returns the configuration as a map; an absent configuration is an empty one.
+func (c *Config) Values() (map[string]any, error) {
+	values := map[string]any{}
+	if c == nil || len(c.Raw) == 0 {
+		return values, nil
+	}
+	decoder := json.NewDecoder(bytes.NewReader(c.Raw))
+	// Numbers stay as they were written: a float64 would turn a large integer into 1e+06, which Consul refuses.
+	decoder.UseNumber()
+	if err := decoder.Decode(&values); err != nil {
+		return nil, fmt.Errorf("config is not a JSON object: %w", err)
+	}
+	return values, nil
+}
+
+// MarshalJSON returns the object as it was written.
+func (c Config) MarshalJSON() ([]byte, error) {
+	if len(c.Raw) == 0 {
+		return []byte("{}"), nil
+	}
+	return c.Raw, nil
+}
+
+// UnmarshalJSON keeps the object as it was written.
+func (c *Config) UnmarshalJSON(data []byte) error {
+	if bytes.Equal(bytes.TrimSpace(data), []byte("null")) {
+		return nil
+	}
+	c.Raw = bytes.Clone(data)
+	return nil
+}

@@ -1,0 +1,174 @@
+package v1alpha1
+
+import metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+// ConsulClusterStatus is what the operator saw last.
+type ConsulClusterStatus struct {
+	// ObservedGeneration is the generation of the spec that this status speaks of.
+	//
+	// +optional
+	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
+
+	// Replicas is the number of servers, those that join or retire among them.
+	//
+	// +optional
+	Replicas int32 `json:"replicas,omitempty"`
+
+	// ReadyReplicas is the number of servers in the client Service.
+	//
+	// +optional
+	ReadyReplicas int32 `json:"readyReplicas,omitempty"`
+
+	// UpdatedReplicas is the number of servers that run the wanted revision.
+	//
+	// +optional
+	UpdatedReplicas int32 `json:"updatedReplicas,omitempty"`
+
+	// Ready is readyReplicas/spec.replicas, for people.
+	//
+	// +optional
+	Ready string `json:"ready,omitempty"`
+
+	// Voters is the number of voters in the Raft configuration.
+	//
+	// +optional
+	Voters int32 `json:"voters,omitempty"`
+
+	// FailureTolerance is the number of healthy voters that may fail before quorum is lost.
+	//
+	// +optional
+	FailureTolerance int32 `json:"failureTolerance,omitempty"`
+
+	// Leader is the server that leads; empty when none does or it is not known.
+	//
+	// +optional
+	Leader string `json:"leader,omitempty"`
+
+	// LeaderSince is when this leader was first seen to lead in this term.
+	//
+	// +optional
+	LeaderSince *metav1.Time `json:"leaderSince,omitempty"`
+
+	// Term is the leader's Raft term.
+	//
+	// +optional
+	Term int64 `json:"term,omitempty"`
+
+	// Version is the lowest Consul version that a server runs.
+	//
+	// +optional
+	Version string `json:"version,omitempty"`
+
+	// Revision is the wanted revision of the servers.
+	//
+	// +optional
+	Revision string `json:"revision,omitempty"`
+
+	// Selector of the servers' pods, for the scale subresource.
+	//
+	// +optional
+	Selector string `json:"selector,omitempty"`
+
+	// Conditions: Ready, Reconciling and Stalled as kstatus reads them, and Available.
+	//
+	// +listType=map
+	// +listMapKey=type
+	// +optional
+	Conditions []metav1.Condition `json:"conditions,omitempty"`
+
+	// Servers, by serial.
+	//
+	// +listType=map
+	// +listMapKey=name
+	// +optional
+	Servers []ServerStatus `json:"servers,omitempty"`
+
+	// LastHandoff is the last transfer of leadership that the operator made.
+	//
+	// +optional
+	LastHandoff *Handoff `json:"lastHandoff,omitempty"`
+}
+
+// ServerStatus is what the operator saw of one server.
+type ServerStatus struct {
+	// Name of the server, its pod and its claim.
+	Name string `json:"name"`
+
+	// ID is the Raft and node id.
+	//
+	// +optional
+	ID string `json:"id,omitempty"`
+
+	// Address of the pod.
+	//
+	// +optional
+	Address string `json:"address,omitempty"`
+
+	// Version of Consul that it runs.
+	//
+	// +optional
+	Version string `json:"version,omitempty"`
+
+	// State in one word; see ServerState.
+	//
+	// +optional
+	State ServerState `json:"state,omitempty"`
+
+	// Voter says whether Raft counts its vote.
+	//
+	// +optional
+	Voter bool `json:"voter,omitempty"`
+
+	// Leader says whether it leads.
+	//
+	// +optional
+	Leader bool `json:"leader,omitempty"`
+
+	// Updated says whether it runs the wanted revision.
+	//
+	// +optional
+	Updated bool `json:"updated,omitempty"`
+
+	// Lag is how many log entries it is behind the leader; left out below 250, where Consul calls a server healthy.
+	//
+	// +optional
+	Lag int64 `json:"lag,omitempty"`
+
+	// Message says what keeps it from serving.
+	//
+	// +optional
+	Message string `json:"message,omitempty"`
+}
+
+// ServerState is a server's state in one word.
+type ServerState string
+
+// The states of a server.
+const (
+	// ServerPending has no running process yet: no claim, node, image or start.
+	ServerPending ServerState = "Pending"
+	// ServerFailing cannot start or its process crashes.
+	ServerFailing ServerState = "Failing"
+	// ServerJoining runs and is not a voter yet.
+	ServerJoining ServerState = "Joining"
+	// ServerServing is a healthy voter in the client Service.
+	ServerServing ServerState = "Serving"
+	// ServerUnhealthy is a voter that Consul does not call healthy, or that is not ready.
+	ServerUnhealthy ServerState = "Unhealthy"
+	// ServerRetiring is on its way out.
+	ServerRetiring ServerState = "Retiring"
+	// ServerUnknown does not answer, and nobody can say how it is.
+	ServerUnknown ServerState = "Unknown"
+)
+
+// Handoff is a transfer of leadership.
+type Handoff struct {
+	// From is the server that led.
+	From string `json:"from"`
+	// To is the server that leads since.
+	To string `json:"to"`
+	// At is when the new leader was seen.
+	At metav1.Time `json:"at"`
+	// Took is the time from the request to the new leader's being seen.
+	Took metav1.Duration `json:"took"`
+}
