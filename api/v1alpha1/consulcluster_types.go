@@ -208,9 +208,7 @@ type PodTemplate struct {
 	// Env adds to the environment of the Consul container; as in a Pod.
 	//
 	// +kubebuilder:validation:Schemaless
-	// +kubebuilder:validation:Type=array
-	// +kubebuilder:validation:items:Type=object
-	// +kubebuilder:validation:items:XPreserveUnknownFields
+	// +kubebuilder:pruning:PreserveUnknownFields
 	// +optional
 	Env []corev1.EnvVar `json:"env,omitempty"`
 
@@ -223,27 +221,21 @@ type PodTemplate struct {
 	// Volumes adds to the volumes of the pods; as in a Pod.
 	//
 	// +kubebuilder:validation:Schemaless
-	// +kubebuilder:validation:Type=array
-	// +kubebuilder:validation:items:Type=object
-	// +kubebuilder:validation:items:XPreserveUnknownFields
+	// +kubebuilder:pruning:PreserveUnknownFields
 	// +optional
 	Volumes []corev1.Volume `json:"volumes,omitempty"`
 
 	// Containers run beside Consul; as in a Pod.
 	//
 	// +kubebuilder:validation:Schemaless
-	// +kubebuilder:validation:Type=array
-	// +kubebuilder:validation:items:Type=object
-	// +kubebuilder:validation:items:XPreserveUnknownFields
+	// +kubebuilder:pruning:PreserveUnknownFields
 	// +optional
 	Containers []corev1.Container `json:"containers,omitempty"`
 
 	// InitContainers run before Consul; as in a Pod.
 	//
 	// +kubebuilder:validation:Schemaless
-	// +kubebuilder:validation:Type=array
-	// +kubebuilder:validation:items:Type=object
-	// +kubebuilder:validation:items:XPreserveUnknownFields
+	// +kubebuilder:pruning:PreserveUnknownFields
 	// +optional
 	InitContainers []corev1.Container `json:"initContainers,omitempty"`
 }
