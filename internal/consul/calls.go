@@ -1,0 +1,221 @@
+package consul
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/hashicorp/consul/api"
+)
+
+var (
+	_ Agent         = (*agent)(nil)
+	_ LeaderWatcher = (*agent)(nil)
+)
+
+// Self reads GET /v1/agent/self: Config.{NodeID,NodeName,Version}, Stats.raft.{state,term,last_log_index,applied_index}
+// and Stats.consul.leader_addr. All of Stats are strings; the same in 1.19.2 and 1.22.7 (measured).
+func (a *agent) Self(ctx context.Context) (Self, error) {
+	var self Self
+	err := a.call(ctx, "agent self", func(c *api.Client) error {
+		out, err := c.Agent().Self()
+		if err != nil {
+			return err
+		}
+		self, err = readSelf(out)
+		return err
+	})
+	return self, err
+}
+
+func readSelf(out map[string]map[string]any) (Self, error) {
+	text := func(in map[string]any, key string) string {
+		s, _ := in[key].(string)
+		return s
+	}
+	raft, _ := out["Stats"]["raft"].(map[string]any)
+	server, _ := out["Stats"]["consul"].(map[string]any)
+	number := func(key string) uint64 { // absent where the agent is no server
+		n, _ := strconv.ParseUint(text(raft, key), 10, 64)
+		return n
+	}
+	self := Self{
+		NodeID:       text(out["Config"], "NodeID"),
+		Name:         text(out["Config"], "NodeName"),
+		Version:      text(out["Config"], "Version"),
+		State:        RaftState(text(raft, "state")),
+		Term:         number("term"),
+		LastIndex:    number("last_log_index"),
+		AppliedIndex: number("applied_index"),
+		LeaderAddr:   text(server, "leader_addr"),
+	}
+	if self.NodeID == "" {
+		return Self{}, fmt.Errorf("%w: it has no node id", errStrange)
+	}
+	return self, nil
+}
+
+// unknownPeer is the name Consul gives to a Raft peer that is not in Serf.
+const unknownPeer = "(unknown)"
+
+// RaftPeers reads GET /v1/operator/raft/configuration?stale, which needs no leader: it shows what this server has.
+func (a *agent) RaftPeers(ctx context.Context) ([]Peer, error) {
+	var peers []Peer
+	err := a.call(ctx, "raft configuration", func(c *api.Client) error {
+		out, err := c.Operator().RaftGetConfiguration(&api.QueryOptions{AllowStale: true})
+		if err != nil {
+			return err
+		}
+		for _, s := range out.Servers {
+			p := Peer{
+				ID: s.ID, Name: s.Node, Address: s.Address, Voter: s.Voter, Leader: s.Leader,
+				ProtocolVersion: s.ProtocolVersion,
+			}
+			if p.Name == unknownPeer {
+				p.Name = ""
+			}
+			peers = append(peers, p)
+		}
+		return nil
+	})
+	return peers, err
+}
+
+// serfStatus are the statuses as /v1/agent/members numbers them.
+var serfStatus = map[int]MemberStatus{1: MemberAlive, 2: MemberLeaving, 3: MemberLeft, 4: MemberFailed}
+
+// Members reads GET /v1/agent/members. Servers have the tag role=consul, client agents role=node.
+func (a *agent) Members(ctx context.Context) ([]Member, error) {
+	var members []Member
+	err := a.call(ctx, "agent members", func(c *api.Client) error {
+		out, err := c.Agent().MembersOpts(api.MembersOpts{})
+		if err != nil {
+			return err
+		}
+		for _, m := range out {
+			if m.Tags["role"] != "consul" {
+				continue
+			}
+			version, _, _ := strings.Cut(m.Tags["build"], ":") // version:revision
+			members = append(members, Member{
+				ID: m.Tags["id"], Name: m.Name, Address: net.JoinHostPort(m.Addr, m.Tags["port"]),
+				Status: serfStatus[m.Status], Version: version,
+			})
+		}
+		return nil
+	})
+	return members, err
+}
+
+// Health reads GET /v1/operator/autopilot/health. It has the status 429 and the same body when a server is unhealthy
+// (measured), which is an answer and no error.
+func (a *agent) Health(ctx context.Context) (Health, error) {
+	var health Health
+	err := a.call(ctx, "autopilot health", func(c *api.Client) error {
+		out, err := c.Operator().AutopilotServerHealth(nil)
+		if err != nil {
+			return err
+		}
+		health = Health{Healthy: out.Healthy, FailureTolerance: out.FailureTolerance}
+		for _, s := range out.Servers {
+			health.Servers = append(health.Servers, ServerHealth{
+				ID: s.ID, Name: s.Name, Healthy: s.Healthy, Voter: s.Voter, Leader: s.Leader,
+				LastIndex: s.LastIndex, LastTerm: s.LastTerm, LastContact: s.LastContact.Duration(),
+				StableSince: s.StableSince, SerfStatus: MemberStatus(s.SerfStatus), Version: s.Version,
+			})
+		}
+		return nil
+	})
+	return health, err
+}
+
+func (a *agent) MinQuorum(ctx context.Context) (uint, error) {
+	conf, err := a.autopilot(ctx)
+	if err != nil {
+		return 0, err
+	}
+	return conf.MinQuorum, nil
+}
+
+func (a *agent) autopilot(ctx context.Context) (conf *api.AutopilotConfiguration, err error) {
+	err = a.call(ctx, "autopilot configuration", func(c *api.Client) error {
+		conf, err = c.Operator().AutopilotGetConfiguration(nil)
+		return err
+	})
+	return conf, err
+}
+
+// casAttempts bounds how often SetMinQuorum runs into somebody else's change.
+const casAttempts = 3
+
+func (a *agent) SetMinQuorum(ctx context.Context, n uint) error {
+	for range casAttempts {
+		conf, err := a.autopilot(ctx)
+		if err != nil || conf.MinQuorum == n {
+			return err
+		}
+		conf.MinQuorum = n
+		var done bool
+		err = a.call(ctx, "autopilot configuration", func(c *api.Client) error {
+			done, err = c.Operator().AutopilotCASConfiguration(conf, nil)
+			return err
+		})
+		if err != nil || done {
+			return err
+		}
+	}
+	return fmt.Errorf("autopilot configuration on %s: %w", a.address, ErrConflict)
+}
+
+// TransferLeadership is POST /v1/operator/raft/transfer-leader?id=, measured to take 5 to 17 ms.
+func (a *agent) TransferLeadership(ctx context.Context, id string) error {
+	if id == "" { // Raft would pick the highest next index, healthy or not, old or new
+		return errors.New("leadership transfer needs the id of a server")
+	}
+	return a.call(ctx, "leadership transfer", func(c *api.Client) error {
+		out, err := c.Operator().RaftLeaderTransfer(id, nil)
+		if err == nil && !out.Success {
+			err = errors.New("the leader did not step down")
+		}
+		return err
+	})
+}
+
+func (a *agent) Leave(ctx context.Context) error {
+	return a.call(ctx, "leave", func(c *api.Client) error { return c.Agent().Leave() })
+}
+
+// ForceLeave is PUT /v1/agent/force-leave/<node>?prune.
+func (a *agent) ForceLeave(ctx context.Context, node string) error {
+	return a.call(ctx, "force-leave of "+node, func(c *api.Client) error { return c.Agent().ForceLeavePrune(node) })
+}
+
+// RemovePeer is DELETE /v1/operator/raft/peer?id=.
+func (a *agent) RemovePeer(ctx context.Context, id string) error {
+	return a.call(ctx, "removal of peer "+id, func(c *api.Client) error {
+		return c.Operator().RaftRemovePeerByID(id, nil)
+	})
+}
+
+// WatchServers is GET /v1/health/service/consul?index=&wait=. The index belongs to this service: writes to the key
+// value store and other services leave it alone. On the leader's agent, because there the catalog is never behind.
+func (a *agent) WatchServers(ctx context.Context, index uint64, wait time.Duration) (uint64, error) {
+	var next uint64
+	limit := a.timeout
+	if index > 0 { // Consul adds up to wait/16, so that queries do not all end together
+		limit += wait + wait/16
+	}
+	err := a.callWithin(ctx, limit, "watch of the servers", func(c *api.Client) error {
+		_, meta, err := c.Health().Service("consul", "", false, &api.QueryOptions{WaitIndex: index, WaitTime: wait})
+		if err != nil {
+			return err
+		}
+		next = meta.LastIndex
+		return nil
+	})
+	return next, err
+}
