@@ -54,7 +54,7 @@ func (t tool) build(ctx context.Context, label string) error {
 		return err
 	}
 	start := time.Now()
-	fmt.Printf("%s … with empty caches usually %s\n", label, minutes(t.usual))
+	fmt.Printf("%s … with empty caches usually %s\n", label, t.usual)
 	temporary := filepath.Join(binDir, "."+t.name+".building")
 	if err := t.goBuild(ctx, temporary, label, start); err != nil {
 		return err

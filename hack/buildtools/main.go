@@ -23,8 +23,7 @@ const (
 )
 
 func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
+	ctx, _ := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	if err := run(ctx, os.Args[1:]); err != nil {
 		fmt.Fprintln(os.Stderr, "buildtools:", err)
 		os.Exit(1)
@@ -82,7 +81,7 @@ func buildAll(ctx context.Context, wanted []tool) error {
 			stale = append(stale, t)
 		}
 	}
-	if n := len(wanted) - len(stale); n > 0 {
+	if n := len(wanted) - len(stale); n > 0 && len(wanted) > 1 {
 		fmt.Printf("%d of %d programs in %s/ are up to date\n", n, len(wanted), binDir)
 	}
 	start := time.Now()

@@ -6,7 +6,6 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"time"
 )
 
 // kubernetesVersion must match hack/tools/kubernetes/go.mod: the build of a release puts it in by linker flags.
@@ -18,8 +17,8 @@ type tool struct {
 	dir     string // where its go.mod is
 	pkg     string
 	ldflags string
-	own     bool          // built from this repository: Go itself finds out what changed
-	usual   time.Duration // with empty caches, two cores
+	own     bool   // built from this repository: Go itself finds out what changed
+	usual   string // how long it takes with empty caches, on two cores
 }
 
 // knownTools lists everything that can be built. The Consul versions are the folders there are.
@@ -29,21 +28,21 @@ func knownTools(modules, version string) ([]tool, error) {
 		return nil, err
 	}
 	tools := []tool{
-		module(modules, "controller-gen", "sigs.k8s.io/controller-tools/cmd/controller-gen", 20*time.Second),
-		module(modules, "etcd", "go.etcd.io/etcd/server/v3", 40*time.Second),
-		kubernetes(modules, "kube-apiserver", 150*time.Second),
-		kubernetes(modules, "kube-controller-manager", 60*time.Second),
-		kubernetes(modules, "kubectl", 30*time.Second),
+		module(modules, "controller-gen", "sigs.k8s.io/controller-tools/cmd/controller-gen", "1 min"),
+		module(modules, "etcd", "go.etcd.io/etcd/server/v3", "30 s"),
+		kubernetes(modules, "kube-apiserver", "4 min"),
+		kubernetes(modules, "kube-controller-manager", "1 min 30 s"),
+		kubernetes(modules, "kubectl", "30 s"),
 	}
 	for _, dir := range dirs {
-		t := module(modules, filepath.Base(dir), "github.com/hashicorp/consul", 3*time.Minute)
+		t := module(modules, filepath.Base(dir), "github.com/hashicorp/consul", "4 min, another version after it 2 min")
 		// The pods of the local cluster are processes without mount namespaces, so they cannot have an /etc/hosts
 		// of their own. They read the file `hosts` in their working directory instead.
 		t.ldflags += " -X net.hostsFilePath=hosts"
 		tools = append(tools, t)
 	}
 	tools = append(tools,
-		module(modules, "golangci-lint", "github.com/golangci/golangci-lint/v2/cmd/golangci-lint", 3*time.Minute),
+		module(modules, "golangci-lint", "github.com/golangci/golangci-lint/v2/cmd/golangci-lint", "2 min"),
 		own("consul-operator", ".", version),
 		own("demo", "./test/demo", version),
 		own("bench", "./test/bench", version),
@@ -51,11 +50,11 @@ func knownTools(modules, version string) ([]tool, error) {
 	return tools, nil
 }
 
-func module(modules, name, pkg string, usual time.Duration) tool {
+func module(modules, name, pkg string, usual string) tool {
 	return tool{name: name, dir: filepath.Join(modules, name), pkg: pkg, ldflags: "-s -w", usual: usual}
 }
 
-func kubernetes(modules, name string, usual time.Duration) tool {
+func kubernetes(modules, name string, usual string) tool {
 	const at = "k8s.io/component-base/version."
 	t := module(modules, name, "k8s.io/kubernetes/cmd/"+name, usual)
 	t.dir = filepath.Join(modules, "kubernetes")
@@ -69,7 +68,7 @@ func own(name, pkg, version string) tool {
 	if version == "" {
 		version = "dev"
 	}
-	return tool{name: name, dir: ".", pkg: pkg, ldflags: "-X main.version=" + version, own: true, usual: time.Minute}
+	return tool{name: name, dir: ".", pkg: pkg, ldflags: "-X main.version=" + version, own: true, usual: "1 min"}
 }
 
 // choose finds the tools by name and tells what there is when a name is unknown.
