@@ -1,0 +1,133 @@
+package plan
+
+import "time"
+
+// Decision is what to do now, and why.
+type Decision struct {
+	// Upkeep restores what should be. None of it changes the membership.
+	Upkeep []Action
+	// Step is the one action that changes the membership or leads to it; nil to wait or when all is done.
+	Step Action
+	// Reason and Message say why this step is taken, or what is waited for.
+	Reason  Reason
+	Message string
+	// Done is true when nothing is left to do.
+	Done bool
+	// LookAgain is when to observe again if nothing wakes the operator earlier; 0 for never.
+	LookAgain time.Duration
+}
+
+// Action is one effect on Kubernetes or on Consul.
+type Action interface{ action() }
+
+// The actions. Names are names of servers, ids are Raft ids.
+type (
+	// CreateServer creates the claim and the pod of a new server.
+	CreateServer struct {
+		Serial          int
+		BootstrapExpect int
+	}
+	// RecordBootstrapped writes down that the cluster has had a leader.
+	RecordBootstrapped struct{}
+	// CreatePod creates the missing pod of a server.
+	CreatePod struct{ Server string }
+	// DeletePod deletes the pod of a server.
+	DeletePod struct{ Server string }
+	// SetRevision makes a server that takes no part one of the wanted revision.
+	SetRevision struct{ Server string }
+	// MarkRetiring writes down that a server is on its way out.
+	MarkRetiring struct{ Server string }
+	// UnmarkRetiring takes that back.
+	UnmarkRetiring struct{ Server string }
+	// StartServing puts a server into the client Service.
+	StartServing struct{ Server string }
+	// StopServing takes a server out of the client Service.
+	StopServing struct{ Server string }
+	// TransferLeadership hands leadership over.
+	TransferLeadership struct{ From, To string }
+	// Leave makes a server leave the cluster.
+	Leave struct{ Server string }
+	// ForceLeave makes Serf forget a dead member.
+	ForceLeave struct{ Node string }
+	// RemovePeer removes a dead peer from the Raft configuration.
+	RemovePeer struct{ ID, Name string }
+	// ReleaseClaim deletes or retains the claim of a server that is gone.
+	ReleaseClaim struct{ Server string }
+	// SetMinQuorum tells autopilot how few servers its own cleanup may leave.
+	SetMinQuorum struct{ Servers int }
+	// NameTransferTarget writes down to whom leadership is going to be handed, so that a crash does not move it twice.
+	NameTransferTarget struct{ To string }
+	// FinishTransfer removes a person's request.
+	FinishTransfer struct{}
+)
+
+func (CreateServer) action()       {}
+func (RecordBootstrapped) action() {}
+func (CreatePod) action()          {}
+func (DeletePod) action()          {}
+func (SetRevision) action()        {}
+func (MarkRetiring) action()       {}
+func (UnmarkRetiring) action()     {}
+func (StartServing) action()       {}
+func (StopServing) action()        {}
+func (TransferLeadership) action() {}
+func (Leave) action()              {}
+func (ForceLeave) action()         {}
+func (RemovePeer) action()         {}
+func (ReleaseClaim) action()       {}
+func (SetMinQuorum) action()       {}
+func (NameTransferTarget) action() {}
+func (FinishTransfer) action()     {}
+
+// Reason is why a step is taken or what is waited for, in one word; it becomes the reason of conditions.
+type Reason string
+
+// The reasons.
+const (
+	// ReasonDeleting : the ConsulCluster is being deleted.
+	ReasonDeleting Reason = "Deleting"
+	// ReasonBootstrapping : the first servers are created, or have not elected a leader yet.
+	ReasonBootstrapping Reason = "Bootstrapping"
+	// ReasonNoLeader : no leader is known; nothing is changed until there is one.
+	ReasonNoLeader Reason = "NoLeader"
+	// ReasonPruning : a dead Raft peer or Serf member of no server of ours is removed.
+	ReasonPruning Reason = "PruningDeadPeer"
+	// ReasonPaused : spec.paused is set and there is something to do.
+	ReasonPaused Reason = "Paused"
+	// ReasonReplacingIdle : an outdated server that takes no part is replaced in place.
+	ReasonReplacingIdle Reason = "ReplacingIdleServer"
+	// ReasonTransferRequested : a person asked for a transfer of leadership.
+	ReasonTransferRequested Reason = "LeadershipTransferRequested"
+	// ReasonLeaderNotStable : the leader has not led for spec.update.leaderStableFor yet.
+	ReasonLeaderNotStable Reason = "LeaderNotStable"
+	// ReasonCreatingServer : a server is added.
+	ReasonCreatingServer Reason = "CreatingServer"
+	// ReasonRetiringServer : a server is on its way out.
+	ReasonRetiringServer Reason = "RetiringServer"
+	// ReasonKeepingServer : a server is not to retire after all.
+	ReasonKeepingServer Reason = "KeepingServer"
+	// ReasonWaitingForEndpoints : a retiring server still receives connections from the client Service.
+	ReasonWaitingForEndpoints Reason = "WaitingForEndpoints"
+	// ReasonTransferringLeadership : the retiring server leads; leadership is handed over first.
+	ReasonTransferringLeadership Reason = "TransferringLeadership"
+	// ReasonLeaving : a server leaves the cluster.
+	ReasonLeaving Reason = "Leaving"
+	// ReasonRemovingServer : a server has left; its pod and claim are removed.
+	ReasonRemovingServer Reason = "RemovingServer"
+	// ReasonNotEnoughVoters : retiring a server would leave fewer healthy voters than wanted.
+	ReasonNotEnoughVoters Reason = "NotEnoughHealthyVoters"
+	// ReasonUnschedulable : no node takes a server's pod; the message is the scheduler's.
+	ReasonUnschedulable Reason = "Unschedulable"
+	// ReasonServerCannotStart : a server's process does not start; the message says why.
+	ReasonServerCannotStart Reason = "ServerCannotStart"
+	// ReasonWaitingForServer : a server's process is about to start or does not answer.
+	ReasonWaitingForServer Reason = "WaitingForServer"
+	// ReasonWaitingForVoter : a server runs and is not a voter yet.
+	ReasonWaitingForVoter Reason = "WaitingForVoter"
+	// ReasonUnhealthyServer : a voter is not healthy.
+	ReasonUnhealthyServer Reason = "UnhealthyServer"
+	// ReasonWaitingForReady : a healthy voter is not in the client Service yet.
+	ReasonWaitingForReady Reason = "WaitingForReady"
+	// ReasonHealthy : all is as wanted.
+	ReasonHealthy Reason = "Healthy"
+)

@@ -1,0 +1,87 @@
+package plan
+
+import (
+	"cmp"
+	"slices"
+)
+
+func (v view) server(name string) *Server {
+	i := slices.IndexFunc(v.Servers, func(s Server) bool { return s.Name == name })
+	if i < 0 {
+		return nil
+	}
+	return &v.Servers[i]
+}
+
+// leads says whether a server leads, as far as is known.
+func (v view) leads(s Server) bool { return v.Raft.Known && s.Name == v.Raft.Leader }
+
+// outdated says whether a server has to be replaced. One whose claim was deleted has no future either.
+func (v view) outdated(s Server) bool { return s.Revision != v.Spec.Revision || s.ClaimDeleting }
+
+// takesPart says whether the cluster knows a server: it is a Raft peer, or Serf sees it.
+func takesPart(s Server) bool {
+	return s.Peer != nil || s.Member == MemberAlive || s.Member == MemberLeaving || s.Member == MemberFailed
+}
+
+// healthyVoter says whether a server's vote can be counted on. All who have a say have to agree: Raft, autopilot,
+// Serf and Kubernetes.
+func (v view) healthyVoter(s Server) bool {
+	return s.Peer != nil && s.Peer.Voter && s.Health == HealthHealthy && s.Member == MemberAlive &&
+		s.Pod != nil && !s.Pod.Terminating
+}
+
+// staying are the servers that are not on their way out.
+func (v view) staying() []Server {
+	return filter(v.Servers, func(s Server) bool { return !s.Retiring })
+}
+
+// current are the staying servers of the wanted revision.
+func (v view) current() []Server {
+	return filter(v.staying(), func(s Server) bool { return !v.outdated(s) })
+}
+
+// enoughWithout says whether the cluster can do without a server: as many healthy voters as wanted stay (I2), and
+// they are a quorum of the Raft configuration that results (I1), strays and the sick included.
+func (v view) enoughWithout(leaving Server) bool {
+	healthy := len(filter(v.staying(), func(s Server) bool { return s.Name != leaving.Name && v.healthyVoter(s) }))
+	voters := len(filter(v.Raft.Peers, func(p Peer) bool { return p.Voter && p.ID != leaving.ID }))
+	return healthy >= v.Spec.Replicas && healthy >= voters/2+1
+}
+
+// successor is the server to hand leadership to: a healthy voter that stays, rather one of the wanted revision (it
+// will not have to hand over again), then the one with the longest log, then the newest. Nil if there is none.
+func (v view) successor() *Server {
+	candidates := filter(v.staying(), func(s Server) bool { return !v.leads(s) && v.healthyVoter(s) })
+	if len(candidates) == 0 {
+		return nil
+	}
+	best := slices.MaxFunc(candidates, func(a, b Server) int {
+		return cmp.Or(
+			compareBool(!v.outdated(a), !v.outdated(b)),
+			cmp.Compare(a.Agent.LastIndex, b.Agent.LastIndex),
+			cmp.Compare(a.Serial, b.Serial))
+	})
+	return &best
+}
+
+func filter[T any](all []T, keep func(T) bool) []T {
+	var kept []T
+	for _, one := range all {
+		if keep(one) {
+			kept = append(kept, one)
+		}
+	}
+	return kept
+}
+
+// compareBool puts false before true.
+func compareBool(a, b bool) int {
+	switch {
+	case a == b:
+		return 0
+	case a:
+		return 1
+	}
+	return -1
+}

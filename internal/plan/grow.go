@@ -1,0 +1,126 @@
+package plan
+
+// bootstrap founds the cluster: the first servers are created together with bootstrap_expect and elect the first
+// leader. Once a leader was seen this is over for good: a server with an empty disk and bootstrap_expect would found
+// a second, empty cluster.
+func bootstrap(v view) *Decision {
+	if v.Spec.Bootstrapped {
+		return nil
+	}
+	if v.Raft.Known {
+		return step(RecordBootstrapped{}, ReasonBootstrapping, "%s was elected: the cluster exists", v.Raft.Leader)
+	}
+	if d := hold(v); d != nil {
+		return d
+	}
+	// All founders have to expect the same number, whatever the spec says by now.
+	expect := v.Spec.Replicas
+	if len(v.Servers) > 0 && v.Servers[0].BootstrapExpect > 0 {
+		expect = v.Servers[0].BootstrapExpect
+	}
+	if len(v.Servers) < expect {
+		return step(CreateServer{Serial: v.Spec.NextSerial, BootstrapExpect: expect}, ReasonBootstrapping,
+			"creating server %d of %d", len(v.Servers)+1, expect)
+	}
+	// Nothing was ever served, so servers of an older spec are replaced in place whatever they do.
+	for _, s := range v.Servers {
+		if d := v.replaceInPlace(s); d != nil {
+			return d
+		}
+	}
+	for _, s := range v.Servers {
+		if d := v.awaitProcess(s); d != nil {
+			return d
+		}
+	}
+	return wait(lookOften, ReasonBootstrapping, "%d servers run and are about to elect their first leader", len(v.Servers))
+}
+
+// replaceIdle gives outdated servers that take no part the wanted revision. A spec that cannot start must never keep
+// a better one from being applied.
+func replaceIdle(v view) *Decision {
+	for _, s := range v.staying() {
+		if takesPart(s) || s.ClaimDeleting {
+			continue
+		}
+		if d := v.replaceInPlace(s); d != nil {
+			return d
+		}
+	}
+	return nil
+}
+
+// replaceInPlace keeps the claim and its serial; only the pod is made anew.
+func (v view) replaceInPlace(s Server) *Decision {
+	if s.Revision != v.Spec.Revision {
+		return step(SetRevision{Server: s.Name}, ReasonReplacingIdle,
+			"%s takes no part in the cluster: it is replaced by one of the wanted revision", s.Name)
+	}
+	if s.Pod != nil && s.Pod.Revision != s.Revision && !s.Pod.Terminating {
+		return step(DeletePod{Server: s.Name}, ReasonReplacingIdle, "the pod of %s is replaced by one of the wanted revision", s.Name)
+	}
+	return nil
+}
+
+// create adds a server when there are fewer current ones than wanted, within the surge.
+func create(v view) *Decision {
+	current := len(v.current())
+	if current >= v.Spec.Replicas || len(v.Servers) >= v.Spec.Replicas+v.Spec.MaxSurge {
+		return nil
+	}
+	return step(CreateServer{Serial: v.Spec.NextSerial}, ReasonCreatingServer,
+		"adding a server: %d of %d are of the wanted revision", current, v.Spec.Replicas)
+}
+
+// awaitServers says which server is not a serving voter yet, and what it waits for.
+func awaitServers(v view) *Decision {
+	for _, s := range v.staying() {
+		if d := v.awaitProcess(s); d != nil {
+			return d
+		}
+		if d := v.awaitVoter(s); d != nil {
+			return d
+		}
+	}
+	if len(v.staying()) != v.Spec.Replicas || len(v.current()) != v.Spec.Replicas {
+		return v.notEnoughVoters()
+	}
+	return nil
+}
+
+// awaitProcess waits for a server's process to run.
+func (v view) awaitProcess(s Server) *Decision {
+	switch {
+	case s.Pod != nil && s.Pod.Problem.Reason != "":
+		return wait(lookOn, s.Pod.Problem.Reason, "%s: %s", s.Name, s.Pod.Problem.Message)
+	case s.Pod == nil || s.Pod.Terminating || !s.Pod.Running:
+		return wait(lookOften, ReasonWaitingForServer, "%s is starting", s.Name)
+	}
+	return nil
+}
+
+// awaitVoter waits for a running server to become a healthy voter that serves.
+func (v view) awaitVoter(s Server) *Decision {
+	switch {
+	case !s.Agent.Answered:
+		return wait(lookOften, ReasonWaitingForServer, "the Consul agent of %s does not answer yet", s.Name)
+	case s.Peer == nil:
+		return wait(lookOften, ReasonWaitingForVoter, "%s has not joined Raft yet", s.Name)
+	case !s.Peer.Voter:
+		return wait(lookOften, ReasonWaitingForVoter,
+			"%s is not a voter yet: autopilot promotes a server once it was stable for a while", s.Name)
+	case !v.healthyVoter(s):
+		return wait(lookOften, ReasonUnhealthyServer, "voter %s is not healthy (Serf: %s, autopilot: %s)",
+			s.Name, orUnknown(string(s.Member)), orUnknown(string(s.Health)))
+	case !s.Pod.Ready:
+		return wait(lookOften, ReasonWaitingForReady, "%s is a healthy voter and not ready to serve yet", s.Name)
+	}
+	return nil
+}
+
+func orUnknown(s string) string {
+	if s == "" {
+		return "unknown"
+	}
+	return s
+}

@@ -1,0 +1,149 @@
+package plan
+
+import "time"
+
+// Observation is one coherent picture of a cluster. It is never changed once it was made.
+type Observation struct {
+	Spec Spec
+	// Servers that have a claim, by serial.
+	Servers []Server
+	Raft    Raft
+}
+
+// Spec is what is wanted, and what the cluster's own record says of its past.
+type Spec struct {
+	Replicas        int
+	MaxSurge        int
+	LeaderStableFor time.Duration
+	// Revision that every server should run.
+	Revision string
+	Paused   bool
+	Deleting bool
+	// Invalid says why the spec cannot be honoured; nil if it can.
+	Invalid *Problem
+	// Bootstrapped is true once a leader was seen.
+	Bootstrapped bool
+	// NextSerial is the serial of the next server.
+	NextSerial int
+	// Transfer is a person's request to hand over leadership; nil if there is none.
+	Transfer *TransferRequest
+}
+
+// Problem is something that a person has to put right.
+type Problem struct {
+	Reason  Reason
+	Message string
+}
+
+// TransferRequest asks for one transfer of leadership.
+type TransferRequest struct {
+	// To is a server's name; empty for the best one.
+	To string
+}
+
+// Server is a volume claim and what is known of the server that lives on it.
+type Server struct {
+	Name   string
+	Serial int
+	// ID is the node id, derived from the cluster's UID and the server's name.
+	ID string
+	// Revision that the server is to run.
+	Revision string
+	// BootstrapExpect is more than 0 for the servers that found the cluster.
+	BootstrapExpect int
+	// Retiring is the marker on the claim.
+	Retiring bool
+	// ClaimDeleting is true when somebody has deleted the claim; its volume is lost as soon as no pod uses it.
+	ClaimDeleting bool
+	// Pod is nil when there is none.
+	Pod   *Pod
+	Agent Agent
+	// Peer is the server in the Raft configuration as the leader has it; nil if it is not in it.
+	Peer *Peer
+	// Member is the server's state in Serf as the leader sees it.
+	Member MemberStatus
+	// Health is what the leader's autopilot says.
+	Health Health
+	// Routed is true while the client Service sends connections to the server.
+	Routed bool
+}
+
+// Pod is a server's pod.
+type Pod struct {
+	Revision string
+	Address  string
+	// Running is true while the Consul process runs.
+	Running bool
+	// Ready is the pod's Ready condition: probes and gate.
+	Ready bool
+	// Serving is the readiness gate.
+	Serving     bool
+	ServingFrom time.Time
+	Terminating bool
+	// Finished is true when the pod will never run again.
+	Finished bool
+	// Problem says what keeps the process from running; empty if nothing does.
+	Problem Problem
+}
+
+// Agent is what a server's own agent said.
+type Agent struct {
+	// Answered is false when it did not answer in time: that says neither that it is dead nor that it is alive.
+	Answered bool
+	Version  string
+	// LastIndex is the index of its last Raft log entry.
+	LastIndex uint64
+}
+
+// Raft is the cluster as the leader's own agent describes it.
+type Raft struct {
+	// Known is true if a leader was found and its agent told all of the below.
+	Known bool
+	// Unknown says, for people, why it is not known.
+	Unknown string
+	// Leader is the name of the server that leads.
+	Leader string
+	Term   uint64
+	// LeaderSince is when this leader was first seen in this term.
+	LeaderSince time.Time
+	Peers       []Peer
+	Members     []Member
+	// MinQuorum is the autopilot's.
+	MinQuorum int
+}
+
+// Peer is an entry of the Raft configuration.
+type Peer struct {
+	ID    string
+	Name  string
+	Voter bool
+}
+
+// Member is an entry of the Serf LAN member list.
+type Member struct {
+	ID     string
+	Name   string
+	Status MemberStatus
+}
+
+// MemberStatus is a member's state in Serf.
+type MemberStatus string
+
+// States in Serf. The zero value stands for a server that Serf does not know.
+const (
+	MemberAbsent  MemberStatus = ""
+	MemberAlive   MemberStatus = "alive"
+	MemberLeaving MemberStatus = "leaving"
+	MemberLeft    MemberStatus = "left"
+	MemberFailed  MemberStatus = "failed"
+)
+
+// Health is autopilot's word on a server.
+type Health string
+
+// What autopilot says of a server. The zero value stands for one that it does not speak of.
+const (
+	HealthUnknown   Health = ""
+	HealthHealthy   Health = "healthy"
+	HealthUnhealthy Health = "unhealthy"
+)

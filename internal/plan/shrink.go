@@ -1,0 +1,169 @@
+package plan
+
+import (
+	"cmp"
+	"slices"
+)
+
+// retireNext chooses the next server to retire: first who matters least. The marker is written before anything that
+// cannot be undone, so that an operator that starts anew goes on with the same server.
+func retireNext(v view) *Decision {
+	candidates := v.retirable()
+	if len(candidates) == 0 {
+		return nil
+	}
+	chosen := candidates[0]
+	if !v.enoughWithout(chosen) {
+		return nil // awaitServers says what is missing
+	}
+	if v.leads(chosen) && v.successor() == nil {
+		return nil
+	}
+	return step(MarkRetiring{Server: chosen.Name}, ReasonRetiringServer, "retiring %s: %s", chosen.Name, v.whyRetire(chosen))
+}
+
+func (v view) whyRetire(s Server) string {
+	switch {
+	case s.ClaimDeleting:
+		return "its volume claim was deleted"
+	case v.outdated(s):
+		return "it is of an older revision and enough voters of the new one are healthy"
+	}
+	return "it is one more than wanted"
+}
+
+// retirable are the staying servers that are outdated or, if there are none, the surplus; who matters least first:
+// servers without a vote, then the unhealthy, then followers, and the leader last (I3).
+func (v view) retirable() []Server {
+	candidates := filter(v.staying(), v.outdated)
+	oldestFirst := 1
+	if len(candidates) == 0 {
+		if len(v.staying()) <= v.Spec.Replicas {
+			return nil
+		}
+		candidates, oldestFirst = v.staying(), -1
+	}
+	slices.SortStableFunc(candidates, func(a, b Server) int {
+		return cmp.Or(
+			compareBool(v.leads(a), v.leads(b)),
+			compareBool(isVoter(a), isVoter(b)),
+			compareBool(v.healthyVoter(a), v.healthyVoter(b)),
+			oldestFirst*cmp.Compare(a.Serial, b.Serial))
+	})
+	return candidates
+}
+
+func isVoter(s Server) bool { return s.Peer != nil && s.Peer.Voter }
+
+// retire goes on with a server that is on its way out.
+func retire(v view) *Decision {
+	i := slices.IndexFunc(v.Servers, func(s Server) bool { return s.Retiring })
+	if i < 0 {
+		return nil
+	}
+	s := v.Servers[i]
+	switch {
+	case s.Member == MemberAlive && s.Pod != nil && !s.Pod.Terminating:
+		return v.retireAlive(s)
+	case s.Pod != nil:
+		return v.retireStopped(s)
+	case s.Peer != nil:
+		return v.removePeer(*s.Peer, s.Member)
+	}
+	return step(ReleaseClaim{Server: s.Name}, ReasonRemovingServer, "%s has left: its volume is released", s.Name)
+}
+
+// retireAlive brings a server that takes part to the point where it leaves.
+func (v view) retireAlive(s Server) *Decision {
+	if v.wantedAfterAll(s) {
+		return step(UnmarkRetiring{Server: s.Name}, ReasonKeepingServer, "%s is wanted after all", s.Name)
+	}
+	if d := hold(v); d != nil {
+		return d
+	}
+	if s.Routed || s.Pod.Serving || v.now.Before(s.Pod.ServingFrom.Add(EndpointsSettle)) {
+		return wait(lookSoon, ReasonWaitingForEndpoints, "%s is being taken out of the client Service", s.Name)
+	}
+	if isVoter(s) && !v.enoughWithout(s) {
+		return v.notEnoughVoters()
+	}
+	if v.leads(s) {
+		target := v.successor()
+		if target == nil {
+			return v.notEnoughVoters()
+		}
+		return step(TransferLeadership{From: s.Name, To: target.Name}, ReasonTransferringLeadership,
+			"handing leadership from %s to %s", s.Name, target.Name)
+	}
+	if !s.Agent.Answered {
+		// It is out of the Service, does not lead and is not needed: SIGTERM makes it leave as well.
+		return step(DeletePod{Server: s.Name}, ReasonLeaving, "the agent of %s does not answer: it is stopped", s.Name)
+	}
+	return step(Leave{Server: s.Name}, ReasonLeaving, "%s leaves the cluster", s.Name)
+}
+
+// wantedAfterAll says whether the reason for retiring a server is gone, as after a rollback.
+func (v view) wantedAfterAll(s Server) bool {
+	return !v.outdated(s) && len(v.current()) < v.Spec.Replicas
+}
+
+// retireStopped waits for a server that leaves or has left, and deletes its pod before the kubelet can start it anew.
+func (v view) retireStopped(s Server) *Decision {
+	switch {
+	case s.Pod.Terminating:
+		return wait(lookSoon, ReasonRemovingServer, "the pod of %s is stopping", s.Name)
+	case s.Member == MemberLeaving, s.Member == MemberLeft && s.Peer != nil && s.Agent.Answered:
+		return wait(lookSoon, ReasonLeaving, "%s is leaving the cluster", s.Name)
+	}
+	return step(DeletePod{Server: s.Name}, ReasonRemovingServer, "%s has left: its pod is deleted", s.Name)
+}
+
+// prune removes Raft peers and dead Serf members that belong to no server of ours: servers deleted without a leave.
+// Each dead voter counts towards quorum, so this comes before anything else. A member that is alive is never
+// touched (I4), nor is one on which Serf's word is not known.
+func prune(v view) *Decision {
+	for _, p := range v.Raft.Peers {
+		if v.ours(p.ID) {
+			continue
+		}
+		if status := v.memberStatus(p.ID); status != MemberAlive && status != MemberLeaving {
+			return v.removePeer(p, status)
+		}
+	}
+	for _, m := range v.Raft.Members {
+		if m.Status == MemberFailed && !v.ours(m.ID) {
+			return step(ForceLeave{Node: m.Name}, ReasonPruning, "%s is dead and belongs to no server: Serf is told to forget it", m.Name)
+		}
+	}
+	return nil
+}
+
+func (v view) ours(id string) bool {
+	return slices.ContainsFunc(v.Servers, func(s Server) bool { return s.ID == id })
+}
+
+func (v view) memberStatus(id string) MemberStatus {
+	i := slices.IndexFunc(v.Raft.Members, func(m Member) bool { return m.ID == id })
+	if i < 0 {
+		return MemberAbsent
+	}
+	return v.Raft.Members[i].Status
+}
+
+// removePeer removes a dead peer. Serf goes first: a peer that Serf calls failed would be added to Raft again.
+func (v view) removePeer(p Peer, status MemberStatus) *Decision {
+	switch status {
+	case MemberAlive, MemberLeaving:
+		return wait(lookSoon, ReasonRemovingServer, "%s has no pod any more and Serf has not noticed yet", p.Name)
+	case MemberFailed:
+		return step(ForceLeave{Node: p.Name}, ReasonPruning, "%s is dead: Serf is told to forget it", p.Name)
+	}
+	return step(RemovePeer{ID: p.ID, Name: p.Name}, ReasonPruning, "%s is dead: it is removed from the Raft peers", p.Name)
+}
+
+// notEnoughVoters says that a server cannot go because too few healthy voters would stay.
+func (v view) notEnoughVoters() *Decision {
+	healthy := len(filter(v.staying(), v.healthyVoter))
+	return wait(lookOften, ReasonNotEnoughVoters,
+		"no server can retire: %d healthy voters would have to stay, there are %d", v.Spec.Replicas, healthy)
+}
