@@ -1,0 +1,56 @@
+package observer
+
+import (
+	"slices"
+	"time"
+)
+
+func (m *model) timeline(end time.Time) Timeline {
+	t := Timeline{
+		Start: m.start, End: end,
+		Leaderships:   slices.Clone(m.leaderships),
+		LeaderChanges: m.leaderChanges(),
+		Voters:        slices.Clone(m.voters),
+		FewestVoters:  max(0, m.fewest),
+		Serving:       slices.Clone(m.servingSteps),
+		Events:        slices.Clone(m.events),
+		Violations:    slices.Clone(m.violations.list),
+	}
+	for _, s := range m.sorted() {
+		if len(s.spans) > 0 {
+			t.Servers = append(t.Servers, Server{Name: s.name, Spans: slices.Clone(s.spans)})
+		}
+	}
+	return t
+}
+
+func (m *model) snapshot(now time.Time) Snapshot {
+	snapshot := Snapshot{
+		Leader:        m.leader(),
+		LeaderChanges: m.leaderChanges(),
+		FewestVoters:  max(0, m.fewest),
+		Serving:       len(m.serving),
+		Violations:    len(m.violations.list),
+	}
+	if current := m.current(); current != nil {
+		snapshot.Term = current.Term
+	}
+	if len(m.voters) > 0 {
+		snapshot.Voters = m.voters[len(m.voters)-1].N
+	}
+	for _, s := range m.sorted() {
+		if len(s.spans) == 0 {
+			continue
+		}
+		last := s.spans[len(s.spans)-1]
+		if last.State == Gone && now.Sub(last.From) > 5*time.Second {
+			continue // Long enough on the screen to be seen going.
+		}
+		snapshot.Servers = append(snapshot.Servers, ServerNow{
+			Name: s.name, Version: last.Version, Address: s.address, State: last.State, Since: last.From,
+			Voter: m.leaderView.peers[s.name].voter, Leader: m.leader() == s.name,
+			Serving: m.serving[s.address] && s.pod,
+		})
+	}
+	return snapshot
+}
