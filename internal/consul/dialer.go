@@ -87,12 +87,17 @@ func (a *agent) exchange(ctx context.Context, name string, do func(*api.Client) 
 		return fmt.Errorf("%s on %s: %w", name, a.address, err)
 	}
 	if err := do(client); err != nil {
-		if cause := context.Cause(ctx); cause != nil && !errors.Is(err, cause) {
-			err = fmt.Errorf("%w: %w", cause, err)
-		}
-		return newCallError(name, a.address, a.token, trip.connected.Load(), err)
+		return newCallError(name, a.address, a.token, trip.connected.Load(), withCause(ctx, err))
 	}
 	return nil
+}
+
+// withCause adds why ctx ended, where an error does not say so: net/http may report a closed connection first.
+func withCause(ctx context.Context, err error) error {
+	if cause := context.Cause(ctx); cause != nil && !errors.Is(err, cause) {
+		return fmt.Errorf("%w: %w", cause, err)
+	}
+	return err
 }
 
 // noRedirect : the agent that was asked answers, or nobody.
@@ -101,7 +106,7 @@ func noRedirect(*http.Request, []*http.Request) error { return http.ErrUseLastRe
 // tripper makes a request part of a call: its context, its token, and the answer to whether there was a connection to
 // send it on. Without one the request cannot have been applied.
 type tripper struct {
-	ctx       context.Context //nolint:containedctx // see exchange
+	ctx       context.Context // see exchange
 	token     string
 	next      http.RoundTripper
 	connected atomic.Bool

@@ -1,0 +1,249 @@
+package consul
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+
+	. "github.com/onsi/gomega"
+)
+
+const secret = "5ec4e7-t0ken"
+
+var allErrors = []error{
+	ErrNoLeader, ErrTransferInProgress, ErrNotFound, ErrForbidden, ErrUnanswered, ErrUnreachable, ErrConflict,
+}
+
+// agentOf serves the API of an agent.
+func agentOf(t *testing.T, o Options, h http.HandlerFunc) (*agent, *httptest.Server) {
+	t.Helper()
+	server := httptest.NewServer(h)
+	t.Cleanup(server.Close)
+	a, err := NewDialer(o)(server.Listener.Addr().String())
+	NewWithT(t).Expect(err).NotTo(HaveOccurred())
+	return a.(*agent), server
+}
+
+func answer(code int, body string) http.HandlerFunc {
+	return func(w http.ResponseWriter, _ *http.Request) {
+		w.WriteHeader(code)
+		_, _ = io.WriteString(w, body)
+	}
+}
+
+// cut ends the connection without an answer, by FIN or by RST.
+func cut(linger int) http.HandlerFunc {
+	return func(w http.ResponseWriter, _ *http.Request) {
+		conn, _, err := w.(http.Hijacker).Hijack()
+		if err == nil {
+			_ = conn.(*net.TCPConn).SetLinger(linger)
+			_ = conn.Close()
+		}
+	}
+}
+
+func TestErrorsAreClassified(t *testing.T) {
+	hang := func(_ http.ResponseWriter, req *http.Request) { <-req.Context().Done() }
+	cases := map[string]struct {
+		handler http.HandlerFunc
+		want    error // nil: an answer that means no, and none of ours
+		text    string
+	}{
+		"403":                {answer(403, "Permission denied: token "+secret+" lacks it"), ErrForbidden, "<token>"},
+		"403 forwarded":      {answer(500, "rpc error making call: Permission denied"), ErrForbidden, ""},
+		"no leader":          {answer(500, "No cluster leader"), ErrNoLeader, "leave on %s: no cluster leader"},
+		"transfer":           {answer(500, "leadership transfer in progress"), ErrTransferInProgress, ""},
+		"unknown target":     {answer(500, "Could not find address for server id x"), ErrNotFound, ""},
+		"unknown peer":       {answer(500, `id "x" was not found in the Raft configuration`), ErrNotFound, ""},
+		"unknown member":     {answer(500, "agent: No node found with name 'x'"), ErrNotFound, ""},
+		"leader lost":        {answer(500, "leadership lost while committing log"), ErrUnanswered, ""},
+		"forwarded, EOF":     {answer(500, "rpc error making call: EOF"), ErrUnanswered, ""},
+		"other 500":          {answer(500, "cannot transfer leadership to itself"), nil, "cannot transfer leadership to itself"},
+		"429 without health": {answer(429, "Too many"), nil, "429 Too many"},
+		"long":               {answer(500, strings.Repeat("x", 5000)), nil, "xxx…"},
+		"redirect":           {answer(301, ""), nil, "301"},
+		"EOF":                {cut(-1), ErrUnanswered, "EOF"},
+		"reset":              {cut(0), ErrUnanswered, ""},
+		"hang":               {hang, ErrUnanswered, "timed out"},
+	}
+	for name, c := range cases {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			g := NewWithT(t)
+			a, _ := agentOf(t, Options{Timeout: 200 * time.Millisecond, Token: secret}, c.handler)
+			err := a.Leave(t.Context())
+			g.Expect(err).To(HaveOccurred())
+			for _, known := range allErrors {
+				g.Expect(isError(err, known)).To(Equal(known == c.want), "%v is %v", err, known)
+			}
+			g.Expect(err.Error()).NotTo(ContainSubstring(secret))
+			g.Expect(len(err.Error())).To(BeNumerically("<", maxErrorText+100))
+			if strings.Contains(c.text, "%s") {
+				g.Expect(err).To(MatchError(fmt.Sprintf(c.text, a.address)))
+			}
+			g.Expect(err.Error()).To(ContainSubstring(strings.Split(c.text, "%s")[0]))
+		})
+	}
+}
+
+func TestUnreachableMeansNotApplied(t *testing.T) {
+	g := NewWithT(t)
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	g.Expect(err).NotTo(HaveOccurred())
+	address := l.Addr().String()
+	g.Expect(l.Close()).To(Succeed())
+	a, err := NewDialer(Options{Token: secret})(address)
+	g.Expect(err).NotTo(HaveOccurred())
+
+	err = a.Leave(t.Context())
+	g.Expect(err).To(MatchError(ErrUnreachable))
+	g.Expect(err).NotTo(MatchError(ErrUnanswered))
+	g.Expect(err).To(MatchError(ContainSubstring("connection refused")))
+
+	_, err = NewDialer(Options{})("no-port")
+	g.Expect(err).To(HaveOccurred())
+}
+
+// A pod that vanished swallows packets: the dial ends at the timeout, and nothing was sent.
+func TestDialThatHangsIsUnreachable(t *testing.T) {
+	g := NewWithT(t)
+	blackhole := &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+		<-ctx.Done()
+		return nil, ctx.Err()
+	}}
+	a := &agent{address: "192.0.2.1:8500", timeout: 100 * time.Millisecond, transport: blackhole}
+	start := time.Now()
+	g.Expect(a.TransferLeadership(t.Context(), "id")).To(MatchError(ErrUnreachable))
+	g.Expect(time.Since(start)).To(BeNumerically("<", time.Second))
+}
+
+func TestHungAgentCostsTheTimeout(t *testing.T) {
+	release := make(chan struct{})
+	handler := func(w http.ResponseWriter, req *http.Request) {
+		if req.URL.Path == "/v1/operator/raft/configuration" { // hangs in the middle of its answer
+			_, _ = io.WriteString(w, `{"Servers": [`)
+			w.(http.Flusher).Flush()
+		}
+		<-release
+	}
+	a, _ := agentOf(t, Options{Timeout: 300 * time.Millisecond}, handler)
+	t.Cleanup(func() { close(release) }) // before the server is closed, which waits for its handlers
+	calls := map[string]func(context.Context) error{
+		"self":     func(ctx context.Context) error { _, err := a.Self(ctx); return err },
+		"peers":    func(ctx context.Context) error { _, err := a.RaftPeers(ctx); return err },
+		"members":  func(ctx context.Context) error { _, err := a.Members(ctx); return err },
+		"health":   func(ctx context.Context) error { _, err := a.Health(ctx); return err },
+		"quorum":   func(ctx context.Context) error { return a.SetMinQuorum(ctx, 3) },
+		"leave":    a.Leave,
+		"transfer": func(ctx context.Context) error { return a.TransferLeadership(ctx, "id") },
+		"prune":    func(ctx context.Context) error { return a.ForceLeave(ctx, "name") },
+		"remove":   func(ctx context.Context) error { return a.RemovePeer(ctx, "id") },
+		"watch":    func(ctx context.Context) error { _, err := a.WatchServers(ctx, 0, time.Hour); return err },
+		"leader":   func(ctx context.Context) error { return a.WatchLeader(ctx, func() { t.Error("nothing changed") }) },
+	}
+	for name, call := range calls {
+		t.Run(name, func(t *testing.T) {
+			g := NewWithT(t)
+			start := time.Now()
+			g.Expect(call(t.Context())).To(And(MatchError(ErrUnanswered), MatchError(ContainSubstring("timed out"))))
+			g.Expect(time.Since(start)).To(BeNumerically("~", 300*time.Millisecond, 250*time.Millisecond))
+		})
+	}
+	t.Run("cancelled", func(t *testing.T) {
+		g := NewWithT(t)
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		g.Expect(a.Leave(ctx)).To(And(MatchError(context.Canceled), MatchError(ErrUnreachable)))
+	})
+}
+
+func TestStrangeAnswers(t *testing.T) {
+	for name, body := range map[string]string{"html": "<html>", "list": "[]", "empty object": "{}"} {
+		t.Run(name, func(t *testing.T) {
+			g := NewWithT(t)
+			a, _ := agentOf(t, Options{}, answer(200, body))
+			_, err := a.Self(t.Context())
+			g.Expect(err).To(MatchError(errStrange))
+		})
+	}
+}
+
+func TestTokenIsOursAlone(t *testing.T) {
+	g := NewWithT(t)
+	t.Setenv("CONSUL_HTTP_TOKEN", "of-the-environment")
+	var got []string
+	record := func(w http.ResponseWriter, req *http.Request) {
+		got = append(got, req.Header.Get("X-Consul-Token"))
+		_, _ = io.WriteString(w, "[]")
+	}
+	with, _ := agentOf(t, Options{Token: secret}, record)
+	without, _ := agentOf(t, Options{}, record)
+	for _, a := range []*agent{with, without} {
+		_, err := a.Members(t.Context())
+		g.Expect(err).NotTo(HaveOccurred())
+	}
+	g.Expect(got).To(Equal([]string{secret, ""}))
+}
+
+func TestConnectionsAreReused(t *testing.T) {
+	g := NewWithT(t)
+	opened := 0
+	server := httptest.NewUnstartedServer(answer(200, "[]"))
+	server.Config.ConnState = func(_ net.Conn, state http.ConnState) {
+		if state == http.StateNew {
+			opened++
+		}
+	}
+	server.Start()
+	t.Cleanup(server.Close)
+	dial := NewDialer(Options{})
+	for range 5 { // a new client each, as in each pass of the operator
+		a, err := dial(server.Listener.Addr().String())
+		g.Expect(err).NotTo(HaveOccurred())
+		_, err = a.Members(t.Context())
+		g.Expect(err).NotTo(HaveOccurred())
+	}
+	g.Expect(opened).To(Equal(1))
+}
+
+func TestMinQuorumGivesUpOnConflicts(t *testing.T) {
+	g := NewWithT(t)
+	writes := 0
+	a, _ := agentOf(t, Options{}, func(w http.ResponseWriter, req *http.Request) {
+		if req.Method == http.MethodGet {
+			_, _ = io.WriteString(w, `{"MinQuorum": 1, "ModifyIndex": 7}`)
+			return
+		}
+		writes++
+		g.Expect(req.URL.Query().Get("cas")).To(Equal("7"))
+		_, _ = io.WriteString(w, "false")
+	})
+	g.Expect(a.SetMinQuorum(t.Context(), 3)).To(MatchError(ErrConflict))
+	g.Expect(writes).To(Equal(casAttempts))
+}
+
+func TestTransferNeedsAnID(t *testing.T) {
+	g := NewWithT(t)
+	a, _ := agentOf(t, Options{}, func(http.ResponseWriter, *http.Request) { t.Error("a request was sent") })
+	g.Expect(a.TransferLeadership(t.Context(), "")).To(HaveOccurred())
+}
+
+func TestHealthUnhealthyIsAnAnswer(t *testing.T) {
+	g := NewWithT(t)
+	a, _ := agentOf(t, Options{}, answer(429, `{"Healthy": false, "Servers": [{"Name": "s1", "LastContact": "1.5s"}]}`))
+	health, err := a.Health(t.Context())
+	g.Expect(err).NotTo(HaveOccurred())
+	g.Expect(health.Healthy).To(BeFalse())
+	g.Expect(health.Servers).To(ConsistOf(ServerHealth{Name: "s1", LastContact: 1500 * time.Millisecond}))
+}
+
+func isError(err, target error) bool {
+	ok, _ := MatchError(target).Match(err)
+	return ok
+}

@@ -1,0 +1,176 @@
+package consul
+
+import (
+	"context"
+	"errors"
+	"sync/atomic"
+	"time"
+
+	"github.com/go-logr/logr"
+)
+
+const (
+	// waitLong is how long a blocking query waits. Consul allows no more than 10 minutes.
+	waitLong = 10 * time.Minute
+	// waitShort is the same while no stream tells who leads, and the end of the wait is when the leader is asked.
+	waitShort = 3 * time.Minute
+	// queryPause is the least time between two blocking queries, should Consul answer each at once.
+	queryPause = time.Second
+
+	retryFirst = time.Second
+	retryLast  = time.Minute
+	// retryForbidden is for a stream that ACLs refuse: only a person can change that.
+	retryForbidden = 10 * time.Minute
+	// stableAfter is how long a request was open when the next pause is the shortest again.
+	stableAfter = time.Minute
+)
+
+var errNoStream = errors.New("the agent has no stream of its leader")
+
+// follow is the watch of one cluster at one set of addresses.
+type follow struct {
+	leader  string
+	servers []string // sorted
+	dial    Dialer
+	log     logr.Logger
+	bell    *bell
+	cancel  context.CancelFunc
+	// streaming is whether the stream would tell of a new leader.
+	streaming atomic.Bool
+}
+
+func (f *follow) end() {
+	f.cancel()
+	f.bell.stop()
+}
+
+// watchServers keeps a blocking query open on the leader's agent.
+func (f *follow) watchServers(ctx context.Context) {
+	f.keepOpen(ctx, func(_ int, opened func()) error {
+		agent, err := f.dial(f.leader)
+		if err != nil {
+			return err
+		}
+		return f.queryServers(ctx, agent, opened)
+	})
+}
+
+// queryServers returns when a query fails.
+func (f *follow) queryServers(ctx context.Context, agent Agent, opened func()) error {
+	for index := uint64(0); ; pause(ctx, queryPause) {
+		next, err := agent.WatchServers(ctx, index, f.wait())
+		if err != nil {
+			return err
+		}
+		switch {
+		case index == 0:
+			opened()
+		case next != index:
+			f.log.V(1).Info("Consul's catalog of servers changed", "address", f.leader)
+			f.bell.hint()
+		case !leads(ctx, agent):
+			f.bell.hint()
+		}
+		if next < index { // a snapshot was restored: start over
+			next = 0
+		} else {
+			next = max(next, 1) // 0 would not block
+		}
+		index = next
+	}
+}
+
+func (f *follow) wait() time.Duration {
+	if f.streaming.Load() {
+		return waitLong
+	}
+	return waitShort
+}
+
+// leads asks the agent whether it is the leader still.
+func leads(ctx context.Context, agent Agent) bool {
+	self, err := agent.Self(ctx)
+	return err == nil && self.State == Leader
+}
+
+// watchLeader keeps a stream open on a follower, each time on the next one.
+func (f *follow) watchLeader(ctx context.Context) {
+	f.streaming.Store(true) // it will, very likely
+	followers := f.followers()
+	f.keepOpen(ctx, func(attempt int, opened func()) error {
+		defer f.streaming.Store(false)
+		agent, err := f.dial(followers[attempt%len(followers)])
+		if err != nil {
+			return err
+		}
+		stream, ok := agent.(LeaderWatcher)
+		if !ok {
+			return errNoStream
+		}
+		first := true
+		return stream.WatchLeader(ctx, func() {
+			if first {
+				first = false
+				f.streaming.Store(true)
+				opened()
+				return
+			}
+			f.log.V(1).Info("Leadership of Consul moved, says a server")
+			f.bell.hint()
+		})
+	})
+}
+
+// followers are the servers to stream from; in a cluster of one it is the leader itself.
+func (f *follow) followers() []string {
+	var out []string
+	for _, address := range f.servers {
+		if address != f.leader {
+			out = append(out, address)
+		}
+	}
+	if len(out) == 0 {
+		out = append(out, f.leader)
+	}
+	return out
+}
+
+// keepOpen runs a request until ctx is done, again and again with growing pauses. It gives a hint when the request was
+// opened and when it ends; a request that cannot be opened gives one only the first time.
+func (f *follow) keepOpen(ctx context.Context, request func(attempt int, opened func()) error) {
+	delay := retryFirst
+	for attempt := 0; ; attempt++ {
+		start, open := time.Now(), false
+		err := request(attempt, func() {
+			open = true
+			f.bell.hint()
+		})
+		if ctx.Err() != nil {
+			return
+		}
+		if errors.Is(err, errNoStream) {
+			return
+		}
+		if open || attempt == 0 {
+			f.bell.hint()
+		}
+		if open && time.Since(start) >= stableAfter {
+			delay = retryFirst
+		}
+		if errors.Is(err, ErrForbidden) {
+			delay = retryForbidden
+		}
+		f.log.V(1).Info("A watch of Consul ended", "reason", err.Error(), "again", delay.String())
+		pause(ctx, delay)
+		delay = min(2*delay, retryLast)
+	}
+}
+
+func pause(ctx context.Context, d time.Duration) {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+	case <-timer.C:
+	}
+}
