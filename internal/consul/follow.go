@@ -17,8 +17,10 @@ const (
 	// queryPause is the least time between two blocking queries, should Consul answer each at once.
 	queryPause = time.Second
 
+	// The pauses before a request is opened again double. While a server is down the operator looks for itself, and
+	// follows other addresses when there is another leader: the long pauses are for what does not get better soon.
 	retryFirst = time.Second
-	retryLast  = time.Minute
+	retryLast  = 5 * time.Minute
 	// retryForbidden is for a stream that ACLs refuse: only a person can change that.
 	retryForbidden = 10 * time.Minute
 	// stableAfter is how long a request was open when the next pause is the shortest again.
@@ -95,7 +97,6 @@ func leads(ctx context.Context, agent Agent) bool {
 
 // watchLeader keeps a stream open on a follower, each time on the next one.
 func (f *follow) watchLeader(ctx context.Context) {
-	f.streaming.Store(true) // it will, very likely
 	followers := f.followers()
 	f.keepOpen(ctx, func(attempt int, opened func()) error {
 		defer f.streaming.Store(false)

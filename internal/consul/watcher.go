@@ -19,8 +19,8 @@ import (
 //   - on a follower the stream of WatchLeader: leadership moved, for whatever reason. A leader that hangs with its
 //     connections open (SIGSTOP) says nothing itself; its follower misses it after 1.2 s and says so (measured).
 //
-// An idle cluster of any size costs two calls for the start, and two each 10 minutes: the blocking query again, and
-// one question to the leader whether it still is, in case a line of the stream was lost. That is 14 in the first hour.
+// An idle cluster of any size costs three calls for the start, and two each 10 minutes: the blocking query again, and
+// one question to the leader whether it still is, in case a line of the stream was lost. That is 15 in the first hour.
 // Where ACLs refuse the stream, the query waits 3 minutes and the leader is asked each time: 0.8 calls a minute.
 //
 // It wakes at most twice a second per cluster. It wakes also when a request was opened, because a change may have
@@ -75,6 +75,7 @@ func (w *Watcher) Follow(cluster types.NamespacedName, leader string, servers []
 	} else {
 		f.bell = &bell{wake: func() { w.wake(cluster) }}
 	}
+	f.streaming.Store(true) // very likely, and soon
 	var ctx context.Context
 	ctx, f.cancel = context.WithCancel(w.ctx)
 	w.follows[cluster] = f
