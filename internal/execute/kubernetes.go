@@ -1,0 +1,198 @@
+package execute
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/consul-operator/consul-operator/api/v1alpha1"
+	"github.com/consul-operator/consul-operator/internal/observe"
+	"github.com/consul-operator/consul-operator/internal/plan"
+	"github.com/consul-operator/consul-operator/internal/resources"
+)
+
+// patch changes an object as it was observed; it fails with a conflict if the object has changed since.
+func (e *Executor) patch(ctx context.Context, observed client.Object, change func(client.Object)) error {
+	changed := observed.DeepCopyObject().(client.Object)
+	change(changed)
+	return e.Client.Patch(ctx, changed, client.MergeFromWithOptions(observed, client.MergeFromWithOptimisticLock{}))
+}
+
+func annotate(key, value string) func(client.Object) {
+	return func(o client.Object) {
+		annotations := o.GetAnnotations()
+		if annotations == nil {
+			annotations = map[string]string{}
+		}
+		annotations[key] = value
+		o.SetAnnotations(annotations)
+	}
+}
+
+func unannotate(key string) func(client.Object) {
+	return func(o client.Object) {
+		annotations := o.GetAnnotations()
+		delete(annotations, key)
+		o.SetAnnotations(annotations)
+	}
+}
+
+func (e *Executor) timestamp() string { return e.Now().UTC().Format(time.RFC3339) }
+
+// record writes the cluster's own record into its annotations.
+func (e *Executor) record(ctx context.Context, s *observe.Snapshot, action plan.Action) (Outcome, error) {
+	switch a := action.(type) {
+	case plan.RecordBootstrapped:
+		err := e.patch(ctx, s.Cluster, annotate(v1alpha1.AnnotationBootstrapped, e.timestamp()))
+		return Outcome{Event: fmt.Sprintf("%s was elected as the first leader", s.Raft.Leader)}, err
+	case plan.NameTransferTarget:
+		return Outcome{}, e.patch(ctx, s.Cluster, annotate(v1alpha1.AnnotationTransferLeadership, a.To))
+	case plan.FinishTransfer:
+		return Outcome{}, e.patch(ctx, s.Cluster, unannotate(v1alpha1.AnnotationTransferLeadership))
+	}
+	return Outcome{}, nil
+}
+
+// fresh makes sure that the servers are the ones that the decision was made about.
+func (e *Executor) fresh(ctx context.Context, s *observe.Snapshot) error {
+	var live corev1.PersistentVolumeClaimList
+	if err := e.Live.List(ctx, &live, client.InNamespace(s.Cluster.Namespace),
+		client.MatchingLabels{v1alpha1.LabelCluster: s.Cluster.Name}); err != nil {
+		return fmt.Errorf("listing volume claims: %w", err)
+	}
+	ours := 0
+	for i := range live.Items {
+		claim := &live.Items[i]
+		if _, ok := resources.Serial(s.Cluster.Name, claim.Name); !ok || !observe.Ours(s.Cluster, claim) {
+			continue
+		}
+		ours++
+		seen := s.Claims[claim.Name]
+		if seen == nil || seen.UID != claim.UID || seen.ResourceVersion != claim.ResourceVersion {
+			return fmt.Errorf("%w: server %s has changed", ErrStale, claim.Name)
+		}
+	}
+	if ours != len(s.Claims) {
+		return fmt.Errorf("%w: a server is gone", ErrStale)
+	}
+	return nil
+}
+
+// createServer raises the serial on the ConsulCluster first: an operator that stops in between wastes a serial and
+// never uses one twice, and one that acts on an old picture gets a conflict.
+func (e *Executor) createServer(ctx context.Context, s *observe.Snapshot, a plan.CreateServer) (Outcome, error) {
+	if err := e.fresh(ctx, s); err != nil {
+		return Outcome{}, err
+	}
+	next := strconv.Itoa(a.Serial + 1)
+	if err := e.patch(ctx, s.Cluster, annotate(v1alpha1.AnnotationNextSerial, next)); err != nil {
+		return Outcome{}, err
+	}
+	annotations := map[string]string{v1alpha1.AnnotationRevision: s.Spec.Revision}
+	if a.BootstrapExpect > 0 {
+		annotations[v1alpha1.AnnotationBootstrapExpect] = strconv.Itoa(a.BootstrapExpect)
+	}
+	name := resources.ServerName(s.Cluster.Name, a.Serial)
+	err := e.Client.Create(ctx, resources.Claim(s.Cluster, name, annotations))
+	return Outcome{Event: fmt.Sprintf("created server %s (Consul %s)", name, s.Cluster.Spec.Version)}, client.IgnoreAlreadyExists(err)
+}
+
+func (e *Executor) markRetiring(ctx context.Context, s *observe.Snapshot, a plan.MarkRetiring) (Outcome, error) {
+	if err := e.fresh(ctx, s); err != nil {
+		return Outcome{}, err
+	}
+	return Outcome{}, e.patch(ctx, s.Claims[a.Server], annotate(v1alpha1.AnnotationRetiring, e.timestamp()))
+}
+
+func (e *Executor) unmarkRetiring(ctx context.Context, s *observe.Snapshot, a plan.UnmarkRetiring) (Outcome, error) {
+	err := e.patch(ctx, s.Claims[a.Server], unannotate(v1alpha1.AnnotationRetiring))
+	return Outcome{Event: a.Server + " stays after all"}, err
+}
+
+func (e *Executor) setRevision(ctx context.Context, s *observe.Snapshot, a plan.SetRevision) (Outcome, error) {
+	err := e.patch(ctx, s.Claims[a.Server], annotate(v1alpha1.AnnotationRevision, s.Spec.Revision))
+	return Outcome{Event: fmt.Sprintf("%s takes no part yet and becomes one of Consul %s", a.Server, s.Cluster.Spec.Version)}, err
+}
+
+// releaseClaim deletes the claim of a server that is gone, or keeps it as one that is no server any more.
+func (e *Executor) releaseClaim(ctx context.Context, s *observe.Snapshot, a plan.ReleaseClaim) (Outcome, error) {
+	if err := e.fresh(ctx, s); err != nil {
+		return Outcome{}, err
+	}
+	claim := s.Claims[a.Server]
+	if s.Cluster.Spec.Storage.Retention == v1alpha1.RetentionRetain {
+		err := e.patch(ctx, claim, func(o client.Object) {
+			labels := o.GetLabels()
+			labels[v1alpha1.LabelRetired] = "true"
+			o.SetLabels(labels)
+			o.SetOwnerReferences(nil)
+		})
+		return Outcome{Event: a.Server + " is gone; its volume is retained"}, err
+	}
+	return Outcome{Event: a.Server + " is gone; its volume is deleted"}, e.delete(ctx, claim)
+}
+
+// delete deletes an object as it was observed, and nothing that took its name since.
+func (e *Executor) delete(ctx context.Context, o client.Object) error {
+	uid, version := o.GetUID(), o.GetResourceVersion()
+	return client.IgnoreNotFound(e.Client.Delete(ctx, o, client.Preconditions{UID: &uid, ResourceVersion: &version}))
+}
+
+func (e *Executor) pod(ctx context.Context, s *observe.Snapshot, action plan.Action) (Outcome, error) {
+	switch a := action.(type) {
+	case plan.CreatePod:
+		return Outcome{}, e.createPod(ctx, s, a.Server)
+	case plan.DeletePod:
+		return Outcome{}, e.delete(ctx, s.Pods[a.Server])
+	case plan.StartServing:
+		return Outcome{Event: a.Server + " is a healthy voter and starts to serve"},
+			e.setGate(ctx, s.Pods[a.Server], corev1.ConditionTrue, "HealthyVoter")
+	case plan.StopServing:
+		return Outcome{}, e.setGate(ctx, s.Pods[a.Server], corev1.ConditionFalse, "Retiring")
+	}
+	return Outcome{}, nil
+}
+
+func (e *Executor) createPod(ctx context.Context, s *observe.Snapshot, name string) error {
+	claim := s.Claims[name]
+	var revision corev1.Secret
+	key := client.ObjectKey{
+		Namespace: claim.Namespace,
+		Name:      resources.RevisionName(s.Cluster.Name, claim.Annotations[v1alpha1.AnnotationRevision]),
+	}
+	if err := e.Client.Get(ctx, key, &revision); apierrors.IsNotFound(err) {
+		// Ours and just written, the cache may not have it yet.
+		err = e.Live.Get(ctx, key, &revision)
+		if err != nil {
+			return err
+		}
+	} else if err != nil {
+		return err
+	}
+	server := resources.Server{Name: name}
+	if !s.Spec.Bootstrapped {
+		server.BootstrapExpect, _ = strconv.Atoi(claim.Annotations[v1alpha1.AnnotationBootstrapExpect]) // absent: 0
+	}
+	pod, err := resources.Pod(s.Cluster, server, &revision)
+	if err != nil {
+		return err
+	}
+	return client.IgnoreAlreadyExists(e.Client.Create(ctx, pod))
+}
+
+// setGate sets the readiness gate. The patch names this one condition: the others are the kubelet's.
+func (e *Executor) setGate(ctx context.Context, pod *corev1.Pod, status corev1.ConditionStatus, reason string) error {
+	gated := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Name: pod.Name, Namespace: pod.Namespace, UID: pod.UID}}
+	base := gated.DeepCopy()
+	gated.Status.Conditions = []corev1.PodCondition{{
+		Type: v1alpha1.GateServing, Status: status, Reason: reason,
+		LastTransitionTime: metav1.NewTime(e.Now()),
+	}}
+	return client.IgnoreNotFound(e.Client.Status().Patch(ctx, gated, client.StrategicMergeFrom(base)))
+}

@@ -1,0 +1,134 @@
+package execute
+
+import (
+	"context"
+	"fmt"
+
+	corev1 "k8s.io/api/core/v1"
+	policyv1 "k8s.io/api/policy/v1"
+	"k8s.io/apimachinery/pkg/api/equality"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/consul-operator/consul-operator/api/v1alpha1"
+	"github.com/consul-operator/consul-operator/internal/observe"
+	"github.com/consul-operator/consul-operator/internal/resources"
+)
+
+// Sync brings the objects that surround the servers to what they should be, and writes only where they differ. None
+// of it touches a server, and it goes on while the cluster is paused.
+func (e *Executor) Sync(ctx context.Context, s *observe.Snapshot) error {
+	c := s.Cluster
+	if s.Spec.Invalid == nil {
+		secret, err := resources.RevisionSecret(c)
+		if err != nil {
+			return err
+		}
+		if err := e.ensure(ctx, secret, &corev1.Secret{}, nil); err != nil {
+			return err
+		}
+	}
+	join, clients := resources.JoinService(c), resources.ClientService(c)
+	account, budget := resources.ServiceAccount(c), resources.DisruptionBudget(c)
+	liveJoin, liveClients := &corev1.Service{}, &corev1.Service{}
+	liveAccount, liveBudget := &corev1.ServiceAccount{}, &policyv1.PodDisruptionBudget{}
+	for _, object := range []struct {
+		wanted, live client.Object
+		adopt        func()
+	}{
+		{account, liveAccount, func() { liveAccount.AutomountServiceAccountToken = account.AutomountServiceAccountToken }},
+		{join, liveJoin, func() { adoptService(join, liveJoin) }},
+		{clients, liveClients, func() { adoptService(clients, liveClients) }},
+		{budget, liveBudget, func() { liveBudget.Spec = budget.Spec }},
+	} {
+		if err := e.ensure(ctx, object.wanted, object.live, object.adopt); err != nil {
+			return err
+		}
+	}
+	for _, server := range s.Servers {
+		if err := e.syncClaim(ctx, c, s.Claims[server.Name]); err != nil {
+			return err
+		}
+	}
+	return e.dropRevisions(ctx, s)
+}
+
+// adoptService takes over what the operator says of a Service and keeps what the API server filled in.
+func adoptService(wanted, live *corev1.Service) {
+	live.Spec.Selector, live.Spec.Ports = wanted.Spec.Selector, wanted.Spec.Ports
+	live.Spec.PublishNotReadyAddresses = wanted.Spec.PublishNotReadyAddresses
+}
+
+// ensure creates an object, or lets adopt bring the live one to what is wanted. A nil adopt is for immutable objects.
+func (e *Executor) ensure(ctx context.Context, wanted, live client.Object, adopt func()) error {
+	err := e.Client.Get(ctx, client.ObjectKeyFromObject(wanted), live)
+	if apierrors.IsNotFound(err) {
+		return client.IgnoreAlreadyExists(e.Client.Create(ctx, wanted))
+	}
+	if err != nil || adopt == nil {
+		return err
+	}
+	before := live.DeepCopyObject().(client.Object)
+	live.SetLabels(overlay(live.GetLabels(), wanted.GetLabels()))
+	adopt()
+	if equality.Semantic.DeepEqual(before, live) {
+		return nil
+	}
+	if err := e.Client.Update(ctx, live); err != nil {
+		return fmt.Errorf("updating %s: %w", wanted.GetName(), err)
+	}
+	return nil
+}
+
+func overlay(base, over map[string]string) map[string]string {
+	merged := map[string]string{}
+	for key, value := range base {
+		merged[key] = value
+	}
+	for key, value := range over {
+		merged[key] = value
+	}
+	return merged
+}
+
+// syncClaim lets a volume grow, and makes it go or stay with the cluster.
+func (e *Executor) syncClaim(ctx context.Context, c *v1alpha1.ConsulCluster, claim *corev1.PersistentVolumeClaim) error {
+	owners := resources.ClaimOwners(c)
+	size := claim.Spec.Resources.Requests[corev1.ResourceStorage]
+	grow := size.Cmp(c.Spec.Storage.Size) < 0 && claim.Status.Phase == corev1.ClaimBound
+	if !grow && len(owners) == len(claim.OwnerReferences) {
+		return nil
+	}
+	return e.patch(ctx, claim, func(o client.Object) {
+		changed := o.(*corev1.PersistentVolumeClaim)
+		changed.OwnerReferences = owners
+		if grow {
+			changed.Spec.Resources.Requests[corev1.ResourceStorage] = c.Spec.Storage.Size
+		}
+	})
+}
+
+// dropRevisions deletes the revisions that no server runs and nobody wants.
+func (e *Executor) dropRevisions(ctx context.Context, s *observe.Snapshot) error {
+	used := map[string]bool{s.Spec.Revision: true}
+	for _, server := range s.Servers {
+		used[server.Revision] = true
+		if server.Pod != nil {
+			used[server.Pod.Revision] = true
+		}
+	}
+	var secrets corev1.SecretList
+	if err := e.Client.List(ctx, &secrets, client.InNamespace(s.Cluster.Namespace), client.MatchingLabels{
+		v1alpha1.LabelCluster: s.Cluster.Name, v1alpha1.LabelClusterUID: string(s.Cluster.UID),
+	}); err != nil {
+		return fmt.Errorf("listing revisions: %w", err)
+	}
+	for i := range secrets.Items {
+		if revision := secrets.Items[i].Labels[v1alpha1.LabelRevision]; revision != "" && !used[revision] {
+			if err := e.delete(ctx, &secrets.Items[i]); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}

@@ -1,0 +1,147 @@
+package observe
+
+import (
+	"context"
+	"net"
+	"slices"
+	"strconv"
+	"sync"
+
+	"github.com/consul-operator/consul-operator/internal/consul"
+	"github.com/consul-operator/consul-operator/internal/plan"
+	"github.com/consul-operator/consul-operator/internal/resources"
+)
+
+func httpAddress(ip string) string { return net.JoinHostPort(ip, strconv.Itoa(resources.PortHTTP)) }
+
+// consul asks every agent about itself, all at once, and then the leader's agent about the cluster. A hung agent
+// costs one timeout.
+func (o *Observer) consul(ctx context.Context, s *Snapshot) {
+	selves := o.selves(ctx, s)
+	leader := ""
+	for i := range s.Servers {
+		server := &s.Servers[i]
+		self, answered := selves[server.Name]
+		if !answered {
+			continue
+		}
+		server.Agent = plan.Agent{Answered: true, Version: self.Version, LastIndex: self.LastIndex}
+		// An old leader that does not know it was deposed has a lower term.
+		if self.State == consul.Leader && (leader == "" || self.Term > selves[leader].Term) {
+			leader = server.Name
+		}
+	}
+	if leader == "" {
+		s.Raft.Unknown = unknown(s.Servers, selves)
+		return
+	}
+	if err := o.cluster(ctx, s, leader); err != nil {
+		s.Raft = plan.Raft{Unknown: leader + " leads and does not say how the cluster is: " + err.Error()}
+		return
+	}
+	s.Raft.Known, s.Raft.Leader, s.Raft.Term = true, leader, selves[leader].Term
+	s.Raft.LeaderSince = o.Now()
+	if last := s.Cluster.Status; last.Leader == leader && uint64(last.Term) == s.Raft.Term && last.LeaderSince != nil {
+		s.Raft.LeaderSince = last.LeaderSince.Time
+	}
+}
+
+// selves are the answers of the agents that answered as the server they should be, by the server's name.
+func (o *Observer) selves(ctx context.Context, s *Snapshot) map[string]consul.Self {
+	var (
+		group  sync.WaitGroup
+		mutex  sync.Mutex
+		selves = map[string]consul.Self{}
+	)
+	for _, server := range s.Servers {
+		address := s.Address(server.Name)
+		if address == "" || !server.Pod.Running {
+			continue
+		}
+		group.Go(func() {
+			agent, err := o.Dial(address)
+			if err != nil {
+				return
+			}
+			self, err := agent.Self(ctx)
+			if err != nil || self.NodeID != server.ID {
+				return // silent, or an address that belongs to somebody else by now
+			}
+			mutex.Lock()
+			defer mutex.Unlock()
+			selves[server.Name] = self
+		})
+	}
+	group.Wait()
+	return selves
+}
+
+// cluster asks the leader's own agent for the Raft configuration, Serf's members and autopilot's opinion.
+func (o *Observer) cluster(ctx context.Context, s *Snapshot, leader string) error {
+	agent, err := o.Dial(s.Address(leader))
+	if err != nil {
+		return err
+	}
+	var (
+		peers     []consul.Peer
+		members   []consul.Member
+		health    consul.Health
+		minQuorum uint
+	)
+	if err := atOnce(
+		func() (err error) { peers, err = agent.RaftPeers(ctx); return err },
+		func() (err error) { members, err = agent.Members(ctx); return err },
+		func() (err error) { health, err = agent.Health(ctx); return err },
+		func() (err error) { minQuorum, err = agent.MinQuorum(ctx); return err },
+	); err != nil {
+		return err
+	}
+	s.Raft.MinQuorum = int(minQuorum) //nolint:gosec // a handful of servers
+	for _, p := range peers {
+		s.Raft.Peers = append(s.Raft.Peers, plan.Peer{ID: p.ID, Name: p.Name, Voter: p.Voter})
+	}
+	for _, m := range members {
+		s.Raft.Members = append(s.Raft.Members, plan.Member{ID: m.ID, Name: m.Name, Status: plan.MemberStatus(m.Status)})
+	}
+	for i := range s.Servers {
+		join(&s.Servers[i], s.Raft, health)
+	}
+	return nil
+}
+
+// join finds a server by its id in Raft, in Serf and in autopilot's opinion.
+func join(server *plan.Server, raft plan.Raft, health consul.Health) {
+	if i := slices.IndexFunc(raft.Peers, func(p plan.Peer) bool { return p.ID == server.ID }); i >= 0 {
+		peer := raft.Peers[i]
+		peer.Name = server.Name
+		server.Peer = &peer
+	}
+	if i := slices.IndexFunc(raft.Members, func(m plan.Member) bool { return m.ID == server.ID }); i >= 0 {
+		server.Member = raft.Members[i].Status
+	}
+	i := slices.IndexFunc(health.Servers, func(h consul.ServerHealth) bool { return h.ID == server.ID })
+	switch {
+	case i < 0:
+		server.Health = plan.HealthUnknown
+	case health.Servers[i].Healthy:
+		server.Health = plan.HealthHealthy
+	default:
+		server.Health = plan.HealthUnhealthy
+	}
+}
+
+// atOnce runs all and returns the first error.
+func atOnce(calls ...func() error) error {
+	errs := make([]error, len(calls))
+	var group sync.WaitGroup
+	for i, call := range calls {
+		group.Go(func() { errs[i] = call() })
+	}
+	group.Wait()
+	for _, err := range errs {
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}

@@ -1,0 +1,66 @@
+package observe
+
+import (
+	"fmt"
+	"strings"
+
+	"k8s.io/apimachinery/pkg/util/version"
+
+	"github.com/consul-operator/consul-operator/api/v1alpha1"
+	"github.com/consul-operator/consul-operator/internal/plan"
+	"github.com/consul-operator/consul-operator/internal/resources"
+)
+
+// invalid says why a spec that passed admission cannot be honoured; nil if it can. CEL cannot see annotations, other
+// objects, or the parts of a pod that the API server checks when a pod is created.
+func invalid(c *v1alpha1.ConsulCluster, servers []plan.Server) *plan.Problem {
+	if _, err := resources.AgentConfig(c); err != nil {
+		return &plan.Problem{Reason: v1alpha1.ReasonInvalidSpec, Message: err.Error()}
+	}
+	if field := reservedKey(c.Spec.PodTemplate); field != "" {
+		return &plan.Problem{Reason: v1alpha1.ReasonInvalidSpec, Message: field + " belongs to the operator: choose another name"}
+	}
+	return downgrade(c, servers)
+}
+
+// reservedKey is a field of the pod template that uses a name of the operator's.
+func reservedKey(t v1alpha1.PodTemplate) string {
+	for i, container := range t.Containers {
+		if container.Name == resources.ContainerConsul {
+			return fmt.Sprintf("spec.podTemplate.containers[%d].name: %s", i, container.Name)
+		}
+	}
+	for i, volume := range t.Volumes {
+		if resources.ReservedVolume(volume.Name) {
+			return fmt.Sprintf("spec.podTemplate.volumes[%d].name: %s", i, volume.Name)
+		}
+	}
+	for _, env := range t.Env {
+		if env.Name == "POD_IP" {
+			return "spec.podTemplate.env: POD_IP"
+		}
+	}
+	return ""
+}
+
+// downgrade refuses a lower minor version than one that takes part: Consul does not support going back, its data may
+// be of a newer format. A version that never ran does not count, so that a mistyped one can be taken back.
+func downgrade(c *v1alpha1.ConsulCluster, servers []plan.Server) *plan.Problem {
+	wanted, err := version.ParseSemantic(c.Spec.Version)
+	if err != nil || c.Annotations[v1alpha1.AnnotationAllowDowngrade] == c.Spec.Version {
+		return nil
+	}
+	for _, s := range servers {
+		running, err := version.ParseSemantic(strings.TrimSuffix(s.Agent.Version, "+ent"))
+		if err != nil || s.Peer == nil {
+			continue
+		}
+		if wanted.Major() < running.Major() || wanted.Major() == running.Major() && wanted.Minor() < running.Minor() {
+			return &plan.Problem{Reason: v1alpha1.ReasonVersionDowngrade, Message: fmt.Sprintf(
+				"spec.version: %s is a downgrade, %s runs %s, and Consul does not support a lower minor version; "+
+					"set it back, or annotate the cluster with %s=%s if you have a snapshot and know better",
+				c.Spec.Version, s.Name, s.Agent.Version, v1alpha1.AnnotationAllowDowngrade, c.Spec.Version)}
+		}
+	}
+	return nil
+}

@@ -1,0 +1,185 @@
+// Package observe builds one coherent picture of a cluster: its Kubernetes objects, and what its servers say.
+// What could not be learned is unknown, and is told apart from bad news.
+package observe
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	discoveryv1 "k8s.io/api/discovery/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/consul-operator/consul-operator/api/v1alpha1"
+	"github.com/consul-operator/consul-operator/internal/consul"
+	"github.com/consul-operator/consul-operator/internal/plan"
+	"github.com/consul-operator/consul-operator/internal/resources"
+)
+
+// Snapshot is an Observation together with the objects it was made of, which effects need for their preconditions.
+type Snapshot struct {
+	plan.Observation
+	Cluster *v1alpha1.ConsulCluster
+	// Claims and Pods of the servers, by the server's name.
+	Claims map[string]*corev1.PersistentVolumeClaim
+	Pods   map[string]*corev1.Pod
+}
+
+// Address is host:port of the HTTP API of a server; empty if it has none.
+func (s *Snapshot) Address(server string) string {
+	pod := s.Pods[server]
+	if pod == nil || pod.Status.PodIP == "" {
+		return ""
+	}
+	return httpAddress(pod.Status.PodIP)
+}
+
+// Observer looks at clusters.
+type Observer struct {
+	Reader client.Reader
+	Dial   consul.Dialer
+	Now    func() time.Time
+}
+
+// Observe looks at one cluster. It fails only if Kubernetes cannot be read; silent servers are part of the picture.
+func (o *Observer) Observe(ctx context.Context, c *v1alpha1.ConsulCluster) (*Snapshot, error) {
+	s := &Snapshot{
+		Cluster: c,
+		Claims:  map[string]*corev1.PersistentVolumeClaim{},
+		Pods:    map[string]*corev1.Pod{},
+	}
+	s.Spec = spec(c)
+	if err := o.kubernetes(ctx, s); err != nil {
+		return nil, err
+	}
+	routed, err := o.routedAddresses(ctx, c)
+	if err != nil {
+		return nil, err
+	}
+	for name := range s.Claims {
+		s.Servers = append(s.Servers, server(s, name, routed))
+	}
+	slices.SortFunc(s.Servers, func(a, b plan.Server) int { return a.Serial - b.Serial })
+	o.consul(ctx, s)
+	s.Spec.Invalid = invalid(c, s.Servers)
+	return s, nil
+}
+
+func spec(c *v1alpha1.ConsulCluster) plan.Spec {
+	next, _ := strconv.Atoi(c.Annotations[v1alpha1.AnnotationNextSerial]) // absent before the first server
+	spec := plan.Spec{
+		Replicas: int(c.Spec.Replicas), MaxSurge: int(c.Spec.Update.MaxSurge),
+		LeaderStableFor: c.Spec.Update.LeaderStableFor.Duration,
+		Revision:        resources.Revision(c),
+		Paused:          c.Spec.Paused, Deleting: !c.DeletionTimestamp.IsZero(),
+		Bootstrapped: c.Annotations[v1alpha1.AnnotationBootstrapped] != "",
+		NextSerial:   next,
+	}
+	if to, asked := c.Annotations[v1alpha1.AnnotationTransferLeadership]; asked {
+		spec.Transfer = &plan.TransferRequest{To: to}
+	}
+	return spec
+}
+
+// kubernetes fills in claims and pods. Claims of the same name that belong to a former cluster, or that are retained,
+// are not servers of ours, but their serials are taken.
+func (o *Observer) kubernetes(ctx context.Context, s *Snapshot) error {
+	c := s.Cluster
+	var claims corev1.PersistentVolumeClaimList
+	if err := o.Reader.List(ctx, &claims, client.InNamespace(c.Namespace),
+		client.MatchingLabels{v1alpha1.LabelCluster: c.Name}); err != nil {
+		return fmt.Errorf("listing volume claims: %w", err)
+	}
+	for i := range claims.Items {
+		claim := &claims.Items[i]
+		serial, ok := resources.Serial(c.Name, claim.Name)
+		if !ok {
+			continue
+		}
+		s.Spec.NextSerial = max(s.Spec.NextSerial, serial+1)
+		if Ours(c, claim) {
+			s.Claims[claim.Name] = claim
+		}
+	}
+	var pods corev1.PodList
+	if err := o.Reader.List(ctx, &pods, client.InNamespace(c.Namespace), client.MatchingLabels(resources.Selector(c))); err != nil {
+		return fmt.Errorf("listing pods: %w", err)
+	}
+	for i := range pods.Items {
+		if s.Claims[pods.Items[i].Name] != nil {
+			s.Pods[pods.Items[i].Name] = &pods.Items[i]
+		}
+	}
+	return nil
+}
+
+// Ours says whether a claim is a server of this cluster.
+func Ours(c *v1alpha1.ConsulCluster, claim *corev1.PersistentVolumeClaim) bool {
+	return claim.Labels[v1alpha1.LabelClusterUID] == string(c.UID) && claim.Labels[v1alpha1.LabelRetired] == ""
+}
+
+// routedAddresses are those to which the client Service sends new connections.
+func (o *Observer) routedAddresses(ctx context.Context, c *v1alpha1.ConsulCluster) (map[string]bool, error) {
+	var slices discoveryv1.EndpointSliceList
+	if err := o.Reader.List(ctx, &slices, client.InNamespace(c.Namespace),
+		client.MatchingLabels{discoveryv1.LabelServiceName: resources.ClientServiceName(c.Name)}); err != nil {
+		return nil, fmt.Errorf("listing endpoint slices: %w", err)
+	}
+	routed := map[string]bool{}
+	for _, slice := range slices.Items {
+		for _, endpoint := range slice.Endpoints {
+			if ready := endpoint.Conditions.Ready; ready != nil && !*ready {
+				continue
+			}
+			for _, address := range endpoint.Addresses {
+				routed[address] = true
+			}
+		}
+	}
+	return routed, nil
+}
+
+func server(s *Snapshot, name string, routed map[string]bool) plan.Server {
+	claim := s.Claims[name]
+	serial, _ := resources.Serial(s.Cluster.Name, name)
+	expect, _ := strconv.Atoi(claim.Annotations[v1alpha1.AnnotationBootstrapExpect]) // absent on all but the first
+	_, retiring := claim.Annotations[v1alpha1.AnnotationRetiring]
+	server := plan.Server{
+		Name: name, Serial: serial, ID: resources.NodeID(s.Cluster.UID, name),
+		Revision:        claim.Annotations[v1alpha1.AnnotationRevision],
+		BootstrapExpect: expect, Retiring: retiring,
+		ClaimDeleting: !claim.DeletionTimestamp.IsZero(),
+	}
+	if pod := s.Pods[name]; pod != nil {
+		server.Pod = podFacts(pod)
+		server.Routed = routed[pod.Status.PodIP]
+	}
+	return server
+}
+
+// unknown says for people why nobody is known to lead.
+func unknown(servers []plan.Server, selves map[string]consul.Self) string {
+	var silent, leaderless []string
+	for _, s := range servers {
+		if _, answered := selves[s.Name]; answered {
+			leaderless = append(leaderless, s.Name)
+		} else {
+			silent = append(silent, s.Name)
+		}
+	}
+	var parts []string
+	if len(leaderless) > 0 {
+		parts = append(parts, strings.Join(leaderless, ", ")+" run and none of them leads")
+	}
+	if len(silent) > 0 {
+		parts = append(parts, strings.Join(silent, ", ")+" not answering")
+	}
+	if len(parts) == 0 {
+		return "there is no server"
+	}
+	return strings.Join(parts, "; ")
+}

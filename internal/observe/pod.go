@@ -1,0 +1,70 @@
+package observe
+
+import (
+	"fmt"
+	"strings"
+
+	corev1 "k8s.io/api/core/v1"
+
+	"github.com/consul-operator/consul-operator/api/v1alpha1"
+	"github.com/consul-operator/consul-operator/internal/plan"
+	"github.com/consul-operator/consul-operator/internal/resources"
+)
+
+// podFacts is what a pod's status says of its server.
+func podFacts(pod *corev1.Pod) *plan.Pod {
+	facts := &plan.Pod{
+		Revision:    pod.Labels[v1alpha1.LabelRevision],
+		Address:     pod.Status.PodIP,
+		Terminating: !pod.DeletionTimestamp.IsZero(),
+		Finished:    pod.Status.Phase == corev1.PodFailed || pod.Status.Phase == corev1.PodSucceeded,
+	}
+	for _, condition := range pod.Status.Conditions {
+		isTrue := condition.Status == corev1.ConditionTrue
+		switch condition.Type {
+		case corev1.PodReady:
+			facts.Ready = isTrue
+		case v1alpha1.GateServing:
+			facts.Serving, facts.ServingFrom = isTrue, condition.LastTransitionTime.Time
+		case corev1.PodScheduled:
+			if !isTrue && condition.Reason == corev1.PodReasonUnschedulable {
+				facts.Problem = plan.Problem{Reason: plan.ReasonUnschedulable, Message: condition.Message}
+			}
+		}
+	}
+	for _, status := range append(pod.Status.InitContainerStatuses, pod.Status.ContainerStatuses...) {
+		if problem := startProblem(status); problem != "" && facts.Problem.Reason == "" {
+			facts.Problem = plan.Problem{Reason: plan.ReasonServerCannotStart, Message: problem}
+		}
+		if status.Name == resources.ContainerConsul {
+			facts.Running = status.State.Running != nil
+		}
+	}
+	return facts
+}
+
+// startProblem says what keeps a container from running; empty if it runs or is about to.
+func startProblem(status corev1.ContainerStatus) string {
+	waiting := status.State.Waiting
+	if waiting == nil || waiting.Reason == "" || waiting.Reason == "ContainerCreating" || waiting.Reason == "PodInitializing" {
+		return ""
+	}
+	// Both names stand for the same trouble and take turns; a status that flips with them says nothing.
+	if waiting.Reason == "ErrImagePull" || waiting.Reason == "ImagePullBackOff" {
+		return fmt.Sprintf("image %s cannot be pulled: check spec.version and spec.image", status.Image)
+	}
+	if last := status.LastTerminationState.Terminated; last != nil {
+		return fmt.Sprintf("container %s exits with code %d: %s", status.Name, last.ExitCode, lastLines(last.Message))
+	}
+	return fmt.Sprintf("container %s: %s: %s", status.Name, waiting.Reason, waiting.Message)
+}
+
+// lastLines is the end of a log, as much as fits into a status.
+func lastLines(log string) string {
+	const most = 300
+	log = strings.Join(strings.Fields(log), " ")
+	if len(log) > most {
+		log = "…" + strings.ToValidUTF8(log[len(log)-most:], "")
+	}
+	return log
+}

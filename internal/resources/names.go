@@ -1,0 +1,80 @@
+// Package resources builds the Kubernetes objects of a cluster. Builders are pure: the same cluster gives the same
+// objects.
+package resources
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+
+	"github.com/google/uuid"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/consul-operator/consul-operator/api/v1alpha1"
+)
+
+// Ports of a Consul server.
+const (
+	PortHTTP    = 8500
+	PortDNS     = 8600
+	PortGRPCTLS = 8503
+	PortServer  = 8300
+	PortSerfLAN = 8301
+)
+
+// ServerName is the name of the server with this serial, of its claim and of its pod.
+func ServerName(cluster string, serial int) string { return fmt.Sprintf("%s-%d", cluster, serial) }
+
+// Serial is the serial in a server's name; false if the name is not one of this cluster's.
+func Serial(cluster, server string) (int, bool) {
+	digits, ok := strings.CutPrefix(server, cluster+"-")
+	if !ok {
+		return 0, false
+	}
+	serial, err := strconv.Atoi(digits)
+	return serial, err == nil && serial >= 0
+}
+
+// NodeID is the Raft and node id of a server: a UUIDv5 of the cluster's UID and the server's name. Nobody has to be
+// asked to match a Raft peer to its server, and a server created twice is the same one.
+func NodeID(cluster types.UID, server string) string {
+	space, err := uuid.Parse(string(cluster))
+	if err != nil { // never with a real API server
+		space = uuid.NewSHA1(uuid.NameSpaceOID, []byte(cluster))
+	}
+	return uuid.NewSHA1(space, []byte(server)).String()
+}
+
+// ClientServiceName is the name of the Service for clients.
+func ClientServiceName(cluster string) string { return cluster }
+
+// JoinServiceName is the name of the headless Service through which servers and client agents join.
+func JoinServiceName(cluster string) string { return cluster + "-join" }
+
+// Labels of everything that belongs to a cluster.
+func Labels(c *v1alpha1.ConsulCluster) map[string]string {
+	return map[string]string{
+		"app.kubernetes.io/name":       "consul",
+		"app.kubernetes.io/instance":   c.Name,
+		"app.kubernetes.io/managed-by": "consul-operator",
+		v1alpha1.LabelCluster:          c.Name,
+		v1alpha1.LabelClusterUID:       string(c.UID),
+	}
+}
+
+// Selector of the servers' pods.
+func Selector(c *v1alpha1.ConsulCluster) map[string]string {
+	return map[string]string{v1alpha1.LabelCluster: c.Name, "app.kubernetes.io/component": "server"}
+}
+
+func meta(c *v1alpha1.ConsulCluster, name string) metav1.ObjectMeta {
+	return metav1.ObjectMeta{
+		Name: name, Namespace: c.Namespace, Labels: Labels(c),
+		OwnerReferences: []metav1.OwnerReference{ownerReference(c)},
+	}
+}
+
+func ownerReference(c *v1alpha1.ConsulCluster) metav1.OwnerReference {
+	return *metav1.NewControllerRef(c, v1alpha1.GroupVersion.WithKind("ConsulCluster"))
+}

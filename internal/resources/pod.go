@@ -1,0 +1,215 @@
+package resources
+
+import (
+	"encoding/json"
+	"fmt"
+	"maps"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/intstr"
+	"k8s.io/utils/ptr"
+
+	"github.com/consul-operator/consul-operator/api/v1alpha1"
+)
+
+// ContainerConsul is the name of the Consul container.
+const ContainerConsul = "consul"
+
+const (
+	volumeData   = "data"
+	volumeConfig = "config"
+	volumeTmp    = "tmp"
+)
+
+// The user and group of the official image.
+const (
+	consulUser  = 100
+	consulGroup = 1000
+)
+
+// stopSeconds is how long a server may take to leave on SIGTERM; Consul gives up after 15 s by itself.
+const stopSeconds = 30
+
+// Server says what differs from server to server.
+type Server struct {
+	Name string
+	// BootstrapExpect is 0 for all but the first servers of a cluster that was never bootstrapped.
+	BootstrapExpect int
+}
+
+// Pod is the pod of one server, of the revision that the Secret holds.
+func Pod(c *v1alpha1.ConsulCluster, server Server, revision *corev1.Secret) (*corev1.Pod, error) {
+	var template corev1.PodTemplateSpec
+	if err := json.Unmarshal(revision.Data[keyPod], &template); err != nil {
+		return nil, fmt.Errorf("secret %s does not hold a revision: %w", revision.Name, err)
+	}
+	pod := &corev1.Pod{ObjectMeta: template.ObjectMeta, Spec: template.Spec}
+	pod.Name, pod.Namespace = server.Name, c.Namespace
+	pod.OwnerReferences = []metav1.OwnerReference{ownerReference(c)}
+	pod.Labels[v1alpha1.LabelServer] = server.Name
+	for i := range pod.Spec.Volumes {
+		if claim := pod.Spec.Volumes[i].PersistentVolumeClaim; claim != nil && pod.Spec.Volumes[i].Name == volumeData {
+			claim.ClaimName = server.Name
+		}
+	}
+	for i := range pod.Spec.Containers {
+		if pod.Spec.Containers[i].Name != ContainerConsul {
+			continue
+		}
+		args := &pod.Spec.Containers[i].Args
+		*args = append(*args, "-node="+server.Name, "-node-id="+NodeID(c.UID, server.Name))
+		if server.BootstrapExpect > 0 {
+			*args = append(*args, fmt.Sprintf("-bootstrap-expect=%d", server.BootstrapExpect))
+		}
+	}
+	return pod, nil
+}
+
+// podTemplate is what the pods of a revision have in common.
+func podTemplate(c *v1alpha1.ConsulCluster, revision string) *corev1.PodTemplateSpec {
+	user := c.Spec.PodTemplate
+	labels := maps.Clone(user.Metadata.Labels)
+	if labels == nil {
+		labels = map[string]string{}
+	}
+	maps.Copy(labels, Labels(c))
+	maps.Copy(labels, Selector(c))
+	labels[v1alpha1.LabelRevision] = revision
+	return &corev1.PodTemplateSpec{
+		ObjectMeta: metav1.ObjectMeta{Labels: labels, Annotations: user.Metadata.Annotations},
+		Spec: corev1.PodSpec{
+			ServiceAccountName:            ServiceAccountName(c.Name),
+			AutomountServiceAccountToken:  ptr.To(false),
+			EnableServiceLinks:            ptr.To(false),
+			RestartPolicy:                 corev1.RestartPolicyAlways,
+			TerminationGracePeriodSeconds: ptr.To[int64](stopSeconds),
+			ReadinessGates:                []corev1.PodReadinessGate{{ConditionType: v1alpha1.GateServing}},
+			SecurityContext: &corev1.PodSecurityContext{
+				RunAsNonRoot: ptr.To(true), RunAsUser: ptr.To[int64](consulUser), RunAsGroup: ptr.To[int64](consulGroup),
+				FSGroup:             ptr.To[int64](consulGroup),
+				FSGroupChangePolicy: ptr.To(corev1.FSGroupChangeOnRootMismatch),
+				SeccompProfile:      &corev1.SeccompProfile{Type: corev1.SeccompProfileTypeRuntimeDefault},
+			},
+			Volumes:                   append(volumes(c, revision), user.Volumes...),
+			InitContainers:            user.InitContainers,
+			Containers:                append([]corev1.Container{consulContainer(c)}, user.Containers...),
+			NodeSelector:              user.NodeSelector,
+			Tolerations:               user.Tolerations,
+			Affinity:                  affinity(c),
+			TopologySpreadConstraints: spread(c),
+			PriorityClassName:         user.PriorityClassName,
+			ImagePullSecrets:          user.ImagePullSecrets,
+		},
+	}
+}
+
+// Image of the servers.
+func Image(c *v1alpha1.ConsulCluster) string {
+	if c.Spec.Image != "" {
+		return c.Spec.Image
+	}
+	return "hashicorp/consul:" + c.Spec.Version
+}
+
+func consulContainer(c *v1alpha1.ConsulCluster) corev1.Container {
+	user := c.Spec.PodTemplate
+	return corev1.Container{
+		Name:    ContainerConsul,
+		Image:   Image(c),
+		Command: []string{"consul"},
+		Args: []string{
+			"agent", "-config-file=/consul/config/" + keyConfig, "-data-dir=/consul/data",
+			"-bind=$(POD_IP)", "-client=$(POD_IP)",
+			// A name without dots: memberlist asks a resolver of its own for the others, by TCP, and does not
+			// know the pod's search domains.
+			"-retry-join=" + JoinServiceName(c.Name), "-retry-interval=1s",
+		},
+		Env: append([]corev1.EnvVar{
+			{Name: "POD_IP", ValueFrom: &corev1.EnvVarSource{FieldRef: &corev1.ObjectFieldSelector{FieldPath: "status.podIP"}}},
+			// For `kubectl exec … consul members`.
+			{Name: "CONSUL_HTTP_ADDR", Value: fmt.Sprintf("$(POD_IP):%d", PortHTTP)},
+		}, user.Env...),
+		Ports: []corev1.ContainerPort{
+			{Name: "http", ContainerPort: PortHTTP, Protocol: corev1.ProtocolTCP},
+			{Name: "server", ContainerPort: PortServer, Protocol: corev1.ProtocolTCP},
+			{Name: "serf-lan", ContainerPort: PortSerfLAN, Protocol: corev1.ProtocolTCP},
+			{Name: "serf-lan-udp", ContainerPort: PortSerfLAN, Protocol: corev1.ProtocolUDP},
+			{Name: "dns", ContainerPort: PortDNS, Protocol: corev1.ProtocolTCP},
+			{Name: "dns-udp", ContainerPort: PortDNS, Protocol: corev1.ProtocolUDP},
+			{Name: "grpc-tls", ContainerPort: PortGRPCTLS, Protocol: corev1.ProtocolTCP},
+		},
+		VolumeMounts: append([]corev1.VolumeMount{
+			{Name: volumeData, MountPath: "/consul/data"},
+			{Name: volumeConfig, MountPath: "/consul/config", ReadOnly: true},
+			{Name: volumeTmp, MountPath: "/tmp"},
+		}, user.VolumeMounts...),
+		Resources: user.Resources,
+		// A server may read a long log before it listens.
+		StartupProbe:  probe("/v1/status/leader", 1, 600),
+		LivenessProbe: probe("/v1/status/leader", 10, 6),
+		// Any answer from the catalog is an answer from a leader.
+		ReadinessProbe: probe("/v1/catalog/service/consul", 2, 3),
+		// The last log lines of a server that does not start become part of the cluster's status.
+		TerminationMessagePolicy: corev1.TerminationMessageFallbackToLogsOnError,
+		SecurityContext: &corev1.SecurityContext{
+			AllowPrivilegeEscalation: ptr.To(false),
+			ReadOnlyRootFilesystem:   ptr.To(true),
+			Capabilities:             &corev1.Capabilities{Drop: []corev1.Capability{"ALL"}},
+		},
+	}
+}
+
+// probe asks the agent: /v1/status/leader is answered by the process alone, leader or not.
+func probe(path string, periodSeconds, failures int32) *corev1.Probe {
+	return &corev1.Probe{
+		ProbeHandler:  corev1.ProbeHandler{HTTPGet: &corev1.HTTPGetAction{Path: path, Port: intstr.FromInt32(PortHTTP)}},
+		PeriodSeconds: periodSeconds, TimeoutSeconds: 2, FailureThreshold: failures,
+	}
+}
+
+func volumes(c *v1alpha1.ConsulCluster, revision string) []corev1.Volume {
+	return []corev1.Volume{
+		{Name: volumeData, VolumeSource: corev1.VolumeSource{PersistentVolumeClaim: &corev1.PersistentVolumeClaimVolumeSource{}}},
+		{Name: volumeConfig, VolumeSource: corev1.VolumeSource{Secret: &corev1.SecretVolumeSource{
+			SecretName: RevisionName(c.Name, revision),
+			Items:      []corev1.KeyToPath{{Key: keyConfig, Path: keyConfig}},
+		}}},
+		{Name: volumeTmp, VolumeSource: corev1.VolumeSource{EmptyDir: &corev1.EmptyDirVolumeSource{
+			SizeLimit: ptr.To(resource.MustParse("64Mi")),
+		}}},
+	}
+}
+
+// affinity prefers different nodes for servers unless the user says otherwise.
+func affinity(c *v1alpha1.ConsulCluster) *corev1.Affinity {
+	if c.Spec.PodTemplate.Affinity != nil {
+		return c.Spec.PodTemplate.Affinity
+	}
+	return &corev1.Affinity{PodAntiAffinity: &corev1.PodAntiAffinity{
+		PreferredDuringSchedulingIgnoredDuringExecution: []corev1.WeightedPodAffinityTerm{{
+			Weight: 100,
+			PodAffinityTerm: corev1.PodAffinityTerm{
+				TopologyKey:   corev1.LabelHostname,
+				LabelSelector: &metav1.LabelSelector{MatchLabels: Selector(c)},
+			},
+		}},
+	}}
+}
+
+// spread prefers different zones for servers unless the user says otherwise.
+func spread(c *v1alpha1.ConsulCluster) []corev1.TopologySpreadConstraint {
+	if c.Spec.PodTemplate.TopologySpreadConstraints != nil {
+		return c.Spec.PodTemplate.TopologySpreadConstraints
+	}
+	return []corev1.TopologySpreadConstraint{{
+		MaxSkew: 1, TopologyKey: corev1.LabelTopologyZone, WhenUnsatisfiable: corev1.ScheduleAnyway,
+		LabelSelector: &metav1.LabelSelector{MatchLabels: Selector(c)},
+	}}
+}
+
+// ReservedVolume says whether a volume's name is the operator's.
+func ReservedVolume(name string) bool {
+	return name == volumeData || name == volumeConfig || name == volumeTmp
+}

@@ -1,0 +1,82 @@
+package resources
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+
+	corev1 "k8s.io/api/core/v1"
+
+	"github.com/consul-operator/consul-operator/api/v1alpha1"
+)
+
+// Keys of the Secret that holds a revision.
+const (
+	keyConfig = "server.json"
+	keyPod    = "pod.json"
+)
+
+// inputs is everything a user says that makes a server what it is. A field is added with omitempty alone, so that
+// specs that do not use it keep their revision.
+type inputs struct {
+	Version     string               `json:"version"`
+	Image       string               `json:"image,omitempty"`
+	Datacenter  string               `json:"datacenter"`
+	Config      *v1alpha1.Config     `json:"config,omitempty"`
+	PodTemplate v1alpha1.PodTemplate `json:"podTemplate"`
+	RestartedAt string               `json:"restartedAt,omitempty"`
+}
+
+// Revision names what the servers should be: a hash of what the user says, not of what the operator makes of it.
+// What an operator made of a revision is stored with it, once, and a newer operator that would render the same spec
+// differently finds it there: an operator's own upgrade restarts no server (I6).
+func Revision(c *v1alpha1.ConsulCluster) string {
+	said, err := json.Marshal(inputs{
+		Version: c.Spec.Version, Image: c.Spec.Image, Datacenter: c.Spec.Datacenter, Config: canonical(c.Spec.Config),
+		PodTemplate: c.Spec.PodTemplate, RestartedAt: c.Annotations[v1alpha1.AnnotationRestartedAt],
+	})
+	if err != nil { // the API server has parsed all of it
+		said = []byte(err.Error())
+	}
+	sum := sha256.Sum256(said)
+	return hex.EncodeToString(sum[:])[:10]
+}
+
+// canonical writes the configuration with sorted keys, so that their order does not matter; an empty one is none.
+func canonical(config *v1alpha1.Config) *v1alpha1.Config {
+	values, err := config.Values()
+	if err != nil || len(values) == 0 {
+		return nil
+	}
+	sorted, err := v1alpha1.NewConfig(values)
+	if err != nil {
+		return config
+	}
+	return sorted
+}
+
+// RevisionName is the name of the Secret that holds a revision.
+func RevisionName(cluster, revision string) string { return cluster + "-" + revision }
+
+// RevisionSecret holds the wanted revision: the configuration and the pod of its servers. It is a Secret because the
+// configuration may hold keys and tokens, and immutable because servers of older revisions keep theirs.
+func RevisionSecret(c *v1alpha1.ConsulCluster) (*corev1.Secret, error) {
+	config, err := AgentConfig(c)
+	if err != nil {
+		return nil, err
+	}
+	revision := Revision(c)
+	pod, err := json.Marshal(podTemplate(c, revision))
+	if err != nil {
+		return nil, fmt.Errorf("spec.podTemplate: %w", err)
+	}
+	secret := &corev1.Secret{
+		ObjectMeta: meta(c, RevisionName(c.Name, revision)),
+		Data:       map[string][]byte{keyConfig: config, keyPod: pod},
+	}
+	secret.Labels[v1alpha1.LabelRevision] = revision
+	immutable := true
+	secret.Immutable = &immutable
+	return secret, nil
+}

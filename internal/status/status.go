@@ -1,0 +1,157 @@
+// Package status turns what was observed and decided into what users see. It is pure.
+package status
+
+import (
+	"fmt"
+	"time"
+
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/util/version"
+
+	"github.com/consul-operator/consul-operator/api/v1alpha1"
+	"github.com/consul-operator/consul-operator/internal/observe"
+	"github.com/consul-operator/consul-operator/internal/plan"
+	"github.com/consul-operator/consul-operator/internal/resources"
+)
+
+// lagShown is from where on a server's lag is shown: autopilot's max_trailing_logs. Below it the figure only says how
+// busy the cluster is, and would make every status differ from the last.
+const lagShown = 250
+
+// Build is the status of a cluster. It equals the last one if nothing that matters has changed.
+func Build(s *observe.Snapshot, d plan.Decision) v1alpha1.ConsulClusterStatus {
+	c := s.Cluster
+	status := *c.Status.DeepCopy()
+	status.ObservedGeneration = c.Generation
+	status.Replicas = int32(len(s.Servers)) //nolint:gosec // a handful of servers
+	status.Revision = s.Spec.Revision
+	status.Selector = labels.SelectorFromSet(resources.Selector(c)).String()
+	status.ReadyReplicas, status.UpdatedReplicas = 0, 0
+	status.Servers = nil
+	for _, server := range s.Servers {
+		one := serverStatus(s, server)
+		status.Servers = append(status.Servers, one)
+		if server.Pod != nil && server.Pod.Ready && !server.Pod.Terminating {
+			status.ReadyReplicas++
+		}
+		if one.Updated {
+			status.UpdatedReplicas++
+		}
+	}
+	status.Ready = fmt.Sprintf("%d/%d", status.ReadyReplicas, c.Spec.Replicas)
+	if lowest := lowestVersion(s.Servers); lowest != "" {
+		status.Version = lowest
+	}
+	raft(&status, s)
+	conditions(&status, s, d)
+	return status
+}
+
+// raft fills in what the leader says. Voters and their tolerance stay as they were last known while there is none.
+func raft(status *v1alpha1.ConsulClusterStatus, s *observe.Snapshot) {
+	if !s.Raft.Known {
+		status.Leader, status.LeaderSince = "", nil
+		return
+	}
+	if status.Leader != s.Raft.Leader || uint64(status.Term) != s.Raft.Term || status.LeaderSince == nil {
+		// Seconds are all that a Kubernetes time holds: round up, so that a leader never seems stable too early.
+		since := metav1.NewTime(s.Raft.LeaderSince.Add(time.Second - 1).Truncate(time.Second))
+		status.LeaderSince = &since
+	}
+	status.Leader, status.Term = s.Raft.Leader, int64(s.Raft.Term)
+	voters, healthy := int32(0), int32(0)
+	for _, peer := range s.Raft.Peers {
+		if peer.Voter {
+			voters++
+		}
+	}
+	for _, server := range s.Servers {
+		if server.Peer != nil && server.Peer.Voter && server.Health == plan.HealthHealthy {
+			healthy++
+		}
+	}
+	status.Voters = voters
+	status.FailureTolerance = max(0, healthy-(voters/2+1))
+}
+
+func serverStatus(s *observe.Snapshot, server plan.Server) v1alpha1.ServerStatus {
+	status := v1alpha1.ServerStatus{
+		Name: server.Name, ID: server.ID, Version: server.Agent.Version,
+		State:   state(s, server),
+		Voter:   server.Peer != nil && server.Peer.Voter,
+		Leader:  s.Raft.Known && s.Raft.Leader == server.Name,
+		Updated: server.Revision == s.Spec.Revision,
+	}
+	if server.Pod != nil {
+		status.Address = server.Pod.Address
+		status.Message = server.Pod.Problem.Message
+	}
+	for _, leader := range s.Servers {
+		if leader.Name == s.Raft.Leader && server.Agent.Answered && leader.Agent.LastIndex > server.Agent.LastIndex+lagShown {
+			status.Lag = int64(leader.Agent.LastIndex - server.Agent.LastIndex) //nolint:gosec // indexes count up from 0
+		}
+	}
+	return status
+}
+
+func state(s *observe.Snapshot, server plan.Server) v1alpha1.ServerState {
+	pod := server.Pod
+	switch {
+	case server.Retiring:
+		return v1alpha1.ServerRetiring
+	case pod != nil && pod.Problem.Reason == plan.ReasonServerCannotStart:
+		return v1alpha1.ServerFailing
+	case pod == nil || !pod.Running:
+		return v1alpha1.ServerPending
+	case !s.Raft.Known || !server.Agent.Answered:
+		return v1alpha1.ServerUnknown
+	case server.Peer == nil || !server.Peer.Voter:
+		return v1alpha1.ServerJoining
+	case server.Health == plan.HealthHealthy && pod.Ready:
+		return v1alpha1.ServerServing
+	}
+	return v1alpha1.ServerUnhealthy
+}
+
+// lowestVersion is the version that users can count on.
+func lowestVersion(servers []plan.Server) string {
+	var lowest *version.Version
+	name := ""
+	for _, server := range servers {
+		v, err := version.ParseSemantic(server.Agent.Version)
+		if err != nil {
+			continue
+		}
+		if lowest == nil || v.LessThan(lowest) {
+			lowest, name = v, server.Agent.Version
+		}
+	}
+	return name
+}
+
+func conditions(status *v1alpha1.ConsulClusterStatus, s *observe.Snapshot, d plan.Decision) {
+	set := func(kind string, isTrue bool, reason, message string) {
+		value := metav1.ConditionFalse
+		if isTrue {
+			value = metav1.ConditionTrue
+		}
+		meta.SetStatusCondition(&status.Conditions, metav1.Condition{
+			Type: kind, Status: value, Reason: reason, Message: message, ObservedGeneration: s.Cluster.Generation,
+		})
+	}
+	reason := string(d.Reason)
+	stalled := s.Spec.Invalid != nil || d.Reason == plan.ReasonServerCannotStart
+	set(v1alpha1.ConditionReady, d.Done, reason, d.Message)
+	set(v1alpha1.ConditionReconciling, !d.Done && !stalled && d.Reason != plan.ReasonPaused, reason, d.Message)
+	set(v1alpha1.ConditionStalled, stalled, reason, d.Message)
+	switch {
+	case !s.Raft.Known:
+		set(v1alpha1.ConditionAvailable, false, string(plan.ReasonNoLeader), "no leader: "+s.Raft.Unknown)
+	case status.ReadyReplicas == 0:
+		set(v1alpha1.ConditionAvailable, false, v1alpha1.ReasonNoServingServer, "no server is in the client Service")
+	default:
+		set(v1alpha1.ConditionAvailable, true, v1alpha1.ReasonAvailable, "servers serve and a leader leads")
+	}
+}

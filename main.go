@@ -1,0 +1,127 @@
+// Command consul-operator runs Consul server clusters on Kubernetes so that nobody notices an upgrade.
+package main
+
+import (
+	"crypto/tls"
+	"flag"
+	"fmt"
+	"os"
+	"strings"
+	"time"
+
+	"k8s.io/apimachinery/pkg/runtime"
+	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/cache"
+	"sigs.k8s.io/controller-runtime/pkg/healthz"
+	"sigs.k8s.io/controller-runtime/pkg/log/zap"
+	"sigs.k8s.io/controller-runtime/pkg/metrics/filters"
+	"sigs.k8s.io/controller-runtime/pkg/metrics/server"
+
+	"github.com/consul-operator/consul-operator/api/v1alpha1"
+	"github.com/consul-operator/consul-operator/controllers"
+	"github.com/consul-operator/consul-operator/internal/consul"
+)
+
+// version is set by the build.
+var version = "dev"
+
+// flags of the operator.
+type flags struct {
+	leaderElect   bool
+	probeAddress  string
+	metrics       string
+	metricsSecure bool
+	namespaces    string
+	concurrent    int
+	consulTimeout time.Duration
+	showVersion   bool
+	zap           zap.Options
+}
+
+func parseFlags() flags {
+	var f flags
+	flag.BoolVar(&f.leaderElect, "leader-elect", true, "run one active operator among several replicas")
+	flag.StringVar(&f.probeAddress, "health-probe-bind-address", ":8081", "address of /healthz and /readyz; 0 for none")
+	flag.StringVar(&f.metrics, "metrics-bind-address", ":8443", "address of /metrics; 0 for none")
+	flag.BoolVar(&f.metricsSecure, "metrics-secure", true, "serve /metrics by HTTPS, to those whom the API server authorizes")
+	flag.StringVar(&f.namespaces, "watch-namespaces", "", "comma-separated namespaces to watch; all if empty")
+	flag.IntVar(&f.concurrent, "max-concurrent-reconciles", 8, "clusters that are looked at at the same time")
+	flag.DurationVar(&f.consulTimeout, "consul-timeout", 2*time.Second, "timeout of a call to a Consul agent")
+	flag.BoolVar(&f.showVersion, "version", false, "print the version and exit")
+	f.zap.BindFlags(flag.CommandLine)
+	flag.Parse()
+	return f
+}
+
+func main() {
+	f := parseFlags()
+	if f.showVersion {
+		fmt.Println(version)
+		return
+	}
+	ctrl.SetLogger(zap.New(zap.UseFlagOptions(&f.zap)))
+	if err := run(f); err != nil {
+		ctrl.Log.Error(err, "the operator stops")
+		os.Exit(1)
+	}
+}
+
+func run(f flags) error {
+	scheme := runtime.NewScheme()
+	if err := clientgoscheme.AddToScheme(scheme); err != nil {
+		return err
+	}
+	if err := v1alpha1.AddToScheme(scheme); err != nil {
+		return err
+	}
+	config, err := ctrl.GetConfig()
+	if err != nil {
+		return fmt.Errorf("no way to the API server, try --kubeconfig: %w", err)
+	}
+	mgr, err := ctrl.NewManager(config, ctrl.Options{
+		Scheme: scheme, Logger: ctrl.Log,
+		Metrics:                metricsOptions(f),
+		HealthProbeBindAddress: f.probeAddress,
+		LeaderElection:         f.leaderElect,
+		LeaderElectionID:       "consul-operator.consuloperator.io",
+		// The lease is given back when the operator stops, so that the next replica takes over at once.
+		LeaderElectionReleaseOnCancel: true,
+		Cache:                         cache.Options{ByObject: controllers.CacheByObject(), DefaultNamespaces: namespaces(f.namespaces)},
+	})
+	if err != nil {
+		return err
+	}
+	if err := mgr.AddHealthzCheck("healthz", healthz.Ping); err != nil {
+		return err
+	}
+	if err := mgr.AddReadyzCheck("readyz", healthz.Ping); err != nil {
+		return err
+	}
+	dial := consul.NewDialer(consul.Options{Timeout: f.consulTimeout})
+	if err := controllers.SetupWithManager(mgr, dial, f.concurrent); err != nil {
+		return err
+	}
+	ctrl.Log.Info("starting", "version", version, "namespaces", f.namespaces)
+	return mgr.Start(ctrl.SetupSignalHandler())
+}
+
+func metricsOptions(f flags) server.Options {
+	options := server.Options{BindAddress: f.metrics, SecureServing: f.metricsSecure}
+	if f.metricsSecure {
+		options.FilterProvider = filters.WithAuthenticationAndAuthorization
+		options.TLSOpts = []func(*tls.Config){func(c *tls.Config) { c.MinVersion = tls.VersionTLS12 }}
+	}
+	return options
+}
+
+func namespaces(list string) map[string]cache.Config {
+	if list == "" {
+		return nil
+	}
+	watched := map[string]cache.Config{}
+	for name := range strings.SplitSeq(list, ",") {
+		watched[strings.TrimSpace(name)] = cache.Config{}
+	}
+	return watched
+}
