@@ -1,0 +1,190 @@
+package v1alpha1_test
+
+import (
+	"context"
+	"os"
+	"path/filepath"
+	"testing"
+
+	. "github.com/onsi/gomega"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/envtest"
+
+	"github.com/consul-operator/consul-operator/api/v1alpha1"
+)
+
+// api is a real API server that knows the CRD.
+var api client.Client
+
+func TestMain(m *testing.M) { os.Exit(run(m)) }
+
+func run(m *testing.M) int {
+	root := filepath.Join("..", "..")
+	environment := &envtest.Environment{
+		BinaryAssetsDirectory: filepath.Join(root, "bin"),
+		CRDDirectoryPaths:     []string{filepath.Join(root, "config", "crd", "bases")},
+		ErrorIfCRDPathMissing: true,
+	}
+	config, err := environment.Start()
+	if err != nil {
+		println("no API server (run `make tools`):", err.Error())
+		return 1
+	}
+	defer environment.Stop() //nolint:errcheck // the processes are gone either way
+	scheme := runtime.NewScheme()
+	if err := v1alpha1.AddToScheme(scheme); err != nil {
+		panic(err)
+	}
+	if api, err = client.New(config, client.Options{Scheme: scheme}); err != nil {
+		panic(err)
+	}
+	return m.Run()
+}
+
+// cluster is what a user writes, with some fields changed; a nil value removes a field.
+func cluster(changes map[string]any) *unstructured.Unstructured {
+	c := &unstructured.Unstructured{Object: map[string]any{
+		"spec": map[string]any{"version": "1.22.7"},
+	}}
+	c.SetGroupVersionKind(v1alpha1.GroupVersion.WithKind("ConsulCluster"))
+	c.SetNamespace(corev1.NamespaceDefault)
+	c.SetGenerateName("consul-")
+	spec := c.Object["spec"].(map[string]any)
+	for field, value := range changes {
+		spec[field] = value
+	}
+	return c
+}
+
+type values = map[string]any
+
+func TestDefaults(t *testing.T) {
+	g := NewWithT(t)
+	c := cluster(nil)
+	g.Expect(api.Create(t.Context(), c)).To(Succeed())
+	var read v1alpha1.ConsulCluster
+	g.Expect(api.Get(t.Context(), client.ObjectKeyFromObject(c), &read)).To(Succeed())
+	g.Expect(read.Spec.Replicas).To(Equal(int32(3)))
+	g.Expect(read.Spec.Datacenter).To(Equal("dc1"))
+	g.Expect(read.Spec.Storage.Size.String()).To(Equal("10Gi"))
+	g.Expect(read.Spec.Storage.Retention).To(Equal(v1alpha1.RetentionDelete))
+	g.Expect(read.Spec.Update.MaxSurge).To(Equal(int32(1)))
+	g.Expect(read.Spec.Update.LeaderStableFor.Duration.String()).To(Equal("10s"))
+}
+
+func TestCreateIsRefusedByName(t *testing.T) {
+	owned := func(key string, value any) map[string]any { return values{"config": values{key: value}} }
+	for name, test := range map[string]struct {
+		changes map[string]any
+		message string
+	}{
+		"even replicas":          {values{"replicas": int64(2)}, "spec.replicas"},
+		"no replicas":            {values{"replicas": int64(0)}, "spec.replicas"},
+		"too many replicas":      {values{"replicas": int64(9)}, "spec.replicas"},
+		"no version":             {values{"version": ""}, "spec.version"},
+		"version latest":         {values{"version": "latest"}, "spec.version"},
+		"version without patch":  {values{"version": "1.22"}, "spec.version"},
+		"datacenter in capitals": {values{"datacenter": "DC 1"}, "spec.datacenter"},
+		"storage of no size":     {values{"storage": values{"size": "0"}}, "spec.storage.size"},
+		"unknown retention":      {values{"storage": values{"retention": "Keep"}}, "spec.storage.retention"},
+		"surge of 0":             {values{"update": values{"maxSurge": int64(0)}}, "spec.update.maxSurge"},
+		"negative stability":     {values{"update": values{"leaderStableFor": "-1s"}}, "spec.update.leaderStableFor"},
+		"bootstrap":              {owned("bootstrap", true), "spec.config.bootstrap"},
+		"bootstrap_expect":       {owned("bootstrap_expect", int64(3)), "spec.config.bootstrap_expect"},
+		"server":                 {owned("server", false), "spec.config.server"},
+		"data_dir":               {owned("data_dir", "/x"), "spec.config.data_dir"},
+		"node_id":                {owned("node_id", "x"), "spec.config.node_id"},
+		"node_name":              {owned("node_name", "x"), "spec.config.node_name"},
+		"datacenter in config":   {owned("datacenter", "x"), "spec.config.datacenter"},
+		"bind_addr":              {owned("bind_addr", "x"), "spec.config.bind_addr"},
+		"client_addr":            {owned("client_addr", "x"), "spec.config.client_addr"},
+		"advertise_addr":         {owned("advertise_addr", "x"), "spec.config.advertise_addr"},
+		"retry_join":             {owned("retry_join", []any{"x"}), "spec.config.retry_join"},
+		"start_join":             {owned("start_join", []any{"x"}), "spec.config.start_join"},
+		"leave_on_terminate":     {owned("leave_on_terminate", true), "spec.config.leave_on_terminate"},
+		"skip_leave":             {owned("skip_leave_on_interrupt", true), "spec.config.skip_leave_on_interrupt"},
+		"min_quorum":             {owned("autopilot", values{"min_quorum": int64(1)}), "spec.config.autopilot.min_quorum"},
+		"ports.http":             {owned("ports", values{"http": int64(1)}), "spec.config.ports.http"},
+		"ports.server":           {owned("ports", values{"server": int64(1)}), "spec.config.ports.server"},
+		"ports.serf_lan":         {owned("ports", values{"serf_lan": int64(1)}), "spec.config.ports.serf_lan"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			NewWithT(t).Expect(api.Create(t.Context(), cluster(test.changes))).To(MatchError(ContainSubstring(test.message)))
+		})
+	}
+}
+
+func TestNameIsRefused(t *testing.T) {
+	for _, name := range []string{"1consul", "con.sul", "a-name-of-more-than-forty-characters-is-too-long"} {
+		c := cluster(nil)
+		c.SetName(name)
+		NewWithT(t).Expect(api.Create(t.Context(), c)).To(MatchError(ContainSubstring("metadata.name")))
+	}
+}
+
+func TestChangeIsRefusedByName(t *testing.T) {
+	start := values{"storage": values{"size": "10Gi", "storageClassName": "fast"}}
+	for name, test := range map[string]struct {
+		path    []string
+		value   any
+		message string
+	}{
+		"shrunk storage":        {[]string{"spec", "storage", "size"}, "9Gi", "spec.storage.size"},
+		"another storage class": {[]string{"spec", "storage", "storageClassName"}, "slow", "spec.storage.storageClassName"},
+		"another datacenter":    {[]string{"spec", "datacenter"}, "dc2", "spec.datacenter"},
+		"even replicas":         {[]string{"spec", "replicas"}, int64(4), "spec.replicas"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			g := NewWithT(t)
+			c := cluster(start)
+			g.Expect(api.Create(t.Context(), c)).To(Succeed())
+			g.Expect(unstructured.SetNestedField(c.Object, test.value, test.path...)).To(Succeed())
+			g.Expect(api.Update(t.Context(), c)).To(MatchError(ContainSubstring(test.message)))
+		})
+	}
+}
+
+func TestWhatUsersSetIsKept(t *testing.T) {
+	g := NewWithT(t)
+	c := cluster(values{
+		"config": values{
+			"log_level": "DEBUG", "ports": values{"grpc": int64(8502)}, "autopilot": values{"cleanup_dead_servers": true},
+			"limits": values{"kv_max_value_size": int64(10000000)},
+		},
+		"podTemplate": values{
+			"containers": []any{values{"name": "sidecar", "image": "busybox"}},
+			"volumes":    []any{values{"name": "extra", "emptyDir": values{}}},
+			"env":        []any{values{"name": "A", "value": "B"}},
+			"affinity":   values{"nodeAffinity": values{}},
+		},
+		"storage": values{"size": "10Gi"},
+	})
+	g.Expect(api.Create(t.Context(), c)).To(Succeed())
+	var read v1alpha1.ConsulCluster
+	g.Expect(api.Get(t.Context(), client.ObjectKeyFromObject(c), &read)).To(Succeed())
+	config, err := read.Spec.Config.Values()
+	g.Expect(err).NotTo(HaveOccurred())
+	g.Expect(config).To(HaveKeyWithValue("log_level", "DEBUG"))
+	g.Expect(config).To(HaveKeyWithValue("ports", HaveKey("grpc")))
+	g.Expect(read.Spec.PodTemplate.Containers[0].Image).To(Equal("busybox"))
+	g.Expect(read.Spec.PodTemplate.Volumes[0].Name).To(Equal("extra"))
+	g.Expect(read.Spec.PodTemplate.Env[0].Value).To(Equal("B"))
+
+	grown := read.DeepCopy()
+	grown.Spec.Storage.Size.Add(grown.Spec.Storage.Size)
+	g.Expect(api.Update(t.Context(), grown)).To(Succeed())
+}
+
+func TestScale(t *testing.T) {
+	g := NewWithT(t)
+	c := cluster(nil)
+	g.Expect(api.Create(context.Background(), c)).To(Succeed())
+	patch := client.RawPatch("application/merge-patch+json", []byte(`{"spec":{"replicas":5}}`))
+	g.Expect(api.SubResource("scale").Patch(context.Background(), c, patch)).To(Succeed())
+	var read v1alpha1.ConsulCluster
+	g.Expect(api.Get(context.Background(), client.ObjectKeyFromObject(c), &read)).To(Succeed())
+	g.Expect(read.Spec.Replicas).To(Equal(int32(5)))
+}
