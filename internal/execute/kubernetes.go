@@ -107,7 +107,8 @@ func (e *Executor) markRetiring(ctx context.Context, s *observe.Snapshot, a plan
 	if err := e.fresh(ctx, s); err != nil {
 		return Outcome{}, err
 	}
-	return Outcome{}, e.patch(ctx, s.Claims[a.Server], annotate(v1alpha1.AnnotationRetiring, e.timestamp()))
+	err := e.patch(ctx, s.Claims[a.Server], annotate(v1alpha1.AnnotationRetiring, e.timestamp()))
+	return Outcome{Event: a.Server + " is retiring: it leaves the client Service first"}, err
 }
 
 func (e *Executor) unmarkRetiring(ctx context.Context, s *observe.Snapshot, a plan.UnmarkRetiring) (Outcome, error) {
@@ -192,7 +193,8 @@ func (e *Executor) setGate(ctx context.Context, pod *corev1.Pod, status corev1.C
 	base := gated.DeepCopy()
 	gated.Status.Conditions = []corev1.PodCondition{{
 		Type: v1alpha1.GateServing, Status: status, Reason: reason,
-		LastTransitionTime: metav1.NewTime(e.Now()),
+		// Seconds are all that a Kubernetes time holds: round up, so that a wait for it is never too short.
+		LastTransitionTime: metav1.NewTime(e.Now().Add(time.Second - 1).Truncate(time.Second)),
 	}}
 	return client.IgnoreNotFound(e.Client.Status().Patch(ctx, gated, client.StrategicMergeFrom(base)))
 }

@@ -37,8 +37,11 @@ func bootstrap(v view) *Decision {
 }
 
 // replaceIdle gives outdated servers that take no part the wanted revision. A spec that cannot start must never keep
-// a better one from being applied.
+// a better one from being applied. Where there are enough current servers already, such a server is retired instead.
 func replaceIdle(v view) *Decision {
+	if len(v.current()) >= v.Spec.Replicas {
+		return nil
+	}
 	for _, s := range v.staying() {
 		if takesPart(s) || s.ClaimDeleting {
 			continue

@@ -1,0 +1,185 @@
+package integration
+
+import (
+	"encoding/json"
+	"slices"
+	"testing"
+	"time"
+
+	. "github.com/onsi/gomega"
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	apimeta "k8s.io/apimachinery/pkg/api/meta"
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/consul-operator/consul-operator/api/v1alpha1"
+)
+
+func (s *story) pod(name string) *corev1.Pod {
+	s.t.Helper()
+	pod := &corev1.Pod{}
+	s.Expect(s.env.Client.Get(s.t.Context(), client.ObjectKey{Namespace: s.key.Namespace, Name: name}, pod)).To(Succeed())
+	return pod
+}
+
+func condition(c *v1alpha1.ConsulCluster, kind, reason string) bool {
+	found := apimeta.FindStatusCondition(c.Status.Conditions, kind)
+	return found != nil && found.Status == "True" && found.Reason == reason
+}
+
+func TestScale(t *testing.T) {
+	t.Parallel()
+	s := begin(t, shared, "scaled", func(*v1alpha1.ConsulClusterSpec) {})
+	leader := s.cluster().Status.Leader
+	s.observer.AllowLeaderChanges(0)
+	for _, replicas := range []int{5, 3, 1, 3} {
+		s.observer.SetWanted(replicas)
+		patch, err := json.Marshal(map[string]any{"spec": map[string]any{"replicas": replicas}})
+		s.Expect(err).NotTo(HaveOccurred())
+		s.Expect(s.env.Client.SubResource("scale").Patch(t.Context(), s.cluster(),
+			client.RawPatch(types.MergePatchType, patch))).To(Succeed())
+		s.reach("scaled", 2*time.Minute)
+		s.Expect(s.cluster().Status.Voters).To(BeNumerically("==", replicas))
+	}
+	s.Expect(s.cluster().Status.Leader).To(Equal(leader), "scaling needs no new leader")
+	s.end(0)
+}
+
+func TestTransferOnRequest(t *testing.T) {
+	t.Parallel()
+	s := begin(t, shared, "transferred", func(*v1alpha1.ConsulClusterSpec) {})
+	s.observer.AllowLeaderChanges(2)
+	before := s.servers()
+	follower := ""
+	for _, server := range s.cluster().Status.Servers {
+		if !server.Leader {
+			follower = server.Name
+		}
+	}
+	s.patch(annotated(v1alpha1.AnnotationTransferLeadership, follower))
+	done := func(c *v1alpha1.ConsulCluster) bool {
+		_, asked := c.Annotations[v1alpha1.AnnotationTransferLeadership]
+		return !asked
+	}
+	s.until("the named server leads", time.Minute, done)
+	s.until("the status says so", time.Minute, func(c *v1alpha1.ConsulCluster) bool { return c.Status.Leader == follower })
+	s.patch(annotated(v1alpha1.AnnotationTransferLeadership, ""))
+	s.until("some other server leads", time.Minute, done)
+	s.until("the status says so", time.Minute, func(c *v1alpha1.ConsulCluster) bool {
+		return c.Status.Leader != "" && c.Status.Leader != follower
+	})
+	s.Expect(s.servers()).To(Equal(before))
+	s.end(2)
+}
+
+func TestPauseAndDelete(t *testing.T) {
+	t.Parallel()
+	s := begin(t, shared, "paused", func(spec *v1alpha1.ConsulClusterSpec) { spec.Replicas = 1 })
+	s.observer.AllowLeaderChanges(0)
+	s.patch(func(c *v1alpha1.ConsulCluster) { c.Spec.Paused, c.Spec.Version = true, newest })
+	s.until("it says that it is paused", time.Minute, func(c *v1alpha1.ConsulCluster) bool {
+		found := apimeta.FindStatusCondition(c.Status.Conditions, v1alpha1.ConditionReady)
+		return found.Reason == "Paused" && c.Status.ObservedGeneration == c.Generation
+	})
+	s.Consistently(s.servers, 3*time.Second).Should(HaveLen(1))
+	s.end(0)
+
+	s.Expect(s.env.Client.Delete(t.Context(), s.cluster())).To(Succeed())
+	s.Eventually(func() int {
+		return s.count(&corev1.PodList{}) + s.count(&corev1.PersistentVolumeClaimList{}) +
+			s.count(&corev1.ServiceList{}) + s.count(&corev1.SecretList{})
+	}, time.Minute, 100*time.Millisecond).Should(BeZero(), "garbage collection takes everything")
+}
+
+func TestRetainedVolumes(t *testing.T) {
+	t.Parallel()
+	s := begin(t, shared, "retained", func(spec *v1alpha1.ConsulClusterSpec) {
+		spec.Replicas, spec.Storage.Retention = 1, v1alpha1.RetentionRetain
+	})
+	s.observer.AllowLeaderChanges(1)
+	s.patch(toVersion(newest))
+	s.reach("upgraded", 2*time.Minute)
+	s.Expect(s.count(&corev1.PersistentVolumeClaimList{})).To(Equal(2), "the old server's volume is kept")
+	s.end(1)
+	s.Expect(s.env.Client.Delete(t.Context(), s.cluster())).To(Succeed())
+	s.Eventually(func() int { return s.count(&corev1.PodList{}) }, time.Minute, 100*time.Millisecond).Should(BeZero())
+	s.Consistently(func() int { return s.count(&corev1.PersistentVolumeClaimList{}) }, 3*time.Second).Should(Equal(2))
+	s.Expect(s.env.Client.DeleteAllOf(t.Context(), &corev1.PersistentVolumeClaim{}, client.InNamespace(s.key.Namespace),
+		client.MatchingLabels{v1alpha1.LabelCluster: s.key.Name})).To(Succeed())
+}
+
+// A server deleted without a leave: its pod is killed and its claim is gone at the same time.
+func TestDeadPeerIsPruned(t *testing.T) {
+	t.Parallel()
+	s := begin(t, shared, "pruned", func(*v1alpha1.ConsulClusterSpec) {})
+	s.observer.SetFaults(true)
+	victim := ""
+	for _, server := range s.cluster().Status.Servers {
+		if !server.Leader {
+			victim = server.Name
+		}
+	}
+	claim := &corev1.PersistentVolumeClaim{}
+	s.Expect(s.env.Client.Get(t.Context(), client.ObjectKey{Namespace: s.key.Namespace, Name: victim}, claim)).To(Succeed())
+	s.Expect(s.env.Client.Delete(t.Context(), claim)).To(Succeed())
+	s.Expect(s.env.Client.Delete(t.Context(), s.pod(victim), client.GracePeriodSeconds(0))).To(Succeed())
+	s.until("the server is gone", time.Minute, func(*v1alpha1.ConsulCluster) bool {
+		err := s.env.Client.Get(t.Context(), client.ObjectKeyFromObject(claim), claim)
+		return apierrors.IsNotFound(err)
+	})
+	s.until("another took its place", time.Minute, func(c *v1alpha1.ConsulCluster) bool {
+		return slices.ContainsFunc(c.Status.Servers, func(server v1alpha1.ServerStatus) bool { return server.Name == "pruned-3" })
+	})
+	s.reach("healed", 2*time.Minute)
+	s.Expect(s.cluster().Status.Voters).To(BeNumerically("==", 3), "the dead peer was removed from Raft")
+	s.end(0)
+}
+
+func TestBadSpecsNeverHurtAndAreTakenBack(t *testing.T) {
+	t.Parallel()
+	s := begin(t, shared, "mistaken", func(*v1alpha1.ConsulClusterSpec) {})
+	s.observer.AllowLeaderChanges(0)
+	cannotStart := func(c *v1alpha1.ConsulCluster) bool {
+		return condition(c, v1alpha1.ConditionStalled, "ServerCannotStart") && condition(c, v1alpha1.ConditionAvailable, "Available")
+	}
+
+	s.patch(toVersion("9.9.9"))
+	s.until("a version that does not exist is named", time.Minute, cannotStart)
+	s.patch(toVersion(older))
+	s.reach("taken back", time.Minute)
+
+	s.patch(func(c *v1alpha1.ConsulCluster) {
+		config, err := v1alpha1.NewConfig(map[string]any{"log_level": "nonsense"})
+		s.Expect(err).NotTo(HaveOccurred())
+		c.Spec.Config = config
+	})
+	s.until("a configuration that Consul refuses is named", time.Minute, cannotStart)
+	s.patch(func(c *v1alpha1.ConsulCluster) { c.Spec.Config = nil })
+	s.reach("corrected", time.Minute)
+
+	s.patch(toVersion(oldest))
+	s.until("a downgrade is refused", time.Minute, func(c *v1alpha1.ConsulCluster) bool {
+		return condition(c, v1alpha1.ConditionStalled, v1alpha1.ReasonVersionDowngrade)
+	})
+	s.patch(toVersion(older))
+	s.reach("taken back", time.Minute)
+	s.Expect(s.servers()).To(Equal([]string{"mistaken-0", "mistaken-1", "mistaken-2"}), "the running servers were left alone")
+	s.end(0)
+}
+
+// Nothing happens in a cluster where nothing is to do (I5). It runs alone: other stories' calls are not its own.
+func TestIdleClusterCostsNothing(t *testing.T) {
+	s := begin(t, shared, "idle", func(*v1alpha1.ConsulClusterSpec) {})
+	s.load.Stop()
+	s.reach("settled", time.Minute)
+	idle, err := s.observer.WatchIdle(t.Context(), 40*time.Second)
+	s.Expect(err).NotTo(HaveOccurred())
+	s.t.Logf("writes %v, calls %v", idle.Writes, idle.Calls)
+	s.Expect(idle.Writes).To(BeEmpty(), "I5: an idle cluster costs no write")
+	for call, n := range idle.Calls {
+		if call != "GET v1_status_leader" && call != "GET v1_catalog_service__" && call != "GET v1_catalog_service_consul" {
+			s.Expect(n).To(BeZero(), "I5: an idle cluster costs no Consul call but the kubelet's probes: "+call)
+		}
+	}
+}

@@ -1,0 +1,176 @@
+// Package integration tests the operator's binary against a real API server and real Consul, under load and with an
+// observer beside it that asserts the invariants all the time.
+package integration
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"testing"
+	"time"
+
+	. "github.com/onsi/gomega"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/consul-operator/consul-operator/api/v1alpha1"
+	"github.com/consul-operator/consul-operator/test/harness"
+	"github.com/consul-operator/consul-operator/test/load"
+	"github.com/consul-operator/consul-operator/test/observer"
+)
+
+// Versions that the tests go between.
+const (
+	oldest = "1.19.2"
+	older  = "1.22.0"
+	newest = "1.22.7"
+)
+
+// shared is the environment of all stories that do not disturb their neighbours.
+var shared *harness.Env
+
+func TestMain(m *testing.M) { os.Exit(run(m)) }
+
+func run(m *testing.M) int {
+	env, err := harness.Start(context.Background(), harness.Options{Name: "integration", Progress: say})
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	shared = env
+	defer env.Stop() //nolint:errcheck // nothing is left to do about it
+	return m.Run()
+}
+
+func say(line string) { fmt.Printf("    %s\n", line) }
+
+// story is one ConsulCluster, its load and its observer.
+type story struct {
+	*WithT
+	t        *testing.T
+	env      *harness.Env
+	key      client.ObjectKey
+	load     *load.Load
+	observer *observer.Observer
+}
+
+// begin creates a cluster of this name, waits until it is Ready, and puts it under load and observation.
+func begin(t *testing.T, env *harness.Env, name string, change func(*v1alpha1.ConsulClusterSpec)) *story {
+	t.Helper()
+	s := &story{WithT: NewWithT(t), t: t, env: env, key: client.ObjectKey{Namespace: "default", Name: name}}
+	c := &v1alpha1.ConsulCluster{
+		ObjectMeta: metav1.ObjectMeta{Name: s.key.Name, Namespace: s.key.Namespace},
+		Spec: v1alpha1.ConsulClusterSpec{
+			Version: older,
+			Storage: v1alpha1.Storage{Size: resource.MustParse("1Gi")},
+			Update:  v1alpha1.Update{LeaderStableFor: metav1.Duration{Duration: 10 * time.Second}},
+		},
+	}
+	change(&c.Spec)
+	s.Expect(env.Client.Create(t.Context(), c)).To(Succeed())
+	t.Cleanup(func() {
+		_ = env.Client.Delete(context.Background(), c) // a story may have deleted it itself
+	})
+	s.reach("created", time.Minute)
+	var err error
+	s.observer, err = observer.Start(context.Background(), env.Config, s.key, observer.Options{Wanted: int(s.cluster().Spec.Replicas)})
+	s.Expect(err).NotTo(HaveOccurred())
+	t.Cleanup(s.observer.Stop)
+	endpoints, err := load.WatchService(t.Context(), env.Config, s.key.Namespace, s.key.Name, "http")
+	s.Expect(err).NotTo(HaveOccurred())
+	s.load = load.Start(context.Background(), endpoints, load.Options{Writers: 2, Rate: 100})
+	t.Cleanup(func() { s.load.Stop() })
+	return s
+}
+
+// reach waits until the newest spec is reached, and tells the way there.
+func (s *story) reach(what string, limit time.Duration) {
+	s.t.Helper()
+	start := time.Now()
+	progress := func(said string) { s.t.Logf("%5.1fs %s", time.Since(start).Seconds(), said) }
+	s.Expect(s.env.WaitReady(s.t.Context(), s.key, limit, progress)).To(Succeed(), what)
+}
+
+// until waits for a condition of the cluster.
+func (s *story) until(what string, limit time.Duration, done func(*v1alpha1.ConsulCluster) bool) {
+	s.t.Helper()
+	progress := func(said string) { s.t.Logf("       %s", said) }
+	s.Expect(s.env.WaitFor(s.t.Context(), s.key, limit, progress, done)).To(Succeed(), what)
+}
+
+// patch changes the cluster as a user does.
+func (s *story) patch(change func(*v1alpha1.ConsulCluster)) {
+	s.t.Helper()
+	s.Expect(s.env.Patch(s.t.Context(), s.key, change)).To(Succeed())
+}
+
+func (s *story) cluster() *v1alpha1.ConsulCluster {
+	s.t.Helper()
+	c := &v1alpha1.ConsulCluster{}
+	s.Expect(s.env.Client.Get(s.t.Context(), s.key, c)).To(Succeed())
+	return c
+}
+
+// servers are the names of the servers, by the operator's word.
+func (s *story) servers() []string {
+	s.t.Helper()
+	var names []string
+	for _, server := range s.cluster().Status.Servers {
+		names = append(names, server.Name)
+	}
+	return names
+}
+
+// count is the number of objects of a kind that belong to the cluster.
+func (s *story) count(list client.ObjectList) int {
+	s.t.Helper()
+	s.Expect(s.env.Client.List(s.t.Context(), list, client.InNamespace(s.key.Namespace),
+		client.MatchingLabels{v1alpha1.LabelCluster: s.key.Name})).To(Succeed())
+	switch l := list.(type) {
+	case *corev1.PodList:
+		return len(l.Items)
+	case *corev1.PersistentVolumeClaimList:
+		return len(l.Items)
+	case *corev1.ServiceList:
+		return len(l.Items)
+	case *corev1.SecretList:
+		return len(l.Items)
+	}
+	s.t.Fatalf("%T is not counted", list)
+	return 0
+}
+
+// end stops the load and asserts what has to hold in every story: no invariant was broken (I1 to I4), no acknowledged
+// write was lost (I8), and leadership changed as often as it should.
+func (s *story) end(leaderChanges int) {
+	s.t.Helper()
+	result := s.load.Stop()
+	ctx, cancel := context.WithTimeout(s.t.Context(), 30*time.Second)
+	defer cancel()
+	verification, err := s.load.Verify(ctx)
+	s.Expect(err).NotTo(HaveOccurred())
+	s.observer.Stop()
+	timeline := s.observer.Timeline()
+	s.t.Logf("%d of %d writes failed %v, longest gap %s, %d leader changes, fewest voters %d", result.All.Failed,
+		result.All.Attempts(), result.All.Classes, result.All.Gap.Length().Round(time.Millisecond),
+		timeline.LeaderChanges, timeline.FewestVoters)
+	s.Expect(verification.Lost).To(BeEmpty(), "I8: an acknowledged write is never lost")
+	s.Expect(result.All.Acknowledged).To(BeNumerically(">", 0))
+	s.Expect(timeline.Violations).To(BeEmpty())
+	s.Expect(timeline.LeaderChanges).To(Equal(leaderChanges), "I3: planned changes of leadership")
+}
+
+func toVersion(version string) func(*v1alpha1.ConsulCluster) {
+	return func(c *v1alpha1.ConsulCluster) { c.Spec.Version = version }
+}
+
+func annotated(key, value string) func(*v1alpha1.ConsulCluster) {
+	return func(c *v1alpha1.ConsulCluster) {
+		if c.Annotations == nil {
+			c.Annotations = map[string]string{}
+		}
+		c.Annotations[key] = value
+	}
+}

@@ -1,0 +1,107 @@
+package integration
+
+import (
+	"math/rand/v2"
+	"testing"
+	"time"
+
+	. "github.com/onsi/gomega"
+
+	"github.com/consul-operator/consul-operator/api/v1alpha1"
+	"github.com/consul-operator/consul-operator/test/harness"
+)
+
+func TestUpgrade(t *testing.T) {
+	for name, test := range map[string]struct {
+		replicas, surge int32
+		from            string
+	}{
+		"one-server":             {replicas: 1, surge: 1, from: older},
+		"three-servers-surge-1":  {replicas: 3, surge: 1, from: older},
+		"five-servers-surge-3":   {replicas: 5, surge: 3, from: older},
+		"three-from-old-surge-3": {replicas: 3, surge: 3, from: oldest},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := begin(t, shared, name, func(spec *v1alpha1.ConsulClusterSpec) {
+				spec.Replicas, spec.Update.MaxSurge, spec.Version = test.replicas, test.surge, test.from
+			})
+			before := s.cluster().Status.Leader
+			s.observer.AllowLeaderChanges(1)
+			s.patch(toVersion(newest))
+			s.reach("upgraded", 4*time.Minute)
+			status := s.cluster().Status
+			s.Expect(status.Version).To(Equal(newest))
+			s.Expect(status.Voters).To(Equal(test.replicas))
+			s.Expect(status.LastHandoff.From).To(Equal(before))
+			s.Expect(status.LastHandoff.To).To(Equal(status.Leader))
+			s.end(1)
+		})
+	}
+}
+
+func TestRollbackInTheMiddle(t *testing.T) {
+	t.Parallel()
+	s := begin(t, shared, "rollback", func(*v1alpha1.ConsulClusterSpec) {})
+	leader := s.cluster().Status.Leader
+	s.observer.AllowLeaderChanges(0)
+	s.patch(toVersion(newest))
+	s.until("one old server is gone", time.Minute, func(c *v1alpha1.ConsulCluster) bool {
+		return c.Status.UpdatedReplicas == 1 && c.Status.Replicas == 3
+	})
+	s.patch(toVersion(older))
+	s.reach("rolled back", 2*time.Minute)
+	status := s.cluster().Status
+	s.Expect(status.Version).To(Equal(older))
+	s.Expect(status.Leader).To(Equal(leader), "the leader was never outdated, so it keeps leading")
+	s.end(0)
+}
+
+func TestChangedConfigAndPodTemplate(t *testing.T) {
+	t.Parallel()
+	s := begin(t, shared, "changed", func(spec *v1alpha1.ConsulClusterSpec) { spec.Replicas, spec.Update.MaxSurge = 1, 1 })
+	s.observer.AllowLeaderChanges(1)
+	s.patch(func(c *v1alpha1.ConsulCluster) {
+		config, err := v1alpha1.NewConfig(map[string]any{"log_level": "DEBUG"})
+		s.Expect(err).NotTo(HaveOccurred())
+		c.Spec.Config = config
+		c.Spec.PodTemplate.Metadata.Labels = map[string]string{"team": "blue"}
+	})
+	s.reach("changed", 2*time.Minute)
+	s.end(1)
+	s.Expect(s.pod(s.servers()[0]).Labels).To(HaveKeyWithValue("team", "blue"))
+}
+
+func TestRestartOnRequest(t *testing.T) {
+	t.Parallel()
+	s := begin(t, shared, "restarted", func(spec *v1alpha1.ConsulClusterSpec) { spec.Update.MaxSurge = 3 })
+	before := s.servers()
+	s.observer.AllowLeaderChanges(1)
+	s.patch(annotated(v1alpha1.AnnotationRestartedAt, "2026-01-01T00:00:00Z"))
+	s.until("noticed", time.Minute, func(c *v1alpha1.ConsulCluster) bool { return c.Status.UpdatedReplicas == 0 })
+	s.reach("restarted", 2*time.Minute)
+	s.Expect(s.servers()).NotTo(ContainElements(before))
+	s.end(1)
+}
+
+// The operator dies ten times while it upgrades, at moments that differ from run to run.
+func TestUpgradeSurvivesTheOperatorsDeath(t *testing.T) {
+	env, err := harness.Start(t.Context(), harness.Options{Name: "deaths"})
+	NewWithT(t).Expect(err).NotTo(HaveOccurred())
+	t.Cleanup(func() { _ = env.Stop() })
+	s := begin(t, env, "deaths", func(*v1alpha1.ConsulClusterSpec) {})
+	s.observer.AllowLeaderChanges(1)
+	seed := uint64(time.Now().UnixNano())
+	t.Logf("seed %d", seed)
+	random := rand.New(rand.NewPCG(seed, 0)) //nolint:gosec // moments, not secrets
+	s.patch(toVersion(newest))
+	for range 10 {
+		moment := time.NewTimer(time.Duration(random.Int64N(int64(8 * time.Second))))
+		<-moment.C
+		env.KillOperator()
+		s.Expect(env.StartOperator()).To(Succeed())
+	}
+	s.reach("upgraded", 4*time.Minute)
+	s.Expect(s.cluster().Status.Version).To(Equal(newest))
+	s.end(1)
+}
