@@ -16,7 +16,9 @@ type Agent interface {
 	RaftPeers(ctx context.Context) ([]Peer, error)
 	// Members are the servers that Serf LAN knows, in the view of this agent; client agents are left out.
 	Members(ctx context.Context) ([]Member, error)
-	// Health is autopilot's view. The leader makes it, other servers forward to the leader: ErrNoLeader without one.
+	// Health is autopilot's view. The leader makes it, other servers forward to the leader: ErrNoLeader or, sooner,
+	// ErrUnanswered without one. The leader looks each 2 s: right after an election Health may list no servers and
+	// not show who leads (measured).
 	Health(ctx context.Context) (Health, error)
 	// MinQuorum is the number of servers below which autopilot removes none.
 	MinQuorum(ctx context.Context) (uint, error)

@@ -13,7 +13,10 @@ import (
 	"github.com/go-logr/logr"
 	. "github.com/onsi/gomega"
 	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/manager"
 )
+
+var _ manager.Runnable = (*Watcher)(nil)
 
 var cluster = types.NamespacedName{Namespace: "default", Name: "consul"}
 

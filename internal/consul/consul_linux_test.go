@@ -1,0 +1,379 @@
+package consul
+
+import (
+	"context"
+	"io"
+	"net/http"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/go-logr/logr"
+	"github.com/google/uuid"
+	. "github.com/onsi/gomega"
+	"k8s.io/apimachinery/pkg/types"
+)
+
+// TestRealConsul is one story of one cluster, from its first leader to the loss of its quorum.
+func TestRealConsul(t *testing.T) {
+	t.Parallel()
+	s := startServers(t, "1.22.7", 3)
+	s.leader()
+	steps := []struct {
+		name string
+		run  func(*testing.T, *realServers)
+	}{
+		{"every server answers", everyServerAnswers},
+		{"what is unknown is not found", unknownIsNotFound},
+		{"min_quorum changes alone", minQuorumChangesAlone},
+		{"an idle cluster is left alone", idleIsLeftAlone},
+		{"wakes on a transfer from outside", wakesOnTransfer},
+		{"wakes when a server joins", wakesOnJoin},
+		{"wakes when the leader hangs", wakesOnHungLeader},
+		{"wakes when a follower is killed", wakesOnKilledFollower},
+		{"a dead server is unhealthy, then pruned", deadIsPruned},
+		{"leave is done although it is not answered", leaveIsUnanswered},
+		{"wakes when the leader is killed", wakesOnKilledLeader},
+		{"without a quorum", withoutQuorum},
+	}
+	for _, step := range steps {
+		ok := t.Run(step.name, func(t *testing.T) {
+			start := time.Now()
+			step.run(t, s)
+			t.Logf("took %v", time.Since(start).Round(time.Millisecond))
+		})
+		if !ok {
+			t.FailNow()
+		}
+	}
+}
+
+// The version that users upgrade from gives the same answers.
+func TestRealConsul119(t *testing.T) {
+	t.Parallel()
+	s := startServers(t, "1.19.2", 1)
+	s.leader()
+	everyServerAnswers(t, s)
+	unknownIsNotFound(t, s)
+	minQuorumChangesAlone(t, s)
+	idleIsLeftAlone(t, s)
+}
+
+func everyServerAnswers(t *testing.T, s *realServers) {
+	g := NewWithT(t)
+	leader := s.leader()
+	version := s.binary[strings.LastIndex(s.binary, "-")+1:]
+	for _, server := range s.list {
+		self, err := server.Self(t.Context())
+		g.Expect(err).NotTo(HaveOccurred())
+		g.Expect(self.NodeID).To(Equal(server.id))
+		g.Expect(self.Name).To(Equal(server.name))
+		g.Expect(self.Version).To(Equal(version))
+		g.Expect(self.LeaderAddr).To(Equal(leader.rpc()))
+		g.Expect(self.State == Leader).To(Equal(server == leader))
+		g.Expect(self.Term).To(BeNumerically(">", 0))
+		g.Expect(self.LastIndex).To(BeNumerically(">=", self.AppliedIndex))
+		g.Expect(self.AppliedIndex).To(BeNumerically(">", 0))
+
+		var peers, members []string
+		raft, err := server.RaftPeers(t.Context())
+		g.Expect(err).NotTo(HaveOccurred())
+		for _, p := range raft {
+			g.Expect(p.Leader).To(Equal(p.ID == leader.id))
+			g.Expect(p.Voter).To(BeTrue())
+			g.Expect(p.ProtocolVersion).To(Equal("3"))
+			peers = append(peers, p.ID+p.Name+p.Address)
+		}
+		serf, err := server.Members(t.Context())
+		g.Expect(err).NotTo(HaveOccurred())
+		for _, m := range serf {
+			g.Expect(m.Status).To(Equal(MemberAlive))
+			g.Expect(m.Version).To(Equal(version))
+			members = append(members, m.ID+m.Name+m.Address)
+		}
+		for _, other := range s.list {
+			g.Expect(peers).To(ContainElement(other.id + other.name + other.rpc()))
+			g.Expect(members).To(ContainElement(other.id + other.name + other.rpc()))
+		}
+		g.Expect(peers).To(HaveLen(len(s.list)))
+		g.Expect(members).To(HaveLen(len(s.list)))
+	}
+	for _, server := range s.list { // forwarded, where it is not the leader
+		g.Eventually(func(g Gomega) {
+			health, err := server.Health(t.Context())
+			g.Expect(err).NotTo(HaveOccurred())
+			g.Expect(health.Healthy).To(BeTrue())
+			g.Expect(health.FailureTolerance).To(Equal((len(s.list) - 1) / 2))
+			g.Expect(health.Servers).To(HaveLen(len(s.list)))
+			for _, h := range health.Servers {
+				g.Expect(h.Version).To(Equal(version))
+				g.Expect(h.Healthy && h.Voter).To(BeTrue())
+				g.Expect(h.Leader).To(Equal(h.ID == leader.id))
+				g.Expect(h.SerfStatus).To(Equal(MemberAlive))
+				g.Expect(h.LastTerm).To(BeNumerically(">", 0))
+				g.Expect(h.StableSince).To(BeTemporally("~", time.Now(), time.Minute))
+			}
+		}, 10*time.Second, 100*time.Millisecond).Should(Succeed())
+	}
+}
+
+func unknownIsNotFound(t *testing.T, s *realServers) {
+	g := NewWithT(t)
+	leader := s.leader()
+	g.Expect(leader.TransferLeadership(t.Context(), uuid.NewString())).To(MatchError(ErrNotFound))
+	g.Expect(leader.RemovePeer(t.Context(), uuid.NewString())).To(MatchError(ErrNotFound))
+	g.Expect(leader.ForceLeave(t.Context(), "nobody")).To(MatchError(ErrNotFound))
+}
+
+func minQuorumChangesAlone(t *testing.T, s *realServers) {
+	g := NewWithT(t)
+	leader := s.leader()
+	before := autopilotOf(t, leader)
+	g.Expect(leader.SetMinQuorum(t.Context(), 3)).To(Succeed())
+	g.Expect(leader.MinQuorum(t.Context())).To(BeEquivalentTo(3))
+	after := autopilotOf(t, leader)
+	g.Expect(strings.ReplaceAll(after, `"MinQuorum":3`, `"MinQuorum":0`)).To(Equal(before))
+
+	self, err := leader.Self(t.Context())
+	g.Expect(err).NotTo(HaveOccurred())
+	g.Expect(leader.SetMinQuorum(t.Context(), 3)).To(Succeed())
+	again, err := leader.Self(t.Context())
+	g.Expect(err).NotTo(HaveOccurred())
+	g.Expect(again.LastIndex).To(Equal(self.LastIndex), "nothing is written where nothing changes")
+}
+
+// autopilotOf is the autopilot configuration without its indexes.
+func autopilotOf(t *testing.T, server *realServer) string {
+	t.Helper()
+	g := NewWithT(t)
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet,
+		"http://"+server.http()+"/v1/operator/autopilot/configuration", nil)
+	g.Expect(err).NotTo(HaveOccurred())
+	resp, err := http.DefaultClient.Do(req)
+	g.Expect(err).NotTo(HaveOccurred())
+	defer func() { _ = resp.Body.Close() }()
+	body, err := io.ReadAll(resp.Body)
+	g.Expect(err).NotTo(HaveOccurred())
+	text, _, ok := strings.Cut(string(body), `,"CreateIndex"`)
+	g.Expect(ok).To(BeTrue(), text)
+	return text
+}
+
+// watched is a Watcher that follows a cluster, its wakes, and the calls it made.
+type watched struct {
+	wakes chan time.Time
+	mu    sync.Mutex
+	calls int
+}
+
+func (w *watched) count() int {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.calls
+}
+
+type counted struct {
+	*agent
+	w *watched
+}
+
+func (c counted) WatchServers(ctx context.Context, index uint64, wait time.Duration) (uint64, error) {
+	c.w.add()
+	return c.agent.WatchServers(ctx, index, wait)
+}
+
+func (c counted) WatchLeader(ctx context.Context, changed func()) error {
+	c.w.add()
+	return c.agent.WatchLeader(ctx, changed)
+}
+
+func (c counted) Self(ctx context.Context) (Self, error) {
+	c.w.add()
+	return c.agent.Self(ctx)
+}
+
+func (w *watched) add() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.calls++
+}
+
+// watch follows the cluster and takes the wake that comes with the start.
+func watch(t *testing.T, s *realServers) *watched {
+	t.Helper()
+	w := &watched{wakes: make(chan time.Time, 1000)}
+	dial := func(address string) (Agent, error) {
+		a, err := s.dial(address)
+		return counted{a.(*agent), w}, err
+	}
+	watcher := NewWatcher(dial, func(types.NamespacedName) { w.wakes <- time.Now() }, logr.Discard())
+	t.Cleanup(watcher.Close)
+	watcher.Follow(types.NamespacedName{Name: "consul"}, s.leader().http(), s.addresses())
+	NewWithT(t).Eventually(w.wakes, 2*time.Second).Should(Receive())
+	return w
+}
+
+// settled waits until the catalog stays as it is: servers are registered a moment after they are elected.
+func settled(t *testing.T, server *realServer) {
+	t.Helper()
+	g := NewWithT(t)
+	g.Eventually(func(g Gomega) {
+		index, err := server.WatchServers(t.Context(), 0, 0)
+		g.Expect(err).NotTo(HaveOccurred())
+		start := time.Now()
+		g.Expect(server.WatchServers(t.Context(), index, 2*time.Second)).To(Equal(index))
+		g.Expect(time.Since(start)).To(BeNumerically(">=", 2*time.Second))
+	}, 20*time.Second, 10*time.Millisecond).Should(Succeed())
+}
+
+func idleIsLeftAlone(t *testing.T, s *realServers) {
+	g := NewWithT(t)
+	term := func() uint64 {
+		self, err := s.leader().Self(t.Context())
+		g.Expect(err).NotTo(HaveOccurred())
+		return self.Term
+	}
+	for range 3 { // a busy machine may elect a new leader for no reason of ours
+		settled(t, s.leader())
+		before, w := term(), watch(t, s)
+		time.Sleep(ringEvery + ringAfter)
+		for len(w.wakes) > 0 { // of the start
+			<-w.wakes
+		}
+		time.Sleep(3 * time.Second)
+		if term() == before {
+			g.Expect(w.wakes).To(BeEmpty(), "nothing is going on")
+			g.Expect(w.count()).To(Equal(3), "calls")
+			return
+		}
+	}
+	t.Fatal("no leader lasts")
+}
+
+// wakes is how long after the cause the wake came.
+func wakes(t *testing.T, s *realServers, within time.Duration, cause func()) {
+	t.Helper()
+	w := watch(t, s)
+	time.Sleep(ringEvery) // what belongs to the start
+	for len(w.wakes) > 0 {
+		<-w.wakes
+	}
+	start := time.Now()
+	cause()
+	done := time.Now()
+	var woken time.Time
+	NewWithT(t).Eventually(w.wakes, within).Should(Receive(&woken))
+	t.Logf("woken %v after the start of the cause, which took %v", woken.Sub(start), done.Sub(start))
+	NewWithT(t).Expect(w.count()).To(BeNumerically("<=", 10), "calls")
+}
+
+func wakesOnTransfer(t *testing.T, s *realServers) {
+	g := NewWithT(t)
+	leader, target := s.leader(), s.follower()
+	wakes(t, s, 2*time.Second, func() {
+		g.Expect(leader.TransferLeadership(t.Context(), target.id)).To(Succeed())
+	})
+	g.Expect(s.leader()).To(Equal(target))
+}
+
+func wakesOnJoin(t *testing.T, s *realServers) {
+	g := NewWithT(t)
+	leader := s.leader()
+	var joined *realServer
+	wakes(t, s, 10*time.Second, func() { joined = s.start() })
+	g.Eventually(func(g Gomega) {
+		peers, err := leader.RaftPeers(t.Context())
+		g.Expect(err).NotTo(HaveOccurred())
+		g.Expect(peers).To(ContainElement(And(HaveField("ID", joined.id), HaveField("Voter", false))))
+	}, 10*time.Second, 100*time.Millisecond).Should(Succeed())
+}
+
+// A leader that hangs keeps its connections, so the blocking query on it says nothing.
+func wakesOnHungLeader(t *testing.T, s *realServers) {
+	g := NewWithT(t)
+	leader := s.leader()
+	wakes(t, s, 5*time.Second, func() { g.Expect(leader.process.Signal(syscall.SIGSTOP)).To(Succeed()) })
+	start := time.Now()
+	_, err := leader.Self(t.Context())
+	g.Expect(err).To(MatchError(ErrUnanswered))
+	g.Expect(time.Since(start)).To(BeNumerically("<", DefaultTimeout+500*time.Millisecond))
+	g.Expect(leader.process.Signal(syscall.SIGCONT)).To(Succeed())
+	g.Expect(s.leader()).NotTo(Equal(leader))
+}
+
+func wakesOnKilledFollower(t *testing.T, s *realServers) {
+	wakes(t, s, 10*time.Second, s.list[3].kill)
+}
+
+func deadIsPruned(t *testing.T, s *realServers) {
+	g := NewWithT(t)
+	leader, dead := s.leader(), s.list[3]
+	g.Eventually(func(g Gomega) {
+		health, err := leader.Health(t.Context())
+		g.Expect(err).NotTo(HaveOccurred(), "a 429 is an answer")
+		g.Expect(health.Healthy).To(BeFalse())
+		members, err := leader.Members(t.Context())
+		g.Expect(err).NotTo(HaveOccurred())
+		g.Expect(members).To(ContainElement(And(HaveField("ID", dead.id), HaveField("Status", MemberFailed))))
+	}, 5*time.Second, 50*time.Millisecond).Should(Succeed())
+	_, err := dead.Self(t.Context())
+	g.Expect(err).To(MatchError(ErrUnreachable))
+
+	g.Expect(leader.ForceLeave(t.Context(), dead.name)).To(Succeed())
+	g.Expect(leader.RemovePeer(t.Context(), dead.id)).To(Or(Succeed(), MatchError(ErrNotFound)))
+	g.Eventually(func(g Gomega) {
+		members, err := leader.Members(t.Context())
+		g.Expect(err).NotTo(HaveOccurred())
+		g.Expect(members).To(HaveLen(3))
+		peers, err := leader.RaftPeers(t.Context())
+		g.Expect(err).NotTo(HaveOccurred())
+		g.Expect(peers).To(HaveLen(3))
+	}, 5*time.Second, 50*time.Millisecond).Should(Succeed())
+}
+
+func leaveIsUnanswered(t *testing.T, s *realServers) {
+	g := NewWithT(t)
+	leaving := s.follower()
+	start := time.Now()
+	g.Expect(leaving.Leave(t.Context())).To(MatchError(ErrUnanswered))
+	g.Expect(time.Since(start)).To(BeNumerically("~", DefaultTimeout, 500*time.Millisecond))
+	self, err := leaving.Self(t.Context())
+	g.Expect(err).NotTo(HaveOccurred(), "a leaving server answers for itself")
+	g.Expect(self.NodeID).To(Equal(leaving.id))
+	g.Eventually(leaving.exited, 10*time.Second).Should(BeClosed())
+	g.Expect(leaving.state.ExitCode()).To(BeZero())
+	t.Logf("exited %v after leave", time.Since(start))
+	peers, err := s.leader().RaftPeers(t.Context())
+	g.Expect(err).NotTo(HaveOccurred())
+	g.Expect(peers).To(HaveLen(2))
+}
+
+func wakesOnKilledLeader(t *testing.T, s *realServers) {
+	wakes(t, s, 2*time.Second, s.leader().kill)
+}
+
+func withoutQuorum(t *testing.T, s *realServers) {
+	g := NewWithT(t)
+	last := s.running()[0]
+	g.Eventually(func(g Gomega) {
+		self, err := last.Self(t.Context())
+		g.Expect(err).NotTo(HaveOccurred())
+		g.Expect(self.LeaderAddr).To(BeEmpty())
+		g.Expect(self.State).To(Or(Equal(Candidate), Equal(Follower)))
+	}, 5*time.Second, 50*time.Millisecond).Should(Succeed())
+	peers, err := last.RaftPeers(t.Context())
+	g.Expect(err).NotTo(HaveOccurred())
+	g.Expect(peers).To(HaveLen(2))
+	g.Expect(peers).NotTo(ContainElement(HaveField("Leader", true)))
+
+	_, err = last.Health(t.Context())
+	g.Expect(err).To(Or(MatchError(ErrNoLeader), MatchError(ErrUnanswered)))
+	start := time.Now()
+	patient, err := NewDialer(Options{Timeout: 15 * time.Second})(last.http())
+	g.Expect(err).NotTo(HaveOccurred())
+	err = patient.RemovePeer(t.Context(), last.id)
+	g.Expect(err).To(MatchError(ErrNoLeader))
+	t.Logf("no leader, it said after %v", time.Since(start))
+}

@@ -1,0 +1,213 @@
+package consul
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	. "github.com/onsi/gomega"
+)
+
+// realServers are Consul processes, each with a loopback address of its own in a random block.
+type realServers struct {
+	t      *testing.T
+	binary string
+	block  string
+	expect int
+	dial   Dialer
+
+	list []*realServer
+}
+
+type realServer struct {
+	name, id, ip string
+	Agent
+	process *os.Process
+	exited  chan struct{}
+	state   *os.ProcessState // when exited
+}
+
+func (s *realServer) rpc() string  { return s.ip + ":8300" }
+func (s *realServer) http() string { return s.ip + ":8500" }
+
+const serverConfig = `{
+  "server": true, "disable_update_check": true, "log_level": "warn",
+  "ports": {"serf_wan": -1, "grpc": -1, "grpc_tls": -1, "dns": -1},
+  "performance": {"raft_multiplier": 1, "leave_drain_time": "0s"},
+  "leave_on_terminate": false, "rejoin_after_leave": false
+}`
+
+// startServers starts n servers of a version, which elect a leader after some seconds.
+func startServers(t *testing.T, version string, n int) *realServers {
+	t.Helper()
+	binary, err := filepath.Abs("../../bin/consul-" + version)
+	if err == nil {
+		_, err = os.Stat(binary)
+	}
+	if err != nil {
+		t.Fatalf("run make tools: %v", err)
+	}
+	s := &realServers{
+		t: t, binary: binary, expect: n, dial: NewDialer(Options{}),
+		block: fmt.Sprintf("127.%d.%d", 16+rand.IntN(230), rand.IntN(256)),
+	}
+	for range n {
+		s.start()
+	}
+	return s
+}
+
+// start adds one server.
+func (s *realServers) start() *realServer {
+	s.t.Helper()
+	i := len(s.list) + 1
+	server := &realServer{
+		name: fmt.Sprintf("s%d", i), id: uuid.NewString(), ip: fmt.Sprintf("%s.%d", s.block, i),
+		exited: make(chan struct{}),
+	}
+	server.Agent, _ = s.dial(server.http())
+	dir := s.t.TempDir()
+	config := filepath.Join(dir, "config.json")
+	NewWithT(s.t).Expect(os.WriteFile(config, []byte(serverConfig), 0o600)).To(Succeed())
+	args := []string{
+		"agent", "-config-file=" + config, "-data-dir=" + filepath.Join(dir, "data"),
+		fmt.Sprintf("-bootstrap-expect=%d", s.expect), "-node=" + server.name, "-node-id=" + server.id,
+		"-bind=" + server.ip, "-client=" + server.ip,
+	}
+	for j := range max(s.expect, i) {
+		args = append(args, fmt.Sprintf("-retry-join=%s.%d", s.block, j+1))
+	}
+	log := &logTail{}
+	cmd := exec.Command(s.binary, args...)
+	cmd.Stdout, cmd.Stderr = log, log
+	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	NewWithT(s.t).Expect(startBound(cmd)).To(Succeed())
+	server.process = cmd.Process
+	go func() {
+		_ = cmd.Wait()
+		server.state = cmd.ProcessState
+		close(server.exited)
+	}()
+	s.t.Cleanup(func() {
+		_ = server.process.Kill()
+		<-server.exited
+		if s.t.Failed() {
+			s.t.Logf("%s at %s:\n%s", server.name, server.ip, log)
+		}
+	})
+	s.list = append(s.list, server)
+	return server
+}
+
+func (s *realServer) kill() {
+	_ = s.process.Kill()
+	<-s.exited
+}
+
+// leader waits until the servers that run agree on a leader.
+func (s *realServers) leader() *realServer {
+	s.t.Helper()
+	var leader *realServer
+	NewWithT(s.t).Eventually(func(g Gomega) {
+		leader = nil
+		for _, server := range s.running() {
+			self, err := server.Self(s.t.Context())
+			g.Expect(err).NotTo(HaveOccurred())
+			if self.State == Leader {
+				g.Expect(leader).To(BeNil(), "two leaders")
+				leader = server
+			}
+		}
+		g.Expect(leader).NotTo(BeNil())
+		for _, server := range s.running() {
+			self, err := server.Self(s.t.Context())
+			g.Expect(err).NotTo(HaveOccurred())
+			g.Expect(self.LeaderAddr).To(Equal(leader.rpc()))
+		}
+		_, err := leader.Health(s.t.Context())
+		g.Expect(err).NotTo(HaveOccurred())
+	}, 30*time.Second, 50*time.Millisecond).Should(Succeed())
+	return leader
+}
+
+func (s *realServers) running() []*realServer {
+	var out []*realServer
+	for _, server := range s.list {
+		select {
+		case <-server.exited:
+		default:
+			out = append(out, server)
+		}
+	}
+	return out
+}
+
+// follower is some server that runs and does not lead.
+func (s *realServers) follower() *realServer {
+	leader := s.leader()
+	for _, server := range s.running() {
+		if server != leader {
+			return server
+		}
+	}
+	s.t.Fatal("no follower")
+	return nil
+}
+
+func (s *realServers) addresses() []string {
+	var out []string
+	for _, server := range s.running() {
+		out = append(out, server.http())
+	}
+	return out
+}
+
+// startBound starts a process from a thread that lives as long as the tests: the kernel kills the process when the
+// thread that started it dies, which for a thread of the Go runtime may be any time.
+func startBound(cmd *exec.Cmd) error {
+	startThread.Do(func() {
+		go func() {
+			runtime.LockOSThread()
+			for start := range starts {
+				start()
+			}
+		}()
+	})
+	result := make(chan error)
+	starts <- func() { result <- cmd.Start() }
+	return <-result
+}
+
+var (
+	startThread sync.Once
+	starts      = make(chan func())
+)
+
+// logTail keeps the last lines of a process, for when a test fails.
+type logTail struct {
+	mu    sync.Mutex
+	lines []string
+}
+
+func (l *logTail) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.lines = append(l.lines, strings.TrimRight(string(p), "\n"))
+	l.lines = l.lines[max(0, len(l.lines)-40):]
+	return len(p), nil
+}
+
+func (l *logTail) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return strings.Join(l.lines, "\n")
+}
