@@ -39,7 +39,6 @@ type Options struct {
 // Cluster is a running cluster.
 type Cluster struct {
 	dir, binDir string
-	ownDir      bool
 	log         logr.Logger
 	progress    func(string)
 
@@ -54,6 +53,7 @@ type Cluster struct {
 	broadcaster record.EventBroadcaster
 	events      record.EventRecorder
 
+	factory  informers.SharedInformerFactory
 	cancel   context.CancelFunc
 	loops    sync.WaitGroup
 	stopOnce sync.Once
@@ -96,7 +96,7 @@ func (c *Cluster) start(ctx context.Context, o Options) error {
 }
 
 func (c *Cluster) startControlPlane(ctx context.Context) (err error) {
-	c.control = &controlPlane{dir: c.dir, binDir: c.binDir}
+	c.control = &controlPlane{dir: c.dir, binDir: c.binDir, log: c.log}
 	if err := c.control.checkPrograms(); err != nil {
 		return err
 	}
@@ -115,7 +115,9 @@ func (c *Cluster) startControlPlane(ctx context.Context) (err error) {
 	if err := c.control.startAPIServer(ctx); err != nil {
 		return err
 	}
-	if c.client, err = kubernetes.NewForConfig(c.control.config); err != nil {
+	quiet := c.Config()
+	quiet.WarningHandler = rest.NoWarnings{} // FQDN endpoints are deprecated, and there is nothing else for us
+	if c.client, err = kubernetes.NewForConfig(quiet); err != nil {
 		return err
 	}
 	c.progress("starting kube-controller-manager")
@@ -131,6 +133,7 @@ func (c *Cluster) startNodes(ctx context.Context, count int, images Images) erro
 	c.events = c.broadcaster.NewRecorder(scheme.Scheme, corev1.EventSource{Component: "localcluster"})
 
 	factory := informers.NewSharedInformerFactory(c.client, 0)
+	c.factory = factory
 	for i := range count {
 		c.nodes = append(c.nodes, &virtualNode{
 			name: fmt.Sprintf("node-%d", i+1), address: c.block.address(byte(firstNodeOctet + i)), index: i, //nolint:gosec // few
@@ -230,8 +233,10 @@ func (c *Cluster) stop() error {
 		c.cancel()
 		c.broadcaster.Shutdown()
 		c.loops.Wait()
+		c.factory.Shutdown()
 	}
 	if c.processes != nil {
+		c.control.stopping.Store(true)
 		c.processes.stop()
 	}
 	if c.block != nil {

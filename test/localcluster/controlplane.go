@@ -10,8 +10,10 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strconv"
+	"sync/atomic"
 	"time"
 
+	"github.com/go-logr/logr"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
@@ -29,6 +31,8 @@ type controlPlane struct {
 	config      *rest.Config
 	kubeconfig  string
 	kubeletAuth keyPair
+	log         logr.Logger
+	stopping    atomic.Bool
 }
 
 // clusterDomain is what names of Services end in.
@@ -143,6 +147,12 @@ func (cp *controlPlane) start(name string, args ...string) (*component, error) {
 	if err != nil {
 		return nil, fmt.Errorf("starting %s: %w", name, err)
 	}
+	go func() {
+		<-proc.exited
+		if !cp.stopping.Load() {
+			cp.log.Error(nil, "a part of the control plane ended", "name", name, "exitCode", proc.exitCode(), "log", logPath)
+		}
+	}()
 	return &component{name: name, log: logPath, proc: proc}, nil
 }
 

@@ -14,6 +14,9 @@ type Images func(image string) (string, error)
 
 // ConsulImages lets <binDir>/consul-<tag> stand for every image whose repository ends in /consul.
 func ConsulImages(binDir string) Images {
+	if absolute, err := filepath.Abs(binDir); err == nil { // processes run elsewhere
+		binDir = absolute
+	}
 	return func(image string) (string, error) {
 		repository, tag := splitImage(image)
 		if path.Base(repository) != "consul" {

@@ -205,7 +205,10 @@ func (w *podWorker) removeObject() {
 	for w.forced.Err() == nil {
 		options := metav1.NewDeleteOptions(0)
 		options.Preconditions = metav1.NewUIDPreconditions(string(w.uid))
-		err := w.kubelet.client.CoreV1().Pods(w.key.Namespace).Delete(w.forced, w.key.Name, *options)
+		// Not w.forced: that ends when the object goes, which may be known before the answer is read.
+		ctx, cancel := context.WithTimeout(context.Background(), apiTimeout)
+		err := w.kubelet.client.CoreV1().Pods(w.key.Namespace).Delete(ctx, w.key.Name, *options)
+		cancel()
 		if err == nil || apierrors.IsNotFound(err) || apierrors.IsConflict(err) {
 			return
 		}

@@ -17,10 +17,10 @@ import (
 	"k8s.io/apimachinery/pkg/util/intstr"
 )
 
-func httpProbe(path string) *corev1.Probe {
+func healthProbe() *corev1.Probe {
 	return &corev1.Probe{
 		ProbeHandler: corev1.ProbeHandler{
-			HTTPGet: &corev1.HTTPGetAction{Path: path, Port: intstr.FromString("http")},
+			HTTPGet: &corev1.HTTPGetAction{Path: "/healthz", Port: intstr.FromString("http")},
 		},
 		PeriodSeconds: 1, FailureThreshold: 1,
 	}
@@ -94,7 +94,7 @@ var _ = Describe("A pod", func() {
 	It("loses no gate condition to a status written at the same time", func(ctx SpecContext) {
 		pod := helperPod("race", "serve")
 		pod.Spec.ReadinessGates = []corev1.PodReadinessGate{{ConditionType: "example.com/gate"}}
-		pod.Spec.Containers[0].ReadinessProbe = httpProbe("/healthz")
+		pod.Spec.Containers[0].ReadinessProbe = healthProbe()
 		create(ctx, pod)
 		for i := range 40 { // while the pod starts and turns ready
 			value := []string{"True", "False"}[i%2]
@@ -142,10 +142,10 @@ var _ = Describe("A pod", func() {
 
 	It("is killed and restarted when it is not live", func(ctx SpecContext) {
 		pod := helperPod("sick", "serve")
-		pod.Spec.Containers[0].StartupProbe = httpProbe("/healthz")
+		pod.Spec.Containers[0].StartupProbe = healthProbe()
 		pod.Spec.Containers[0].StartupProbe.FailureThreshold = 5
-		pod.Spec.Containers[0].LivenessProbe = httpProbe("/healthz")
-		pod.Spec.Containers[0].ReadinessProbe = httpProbe("/healthz")
+		pod.Spec.Containers[0].LivenessProbe = healthProbe()
+		pod.Spec.Containers[0].ReadinessProbe = healthProbe()
 		create(ctx, pod)
 		pod = eventuallyReady(ctx, "sick")
 		_, err := ask(pod, "sicken", "")

@@ -1,6 +1,7 @@
 package localcluster
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -90,7 +91,11 @@ func (p *processes) start(cmd *exec.Cmd) (*process, error) {
 // wait reaps the process. The rest of its group dies with it, as a container dies with its first process. That happens
 // while the leader is still a zombie: once it is reaped the kernel may give its number to somebody else.
 func (p *processes) wait(cmd *exec.Cmd, proc *process) {
-	for unix.Waitid(unix.P_PID, proc.pid, nil, unix.WEXITED|unix.WNOWAIT, nil) == unix.EINTR { //nolint:errorlint // an errno
+	for {
+		err := unix.Waitid(unix.P_PID, proc.pid, nil, unix.WEXITED|unix.WNOWAIT, nil)
+		if !errors.Is(err, unix.EINTR) {
+			break
+		}
 	}
 	proc.signalGroup(syscall.SIGKILL)
 	p.mu.Lock()

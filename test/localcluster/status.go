@@ -84,7 +84,9 @@ func (w *podWorker) writeStatus() {
 		if w.written != nil && reflect.DeepEqual(w.written, status) {
 			return
 		}
-		err := status.apply(w.forced, w.kubelet.client, pod)
+		ctx, cancel := context.WithTimeout(context.Background(), apiTimeout)
+		err := status.apply(ctx, w.kubelet.client, pod)
+		cancel()
 		if err == nil {
 			w.written = status
 			return

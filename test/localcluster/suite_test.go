@@ -3,10 +3,12 @@ package localcluster_test
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
 	"net/url"
+	"syscall"
 	"time"
 
 	. "github.com/onsi/ginkgo/v2"
@@ -147,8 +149,17 @@ func status(ctx context.Context, name string) corev1.ContainerStatus {
 	return pod.Status.ContainerStatuses[0]
 }
 
-// ask calls the helper of a pod.
+// ask calls the helper of a pod, which may not listen yet.
 func ask(pod *corev1.Pod, path, name string, body ...string) (string, error) {
+	for deadline := time.Now().Add(2 * time.Second); ; time.Sleep(10 * time.Millisecond) {
+		text, err := askOnce(pod, path, name, body...)
+		if !errors.Is(err, syscall.ECONNREFUSED) || time.Now().After(deadline) {
+			return text, err
+		}
+	}
+}
+
+func askOnce(pod *corev1.Pod, path, name string, body ...string) (string, error) {
 	target := fmt.Sprintf("http://%s:8080/%s?name=%s", pod.Status.PodIP, path, url.QueryEscape(name))
 	method, content := http.MethodGet, ""
 	if len(body) > 0 {
