@@ -88,6 +88,8 @@ func (e *Env) start(ctx context.Context, options Options) error {
 	if options.Nodes == 0 {
 		options.Nodes = 3
 	}
+	// The local cluster's endpoint slices are of a deprecated type, and it is told so with every one it writes.
+	rest.SetDefaultWarningHandler(rest.NoWarnings{})
 	if options.Log.GetSink() == nil {
 		options.Log = logr.Discard()
 	}

@@ -1,0 +1,104 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/consul-operator/consul-operator/test/load"
+	"github.com/consul-operator/consul-operator/test/observer"
+)
+
+// outcome is all that one upgrade left behind.
+type outcome struct {
+	options
+	// Began is when the version was patched, Took until the cluster was Ready again.
+	Began    time.Time
+	Took     time.Duration
+	Load     load.Result
+	Verified load.Verification
+	Timeline observer.Timeline
+}
+
+// verdict is an error if the upgrade was not what it promises to be.
+func (o outcome) verdict() error {
+	var wrong []error
+	if n := len(o.Verified.Lost); n > 0 {
+		wrong = append(wrong, fmt.Errorf("%d acknowledged writes were lost", n))
+	}
+	if n := o.Timeline.LeaderChanges; n > 1 {
+		wrong = append(wrong, fmt.Errorf("leadership changed %d times, once was planned", n))
+	}
+	return errors.Join(wrong...)
+}
+
+// text is the report for the terminal.
+func (o outcome) text() string {
+	var b strings.Builder
+	line := func(name, format string, args ...any) {
+		fmt.Fprintf(&b, "  %-34s %s\n", name, fmt.Sprintf(format, args...))
+	}
+	fmt.Fprintf(&b, "Consul %s → %s, %d servers, maxSurge %d, under %s writes/s\n\n",
+		o.from, o.to, o.replicas, o.surge, number(int(o.Load.Rate())))
+	line("Lost acknowledged writes", "%d  (%s keys read back)", len(o.Verified.Lost), number(o.Verified.Keys))
+	for _, kind := range load.Kinds {
+		line("Failed writes, "+string(kind), "%s", failed(o.Load.Kinds[kind]))
+	}
+	for _, class := range o.Load.All.ByCount() {
+		line("", "%s × %s", number(class.Count), class.Class)
+	}
+	line("Longest time without a write", "%s", millis(o.Load.All.Gap.Length()))
+	line("Leader changes", "%d  (%s)", o.Timeline.LeaderChanges, o.succession())
+	line("Fewest voters seen", "%d", o.Timeline.FewestVoters)
+	line("Duration of the upgrade", "%s", seconds(o.Took))
+	if len(o.Timeline.Violations) == 0 {
+		line("Invariants violated", "none")
+	}
+	for _, violation := range o.Timeline.Violations {
+		line("Invariant violated", "%s", violation)
+	}
+	for _, lost := range o.Verified.Lost {
+		line("Lost", "%s", lost)
+	}
+	return b.String()
+}
+
+func (o outcome) succession() string {
+	names := make([]string, 0, len(o.Timeline.Leaderships))
+	for _, leadership := range o.Timeline.Leaderships {
+		names = append(names, leadership.Server)
+	}
+	return strings.Join(names, " → ")
+}
+
+// failed is "3 of 28,400, 1 in 9,467".
+func failed(t load.Totals) string {
+	text := fmt.Sprintf("%s of %s", number(t.Failed), number(t.Attempts()))
+	if t.Failed > 0 {
+		text += ", 1 in " + number(t.Attempts()/t.Failed)
+	}
+	return text
+}
+
+// number has a comma for every thousand.
+func number(n int) string {
+	digits := strconv.Itoa(n)
+	for i := len(digits) - 3; i > 0; i -= 3 {
+		digits = digits[:i] + "," + digits[i:]
+	}
+	return digits
+}
+
+func seconds(d time.Duration) string { return fmt.Sprintf("%.1f s", d.Seconds()) }
+
+func millis(d time.Duration) string {
+	switch {
+	case d >= 10*time.Second:
+		return seconds(d)
+	case d >= 10*time.Millisecond:
+		return number(int(d.Milliseconds())) + " ms"
+	}
+	return fmt.Sprintf("%.1f ms", float64(d.Microseconds())/1000)
+}
