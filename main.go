@@ -87,7 +87,10 @@ func run(f flags) error {
 		LeaderElectionID:       "consul-operator.consuloperator.io",
 		// The lease is given back when the operator stops, so that the next replica takes over at once.
 		LeaderElectionReleaseOnCancel: true,
-		Cache:                         cache.Options{ByObject: controllers.CacheByObject(), DefaultNamespaces: namespaces(f.namespaces)},
+		Cache: cache.Options{
+			ByObject:          controllers.CacheByObject(),
+			DefaultNamespaces: namespaces(f.namespaces),
+		},
 	})
 	if err != nil {
 		return err

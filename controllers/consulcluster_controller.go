@@ -112,10 +112,13 @@ func (r *ConsulClusterReconciler) execute(
 // the storage that is checked only when an object is made of it.
 func (r *ConsulClusterReconciler) refused(s *observe.Snapshot, d *plan.Decision, err error) error {
 	var refusal *apierrors.StatusError
-	if !errors.As(err, &refusal) || !(apierrors.IsInvalid(refusal) || apierrors.IsForbidden(refusal)) {
+	if !errors.As(err, &refusal) || !apierrors.IsInvalid(refusal) && !apierrors.IsForbidden(refusal) {
 		return err
 	}
-	problem := plan.Problem{Reason: v1alpha1.ReasonInvalidSpec, Message: "the API server refuses what the spec asks for: " + refusal.Error()}
+	problem := plan.Problem{
+		Reason:  v1alpha1.ReasonInvalidSpec,
+		Message: "the API server refuses what the spec asks for: " + refusal.Error(),
+	}
 	s.Spec.Invalid = &problem
 	d.Done, d.Reason, d.Message, d.LookAgain = false, problem.Reason, problem.Message, time.Minute
 	return nil

@@ -247,4 +247,3 @@ type PodMetadata struct {
 	// +optional
 	Annotations map[string]string `json:"annotations,omitempty"`
 }
-

@@ -100,7 +100,8 @@ func (e *Executor) createServer(ctx context.Context, s *observe.Snapshot, a plan
 	}
 	name := resources.ServerName(s.Cluster.Name, a.Serial)
 	err := e.Client.Create(ctx, resources.Claim(s.Cluster, name, annotations))
-	return Outcome{Event: fmt.Sprintf("created server %s (Consul %s)", name, s.Cluster.Spec.Version)}, client.IgnoreAlreadyExists(err)
+	event := fmt.Sprintf("created server %s (Consul %s)", name, s.Cluster.Spec.Version)
+	return Outcome{Event: event}, client.IgnoreAlreadyExists(err)
 }
 
 func (e *Executor) markRetiring(ctx context.Context, s *observe.Snapshot, a plan.MarkRetiring) (Outcome, error) {

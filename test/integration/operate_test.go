@@ -62,11 +62,11 @@ func TestTransferOnRequest(t *testing.T) {
 		_, asked := c.Annotations[v1alpha1.AnnotationTransferLeadership]
 		return !asked
 	}
-	s.until("the named server leads", time.Minute, done)
-	s.until("the status says so", time.Minute, func(c *v1alpha1.ConsulCluster) bool { return c.Status.Leader == follower })
+	s.until("the named server leads", done)
+	s.until("the status says so", func(c *v1alpha1.ConsulCluster) bool { return c.Status.Leader == follower })
 	s.patch(annotated(v1alpha1.AnnotationTransferLeadership, ""))
-	s.until("some other server leads", time.Minute, done)
-	s.until("the status says so", time.Minute, func(c *v1alpha1.ConsulCluster) bool {
+	s.until("some other server leads", done)
+	s.until("the status says so", func(c *v1alpha1.ConsulCluster) bool {
 		return c.Status.Leader != "" && c.Status.Leader != follower
 	})
 	s.Expect(s.servers()).To(Equal(before))
@@ -78,7 +78,7 @@ func TestPauseAndDelete(t *testing.T) {
 	s := begin(t, shared, "paused", func(spec *v1alpha1.ConsulClusterSpec) { spec.Replicas = 1 })
 	s.observer.AllowLeaderChanges(0)
 	s.patch(func(c *v1alpha1.ConsulCluster) { c.Spec.Paused, c.Spec.Version = true, newest })
-	s.until("it says that it is paused", time.Minute, func(c *v1alpha1.ConsulCluster) bool {
+	s.until("it says that it is paused", func(c *v1alpha1.ConsulCluster) bool {
 		found := apimeta.FindStatusCondition(c.Status.Conditions, v1alpha1.ConditionReady)
 		return found.Reason == "Paused" && c.Status.ObservedGeneration == c.Generation
 	})
@@ -124,11 +124,11 @@ func TestDeadPeerIsPruned(t *testing.T) {
 	s.Expect(s.env.Client.Get(t.Context(), client.ObjectKey{Namespace: s.key.Namespace, Name: victim}, claim)).To(Succeed())
 	s.Expect(s.env.Client.Delete(t.Context(), claim)).To(Succeed())
 	s.Expect(s.env.Client.Delete(t.Context(), s.pod(victim), client.GracePeriodSeconds(0))).To(Succeed())
-	s.until("the server is gone", time.Minute, func(*v1alpha1.ConsulCluster) bool {
+	s.until("the server is gone", func(*v1alpha1.ConsulCluster) bool {
 		err := s.env.Client.Get(t.Context(), client.ObjectKeyFromObject(claim), claim)
 		return apierrors.IsNotFound(err)
 	})
-	s.until("another took its place", time.Minute, func(c *v1alpha1.ConsulCluster) bool {
+	s.until("another took its place", func(c *v1alpha1.ConsulCluster) bool {
 		return slices.ContainsFunc(c.Status.Servers, func(server v1alpha1.ServerStatus) bool { return server.Name == "pruned-3" })
 	})
 	s.reach("healed", 2*time.Minute)
@@ -145,7 +145,7 @@ func TestBadSpecsNeverHurtAndAreTakenBack(t *testing.T) {
 	}
 
 	s.patch(toVersion("9.9.9"))
-	s.until("a version that does not exist is named", time.Minute, cannotStart)
+	s.until("a version that does not exist is named", cannotStart)
 	s.patch(toVersion(older))
 	s.reach("taken back", time.Minute)
 
@@ -154,12 +154,12 @@ func TestBadSpecsNeverHurtAndAreTakenBack(t *testing.T) {
 		s.Expect(err).NotTo(HaveOccurred())
 		c.Spec.Config = config
 	})
-	s.until("a configuration that Consul refuses is named", time.Minute, cannotStart)
+	s.until("a configuration that Consul refuses is named", cannotStart)
 	s.patch(func(c *v1alpha1.ConsulCluster) { c.Spec.Config = nil })
 	s.reach("corrected", time.Minute)
 
 	s.patch(toVersion(oldest))
-	s.until("a downgrade is refused", time.Minute, func(c *v1alpha1.ConsulCluster) bool {
+	s.until("a downgrade is refused", func(c *v1alpha1.ConsulCluster) bool {
 		return condition(c, v1alpha1.ConditionStalled, v1alpha1.ReasonVersionDowngrade)
 	})
 	s.patch(toVersion(older))
@@ -178,7 +178,7 @@ func TestIdleClusterCostsNothing(t *testing.T) {
 	s.t.Logf("writes %v, calls %v", idle.Writes, idle.Calls)
 	s.Expect(idle.Writes).To(BeEmpty(), "I5: an idle cluster costs no write")
 	for call, n := range idle.Calls {
-		if call != "GET v1_status_leader" && call != "GET v1_catalog_service__" && call != "GET v1_catalog_service_consul" {
+		if call != "GET v1_status_leader" && call != "GET v1_catalog_service_" {
 			s.Expect(n).To(BeZero(), "I5: an idle cluster costs no Consul call but the kubelet's probes: "+call)
 		}
 	}

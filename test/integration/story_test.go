@@ -75,7 +75,8 @@ func begin(t *testing.T, env *harness.Env, name string, change func(*v1alpha1.Co
 	})
 	s.reach("created", time.Minute)
 	var err error
-	s.observer, err = observer.Start(context.Background(), env.Config, s.key, observer.Options{Wanted: int(s.cluster().Spec.Replicas)})
+	wanted := int(s.cluster().Spec.Replicas)
+	s.observer, err = observer.Start(context.Background(), env.Config, s.key, observer.Options{Wanted: wanted})
 	s.Expect(err).NotTo(HaveOccurred())
 	t.Cleanup(s.observer.Stop)
 	endpoints, err := load.WatchService(t.Context(), env.Config, s.key.Namespace, s.key.Name, "http")
@@ -93,11 +94,11 @@ func (s *story) reach(what string, limit time.Duration) {
 	s.Expect(s.env.WaitReady(s.t.Context(), s.key, limit, progress)).To(Succeed(), what)
 }
 
-// until waits for a condition of the cluster.
-func (s *story) until(what string, limit time.Duration, done func(*v1alpha1.ConsulCluster) bool) {
+// until waits a minute at most for a condition of the cluster.
+func (s *story) until(what string, done func(*v1alpha1.ConsulCluster) bool) {
 	s.t.Helper()
 	progress := func(said string) { s.t.Logf("       %s", said) }
-	s.Expect(s.env.WaitFor(s.t.Context(), s.key, limit, progress, done)).To(Succeed(), what)
+	s.Expect(s.env.WaitFor(s.t.Context(), s.key, time.Minute, progress, done)).To(Succeed(), what)
 }
 
 // patch changes the cluster as a user does.
