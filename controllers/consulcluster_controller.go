@@ -5,11 +5,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	apimeta "k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/tools/events"
 	ctrl "sigs.k8s.io/controller-runtime"
@@ -139,7 +141,18 @@ func (r *ConsulClusterReconciler) report(
 	if equality.Semantic.DeepEqual(s.Cluster.Status, changed.Status) {
 		return nil
 	}
+	r.warn(s.Cluster, changed)
 	return client.IgnoreNotFound(r.Client.Status().Patch(ctx, changed, client.MergeFrom(s.Cluster)))
+}
+
+// warn tells of a cluster that needs a person from now on.
+func (r *ConsulClusterReconciler) warn(before, now *v1alpha1.ConsulCluster) {
+	stalled := apimeta.FindStatusCondition(now.Status.Conditions, v1alpha1.ConditionStalled)
+	if stalled.Status != metav1.ConditionTrue ||
+		apimeta.IsStatusConditionTrue(before.Status.Conditions, v1alpha1.ConditionStalled) {
+		return
+	}
+	r.Events.Eventf(now, nil, corev1.EventTypeWarning, stalled.Reason, "Wait", "%s", stalled.Message)
 }
 
 // next says when to look again. A cluster with nothing to do is followed instead of looked at.
@@ -167,6 +180,5 @@ func (r *ConsulClusterReconciler) next(
 
 // eventReason is the name of an action, which is what an event's reason should be: TransferLeadership.
 func eventReason(action plan.Action) string {
-	name := fmt.Sprintf("%T", action)
-	return name[len("plan."):]
+	return strings.TrimPrefix(fmt.Sprintf("%T", action), "plan.")
 }

@@ -34,8 +34,6 @@ type Executor struct {
 type Outcome struct {
 	// Event says it in a sentence; empty if it is not worth one.
 	Event string
-	// Warning is true when the event is bad news.
-	Warning bool
 	// Handoff is set when leadership was handed over.
 	Handoff *Handoff
 }

@@ -22,7 +22,7 @@ type Action interface{ action() }
 
 // The actions. Names are names of servers, ids are Raft ids.
 type (
-	// CreateServer creates the claim and the pod of a new server.
+	// CreateServer creates the claim of a new server; its pod is upkeep.
 	CreateServer struct {
 		Serial          int
 		BootstrapExpect int
