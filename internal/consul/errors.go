@@ -15,7 +15,7 @@ import (
 // What went wrong, for errors.Is. An error that is none of these was answered by Consul, and means no.
 var (
 	// ErrNoLeader : the server knows no leader; nothing was changed. Consul looks for one for more than 7 s before it
-	// says so (measured: 9.4 s), so a call of 2 s is ErrUnanswered first, and the request may be applied by a leader
+	// says so (measured: 8 to 13 s), so a call of 2 s is ErrUnanswered first, and the request may be applied by a leader
 	// that is found meanwhile. Whether there is a leader, Self tells at once.
 	ErrNoLeader = errors.New("no cluster leader")
 	// ErrTransferInProgress : leadership is moving right now; nothing was changed, try again in a moment.

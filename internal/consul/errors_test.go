@@ -2,6 +2,7 @@ package consul
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -21,13 +22,13 @@ var allErrors = []error{
 }
 
 // agentOf serves the API of an agent.
-func agentOf(t *testing.T, o Options, h http.HandlerFunc) (*agent, *httptest.Server) {
+func agentOf(t *testing.T, o Options, h http.HandlerFunc) *agent {
 	t.Helper()
 	server := httptest.NewServer(h)
 	t.Cleanup(server.Close)
 	a, err := NewDialer(o)(server.Listener.Addr().String())
 	NewWithT(t).Expect(err).NotTo(HaveOccurred())
-	return a.(*agent), server
+	return a.(*agent)
 }
 
 func answer(code int, body string) http.HandlerFunc {
@@ -76,11 +77,15 @@ func TestErrorsAreClassified(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			g := NewWithT(t)
-			a, _ := agentOf(t, Options{Timeout: 200 * time.Millisecond, Token: secret}, c.handler)
+			a := agentOf(t, Options{Timeout: 200 * time.Millisecond, Token: secret}, c.handler)
 			err := a.Leave(t.Context())
 			g.Expect(err).To(HaveOccurred())
 			for _, known := range allErrors {
-				g.Expect(isError(err, known)).To(Equal(known == c.want), "%v is %v", err, known)
+				if errors.Is(known, c.want) {
+					g.Expect(err).To(MatchError(known))
+				} else {
+					g.Expect(err).NotTo(MatchError(known))
+				}
 			}
 			g.Expect(err.Error()).NotTo(ContainSubstring(secret))
 			g.Expect(len(err.Error())).To(BeNumerically("<", maxErrorText+100))
@@ -132,7 +137,7 @@ func TestHungAgentCostsTheTimeout(t *testing.T) {
 		}
 		<-release
 	}
-	a, _ := agentOf(t, Options{Timeout: 300 * time.Millisecond}, handler)
+	a := agentOf(t, Options{Timeout: 300 * time.Millisecond}, handler)
 	t.Cleanup(func() { close(release) }) // before the server is closed, which waits for its handlers
 	calls := map[string]func(context.Context) error{
 		"self":     func(ctx context.Context) error { _, err := a.Self(ctx); return err },
@@ -167,7 +172,7 @@ func TestStrangeAnswers(t *testing.T) {
 	for name, body := range map[string]string{"html": "<html>", "list": "[]", "empty object": "{}"} {
 		t.Run(name, func(t *testing.T) {
 			g := NewWithT(t)
-			a, _ := agentOf(t, Options{}, answer(200, body))
+			a := agentOf(t, Options{}, answer(200, body))
 			_, err := a.Self(t.Context())
 			g.Expect(err).To(MatchError(errStrange))
 		})
@@ -182,8 +187,8 @@ func TestTokenIsOursAlone(t *testing.T) {
 		got = append(got, req.Header.Get("X-Consul-Token"))
 		_, _ = io.WriteString(w, "[]")
 	}
-	with, _ := agentOf(t, Options{Token: secret}, record)
-	without, _ := agentOf(t, Options{}, record)
+	with := agentOf(t, Options{Token: secret}, record)
+	without := agentOf(t, Options{}, record)
 	for _, a := range []*agent{with, without} {
 		_, err := a.Members(t.Context())
 		g.Expect(err).NotTo(HaveOccurred())
@@ -215,7 +220,7 @@ func TestConnectionsAreReused(t *testing.T) {
 func TestMinQuorumGivesUpOnConflicts(t *testing.T) {
 	g := NewWithT(t)
 	writes := 0
-	a, _ := agentOf(t, Options{}, func(w http.ResponseWriter, req *http.Request) {
+	a := agentOf(t, Options{}, func(w http.ResponseWriter, req *http.Request) {
 		if req.Method == http.MethodGet {
 			_, _ = io.WriteString(w, `{"MinQuorum": 1, "ModifyIndex": 7}`)
 			return
@@ -230,20 +235,15 @@ func TestMinQuorumGivesUpOnConflicts(t *testing.T) {
 
 func TestTransferNeedsAnID(t *testing.T) {
 	g := NewWithT(t)
-	a, _ := agentOf(t, Options{}, func(http.ResponseWriter, *http.Request) { t.Error("a request was sent") })
+	a := agentOf(t, Options{}, func(http.ResponseWriter, *http.Request) { t.Error("a request was sent") })
 	g.Expect(a.TransferLeadership(t.Context(), "")).To(HaveOccurred())
 }
 
 func TestHealthUnhealthyIsAnAnswer(t *testing.T) {
 	g := NewWithT(t)
-	a, _ := agentOf(t, Options{}, answer(429, `{"Healthy": false, "Servers": [{"Name": "s1", "LastContact": "1.5s"}]}`))
+	a := agentOf(t, Options{}, answer(429, `{"Healthy": false, "Servers": [{"Name": "s1", "LastContact": "1.5s"}]}`))
 	health, err := a.Health(t.Context())
 	g.Expect(err).NotTo(HaveOccurred())
 	g.Expect(health.Healthy).To(BeFalse())
 	g.Expect(health.Servers).To(ConsistOf(ServerHealth{Name: "s1", LastContact: 1500 * time.Millisecond}))
-}
-
-func isError(err, target error) bool {
-	ok, _ := MatchError(target).Match(err)
-	return ok
 }

@@ -39,11 +39,12 @@ type realServer struct {
 func (s *realServer) rpc() string  { return s.ip + ":8300" }
 func (s *realServer) http() string { return s.ip + ":8500" }
 
+// serverConfig is ours, but for autopilot's cleanup, which would be faster than the test that prunes.
 const serverConfig = `{
   "server": true, "disable_update_check": true, "log_level": "warn",
   "ports": {"serf_wan": -1, "grpc": -1, "grpc_tls": -1, "dns": -1},
   "performance": {"raft_multiplier": 1, "leave_drain_time": "0s"},
-  "leave_on_terminate": false, "rejoin_after_leave": false
+  "autopilot": {"cleanup_dead_servers": false}
 }`
 
 // startServers starts n servers of a version, which elect a leader after some seconds.

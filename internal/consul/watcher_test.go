@@ -69,10 +69,10 @@ func (s *fakeServers) since(n int) []string {
 	return slices.Clone(s.calls[n:])
 }
 
-// sign makes the log of a server say that leadership moved.
-func (s *fakeServers) sign(address string) {
+// sign makes the log of a follower say that leadership moved.
+func (s *fakeServers) sign() {
 	s.mu.Lock()
-	changed := s.signs[address]
+	changed := s.signs["s2"]
 	s.mu.Unlock()
 	changed()
 }
@@ -253,8 +253,8 @@ func TestWatcherWakes(t *testing.T) {
 		in    time.Duration
 	}{
 		"catalog":          {func(s *fakeServers) { s.change() }, 1, time.Second},
-		"new leader":       {func(s *fakeServers) { s.sign("s2") }, 1, time.Second},
-		"election":         {func(s *fakeServers) { s.sign("s2"); s.sign("s2"); s.change() }, 1, time.Second},
+		"new leader":       {func(s *fakeServers) { s.sign() }, 1, time.Second},
+		"election":         {func(s *fakeServers) { s.sign(); s.sign(); s.change() }, 1, time.Second},
 		"leader dies":      {func(s *fakeServers) { s.kill("s1", lost) }, 1, time.Hour},
 		"follower dies":    {func(s *fakeServers) { s.kill("s2", lost) }, 2, time.Hour}, // and the next follower's stream
 		"all die":          {func(s *fakeServers) { s.kill("s1", lost); s.kill("s2", lost); s.kill("s3", lost) }, 1, time.Hour},
@@ -295,7 +295,7 @@ func TestWakesAreLimited(t *testing.T) {
 	watching(t, 3, s, func(g *WithT, _ *Watcher, wakes func() int) {
 		wakes()
 		for range 1000 {
-			s.sign("s2")
+			s.sign()
 			s.change()
 			time.Sleep(10 * time.Millisecond)
 		}
