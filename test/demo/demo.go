@@ -119,7 +119,7 @@ func (d *demo) createCluster(ctx context.Context) error {
 	if err := d.env.WaitReady(ctx, d.key, readyLimit, d.say); err != nil {
 		return err
 	}
-	d.step("Ready after %s", seconds(time.Since(began)))
+	d.step("Ready after %s", harness.Seconds(time.Since(began)))
 	d.kubectl(ctx)
 	return nil
 }
@@ -150,7 +150,7 @@ func (d *demo) upgradeUnderLoad(ctx context.Context) (outcome, error) {
 		return outcome{}, err
 	}
 	d.say(fmt.Sprintf("%s writes/s, %s failed so far",
-		number(int(d.writes.Counters().Rate)), number(d.writes.Counters().Failed)))
+		harness.Number(int(d.writes.Counters().Rate)), harness.Number(d.writes.Counters().Failed)))
 
 	d.step("kubectl patch consulcluster %s --type=merge -p '{\"spec\":{\"version\":%q}}'", d.key.Name, d.options.to)
 	began := time.Now()
@@ -195,12 +195,12 @@ func (d *demo) finish(ctx context.Context, began time.Time, took time.Duration) 
 	}
 	d.observer.Stop()
 	o.Timeline = d.observer.Timeline()
-	d.say(fmt.Sprintf("%s keys read, %d acknowledged writes lost", number(o.Verified.Keys), len(o.Verified.Lost)))
+	d.say(fmt.Sprintf("%s keys read, %d acknowledged writes lost", harness.Number(o.Verified.Keys), len(o.Verified.Lost)))
 	return o, nil
 }
 
 func (d *demo) report(ctx context.Context, o outcome) error {
-	d.step("Upgraded from %s to %s in %s", d.options.from, d.options.to, seconds(o.Took))
+	d.step("Upgraded from %s to %s in %s", d.options.from, d.options.to, harness.Seconds(o.Took))
 	d.kubectl(ctx)
 	fmt.Fprintf(d.out, "\n%s\n", o.text())
 	file, err := os.Create(d.options.report)

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/consul-operator/consul-operator/test/harness"
 	"github.com/consul-operator/consul-operator/test/load"
 	"github.com/consul-operator/consul-operator/test/observer"
 )
@@ -22,7 +23,7 @@ const (
 	drawingWidth = 1180.0
 	plotLeft     = 104.0
 	plotRight    = drawingWidth - 16
-	latencyTop   = 26.0
+	latencyTop   = 44.0
 	latencyHigh  = 150.0
 	failuresHigh = 26.0
 	laneHigh     = 34.0
@@ -60,7 +61,7 @@ type page struct {
 	Violations            []string
 	States                []observer.State
 	Kinds                 []load.Kind
-	Totals                []string
+	Totals                []totals
 	Data                  template.JS
 }
 
@@ -70,6 +71,8 @@ type classRow struct {
 	Class string
 	Count []int // by kind
 }
+
+type totals struct{ Failed, Attempts, Ratio string }
 
 type tick struct {
 	At    float64
@@ -109,15 +112,15 @@ type span struct {
 }
 
 type crown struct {
-	X, W, Y float64
-	Hover   string
-	Wide    bool
+	X, W, Y, Middle float64
+	Hover           string
+	Wide            bool
 }
 
 func writeHTML(w io.Writer, o outcome) error {
 	t, err := template.New("report").Funcs(template.FuncMap{
 		"px":     func(v float64) string { return strings.TrimSuffix(fmt.Sprintf("%.1f", v), ".0") },
-		"number": number,
+		"number": harness.Number,
 		"add":    func(a, b float64) float64 { return a + b },
 	}).Parse(reportTemplate)
 	if err != nil {
@@ -165,7 +168,7 @@ func newPage(o outcome) (*page, error) {
 	}
 	p := &page{
 		Title:    fmt.Sprintf("Consul %s → %s", o.from, o.to),
-		Subtitle: fmt.Sprintf("%d servers, maxSurge %d, %s writes per second", o.replicas, o.surge, number(int(o.Load.Rate()))),
+		Subtitle: fmt.Sprintf("%d servers, maxSurge %d, %s writes per second", o.replicas, o.surge, harness.Number(int(o.Load.Rate()))),
 		When:     o.Began.Format("2 January 2006, 15:04"),
 		Width:    drawingWidth, Left: plotLeft, Right: plotRight,
 		Cards: cards(o), Classes: classes(o), Wanted: o.replicas, Kinds: load.Kinds,
@@ -175,7 +178,8 @@ func newPage(o outcome) (*page, error) {
 		},
 	}
 	for _, kind := range load.Kinds {
-		p.Totals = append(p.Totals, failed(o.Load.Kinds[kind]))
+		t := o.Load.Kinds[kind]
+		p.Totals = append(p.Totals, totals{harness.Number(t.Failed), harness.Number(t.Attempts()), oneIn(t)})
 	}
 	p.Good = o.verdict() == nil && len(o.Timeline.Violations) == 0
 	p.Verdict = verdictOf(o)
@@ -215,21 +219,27 @@ func cards(o outcome) []card {
 	}
 	gap := o.Load.All.Gap.Length()
 	all := o.Load.All
-	ratio := "of " + number(all.Attempts()) + " writes"
+	ratio := "of " + harness.Number(all.Attempts())
 	if all.Failed > 0 {
-		ratio += ", 1 in " + number(all.Attempts()/all.Failed)
+		ratio = oneIn(all) + " writes"
 	}
 	failures := "good"
 	if all.Failed*200 > all.Attempts() {
 		failures = "bad"
 	}
+	gapClass := class(gap < time.Second)
+	if gap >= 100*time.Millisecond && gap < time.Second {
+		gapClass = "fair"
+	}
 	return []card{
-		{"Lost acknowledged writes", number(len(o.Verified.Lost)), number(o.Verified.Keys) + " keys read back", class(len(o.Verified.Lost) == 0)},
-		{"Failed writes", number(all.Failed), ratio, failures},
-		{"Longest time without a write", millis(gap), "at " + offset(all.Gap.From.Sub(o.Began)), class(gap < time.Second)},
-		{"Leader changes", number(o.Timeline.LeaderChanges), o.succession(), class(o.Timeline.LeaderChanges <= 1)},
-		{"Fewest voters", number(o.Timeline.FewestVoters), fmt.Sprintf("of %d wanted", o.replicas), class(o.Timeline.FewestVoters >= o.replicas)},
-		{"Duration", seconds(o.Took), fmt.Sprintf("for %d servers", o.replicas), ""},
+		{"Lost writes", harness.Number(len(o.Verified.Lost)), harness.Number(o.Verified.Keys) + " keys read back",
+			class(len(o.Verified.Lost) == 0)},
+		{"Failed writes", harness.Number(all.Failed), ratio, failures},
+		{"Longest gap", harness.Millis(gap), "at " + offset(all.Gap.From.Sub(o.Began)), gapClass},
+		{"Leader changes", harness.Number(o.Timeline.LeaderChanges), o.succession(), class(o.Timeline.LeaderChanges <= 1)},
+		{"Fewest voters", harness.Number(o.Timeline.FewestVoters), fmt.Sprintf("of %d wanted", o.replicas),
+			class(o.Timeline.FewestVoters >= o.replicas)},
+		{"Duration", harness.Seconds(o.Took), fmt.Sprintf("for %d servers", o.replicas), ""},
 	}
 }
 
@@ -333,7 +343,7 @@ func (d drawing) lanes(p *page, y float64) float64 {
 			}
 			x, end := d.x(leadership.From), d.until(leadership.To)
 			l.Crowns = append(l.Crowns, crown{
-				X: x, W: max(2, end-x), Y: y + 3, Wide: end-x > 70,
+				X: x, W: max(2, end-x), Y: y + 3, Middle: (x + end) / 2, Wide: end-x > 260,
 				Hover: fmt.Sprintf("%s leads, term %d, from %s", server.Name, leadership.Term, d.offset(leadership.From)),
 			})
 		}
@@ -352,7 +362,7 @@ func (d drawing) span(s observer.Span, y float64) span {
 		Hover: fmt.Sprintf("%s, Consul %s, from %s", s.State, orUnknown(s.Version), d.offset(s.From)),
 	}
 	if !s.To.IsZero() {
-		drawn.Hover += fmt.Sprintf(" for %s", seconds(s.To.Sub(s.From)))
+		drawn.Hover += fmt.Sprintf(" for %s", harness.Seconds(s.To.Sub(s.From)))
 	}
 	label := strings.TrimSpace(string(s.State) + " " + s.Version)
 	const letter = 6.4

@@ -6,6 +6,7 @@ import (
 	"io"
 	"time"
 
+	"github.com/consul-operator/consul-operator/test/harness"
 	"github.com/consul-operator/consul-operator/test/observer"
 )
 
@@ -44,8 +45,8 @@ func (l *lines) print(f frame) {
 	}
 	if !l.began || f.elapsed-l.last >= heartbeat {
 		l.last = f.elapsed
-		say("%s writes ok, %s failed, %s/s, longest gap %s, %d voters, leader %s", number(f.writes.Acknowledged),
-			number(f.writes.Failed), number(int(f.writes.Rate)), millis(f.writes.LongestGap), f.now.Voters, f.now.Leader)
+		say("%s writes ok, %s failed, %s/s, longest gap %s, %d voters, leader %s", harness.Number(f.writes.Acknowledged),
+			harness.Number(f.writes.Failed), harness.Number(int(f.writes.Rate)), harness.Millis(f.writes.LongestGap), f.now.Voters, f.now.Leader)
 	}
 	l.before, l.began = f, true
 }

@@ -10,6 +10,9 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
+
+	"github.com/go-logr/logr"
+	"k8s.io/klog/v2"
 )
 
 // version is set by the build.
@@ -43,6 +46,7 @@ func parseOptions() options {
 }
 
 func main() {
+	klog.SetLogger(logr.Discard()) // The client libraries complain about a cluster that is being stopped.
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	context.AfterFunc(ctx, stop) // A second Ctrl-C ends it at once; the processes die with it.
 	d := newDemo(parseOptions(), os.Stdout)

@@ -3,10 +3,10 @@ package main
 import (
 	"errors"
 	"fmt"
-	"strconv"
 	"strings"
 	"time"
 
+	"github.com/consul-operator/consul-operator/test/harness"
 	"github.com/consul-operator/consul-operator/test/load"
 	"github.com/consul-operator/consul-operator/test/observer"
 )
@@ -41,18 +41,18 @@ func (o outcome) text() string {
 		fmt.Fprintf(&b, "  %-34s %s\n", name, fmt.Sprintf(format, args...))
 	}
 	fmt.Fprintf(&b, "Consul %s → %s, %d servers, maxSurge %d, under %s writes/s\n\n",
-		o.from, o.to, o.replicas, o.surge, number(int(o.Load.Rate())))
-	line("Lost acknowledged writes", "%d  (%s keys read back)", len(o.Verified.Lost), number(o.Verified.Keys))
+		o.from, o.to, o.replicas, o.surge, harness.Number(int(o.Load.Rate())))
+	line("Lost acknowledged writes", "%d  (%s keys read back)", len(o.Verified.Lost), harness.Number(o.Verified.Keys))
 	for _, kind := range load.Kinds {
 		line("Failed writes, "+string(kind), "%s", failed(o.Load.Kinds[kind]))
 	}
 	for _, class := range o.Load.All.ByCount() {
-		line("", "%s × %s", number(class.Count), class.Class)
+		line("", "%s × %s", harness.Number(class.Count), class.Class)
 	}
-	line("Longest time without a write", "%s", millis(o.Load.All.Gap.Length()))
+	line("Longest time without a write", "%s", harness.Millis(o.Load.All.Gap.Length()))
 	line("Leader changes", "%d  (%s)", o.Timeline.LeaderChanges, o.succession())
 	line("Fewest voters seen", "%d", o.Timeline.FewestVoters)
-	line("Duration of the upgrade", "%s", seconds(o.Took))
+	line("Duration of the upgrade", "%s", harness.Seconds(o.Took))
 	if len(o.Timeline.Violations) == 0 {
 		line("Invariants violated", "none")
 	}
@@ -75,30 +75,16 @@ func (o outcome) succession() string {
 
 // failed is "3 of 28,400, 1 in 9,467".
 func failed(t load.Totals) string {
-	text := fmt.Sprintf("%s of %s", number(t.Failed), number(t.Attempts()))
+	text := fmt.Sprintf("%s of %s", harness.Number(t.Failed), harness.Number(t.Attempts()))
 	if t.Failed > 0 {
-		text += ", 1 in " + number(t.Attempts()/t.Failed)
+		text += ", " + oneIn(t)
 	}
 	return text
 }
 
-// number has a comma for every thousand.
-func number(n int) string {
-	digits := strconv.Itoa(n)
-	for i := len(digits) - 3; i > 0; i -= 3 {
-		digits = digits[:i] + "," + digits[i:]
+func oneIn(t load.Totals) string {
+	if t.Failed == 0 {
+		return "none"
 	}
-	return digits
-}
-
-func seconds(d time.Duration) string { return fmt.Sprintf("%.1f s", d.Seconds()) }
-
-func millis(d time.Duration) string {
-	switch {
-	case d >= 10*time.Second:
-		return seconds(d)
-	case d >= 10*time.Millisecond:
-		return number(int(d.Milliseconds())) + " ms"
-	}
-	return fmt.Sprintf("%.1f ms", float64(d.Microseconds())/1000)
+	return "1 in " + harness.Number(t.Attempts()/t.Failed)
 }

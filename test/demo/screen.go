@@ -8,6 +8,7 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"github.com/consul-operator/consul-operator/test/harness"
 	"github.com/consul-operator/consul-operator/test/observer"
 )
 
@@ -92,8 +93,8 @@ func render(f frame, height int) []string {
 		"",
 		fmt.Sprintf("Raft      leader %s, term %d    leader changes %d    voters %d, fewest %d",
 			leader, f.now.Term, f.now.LeaderChanges, f.now.Voters, f.now.FewestVoters),
-		fmt.Sprintf("Writes    %s%s ok%s    %s%s failed%s    %s/s    longest gap %s%s%s", green, number(f.writes.Acknowledged),
-			plain, failures, number(f.writes.Failed), plain, number(int(f.writes.Rate)), gap, millis(f.writes.LongestGap), plain),
+		fmt.Sprintf("Writes    %s%s ok%s    %s%s failed%s    %s/s    longest gap %s%s%s", green, harness.Number(f.writes.Acknowledged),
+			plain, failures, harness.Number(f.writes.Failed), plain, harness.Number(int(f.writes.Rate)), gap, harness.Millis(f.writes.LongestGap), plain),
 		"Operator  "+bold+f.now.Reason+plain,
 	)
 	lines = append(lines, wrap(f.now.Message, "          ", 79, 2)...)
