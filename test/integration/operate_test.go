@@ -120,6 +120,7 @@ func TestDeadPeerIsPruned(t *testing.T) {
 			victim = server.Name
 		}
 	}
+	s.ownDoing = "the claim of " + victim + " was deleted"
 	claim := &corev1.PersistentVolumeClaim{}
 	s.Expect(s.env.Client.Get(t.Context(), client.ObjectKey{Namespace: s.key.Namespace, Name: victim}, claim)).To(Succeed())
 	s.Expect(s.env.Client.Delete(t.Context(), claim)).To(Succeed())

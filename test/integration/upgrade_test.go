@@ -12,6 +12,7 @@ import (
 )
 
 func TestUpgrade(t *testing.T) {
+	t.Parallel()
 	for name, test := range map[string]struct {
 		replicas, surge int32
 		from            string
