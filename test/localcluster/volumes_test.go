@@ -11,6 +11,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 )
 
 func configMap(ctx context.Context, name string, data map[string]string) {
@@ -138,8 +139,8 @@ var _ = Describe("Volumes and environment", func() {
 		Expect(err).NotTo(HaveOccurred())
 
 		By("expanding it")
-		bound.Spec.Resources.Requests[corev1.ResourceStorage] = resource.MustParse("2Gi")
-		_, err = claims.Update(ctx, bound, metav1.UpdateOptions{})
+		_, err = claims.Patch(ctx, "data", types.MergePatchType,
+			[]byte(`{"spec":{"resources":{"requests":{"storage":"2Gi"}}}}`), metav1.PatchOptions{})
 		Expect(err).NotTo(HaveOccurred())
 		Eventually(func() string {
 			bound, err := claims.Get(ctx, "data", metav1.GetOptions{})
