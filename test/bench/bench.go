@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -146,20 +147,20 @@ func (b *bench) await(ctx context.Context, watcher *observer.Observer, version s
 	defer cancel()
 	ticker := time.NewTicker(100 * time.Millisecond)
 	defer ticker.Stop()
-	said := ""
+	began, before := time.Now(), observer.Snapshot{}
 	for {
 		now := watcher.Snapshot()
+		if text := news(before, now); text != "" {
+			b.say("%4.0f s  %s", time.Since(began).Seconds(), text)
+		}
 		if reached(now, b.replicas, version) {
 			return nil
 		}
-		if text := describe(now); text != said {
-			said = text
-			b.say("%s", text)
-		}
+		before = now
 		select {
 		case <-ctx.Done():
 			if errors.Is(ctx.Err(), context.DeadlineExceeded) {
-				return fmt.Errorf("not there after %s: %s; logs are in %s", limit, said, b.env.Dir)
+				return fmt.Errorf("not there after %s: %s; logs are in %s", limit, news(observer.Snapshot{}, now), b.env.Dir)
 			}
 			return ctx.Err()
 		case <-b.env.OperatorCrashed():
@@ -183,17 +184,26 @@ func reached(now observer.Snapshot, replicas int, version string) bool {
 	return there == replicas && now.Leader != ""
 }
 
-func describe(now observer.Snapshot) string {
-	text := ""
+// news is what changed between two looks.
+func news(before, now observer.Snapshot) string {
+	states := map[string]observer.State{}
+	for _, server := range before.Servers {
+		states[server.Name] = server.State
+	}
+	var changes []string
 	for _, server := range now.Servers {
-		if server.State != observer.Gone {
-			text += fmt.Sprintf("%s %s %s, ", server.Name, server.State, server.Version)
+		if states[server.Name] != server.State {
+			changes = append(changes, fmt.Sprintf("%s is %s", server.Name, server.State))
 		}
 	}
-	if now.Leader == "" {
-		return text + "no leader"
+	switch {
+	case now.Leader == before.Leader:
+	case now.Leader == "":
+		changes = append(changes, "no leader")
+	default:
+		changes = append(changes, now.Leader+" leads")
 	}
-	return text + now.Leader + " leads"
+	return strings.Join(changes, ", ")
 }
 
 // remove waits until nothing is left: the next variant is to have the machine for itself.

@@ -15,7 +15,7 @@ func printTable(out io.Writer, o options, results []result) error {
 	if len(results) == 0 {
 		return fmt.Errorf("no variant %q; there are a, b, c and d", o.only)
 	}
-	fmt.Fprintf(out, "Consul %s → %s, %d servers, all upgraded under the same load on the same machine, in pods of the local cluster\n\n",
+	fmt.Fprintf(out, "Consul %s → %s, %d servers: the same load on the same machine, in pods of the local cluster\n\n",
 		o.from, o.to, o.replicas)
 	w := tabwriter.NewWriter(out, 0, 0, 3, ' ', 0)
 	fmt.Fprintln(w, "\tDURATION\tFAILED, NEW CONNECTION\tFAILED, KEEP-ALIVE\tLONGEST GAP\tLEADER CHANGES\tFEWEST VOTERS\tLOST")

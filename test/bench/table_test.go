@@ -34,7 +34,8 @@ func TestTheTableComparesWithTheFirst(t *testing.T) {
 		sample(0, 64*time.Second, 0, 10, 40*time.Millisecond, 1),
 		sample(2, 112*time.Second, 16_000, 15_000, 73*time.Second, 2),
 	})).To(Succeed())
-	g.Expect(out.String()).To(MatchRegexp(`\(a\) operator, maxSurge 1 +64\.0 s +0 of 20,000 +10 of 20,000 \(0\.050%\) +40 ms +1 +3 +0`))
+	g.Expect(out.String()).To(MatchRegexp(
+		`\(a\) operator, maxSurge 1 +64\.0 s +0 of 20,000 +10 of 20,000 \(0\.050%\) +40 ms +1 +3 +0`))
 	g.Expect(out.String()).To(MatchRegexp(`\(c\) StatefulSet.* 112\.0 s +16,000 of 20,000 \(80\.0%\)`))
 	g.Expect(out.String()).To(MatchRegexp(`× \(a\) +× 1\.8 +≥ × 16,000 +× 1,500 +× 1,825 +× 2`))
 }
@@ -54,4 +55,17 @@ func TestAllServersHaveToServe(t *testing.T) {
 	g.Expect(reached(now, 2, "2")).To(BeFalse())
 	now.Servers[1].State, now.Leader = observer.Serving, ""
 	g.Expect(reached(now, 2, "2")).To(BeFalse())
+}
+
+func TestNewsAreWhatChanged(t *testing.T) {
+	g := NewWithT(t)
+	before := observer.Snapshot{Leader: "consul-0", Servers: []observer.ServerNow{
+		{Name: "consul-0", State: observer.Serving}, {Name: "consul-1", State: observer.Joining},
+	}}
+	now := observer.Snapshot{Servers: []observer.ServerNow{
+		{Name: "consul-0", State: observer.Serving}, {Name: "consul-1", State: observer.Serving},
+	}}
+	g.Expect(news(before, before)).To(BeEmpty())
+	g.Expect(news(before, now)).To(Equal("consul-1 is serving, no leader"))
+	g.Expect(news(now, before)).To(Equal("consul-1 is joining, consul-0 leads"))
 }

@@ -29,9 +29,14 @@ func sampleOutcome() outcome {
 		},
 		Timeline: observer.Timeline{
 			Start: start, End: at(36), LeaderChanges: 1, FewestVoters: 3,
-			Leaderships: []observer.Leadership{{Server: "consul-2", Term: 2, From: start, To: at(28)}, {Server: "consul-3", Term: 3, From: at(28.04)}},
-			Voters:      []observer.Step{{At: start, N: 3}, {At: at(20), N: 4}, {At: at(31), N: 3}},
-			Events:      []observer.Event{{At: at(28.1), Type: "Normal", Reason: "LeaderMoved", Message: "leadership moved from consul-2 to consul-3 <in 9 ms>"}},
+			Leaderships: []observer.Leadership{
+				{Server: "consul-2", Term: 2, From: start, To: at(28)},
+				{Server: "consul-3", Term: 3, From: at(28.04)},
+			},
+			Voters: []observer.Step{{At: start, N: 3}, {At: at(20), N: 4}, {At: at(31), N: 3}},
+			Events: []observer.Event{{
+				At: at(28.1), Type: "Normal", Reason: "LeaderMoved", Message: "leadership moved from consul-2 to consul-3 <in 9 ms>",
+			}},
 			Servers: []observer.Server{
 				{Name: "consul-0", Spans: []observer.Span{{State: observer.Serving, Version: "1.22.0", From: start}}},
 				{Name: "consul-1", Spans: []observer.Span{{State: observer.Serving, Version: "1.22.0", From: start}}},

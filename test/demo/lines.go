@@ -45,8 +45,9 @@ func (l *lines) print(f frame) {
 	}
 	if !l.began || f.elapsed-l.last >= heartbeat {
 		l.last = f.elapsed
-		say("%s writes ok, %s failed, %s/s, longest gap %s, %d voters, leader %s", harness.Number(f.writes.Acknowledged),
-			harness.Number(f.writes.Failed), harness.Number(int(f.writes.Rate)), harness.Millis(f.writes.LongestGap), f.now.Voters, f.now.Leader)
+		say("%s writes ok, %s failed, %s/s, longest gap %s, %d voters, leader %s",
+			harness.Number(f.writes.Acknowledged), harness.Number(f.writes.Failed), harness.Number(int(f.writes.Rate)),
+			harness.Millis(f.writes.LongestGap), f.now.Voters, f.now.Leader)
 	}
 	l.before, l.began = f, true
 }

@@ -93,8 +93,9 @@ func render(f frame, height int) []string {
 		"",
 		fmt.Sprintf("Raft      leader %s, term %d    leader changes %d    voters %d, fewest %d",
 			leader, f.now.Term, f.now.LeaderChanges, f.now.Voters, f.now.FewestVoters),
-		fmt.Sprintf("Writes    %s%s ok%s    %s%s failed%s    %s/s    longest gap %s%s%s", green, harness.Number(f.writes.Acknowledged),
-			plain, failures, harness.Number(f.writes.Failed), plain, harness.Number(int(f.writes.Rate)), gap, harness.Millis(f.writes.LongestGap), plain),
+		fmt.Sprintf("Writes    %s    %s    %d/s    longest gap %s",
+			colored(green, harness.Number(f.writes.Acknowledged)+" ok"), colored(failures, harness.Number(f.writes.Failed)+" failed"),
+			int(f.writes.Rate), colored(gap, harness.Millis(f.writes.LongestGap))),
 		"Operator  "+bold+f.now.Reason+plain,
 	)
 	lines = append(lines, wrap(f.now.Message, "          ", 79, 2)...)
@@ -109,6 +110,8 @@ func render(f frame, height int) []string {
 	}
 	return lines
 }
+
+func colored(color, text string) string { return color + text + plain }
 
 func serverLine(s observer.ServerNow) string {
 	color, mark := look(s.State)

@@ -28,7 +28,7 @@ var Kinds = []Kind{NewConnection, KeepAlive}
 
 // Options of a load. The zero value of a field means its default.
 type Options struct {
-	// Writers of each kind; 8 by default.
+	// Writers of each kind; 16 by default.
 	Writers int
 	// Rate is the target of all writers together, in writes per second; 800 by default.
 	Rate int
@@ -40,7 +40,7 @@ type Options struct {
 
 func (o Options) withDefaults() Options {
 	if o.Writers <= 0 {
-		o.Writers = 8
+		o.Writers = 16
 	}
 	if o.Rate <= 0 {
 		o.Rate = 800

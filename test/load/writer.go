@@ -63,23 +63,27 @@ func (w *writer) dial(ctx context.Context, network, _ string) (net.Conn, error) 
 	return dialer.DialContext(ctx, network, address)
 }
 
-// run writes once per interval until running ends. A write that takes longer delays the next one and is not made up
-// for: this is an application that waits for its answer, and no burst follows an outage.
+// run writes once per interval until running ends. It waits for each answer, as applications do, and makes up for at
+// most one write that was late, so that no burst follows an outage.
 func (w *writer) run(running, requests context.Context, offset, interval time.Duration) {
 	defer w.transport.CloseIdleConnections()
+	next := time.Now().Add(offset)
 	timer := time.NewTimer(offset)
 	defer timer.Stop()
 	current := w.nextTrail()
 	for {
-		due := time.Now()
 		select {
 		case <-running.Done():
 			w.keep(current)
 			return
-		case due = <-timer.C:
+		case <-timer.C:
 		}
 		current = w.step(requests, current)
-		timer.Reset(max(0, time.Until(due.Add(interval))))
+		next = next.Add(interval)
+		if late := time.Now().Add(-interval); next.Before(late) {
+			next = late
+		}
+		timer.Reset(max(0, time.Until(next)))
 	}
 }
 

@@ -66,8 +66,8 @@ func (m *model) checkAlways(now time.Time) {
 	})
 }
 
-// checkView checks what only a leader can tell: the new view against the one before.
-func (m *model) checkView(before, v view) {
+// checkView checks what only a leader can tell.
+func (m *model) checkView(v view) {
 	voters := 0
 	var retiring, deleted []string
 	for name, p := range v.peers {

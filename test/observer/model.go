@@ -210,10 +210,9 @@ func (m *model) leads(name string, v view) {
 		m.leaderships = append(m.leaderships, Leadership{Server: name, Term: v.term, From: v.at})
 		m.checkLeaderChanges(v.at)
 	}
-	before := m.leaderView
 	m.confirmed, m.leaderView = v.at, v
 	m.countVoters(v)
-	m.checkView(before, v)
+	m.checkView(v)
 }
 
 func (m *model) countVoters(v view) {

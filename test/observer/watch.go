@@ -35,20 +35,20 @@ func kinds(name string) []watched {
 	ofCluster := v1alpha1.LabelCluster + "=" + name
 	ofService := discoveryv1.LabelServiceName + "=" + name
 	ignore := func(context.Context, *Observer, *unstructured.Unstructured, bool) {}
-	gvr := func(group, version, resource string) schema.GroupVersionResource {
-		return schema.GroupVersionResource{Group: group, Version: version, Resource: resource}
+	v1 := func(group, resource string) schema.GroupVersionResource {
+		return schema.GroupVersionResource{Group: group, Version: "v1", Resource: resource}
 	}
 	return []watched{
-		{resource: gvr("", "v1", "persistentvolumeclaims"), labels: ofCluster, see: seeClaim},
-		{resource: gvr("", "v1", "pods"), labels: ofCluster, see: seePod},
-		{resource: gvr("discovery.k8s.io", "v1", "endpointslices"), labels: ofService, see: seeEndpoints},
+		{resource: v1("", "persistentvolumeclaims"), labels: ofCluster, see: seeClaim},
+		{resource: v1("", "pods"), labels: ofCluster, see: seePod},
+		{resource: v1("discovery.k8s.io", "endpointslices"), labels: ofService, see: seeEndpoints},
 		{resource: v1alpha1.GroupVersion.WithResource("consulclusters"), fields: "metadata.name=" + name, see: seeCluster},
-		{resource: gvr("", "v1", "events"), fields: "involvedObject.kind=ConsulCluster,involvedObject.name=" + name, see: seeEvent},
-		{resource: gvr("", "v1", "services"), labels: ofCluster, see: ignore},
-		{resource: gvr("", "v1", "configmaps"), labels: ofCluster, see: ignore},
-		{resource: gvr("", "v1", "secrets"), labels: ofCluster, see: ignore},
-		{resource: gvr("", "v1", "serviceaccounts"), labels: ofCluster, see: ignore},
-		{resource: gvr("policy", "v1", "poddisruptionbudgets"), labels: ofCluster, see: ignore},
+		{resource: v1("", "events"), fields: "involvedObject.kind=ConsulCluster,involvedObject.name=" + name, see: seeEvent},
+		{resource: v1("", "services"), labels: ofCluster, see: ignore},
+		{resource: v1("", "configmaps"), labels: ofCluster, see: ignore},
+		{resource: v1("", "secrets"), labels: ofCluster, see: ignore},
+		{resource: v1("", "serviceaccounts"), labels: ofCluster, see: ignore},
+		{resource: v1("policy", "poddisruptionbudgets"), labels: ofCluster, see: ignore},
 	}
 }
 
