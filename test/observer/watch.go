@@ -99,7 +99,7 @@ func typed[T any](u *unstructured.Unstructured) *T {
 	return into
 }
 
-// serverOf is the server that a pod or a claim belongs to.
+// serverOf is the server that a pod belongs to; pods that are not the operator's are servers by their own name.
 func serverOf(u *unstructured.Unstructured) string {
 	if name := u.GetLabels()[v1alpha1.LabelServer]; name != "" {
 		return name
@@ -120,7 +120,10 @@ func seePod(ctx context.Context, o *Observer, u *unstructured.Unstructured, gone
 }
 
 func seeClaim(_ context.Context, o *Observer, u *unstructured.Unstructured, gone bool) {
-	name := serverOf(u)
+	name := u.GetLabels()[v1alpha1.LabelServer]
+	if name == "" {
+		return // A StatefulSet's claim: it stays when its pod goes, and says nothing of it.
+	}
 	_, retiring := u.GetAnnotations()[v1alpha1.AnnotationRetiring]
 	o.update(func(m *model, now time.Time) {
 		if gone {
