@@ -28,17 +28,17 @@ const (
 
 // variant is a way to upgrade.
 type variant struct {
-	letter, name string
+	letter, by, how string
 	// create makes a cluster of the version, upgrade sets it on its way to another.
 	create  func(ctx context.Context, b *bench, namespace, version string) error
 	upgrade func(ctx context.Context, b *bench, namespace, version string) error
 }
 
 var variants = []variant{
-	{"a", "operator, maxSurge 1", createWithOperator(1), upgradeWithOperator},
-	{"b", "operator, maxSurge 3", createWithOperator(3), upgradeWithOperator},
-	{"c", "StatefulSet, SIGTERM without leave", createStatefulSet(false), upgradeStatefulSet},
-	{"d", "StatefulSet, leave_on_terminate", createStatefulSet(true), upgradeStatefulSet},
+	{"a", "operator", "maxSurge 1", createWithOperator(1), upgradeWithOperator},
+	{"b", "operator", "maxSurge 3", createWithOperator(3), upgradeWithOperator},
+	{"c", "StatefulSet", "SIGTERM without leave", createStatefulSet(false), upgradeStatefulSet},
+	{"d", "StatefulSet", "leave_on_terminate", createStatefulSet(true), upgradeStatefulSet},
 }
 
 // result is what a variant's upgrade left behind.
@@ -78,7 +78,7 @@ func (b *bench) close() {
 
 // measure runs one variant from an empty namespace to an empty namespace.
 func (b *bench) measure(ctx context.Context, v variant) (result, error) {
-	fmt.Fprintf(b.out, "\n(%s) %s\n", v.letter, v.name)
+	fmt.Fprintf(b.out, "\n(%s) %s, %s\n", v.letter, v.by, v.how)
 	namespace := "bench-" + v.letter
 	object := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: namespace}}
 	if err := b.env.Client.Create(ctx, object); err != nil {

@@ -65,7 +65,7 @@ func run(ctx context.Context, o options) error {
 		}
 		r, err := b.measure(ctx, v)
 		if err != nil {
-			return fmt.Errorf("(%s) %s: %w", v.letter, v.name, err)
+			return fmt.Errorf("(%s) %s, %s: %w", v.letter, v.by, v.how, err)
 		}
 		results = append(results, r)
 	}

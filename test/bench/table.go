@@ -10,47 +10,76 @@ import (
 	"github.com/consul-operator/consul-operator/test/load"
 )
 
-// printTable prints a line for each variant and, but for the first, one with the ratios to it.
+// metric is a line of the table: what was measured, and how many times that of the first variant it is.
+type metric struct {
+	name  string
+	value func(r result) string
+	ratio func(r, first result) string
+}
+
+var metrics = []metric{
+	{"duration",
+		func(r result) string { return harness.Seconds(r.took) },
+		func(r, first result) string { return times(r.took.Seconds(), first.took.Seconds()) }},
+	failures(load.NewConnection),
+	failures(load.KeepAlive),
+	{"longest gap without a write",
+		func(r result) string { return harness.Millis(r.load.All.Gap.Length()) },
+		func(r, first result) string { return times(gap(r), gap(first)) }},
+	{"leader changes",
+		func(r result) string { return fmt.Sprint(r.timeline.LeaderChanges) },
+		func(r, first result) string {
+			return times(float64(r.timeline.LeaderChanges), float64(first.timeline.LeaderChanges))
+		}},
+	{"fewest voters", func(r result) string { return fmt.Sprint(r.timeline.FewestVoters) }, nil},
+	{"acknowledged writes lost", func(r result) string { return fmt.Sprint(len(r.verified.Lost)) }, nil},
+	{"writes acknowledged per second", func(r result) string { return fmt.Sprintf("%.0f", r.load.Rate()) }, nil},
+}
+
+func failures(kind load.Kind) metric {
+	return metric{"failed writes, " + string(kind),
+		func(r result) string { return failed(r.load.Kinds[kind]) },
+		func(r, first result) string { return timesFailed(r.load.Kinds[kind], first.load.Kinds[kind]) }}
+}
+
+// printTable prints a column for each variant, and under each number its ratio to that of the first.
 func printTable(out io.Writer, o options, results []result) error {
 	if len(results) == 0 {
 		return fmt.Errorf("no variant %q; there are a, b, c and d", o.only)
 	}
-	fmt.Fprintf(out, "Consul %s → %s, %d servers: the same load on the same machine, in pods of the local cluster\n\n",
-		o.from, o.to, o.replicas)
+	fmt.Fprintf(out, "Consul %s → %s, %d servers, the same load (up to %d writes/s) on the same machine\n\n",
+		o.from, o.to, o.replicas, o.rate)
 	w := tabwriter.NewWriter(out, 0, 0, 3, ' ', 0)
-	fmt.Fprintln(w, "\tDURATION\tFAILED, NEW CONNECTION\tFAILED, KEEP-ALIVE\tLONGEST GAP\tLEADER CHANGES\tFEWEST VOTERS\tLOST")
-	for i, r := range results {
-		fmt.Fprintf(w, "(%s) %s\t%s\t%s\t%s\t%s\t%d\t%d\t%d\n", r.letter, r.name, harness.Seconds(r.took),
-			failed(r.kind(load.NewConnection)), failed(r.kind(load.KeepAlive)), harness.Millis(r.load.All.Gap.Length()),
-			r.timeline.LeaderChanges, r.timeline.FewestVoters, len(r.verified.Lost))
-		if i > 0 {
-			fmt.Fprintln(w, r.against(results[0]))
+	line := func(name string, cell func(r result) string) {
+		fmt.Fprint(w, name)
+		for _, r := range results {
+			fmt.Fprint(w, "\t"+cell(r))
 		}
+		fmt.Fprintln(w)
+	}
+	line("", func(r result) string { return "(" + r.letter + ") " + r.by })
+	line("", func(r result) string { return r.how })
+	for _, m := range metrics {
+		line(m.name, m.value)
+		if m.ratio == nil || len(results) == 1 {
+			continue
+		}
+		line("", func(r result) string {
+			if r.letter == results[0].letter {
+				return ""
+			}
+			return m.ratio(r, results[0])
+		})
 	}
 	if err := w.Flush(); err != nil {
 		return err
 	}
 	fmt.Fprintf(out, `
-× is the multiple of (%s): of the duration, of the share of failed writes, of the gap, of the leader changes. ≥ where the
-first had no failure and is counted as if it had one. LOST are acknowledged writes that were not there in the end.
-The load aims at %d writes/s and achieved`, results[0].letter, o.rate)
-	for _, r := range results {
-		fmt.Fprintf(out, " (%s) %d", r.letter, int(r.load.Rate()))
-	}
-	fmt.Fprintln(out)
+× is the multiple of (%s); for failed writes of their share, and ≥ where (%[1]s) had none and is counted as if it had
+one. All run in pods of the local cluster: (a) and (b) as the operator makes them, (c) and (d) as a real StatefulSet,
+rolled by Kubernetes' own controller, with Consul's defaults. A pod gets a new address each time, as pods do.
+`, results[0].letter)
 	return nil
-}
-
-func (r result) kind(kind load.Kind) load.Totals { return r.load.Kinds[kind] }
-
-// against is the line of ratios.
-func (r result) against(first result) string {
-	return fmt.Sprintf("    × (%s)\t%s\t%s\t%s\t%s\t%s\t\t", first.letter,
-		times(r.took.Seconds(), first.took.Seconds()),
-		timesFailed(r.kind(load.NewConnection), first.kind(load.NewConnection)),
-		timesFailed(r.kind(load.KeepAlive), first.kind(load.KeepAlive)),
-		times(gap(r), gap(first)),
-		times(float64(r.timeline.LeaderChanges), float64(first.timeline.LeaderChanges)))
 }
 
 func gap(r result) float64 { return max(r.load.All.Gap.Length(), time.Microsecond).Seconds() }
