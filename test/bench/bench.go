@@ -62,7 +62,7 @@ func (b *bench) start(ctx context.Context) error {
 	if err := harness.CheckPrograms("consul-"+b.from, "consul-"+b.to); err != nil {
 		return err
 	}
-	fmt.Fprintf(b.out, "\nConsul %s → %s, %d servers, four ways; a few minutes each\n", b.from, b.to, b.replicas)
+	fmt.Fprintf(b.out, "\nConsul %s → %s, %s, four ways; a few minutes each\n", b.from, b.to, harness.Count(b.replicas, "server"))
 	starting, cancel := context.WithTimeout(ctx, startLimit)
 	defer cancel()
 	var err error
@@ -96,7 +96,7 @@ func (b *bench) measure(ctx context.Context, v variant) (result, error) {
 	if err := b.await(ctx, watcher, b.from, startLimit); err != nil {
 		return result{}, err
 	}
-	b.say("%d servers of %s serve, %s leads", b.replicas, b.from, watcher.Snapshot().Leader)
+	b.say("%s of %s serving, %s leads", harness.Count(b.replicas, "server"), b.from, watcher.Snapshot().Leader)
 	r, err := b.upgradeUnderLoad(ctx, v, namespace, watcher)
 	if err != nil {
 		return r, err

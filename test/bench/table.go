@@ -47,8 +47,8 @@ func printTable(out io.Writer, o options, results []result) error {
 	if len(results) == 0 {
 		return fmt.Errorf("no variant %q; there are a, b, c and d", o.only)
 	}
-	fmt.Fprintf(out, "Consul %s → %s, %d servers, the same load (up to %d writes/s) on the same machine\n\n",
-		o.from, o.to, o.replicas, o.rate)
+	fmt.Fprintf(out, "Consul %s → %s, %s, the same load (up to %d writes/s) on the same machine\n\n",
+		o.from, o.to, harness.Count(o.replicas, "server"), o.rate)
 	w := tabwriter.NewWriter(out, 0, 0, 3, ' ', 0)
 	line := func(name string, cell func(r result) string) {
 		fmt.Fprint(w, name)

@@ -167,10 +167,11 @@ func newPage(o outcome) (*page, error) {
 		return nil, fmt.Errorf("there is no load to draw")
 	}
 	p := &page{
-		Title:    fmt.Sprintf("Consul %s → %s", o.from, o.to),
-		Subtitle: fmt.Sprintf("%d servers, maxSurge %d, %s writes per second", o.replicas, o.surge, harness.Number(int(o.Load.Rate()))),
-		When:     o.Began.Format("2 January 2006, 15:04"),
-		Width:    drawingWidth, Left: plotLeft, Right: plotRight,
+		Title: fmt.Sprintf("Consul %s → %s", o.from, o.to),
+		Subtitle: fmt.Sprintf("%s, maxSurge %d, %s writes per second",
+			harness.Count(o.replicas, "server"), o.surge, harness.Number(int(o.Load.Rate()))),
+		When:  o.Began.Format("2 January 2006, 15:04"),
+		Width: drawingWidth, Left: plotLeft, Right: plotRight,
 		Cards: cards(o), Classes: classes(o), Wanted: o.replicas, Kinds: load.Kinds,
 		States: []observer.State{
 			observer.Starting, observer.Joining, observer.Voting, observer.Serving,
@@ -239,7 +240,7 @@ func cards(o outcome) []card {
 		{"Leader changes", harness.Number(o.Timeline.LeaderChanges), o.succession(), class(o.Timeline.LeaderChanges <= 1)},
 		{"Fewest voters", harness.Number(o.Timeline.FewestVoters), fmt.Sprintf("of %d wanted", o.replicas),
 			class(o.Timeline.FewestVoters >= o.replicas)},
-		{"Duration", harness.Seconds(o.Took), fmt.Sprintf("for %d servers", o.replicas), ""},
+		{"Duration", harness.Seconds(o.Took), "for " + harness.Count(o.replicas, "server"), ""},
 	}
 }
 
@@ -307,7 +308,7 @@ func (d drawing) failures(p *page, y float64) float64 {
 		high := max(5, float64(bucket.Failed)/float64(most)*failuresHigh)
 		p.Failures = append(p.Failures, bar{
 			X: d.x(d.bucketTime(i)) - 1.5, Y: bottom - high, W: 3, H: high,
-			Hover: fmt.Sprintf("%s: %d failed writes", d.offset(d.bucketTime(i)), bucket.Failed),
+			Hover: fmt.Sprintf("%s: %s", d.offset(d.bucketTime(i)), harness.Count(bucket.Failed, "failed write")),
 		})
 	}
 	p.FailuresTop, p.FailuresBottom = top, bottom

@@ -40,8 +40,8 @@ func (o outcome) text() string {
 	line := func(name, format string, args ...any) {
 		fmt.Fprintf(&b, "  %-34s %s\n", name, fmt.Sprintf(format, args...))
 	}
-	fmt.Fprintf(&b, "Consul %s → %s, %d servers, maxSurge %d, under %s writes/s\n\n",
-		o.from, o.to, o.replicas, o.surge, harness.Number(int(o.Load.Rate())))
+	fmt.Fprintf(&b, "Consul %s → %s, %s, maxSurge %d, under %s writes/s\n\n",
+		o.from, o.to, harness.Count(o.replicas, "server"), o.surge, harness.Number(int(o.Load.Rate())))
 	line("Lost acknowledged writes", "%d  (%s keys read back)", len(o.Verified.Lost), harness.Number(o.Verified.Keys))
 	for _, kind := range load.Kinds {
 		line("Failed writes, "+string(kind), "%s", failed(o.Load.Kinds[kind]))

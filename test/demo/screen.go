@@ -65,8 +65,8 @@ func (s *screen) draw() {
 func render(f frame, height int) []string {
 	lines := []string{
 		"",
-		fmt.Sprintf("%sConsul %s → %s%s, %d servers, maxSurge %d%s%s",
-			bold, f.from, f.to, plain, f.replicas, f.surge, strings.Repeat(" ", 24), clock(f.elapsed)),
+		fmt.Sprintf("%sConsul %s → %s%s, %s, maxSurge %d%s%s",
+			bold, f.from, f.to, plain, harness.Count(f.replicas, "server"), f.surge, strings.Repeat(" ", 24), clock(f.elapsed)),
 		"",
 		fmt.Sprintf("%s%-14s %-10s %-20s %s%s", dim, "SERVER", "VERSION", "STATE", "RAFT", plain),
 	}

@@ -38,6 +38,9 @@ func newView(d *demo, began time.Time) view {
 			now: d.observer.Snapshot(), writes: d.writes.Counters(),
 		}
 		for _, event := range d.observer.Timeline().Events {
+			if event.At.Before(began) {
+				continue
+			}
 			f.events = append(f.events, eventLine{event.At.Sub(began), event.Message})
 		}
 		return f

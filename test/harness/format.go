@@ -15,6 +15,14 @@ func Number(n int) string {
 	return digits
 }
 
+// Count writes a number and what is counted.
+func Count(n int, what string) string {
+	if n != 1 {
+		what += "s"
+	}
+	return Number(n) + " " + what
+}
+
 // Seconds writes a duration in seconds.
 func Seconds(d time.Duration) string { return fmt.Sprintf("%.1f s", d.Seconds()) }
 
