@@ -196,9 +196,9 @@ func news(before, now observer.Snapshot) string {
 			changes = append(changes, fmt.Sprintf("%s is %s", server.Name, server.State))
 		}
 	}
-	switch {
-	case now.Leader == before.Leader:
-	case now.Leader == "":
+	switch now.Leader {
+	case before.Leader:
+	case "":
 		changes = append(changes, "no leader")
 	default:
 		changes = append(changes, now.Leader+" leads")
