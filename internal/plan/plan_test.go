@@ -1,0 +1,352 @@
+package plan_test
+
+import (
+	"testing"
+	"time"
+
+	. "github.com/onsi/gomega"
+
+	"github.com/consul-operator/consul-operator/internal/plan"
+)
+
+var noon = time.Date(2026, 1, 1, 12, 0, 0, 0, time.UTC)
+
+// healthy is a cluster of three servers in which nothing is to do; change makes it another one.
+func healthy(change func(o *plan.Observation)) plan.Observation {
+	o := plan.Observation{
+		Spec: plan.Spec{
+			Replicas: 3, MaxSurge: 1, Revision: "r", Bootstrapped: true, NextSerial: 3, LeaderStableFor: 10 * time.Second,
+		},
+		Raft: plan.Raft{Known: true, Leader: "consul-0", Term: 2, LeaderSince: noon.Add(-time.Hour), MinQuorum: 3},
+	}
+	for serial, name := range []string{"consul-0", "consul-1", "consul-2"} {
+		o.Servers = append(o.Servers, plan.Server{
+			Name: name, Serial: serial, ID: name, Revision: "r", Peer: &plan.Peer{ID: name, Name: name, Voter: true},
+			Pod:    &plan.Pod{Revision: "r", Running: true, Ready: true, Serving: true},
+			Agent:  plan.Agent{Answered: true},
+			Member: plan.MemberAlive, Health: plan.HealthHealthy, Routed: true,
+		})
+	}
+	change(&o)
+	if o.Raft.Known && o.Raft.Peers == nil {
+		for _, s := range o.Servers {
+			if s.Peer != nil {
+				o.Raft.Peers = append(o.Raft.Peers, *s.Peer)
+			}
+		}
+	}
+	return o
+}
+
+// retiring marks a server and takes it out of the Service.
+func retiring(o *plan.Observation, i int) *plan.Server {
+	s := &o.Servers[i]
+	s.Retiring, s.Routed, s.Pod.Serving, s.Pod.Ready = true, false, false, false
+	s.Revision = "old"
+	return s
+}
+
+// fourth adds a healthy voter of the wanted revision, so that an old one can go.
+func fourth(o *plan.Observation) {
+	s := o.Servers[2]
+	s.Name, s.ID, s.Serial, s.Peer = "consul-3", "consul-3", 3, &plan.Peer{ID: "consul-3", Name: "consul-3", Voter: true}
+	o.Servers = append(o.Servers, s)
+}
+
+func stray(o *plan.Observation, status plan.MemberStatus) {
+	for _, s := range o.Servers {
+		o.Raft.Peers = append(o.Raft.Peers, *s.Peer)
+	}
+	o.Raft.Peers = append(o.Raft.Peers, plan.Peer{ID: "x", Name: "gone", Voter: true})
+	if status != plan.MemberAbsent {
+		o.Raft.Members = append(o.Raft.Members, plan.Member{ID: "x", Name: "gone", Status: status})
+	}
+}
+
+func TestStep(t *testing.T) {
+	for name, test := range map[string]struct {
+		change func(o *plan.Observation)
+		step   plan.Action
+		reason plan.Reason
+	}{
+		"nothing to do": {func(*plan.Observation) {}, nil, plan.ReasonHealthy},
+		"a cluster that is deleted is left to garbage collection": {
+			func(o *plan.Observation) { o.Spec.Deleting, o.Servers[0].Pod = true, nil }, nil, plan.ReasonDeleting,
+		},
+		"unknown is not dead: no leader, no step": {
+			func(o *plan.Observation) { o.Raft = plan.Raft{Unknown: "x"}; o.Spec.Revision = "new" }, nil, plan.ReasonNoLeader,
+		},
+		"the first leader is recorded": {
+			func(o *plan.Observation) { o.Spec.Bootstrapped = false }, plan.RecordBootstrapped{}, plan.ReasonBootstrapping,
+		},
+		"founders expect the same number whatever the spec says by now": {
+			func(o *plan.Observation) {
+				o.Spec.Bootstrapped, o.Spec.Replicas, o.Raft = false, 5, plan.Raft{}
+				o.Servers = o.Servers[:2]
+				o.Servers[0].BootstrapExpect, o.Spec.NextSerial = 3, 2
+			}, plan.CreateServer{Serial: 2, BootstrapExpect: 3}, plan.ReasonBootstrapping,
+		},
+		"a paused cluster is not founded": {
+			func(o *plan.Observation) {
+				o.Spec.Bootstrapped, o.Spec.Paused, o.Raft, o.Servers = false, true, plan.Raft{}, nil
+			}, nil, plan.ReasonPaused,
+		},
+		"founders that run are about to elect": {
+			func(o *plan.Observation) { o.Spec.Bootstrapped, o.Raft = false, plan.Raft{} }, nil, plan.ReasonBootstrapping,
+		},
+		"I4 a stray that failed is forgotten by Serf first": {
+			func(o *plan.Observation) { stray(o, plan.MemberFailed) }, plan.ForceLeave{Node: "gone"}, plan.ReasonPruning,
+		},
+		"I4 a stray that left is removed from Raft": {
+			func(o *plan.Observation) { stray(o, plan.MemberLeft) }, plan.RemovePeer{ID: "x", Name: "gone"}, plan.ReasonPruning,
+		},
+		"I4 a stray that Serf does not know is removed from Raft": {
+			func(o *plan.Observation) { stray(o, plan.MemberAbsent) }, plan.RemovePeer{ID: "x", Name: "gone"}, plan.ReasonPruning,
+		},
+		"I4 a stray that is alive is never touched": {
+			func(o *plan.Observation) { stray(o, plan.MemberAlive) }, nil, plan.ReasonHealthy,
+		},
+		"I4 a stray that is leaving is never touched": {
+			func(o *plan.Observation) { stray(o, plan.MemberLeaving) }, nil, plan.ReasonHealthy,
+		},
+		"a dead member without a vote is forgotten": {
+			func(o *plan.Observation) {
+				o.Raft.Members = []plan.Member{{ID: "x", Name: "gone", Status: plan.MemberFailed}}
+			}, plan.ForceLeave{Node: "gone"}, plan.ReasonPruning,
+		},
+		"paused": {
+			func(o *plan.Observation) { o.Spec.Paused, o.Spec.Revision = true, "new" }, nil, plan.ReasonPaused,
+		},
+		"a spec that cannot be honoured leaves the servers alone": {
+			func(o *plan.Observation) { o.Spec.Invalid, o.Spec.Revision = &plan.Problem{Reason: "Bad"}, "new" }, nil, "Bad",
+		},
+		"nothing voluntary under a new leader": {
+			func(o *plan.Observation) { o.Raft.LeaderSince, o.Spec.Revision = noon, "new" }, nil, plan.ReasonLeaderNotStable,
+		},
+		"an upgrade adds a server first": {
+			func(o *plan.Observation) { o.Spec.Revision = "new" }, plan.CreateServer{Serial: 3}, plan.ReasonCreatingServer,
+		},
+		"I2 no server goes while its replacement has no vote": {
+			func(o *plan.Observation) {
+				fourth(o)
+				o.Servers[3].Peer.Voter = false
+				o.Servers[1].Revision = "old"
+			}, nil, plan.ReasonWaitingForVoter,
+		},
+		"I3 followers go before the leader": {
+			func(o *plan.Observation) {
+				fourth(o)
+				o.Servers[0].Revision, o.Servers[2].Revision = "old", "old"
+			}, plan.MarkRetiring{Server: "consul-2"}, plan.ReasonRetiringServer,
+		},
+		"a claim that was deleted makes its server retire": {
+			func(o *plan.Observation) { fourth(o); o.Servers[1].ClaimDeleting = true },
+			plan.MarkRetiring{Server: "consul-1"}, plan.ReasonRetiringServer,
+		},
+		"I1 a sick voter counts against going": {
+			func(o *plan.Observation) {
+				fourth(o)
+				o.Servers[1].Revision = "old"
+				o.Servers[2].Health = plan.HealthUnhealthy
+			}, nil, plan.ReasonUnhealthyServer,
+		},
+		"retiring: still routed": {
+			func(o *plan.Observation) { fourth(o); retiring(o, 1).Routed = true }, nil, plan.ReasonWaitingForEndpoints,
+		},
+		"retiring: nodes learn of it later": {
+			func(o *plan.Observation) { fourth(o); retiring(o, 1).Pod.ServingFrom = noon }, nil, plan.ReasonWaitingForEndpoints,
+		},
+		"retiring: leave": {
+			func(o *plan.Observation) { fourth(o); retiring(o, 1) }, plan.Leave{Server: "consul-1"}, plan.ReasonLeaving,
+		},
+		"I1 retiring: quorum would be at risk": {
+			func(o *plan.Observation) { retiring(o, 1) }, nil, plan.ReasonNotEnoughVoters,
+		},
+		"I3 retiring: the leader hands over first, to the newest current voter": {
+			func(o *plan.Observation) { fourth(o); retiring(o, 0) },
+			plan.TransferLeadership{From: "consul-0", To: "consul-3"}, plan.ReasonTransferringLeadership,
+		},
+		"I3 the successor has the longest log": {
+			func(o *plan.Observation) { fourth(o); retiring(o, 0); o.Servers[1].Agent.LastIndex = 9 },
+			plan.TransferLeadership{From: "consul-0", To: "consul-1"}, plan.ReasonTransferringLeadership,
+		},
+		"retiring: an agent that does not answer is stopped": {
+			func(o *plan.Observation) { fourth(o); retiring(o, 1).Agent.Answered = false },
+			plan.DeletePod{Server: "consul-1"}, plan.ReasonLeaving,
+		},
+		"retiring: wanted after all": {
+			func(o *plan.Observation) { retiring(o, 1).Revision = "r" },
+			plan.UnmarkRetiring{Server: "consul-1"}, plan.ReasonKeepingServer,
+		},
+		"retiring: paused before it left": {
+			func(o *plan.Observation) { fourth(o); retiring(o, 1); o.Spec.Paused = true }, nil, plan.ReasonPaused,
+		},
+		"retiring: leaving": {
+			func(o *plan.Observation) { fourth(o); retiring(o, 1).Member = plan.MemberLeaving }, nil, plan.ReasonLeaving,
+		},
+		"retiring: its pod goes when it has left": {
+			func(o *plan.Observation) {
+				fourth(o)
+				s := retiring(o, 1)
+				s.Member, s.Peer = plan.MemberLeft, nil
+			}, plan.DeletePod{Server: "consul-1"}, plan.ReasonRemovingServer,
+		},
+		"retiring: its pod is stopping": {
+			func(o *plan.Observation) { fourth(o); retiring(o, 1).Pod.Terminating = true }, nil, plan.ReasonRemovingServer,
+		},
+		"I4 retiring: no claim goes while Serf calls the peer alive": {
+			func(o *plan.Observation) { fourth(o); retiring(o, 1).Pod = nil }, nil, plan.ReasonRemovingServer,
+		},
+		"I4 retiring: a dead peer is removed before its claim": {
+			func(o *plan.Observation) {
+				fourth(o)
+				s := retiring(o, 1)
+				s.Pod, s.Member = nil, plan.MemberFailed
+			}, plan.ForceLeave{Node: "consul-1"}, plan.ReasonPruning,
+		},
+		"retiring: the claim goes last": {
+			func(o *plan.Observation) {
+				fourth(o)
+				s := retiring(o, 1)
+				s.Pod, s.Member, s.Peer = nil, plan.MemberLeft, nil
+			}, plan.ReleaseClaim{Server: "consul-1"}, plan.ReasonRemovingServer,
+		},
+		"a server that never joined is replaced in place": {
+			func(o *plan.Observation) {
+				o.Spec.Revision = "new"
+				s := &o.Servers[2]
+				s.Peer, s.Member, s.Agent.Answered = nil, plan.MemberAbsent, false
+			}, plan.SetRevision{Server: "consul-2"}, plan.ReasonReplacingIdle,
+		},
+		"and then its pod": {
+			func(o *plan.Observation) {
+				s := &o.Servers[2]
+				s.Peer, s.Member, s.Pod.Revision = nil, plan.MemberAbsent, "old"
+				o.Servers[1].Revision, o.Servers[0].Revision = "old", "old"
+			}, plan.DeletePod{Server: "consul-2"}, plan.ReasonReplacingIdle,
+		},
+		"what does not start is named": {
+			func(o *plan.Observation) {
+				o.Servers[2].Pod.Problem = plan.Problem{Reason: plan.ReasonServerCannotStart, Message: "x"}
+			}, nil, plan.ReasonServerCannotStart,
+		},
+		"a process that starts": {
+			func(o *plan.Observation) { o.Servers[2].Pod.Running = false }, nil, plan.ReasonWaitingForServer,
+		},
+		"an agent that is silent": {
+			func(o *plan.Observation) { o.Servers[2].Agent.Answered = false }, nil, plan.ReasonWaitingForServer,
+		},
+		"a server that has not joined": {
+			func(o *plan.Observation) { o.Servers[2].Peer = nil }, nil, plan.ReasonWaitingForVoter,
+		},
+		"a voter that Serf does not know": {
+			func(o *plan.Observation) { o.Servers[2].Member = plan.MemberAbsent }, nil, plan.ReasonUnhealthyServer,
+		},
+		"a voter that is not ready": {
+			func(o *plan.Observation) { o.Servers[2].Pod.Ready = false }, nil, plan.ReasonWaitingForReady,
+		},
+		"a transfer: the target is named first": {
+			func(o *plan.Observation) { o.Spec.Transfer = &plan.TransferRequest{} },
+			plan.NameTransferTarget{To: "consul-2"}, plan.ReasonTransferRequested,
+		},
+		"a transfer: nobody else": {
+			func(o *plan.Observation) { o.Servers, o.Spec.Transfer = o.Servers[:1], &plan.TransferRequest{} },
+			nil, plan.ReasonTransferRequested,
+		},
+		"a transfer to a healthy voter": {
+			func(o *plan.Observation) { o.Spec.Transfer = &plan.TransferRequest{To: "consul-1"} },
+			plan.TransferLeadership{From: "consul-0", To: "consul-1"}, plan.ReasonTransferRequested,
+		},
+		"a transfer never goes to a server without a vote": {
+			func(o *plan.Observation) {
+				o.Spec.Transfer = &plan.TransferRequest{To: "consul-1"}
+				o.Servers[1].Peer.Voter = false
+			}, nil, plan.ReasonTransferRequested,
+		},
+		"a transfer that is done": {
+			func(o *plan.Observation) { o.Spec.Transfer = &plan.TransferRequest{To: "consul-0"} },
+			plan.FinishTransfer{}, plan.ReasonTransferRequested,
+		},
+		"a transfer to nobody": {
+			func(o *plan.Observation) { o.Spec.Transfer = &plan.TransferRequest{To: "x"} },
+			plan.FinishTransfer{}, plan.ReasonTransferRequested,
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			g := NewWithT(t)
+			o := healthy(test.change)
+			d := plan.Plan(o, noon)
+			if test.step == nil {
+				g.Expect(d.Step).To(BeNil(), d.Message)
+			} else {
+				g.Expect(d.Step).To(Equal(test.step), d.Message)
+			}
+			g.Expect(d.Reason).To(Equal(test.reason), d.Message)
+			g.Expect(d.Done).To(Equal(test.reason == plan.ReasonHealthy))
+			g.Expect(plan.Plan(o, noon)).To(Equal(d), "the same observation gives the same decision")
+		})
+	}
+}
+
+func TestUpkeep(t *testing.T) {
+	for name, test := range map[string]struct {
+		change func(o *plan.Observation)
+		upkeep []plan.Action
+	}{
+		"I5 nothing to do": {func(*plan.Observation) {}, nil},
+		"a pod that is gone comes back, also while paused": {
+			func(o *plan.Observation) { o.Servers[1].Pod, o.Spec.Paused = nil, true },
+			[]plan.Action{plan.CreatePod{Server: "consul-1"}},
+		},
+		"a pod that will never run again is deleted": {
+			func(o *plan.Observation) { o.Servers[1].Pod.Finished = true }, []plan.Action{plan.DeletePod{Server: "consul-1"}},
+		},
+		"a retiring server is not started again": {
+			func(o *plan.Observation) { retiring(o, 1).Pod = nil }, nil,
+		},
+		"a retiring server is started again when its vote may be the missing one": {
+			func(o *plan.Observation) { retiring(o, 1).Pod, o.Raft = nil, plan.Raft{} },
+			[]plan.Action{plan.CreatePod{Server: "consul-1"}},
+		},
+		"a claim that is being deleted gets no pod": {
+			func(o *plan.Observation) { o.Servers[1].Pod, o.Servers[1].ClaimDeleting = nil, true }, nil,
+		},
+		"a healthy voter starts to serve": {
+			func(o *plan.Observation) { o.Servers[1].Pod.Serving = false }, []plan.Action{plan.StartServing{Server: "consul-1"}},
+		},
+		"an unhealthy voter does not start to serve": {
+			func(o *plan.Observation) {
+				o.Servers[1].Pod.Serving, o.Servers[1].Health = false, plan.HealthUnhealthy
+			}, nil,
+		},
+		"the Service does not run empty when autopilot calls all unhealthy after an election": {
+			func(o *plan.Observation) {
+				for i := range o.Servers {
+					o.Servers[i].Health = plan.HealthUnhealthy
+				}
+			}, nil,
+		},
+		"a retiring server stops serving": {
+			func(o *plan.Observation) { o.Servers[1].Retiring = true }, []plan.Action{plan.StopServing{Server: "consul-1"}},
+		},
+		"a server without a vote stops serving": {
+			func(o *plan.Observation) { o.Servers[1].Peer.Voter = false }, []plan.Action{plan.StopServing{Server: "consul-1"}},
+		},
+		"without a leader no gate is touched": {
+			func(o *plan.Observation) { o.Raft, o.Servers[1].Retiring = plan.Raft{}, true }, nil,
+		},
+		"autopilot's minimum follows replicas": {
+			func(o *plan.Observation) { o.Raft.MinQuorum = 0 }, []plan.Action{plan.SetMinQuorum{Servers: 3}},
+		},
+		"but not while paused": {
+			func(o *plan.Observation) { o.Raft.MinQuorum, o.Spec.Paused = 0, true }, nil,
+		},
+		"nothing in a cluster that is deleted": {
+			func(o *plan.Observation) { o.Spec.Deleting, o.Servers[1].Pod = true, nil }, nil,
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			NewWithT(t).Expect(plan.Plan(healthy(test.change), noon).Upkeep).To(Equal(test.upkeep))
+		})
+	}
+}
