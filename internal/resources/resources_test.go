@@ -1,0 +1,160 @@
+package resources_test
+
+import (
+	"flag"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	. "github.com/onsi/gomega"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/yaml"
+
+	"github.com/consul-operator/consul-operator/api/v1alpha1"
+	"github.com/consul-operator/consul-operator/internal/resources"
+)
+
+var update = flag.Bool("update", false, "write the golden files anew")
+
+func plain() *v1alpha1.ConsulCluster {
+	return &v1alpha1.ConsulCluster{
+		ObjectMeta: metav1.ObjectMeta{Name: "consul", Namespace: "default", UID: "3ec0d6f4-3f5c-4a3e-9b1e-2f8f1f0a7c11"},
+		Spec: v1alpha1.ConsulClusterSpec{
+			Replicas: 3, Version: "1.22.7", Datacenter: "dc1",
+			Storage: v1alpha1.Storage{Size: resource.MustParse("10Gi"), Retention: v1alpha1.RetentionDelete},
+			Update:  v1alpha1.Update{MaxSurge: 1},
+		},
+	}
+}
+
+func config(t *testing.T, values map[string]any) *v1alpha1.Config {
+	c, err := v1alpha1.NewConfig(values)
+	NewWithT(t).Expect(err).NotTo(HaveOccurred())
+	return c
+}
+
+func customised(t *testing.T) *v1alpha1.ConsulCluster {
+	c := plain()
+	c.Spec.Image = "mirror/consul@sha256:0000"
+	c.Spec.Storage.Retention = v1alpha1.RetentionRetain
+	c.Spec.Config = config(t, map[string]any{
+		"log_level": "DEBUG", "ports": map[string]any{"grpc": 8502, "serf_wan": 8302}, "limits": map[string]any{"kv_max_value_size": 10000000},
+	})
+	c.Spec.PodTemplate = v1alpha1.PodTemplate{
+		Metadata:     v1alpha1.PodMetadata{Labels: map[string]string{"team": "blue"}, Annotations: map[string]string{"a": "b"}},
+		NodeSelector: map[string]string{"disk": "fast"},
+		Resources: corev1.ResourceRequirements{
+			Requests: corev1.ResourceList{corev1.ResourceMemory: resource.MustParse("512Mi")},
+		},
+		Env:        []corev1.EnvVar{{Name: "GOMAXPROCS", Value: "2"}},
+		Containers: []corev1.Container{{Name: "sidecar", Image: "sidecar:1"}},
+		Affinity:   &corev1.Affinity{},
+	}
+	return c
+}
+
+// rendered is everything that is made of a cluster, in the order in which it is made.
+func rendered(t *testing.T, c *v1alpha1.ConsulCluster) string {
+	g := NewWithT(t)
+	secret, err := resources.RevisionSecret(c)
+	g.Expect(err).NotTo(HaveOccurred())
+	pod, err := resources.Pod(c, resources.Server{Name: "consul-0", BootstrapExpect: 3}, secret)
+	g.Expect(err).NotTo(HaveOccurred())
+	var out strings.Builder
+	out.WriteString("# server.json\n" + string(secret.Data["server.json"]) + "\n")
+	for _, object := range []any{
+		pod, resources.Claim(c, "consul-0", nil), resources.ClientService(c), resources.JoinService(c),
+		resources.DisruptionBudget(c), resources.ServiceAccount(c),
+	} {
+		text, err := yaml.Marshal(object)
+		g.Expect(err).NotTo(HaveOccurred())
+		out.WriteString("---\n" + string(text))
+	}
+	return out.String()
+}
+
+func TestRendered(t *testing.T) {
+	for name, c := range map[string]*v1alpha1.ConsulCluster{"plain": plain(), "customised": customised(t)} {
+		t.Run(name, func(t *testing.T) {
+			g := NewWithT(t)
+			file := filepath.Join("testdata", name+".yaml")
+			if *update {
+				g.Expect(os.MkdirAll("testdata", 0o750)).To(Succeed())
+				g.Expect(os.WriteFile(file, []byte(rendered(t, c)), 0o600)).To(Succeed())
+			}
+			golden, err := os.ReadFile(file) //nolint:gosec // our own file
+			g.Expect(err).NotTo(HaveOccurred(), "run with -update to write it")
+			g.Expect(rendered(t, c)).To(Equal(string(golden)), "run with -update if this is what is wanted")
+		})
+	}
+}
+
+// I6: these names are in users' clusters. An operator that computes another one for the same spec restarts all servers
+// of all its users: never change them, make new fields of the inputs omitempty instead.
+func TestRevisionsNeverChange(t *testing.T) {
+	g := NewWithT(t)
+	g.Expect(resources.Revision(plain())).To(Equal("485e2fa0ee"))
+	g.Expect(resources.Revision(customised(t))).To(Equal("6b2af24423"))
+}
+
+func TestWhatARevisionDependsOn(t *testing.T) {
+	base := resources.Revision(plain())
+	for name, test := range map[string]struct {
+		change func(c *v1alpha1.ConsulCluster)
+		same   bool
+	}{
+		"replicas":        {func(c *v1alpha1.ConsulCluster) { c.Spec.Replicas = 5 }, true},
+		"storage":         {func(c *v1alpha1.ConsulCluster) { c.Spec.Storage.Size = resource.MustParse("20Gi") }, true},
+		"surge":           {func(c *v1alpha1.ConsulCluster) { c.Spec.Update.MaxSurge = 3 }, true},
+		"pause":           {func(c *v1alpha1.ConsulCluster) { c.Spec.Paused = true }, true},
+		"an empty config": {func(c *v1alpha1.ConsulCluster) { c.Spec.Config = &v1alpha1.Config{Raw: []byte("{}")} }, true},
+		"version":         {func(c *v1alpha1.ConsulCluster) { c.Spec.Version = "1.22.8" }, false},
+		"image":           {func(c *v1alpha1.ConsulCluster) { c.Spec.Image = "x" }, false},
+		"config":          {func(c *v1alpha1.ConsulCluster) { c.Spec.Config = &v1alpha1.Config{Raw: []byte(`{"a":1}`)} }, false},
+		"pod template":    {func(c *v1alpha1.ConsulCluster) { c.Spec.PodTemplate.PriorityClassName = "x" }, false},
+		"restart": {func(c *v1alpha1.ConsulCluster) {
+			c.Annotations = map[string]string{v1alpha1.AnnotationRestartedAt: "now"}
+		}, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c := plain()
+			test.change(c)
+			NewWithT(t).Expect(resources.Revision(c) == base).To(Equal(test.same))
+		})
+	}
+	one, other := plain(), plain()
+	one.Spec.Config = &v1alpha1.Config{Raw: []byte(`{"a":1,"b":{"c":2,"d":3}}`)}
+	other.Spec.Config = &v1alpha1.Config{Raw: []byte(`{ "b": {"d":3,"c":2}, "a":1 }`)}
+	NewWithT(t).Expect(resources.Revision(one)).To(Equal(resources.Revision(other)), "the order of keys does not matter")
+}
+
+func TestNames(t *testing.T) {
+	g := NewWithT(t)
+	serial, ok := resources.Serial("consul", "consul-12")
+	g.Expect(serial).To(Equal(12))
+	g.Expect(ok).To(BeTrue())
+	for _, foreign := range []string{"consul", "consul-", "consul-x", "other-1", "consul-a-1", "consul--1"} {
+		_, ok := resources.Serial("consul", foreign)
+		g.Expect(ok).To(BeFalse(), foreign)
+	}
+	g.Expect(resources.NodeID("3ec0d6f4-3f5c-4a3e-9b1e-2f8f1f0a7c11", "consul-0")).To(Equal("ffed3965-1af4-5cdb-9884-4f14f1f58723"), "disks know it by this id")
+}
+
+// The default pod meets the restricted Pod Security Standard.
+func TestRestricted(t *testing.T) {
+	g := NewWithT(t)
+	secret, err := resources.RevisionSecret(plain())
+	g.Expect(err).NotTo(HaveOccurred())
+	pod, err := resources.Pod(plain(), resources.Server{Name: "consul-3"}, secret)
+	g.Expect(err).NotTo(HaveOccurred())
+	g.Expect(*pod.Spec.SecurityContext.RunAsNonRoot).To(BeTrue())
+	g.Expect(pod.Spec.SecurityContext.SeccompProfile.Type).To(Equal(corev1.SeccompProfileTypeRuntimeDefault))
+	g.Expect(*pod.Spec.AutomountServiceAccountToken).To(BeFalse())
+	container := pod.Spec.Containers[0].SecurityContext
+	g.Expect(*container.AllowPrivilegeEscalation).To(BeFalse())
+	g.Expect(container.Capabilities.Drop).To(ConsistOf(corev1.Capability("ALL")))
+	g.Expect(strings.Join(pod.Spec.Containers[0].Args, " ")).NotTo(ContainSubstring("bootstrap"))
+}

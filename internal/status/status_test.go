@@ -1,0 +1,110 @@
+package status_test
+
+import (
+	"slices"
+	"testing"
+	"time"
+
+	. "github.com/onsi/gomega"
+	apimeta "k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/consul-operator/consul-operator/api/v1alpha1"
+	"github.com/consul-operator/consul-operator/internal/observe"
+	"github.com/consul-operator/consul-operator/internal/plan"
+	"github.com/consul-operator/consul-operator/internal/status"
+)
+
+func snapshot() *observe.Snapshot {
+	voter := func(name string, index uint64) plan.Server {
+		return plan.Server{
+			Name: name, ID: name, Revision: "r", Peer: &plan.Peer{ID: name, Voter: true}, Member: plan.MemberAlive,
+			Health: plan.HealthHealthy, Agent: plan.Agent{Answered: true, Version: "1.22.7", LastIndex: index},
+			Pod: &plan.Pod{Running: true, Ready: true, Serving: true, Address: "127.0.0.1"},
+		}
+	}
+	s := &observe.Snapshot{Cluster: &v1alpha1.ConsulCluster{ObjectMeta: metav1.ObjectMeta{Name: "consul", Generation: 4}}}
+	s.Cluster.Spec.Replicas = 3
+	s.Spec = plan.Spec{Replicas: 3, Revision: "r"}
+	s.Servers = []plan.Server{voter("consul-0", 1000), voter("consul-1", 990), voter("consul-2", 700)}
+	s.Servers[1].Agent.Version = "1.22.0"
+	s.Raft = plan.Raft{
+		Known: true, Leader: "consul-0", Term: 7, LeaderSince: time.Date(2026, 1, 1, 0, 0, 0, 5, time.UTC),
+		Peers: []plan.Peer{{Voter: true}, {Voter: true}, {Voter: true}},
+	}
+	return s
+}
+
+var done = plan.Decision{Done: true, Reason: plan.ReasonHealthy, Message: "fine"}
+
+func TestWhatUsersSee(t *testing.T) {
+	g := NewWithT(t)
+	got := status.Build(snapshot(), done)
+	g.Expect(got.Ready).To(Equal("3/3"))
+	g.Expect(got.Leader).To(Equal("consul-0"))
+	g.Expect(got.Term).To(Equal(int64(7)))
+	g.Expect(got.Voters).To(Equal(int32(3)))
+	g.Expect(got.FailureTolerance).To(Equal(int32(1)))
+	g.Expect(got.Version).To(Equal("1.22.0"), "the lowest that runs")
+	g.Expect(got.LeaderSince.Time).To(Equal(time.Date(2026, 1, 1, 0, 0, 1, 0, time.UTC)), "rounded up")
+	g.Expect(got.Servers[1].Lag).To(BeZero(), "a small lag only says how busy the cluster is")
+	g.Expect(got.Servers[2].Lag).To(Equal(int64(300)))
+	g.Expect(got.ObservedGeneration).To(Equal(int64(4)))
+}
+
+// I5: what has not changed is not written.
+func TestTheSameAgain(t *testing.T) {
+	s := snapshot()
+	s.Cluster.Status = status.Build(s, done)
+	NewWithT(t).Expect(status.Build(s, done)).To(Equal(s.Cluster.Status))
+}
+
+func TestConditions(t *testing.T) {
+	for name, test := range map[string]struct {
+		change   func(s *observe.Snapshot)
+		decision plan.Decision
+		isTrue   []string
+	}{
+		"healthy":      {func(*observe.Snapshot) {}, done, []string{"Ready", "Available"}},
+		"upgrading":    {func(*observe.Snapshot) {}, plan.Decision{Reason: plan.ReasonWaitingForVoter}, []string{"Reconciling", "Available"}},
+		"paused":       {func(*observe.Snapshot) {}, plan.Decision{Reason: plan.ReasonPaused}, []string{"Available"}},
+		"cannot start": {func(*observe.Snapshot) {}, plan.Decision{Reason: plan.ReasonServerCannotStart}, []string{"Stalled", "Available"}},
+		"invalid":      {func(s *observe.Snapshot) { s.Spec.Invalid = &plan.Problem{} }, plan.Decision{Reason: "InvalidSpec"}, []string{"Stalled", "Available"}},
+		"no leader":    {func(s *observe.Snapshot) { s.Raft = plan.Raft{} }, plan.Decision{Reason: plan.ReasonNoLeader}, []string{"Reconciling"}},
+		"nobody serving": {
+			func(s *observe.Snapshot) {
+				for i := range s.Servers {
+					s.Servers[i].Pod.Ready = false
+				}
+			}, plan.Decision{Reason: plan.ReasonWaitingForReady}, []string{"Reconciling"},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := snapshot()
+			test.change(s)
+			got := status.Build(s, test.decision)
+			for _, kind := range []string{"Ready", "Reconciling", "Stalled", "Available"} {
+				NewWithT(t).Expect(apimeta.IsStatusConditionTrue(got.Conditions, kind)).To(
+					Equal(slices.Contains(test.isTrue, kind)), kind)
+			}
+		})
+	}
+}
+
+func TestStates(t *testing.T) {
+	for want, change := range map[v1alpha1.ServerState]func(s *observe.Snapshot, one *plan.Server){
+		v1alpha1.ServerServing:   func(*observe.Snapshot, *plan.Server) {},
+		v1alpha1.ServerRetiring:  func(_ *observe.Snapshot, one *plan.Server) { one.Retiring = true },
+		v1alpha1.ServerPending:   func(_ *observe.Snapshot, one *plan.Server) { one.Pod = nil },
+		v1alpha1.ServerFailing:   func(_ *observe.Snapshot, one *plan.Server) { one.Pod.Problem.Reason = plan.ReasonServerCannotStart },
+		v1alpha1.ServerUnknown:   func(_ *observe.Snapshot, one *plan.Server) { one.Agent.Answered = false },
+		v1alpha1.ServerJoining:   func(_ *observe.Snapshot, one *plan.Server) { one.Peer.Voter = false },
+		v1alpha1.ServerUnhealthy: func(_ *observe.Snapshot, one *plan.Server) { one.Health = plan.HealthUnhealthy },
+	} {
+		t.Run(string(want), func(t *testing.T) {
+			s := snapshot()
+			change(s, &s.Servers[1])
+			NewWithT(t).Expect(status.Build(s, done).Servers[1].State).To(Equal(want))
+		})
+	}
+}
