@@ -147,7 +147,7 @@ func (b *bench) await(ctx context.Context, watcher *observer.Observer, version s
 	defer cancel()
 	ticker := time.NewTicker(100 * time.Millisecond)
 	defer ticker.Stop()
-	began, before := time.Now(), observer.Snapshot{}
+	began, before := time.Now(), watcher.Snapshot()
 	for {
 		now := watcher.Snapshot()
 		if text := news(before, now); text != "" {
