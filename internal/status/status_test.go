@@ -59,30 +59,34 @@ func TestTheSameAgain(t *testing.T) {
 	NewWithT(t).Expect(status.Build(s, done)).To(Equal(s.Cluster.Status))
 }
 
+func nothing(*observe.Snapshot) {}
+
 func TestConditions(t *testing.T) {
 	for name, test := range map[string]struct {
-		change   func(s *observe.Snapshot)
-		decision plan.Decision
-		isTrue   []string
+		change func(s *observe.Snapshot)
+		reason plan.Reason
+		isTrue []string
 	}{
-		"healthy":      {func(*observe.Snapshot) {}, done, []string{"Ready", "Available"}},
-		"upgrading":    {func(*observe.Snapshot) {}, plan.Decision{Reason: plan.ReasonWaitingForVoter}, []string{"Reconciling", "Available"}},
-		"paused":       {func(*observe.Snapshot) {}, plan.Decision{Reason: plan.ReasonPaused}, []string{"Available"}},
-		"cannot start": {func(*observe.Snapshot) {}, plan.Decision{Reason: plan.ReasonServerCannotStart}, []string{"Stalled", "Available"}},
-		"invalid":      {func(s *observe.Snapshot) { s.Spec.Invalid = &plan.Problem{} }, plan.Decision{Reason: "InvalidSpec"}, []string{"Stalled", "Available"}},
-		"no leader":    {func(s *observe.Snapshot) { s.Raft = plan.Raft{} }, plan.Decision{Reason: plan.ReasonNoLeader}, []string{"Reconciling"}},
+		"healthy":      {nothing, plan.ReasonHealthy, []string{"Ready", "Available"}},
+		"upgrading":    {nothing, plan.ReasonWaitingForVoter, []string{"Reconciling", "Available"}},
+		"paused":       {nothing, plan.ReasonPaused, []string{"Available"}},
+		"cannot start": {nothing, plan.ReasonServerCannotStart, []string{"Stalled", "Available"}},
+		"invalid": {
+			func(s *observe.Snapshot) { s.Spec.Invalid = &plan.Problem{} }, "InvalidSpec", []string{"Stalled", "Available"},
+		},
+		"no leader": {func(s *observe.Snapshot) { s.Raft = plan.Raft{} }, plan.ReasonNoLeader, []string{"Reconciling"}},
 		"nobody serving": {
 			func(s *observe.Snapshot) {
 				for i := range s.Servers {
 					s.Servers[i].Pod.Ready = false
 				}
-			}, plan.Decision{Reason: plan.ReasonWaitingForReady}, []string{"Reconciling"},
+			}, plan.ReasonWaitingForReady, []string{"Reconciling"},
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := snapshot()
 			test.change(s)
-			got := status.Build(s, test.decision)
+			got := status.Build(s, plan.Decision{Reason: test.reason, Done: test.reason == plan.ReasonHealthy})
 			for _, kind := range []string{"Ready", "Reconciling", "Stalled", "Available"} {
 				NewWithT(t).Expect(apimeta.IsStatusConditionTrue(got.Conditions, kind)).To(
 					Equal(slices.Contains(test.isTrue, kind)), kind)
