@@ -14,6 +14,8 @@ import (
 
 	"github.com/go-logr/logr"
 	"k8s.io/klog/v2"
+
+	"github.com/consul-operator/consul-operator/test/load"
 )
 
 // version is set by the build.
@@ -31,7 +33,7 @@ func main() {
 	flag.StringVar(&o.from, "from", "1.22.0", "Consul version to begin with")
 	flag.StringVar(&o.to, "to", "1.22.7", "Consul version to upgrade to")
 	flag.IntVar(&o.replicas, "replicas", 3, "number of servers: 1, 3, 5 or 7")
-	flag.IntVar(&o.rate, "rate", 800, "writes per second to aim at")
+	flag.IntVar(&o.rate, "rate", load.DefaultRate, "writes per second to aim at")
 	flag.StringVar(&o.only, "only", "", "letters of the variants to run, such as ac; all by default")
 	showVersion := flag.Bool("version", false, "print the version and exit")
 	flag.Parse()

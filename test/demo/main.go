@@ -13,6 +13,8 @@ import (
 
 	"github.com/go-logr/logr"
 	"k8s.io/klog/v2"
+
+	"github.com/consul-operator/consul-operator/test/load"
 )
 
 // version is set by the build.
@@ -33,7 +35,7 @@ func parseOptions() options {
 	flag.StringVar(&o.to, "to", "1.22.7", "Consul version to upgrade to")
 	flag.IntVar(&o.replicas, "replicas", 3, "number of servers: 1, 3, 5 or 7")
 	flag.IntVar(&o.surge, "surge", 1, "servers beyond that number while upgrading")
-	flag.IntVar(&o.rate, "rate", 800, "writes per second to aim at")
+	flag.IntVar(&o.rate, "rate", load.DefaultRate, "writes per second to aim at")
 	flag.BoolVar(&o.keep, "keep", false, "leave it running in the end, until Ctrl-C")
 	flag.StringVar(&o.report, "report", "demo-report.html", "file for the report")
 	showVersion := flag.Bool("version", false, "print the version and exit")
