@@ -58,7 +58,7 @@ func (e *Executor) Do(ctx context.Context, s *observe.Snapshot, action plan.Acti
 
 func (e *Executor) dispatch(ctx context.Context, s *observe.Snapshot, action plan.Action) (Outcome, error) {
 	switch a := action.(type) {
-	case plan.CreatePod, plan.DeletePod, plan.StartServing, plan.StopServing:
+	case plan.CreatePod, plan.DeletePod, plan.DeleteOrphan, plan.StartServing, plan.StopServing:
 		return e.pod(ctx, s, action)
 	case plan.TransferLeadership, plan.Leave, plan.ForceLeave, plan.RemovePeer, plan.SetMinQuorum:
 		return e.consul(ctx, s, action)

@@ -54,7 +54,7 @@ func (e *Executor) record(ctx context.Context, s *observe.Snapshot, action plan.
 	case plan.NameTransferTarget:
 		return Outcome{}, e.patch(ctx, s.Cluster, annotate(v1alpha1.AnnotationTransferLeadership, a.To))
 	case plan.FinishTransfer:
-		return Outcome{}, e.patch(ctx, s.Cluster, unannotate(v1alpha1.AnnotationTransferLeadership))
+		return Outcome{Event: a.Because}, e.patch(ctx, s.Cluster, unannotate(v1alpha1.AnnotationTransferLeadership))
 	}
 	return Outcome{}, nil
 }
@@ -152,6 +152,11 @@ func (e *Executor) pod(ctx context.Context, s *observe.Snapshot, action plan.Act
 		return Outcome{}, e.createPod(ctx, s, a.Server)
 	case plan.DeletePod:
 		return Outcome{}, e.delete(ctx, s.Pods[a.Server])
+	case plan.DeleteOrphan:
+		if err := e.fresh(ctx, s); err != nil { // its claim may be there, and the cache not know it yet
+			return Outcome{}, err
+		}
+		return Outcome{Event: a.Pod + " has lost its volume claim: the pod is deleted"}, e.delete(ctx, s.Pods[a.Pod])
 	case plan.StartServing:
 		return Outcome{Event: a.Server + " is a healthy voter and starts to serve"},
 			e.setGate(ctx, s.Pods[a.Server], corev1.ConditionTrue, "HealthyVoter")

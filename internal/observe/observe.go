@@ -110,10 +110,16 @@ func (o *Observer) kubernetes(ctx context.Context, s *Snapshot) error {
 		return fmt.Errorf("listing pods: %w", err)
 	}
 	for i := range pods.Items {
-		if s.Claims[pods.Items[i].Name] != nil {
-			s.Pods[pods.Items[i].Name] = &pods.Items[i]
+		pod := &pods.Items[i]
+		if pod.Labels[v1alpha1.LabelClusterUID] != string(c.UID) {
+			continue // of a former cluster of this name
+		}
+		s.Pods[pod.Name] = pod
+		if s.Claims[pod.Name] == nil && pod.DeletionTimestamp.IsZero() {
+			s.Orphans = append(s.Orphans, pod.Name)
 		}
 	}
+	slices.Sort(s.Orphans)
 	return nil
 }
 

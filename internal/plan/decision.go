@@ -33,6 +33,8 @@ type (
 	CreatePod struct{ Server string }
 	// DeletePod deletes the pod of a server.
 	DeletePod struct{ Server string }
+	// DeleteOrphan deletes a pod that belongs to no server.
+	DeleteOrphan struct{ Pod string }
 	// SetRevision makes a server that takes no part one of the wanted revision.
 	SetRevision struct{ Server string }
 	// MarkRetiring writes down that a server is on its way out.
@@ -57,14 +59,15 @@ type (
 	SetMinQuorum struct{ Servers int }
 	// NameTransferTarget writes down to whom leadership is going to be handed, so that a crash does not move it twice.
 	NameTransferTarget struct{ To string }
-	// FinishTransfer removes a person's request.
-	FinishTransfer struct{}
+	// FinishTransfer removes a person's request, and tells why.
+	FinishTransfer struct{ Because string }
 )
 
 func (CreateServer) action()       {}
 func (RecordBootstrapped) action() {}
 func (CreatePod) action()          {}
 func (DeletePod) action()          {}
+func (DeleteOrphan) action()       {}
 func (SetRevision) action()        {}
 func (MarkRetiring) action()       {}
 func (UnmarkRetiring) action()     {}

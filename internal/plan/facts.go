@@ -16,8 +16,12 @@ func (v view) server(name string) *Server {
 // leads says whether a server leads, as far as is known.
 func (v view) leads(s Server) bool { return v.Raft.Known && s.Name == v.Raft.Leader }
 
-// outdated says whether a server has to be replaced. One whose claim was deleted has no future either.
-func (v view) outdated(s Server) bool { return s.Revision != v.Spec.Revision || s.ClaimDeleting }
+// outdated says whether a server has to be replaced. One whose claim was deleted has no future either. The pod counts
+// where it takes part: it may have been created a moment before its claim got another revision.
+func (v view) outdated(s Server) bool {
+	return s.Revision != v.Spec.Revision || s.ClaimDeleting ||
+		takesPart(s) && s.Pod != nil && s.Pod.Revision != v.Spec.Revision
+}
 
 // takesPart says whether the cluster knows a server: it is a Raft peer, or Serf sees it.
 func takesPart(s Server) bool {
@@ -25,10 +29,10 @@ func takesPart(s Server) bool {
 }
 
 // healthyVoter says whether a server's vote can be counted on. All who have a say have to agree: Raft, autopilot,
-// Serf and Kubernetes.
+// Serf, Kubernetes, and its own agent, because the others notice seconds later that a process has died.
 func (v view) healthyVoter(s Server) bool {
 	return s.Peer != nil && s.Peer.Voter && s.Health == HealthHealthy && s.Member == MemberAlive &&
-		s.Pod != nil && !s.Pod.Terminating
+		s.Pod != nil && !s.Pod.Terminating && s.Agent.Answered
 }
 
 // staying are the servers that are not on their way out.
@@ -41,12 +45,18 @@ func (v view) current() []Server {
 	return filter(v.staying(), func(s Server) bool { return !v.outdated(s) })
 }
 
-// enoughWithout says whether the cluster can do without a server: as many healthy voters as wanted stay (I2), and
-// they are a quorum of the Raft configuration that results (I1), strays and the sick included.
+// enoughWithout says whether the cluster can do without a server: as many healthy voters as wanted stay (I2), they are
+// a quorum of the Raft configuration that results (I1), strays and the sick included, and there is a quorum now: without
+// one Raft removes nobody, and a dead server that is to go may be the one that has to come back first.
 func (v view) enoughWithout(leaving Server) bool {
-	healthy := len(filter(v.staying(), func(s Server) bool { return s.Name != leaving.Name && v.healthyVoter(s) }))
-	voters := len(filter(v.Raft.Peers, func(p Peer) bool { return p.Voter && p.ID != leaving.ID }))
-	return healthy >= v.Spec.Replicas && healthy >= voters/2+1
+	stay := len(filter(v.staying(), func(s Server) bool { return s.Name != leaving.Name && v.healthyVoter(s) }))
+	healthy := len(filter(v.Servers, v.healthyVoter))
+	voters := len(filter(v.Raft.Peers, func(p Peer) bool { return p.Voter }))
+	after := voters
+	if isVoter(leaving) {
+		after--
+	}
+	return stay >= v.Spec.Replicas && stay >= after/2+1 && healthy >= voters/2+1
 }
 
 // successor is the server to hand leadership to: a healthy voter that stays, rather one of the wanted revision (it

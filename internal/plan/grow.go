@@ -39,11 +39,9 @@ func bootstrap(v view) *Decision {
 // replaceIdle gives outdated servers that take no part the wanted revision. A spec that cannot start must never keep
 // a better one from being applied. Where there are enough current servers already, such a server is retired instead.
 func replaceIdle(v view) *Decision {
-	if len(v.current()) >= v.Spec.Replicas {
-		return nil
-	}
+	enough := len(v.current()) >= v.Spec.Replicas
 	for _, s := range v.staying() {
-		if takesPart(s) || s.ClaimDeleting {
+		if takesPart(s) || s.ClaimDeleting || enough && s.Revision != v.Spec.Revision {
 			continue
 		}
 		if d := v.replaceInPlace(s); d != nil {
@@ -53,14 +51,16 @@ func replaceIdle(v view) *Decision {
 	return nil
 }
 
-// replaceInPlace keeps the claim and its serial; only the pod is made anew.
+// replaceInPlace keeps the claim and its serial; only the pod is made anew. The old pod goes first: a server that joins
+// at the last moment then leaves again, and is never left with a claim of a revision that it does not run.
 func (v view) replaceInPlace(s Server) *Decision {
-	if s.Revision != v.Spec.Revision {
+	switch {
+	case s.Pod == nil && s.Revision != v.Spec.Revision:
 		return step(SetRevision{Server: s.Name}, ReasonReplacingIdle,
-			"%s takes no part in the cluster: it is replaced by one of the wanted revision", s.Name)
-	}
-	if s.Pod != nil && s.Pod.Revision != s.Revision && !s.Pod.Terminating {
-		return step(DeletePod{Server: s.Name}, ReasonReplacingIdle, "the pod of %s is replaced by one of the wanted revision", s.Name)
+			"%s takes no part in the cluster: it becomes one of the wanted revision", s.Name)
+	case s.Pod != nil && s.Pod.Revision != v.Spec.Revision && !s.Pod.Terminating:
+		return step(DeletePod{Server: s.Name}, ReasonReplacingIdle,
+			"%s takes no part in the cluster: its pod is replaced by one of the wanted revision", s.Name)
 	}
 	return nil
 }

@@ -7,6 +7,8 @@ type Observation struct {
 	Spec Spec
 	// Servers that have a claim, by serial.
 	Servers []Server
+	// Orphans are the names of pods whose claim is gone: they never start, and nobody else deletes them.
+	Orphans []string
 	Raft    Raft
 }
 

@@ -32,6 +32,7 @@ var rules = []func(view) *Decision{
 	leaderNotStable,
 	create,
 	retireNext,
+	awaitTransfer,
 	awaitServers,
 }
 
@@ -99,39 +100,66 @@ func (v view) held() bool { return hold(v) != nil }
 // leaderNotStable waits until the same leader has led for a while: a cluster that has just lost one leader is not
 // asked for more.
 func leaderNotStable(v view) *Decision {
-	stableAt := v.Raft.LeaderSince.Add(v.Spec.LeaderStableFor)
-	if !v.now.Before(stableAt) || settled(v) {
+	if v.leaderIsStable() || settled(v) {
 		return nil
 	}
-	return wait(min(stableAt.Sub(v.now), lookOn), ReasonLeaderNotStable,
+	return wait(min(v.stableAt().Sub(v.now), lookOn), ReasonLeaderNotStable,
 		"%s leads since a moment ago; the next step waits until it has led for %s", v.Raft.Leader, v.Spec.LeaderStableFor)
 }
+
+func (v view) stableAt() time.Time  { return v.Raft.LeaderSince.Add(v.Spec.LeaderStableFor) }
+func (v view) leaderIsStable() bool { return !v.now.Before(v.stableAt()) }
 
 // settled is true when no rule below would start anything voluntary.
 func settled(v view) bool { return create(v) == nil && retireNext(v) == nil }
 
-// transferOnRequest hands leadership over because a person asked for it.
+// transferOnRequest hands leadership over because a person asked for it. A request that cannot be fulfilled now holds
+// up nothing else; awaitTransfer says what it waits for.
 func transferOnRequest(v view) *Decision {
 	request := v.Spec.Transfer
 	if request == nil {
 		return nil
 	}
 	if request.To == "" {
-		target := v.successor()
-		if target == nil {
-			return wait(lookOn, ReasonTransferRequested, "no other healthy voter could take over leadership from %s", v.Raft.Leader)
-		}
-		return step(NameTransferTarget{To: target.Name}, ReasonTransferRequested, "leadership is going to %s", target.Name)
+		return v.nameTarget()
 	}
 	target := v.server(request.To)
 	switch {
 	case target == nil:
-		return step(FinishTransfer{}, ReasonTransferRequested, "there is no server %s to hand leadership to", request.To)
+		return finishTransfer("there is no server %s to hand leadership to", request.To)
 	case target.Name == v.Raft.Leader:
-		return step(FinishTransfer{}, ReasonTransferRequested, "%s leads, as requested", request.To)
+		return finishTransfer("%s leads, as requested", request.To)
 	case target.Retiring || !v.healthyVoter(*target):
-		return wait(lookOn, ReasonTransferRequested, "%s is to take over leadership and is not a healthy voter", request.To)
+		return nil
 	}
 	return step(TransferLeadership{From: v.Raft.Leader, To: target.Name}, ReasonTransferRequested,
 		"handing leadership from %s to %s", v.Raft.Leader, target.Name)
+}
+
+func (v view) nameTarget() *Decision {
+	target := v.successor()
+	switch {
+	case target != nil:
+		return step(NameTransferTarget{To: target.Name}, ReasonTransferRequested, "leadership is going to %s", target.Name)
+	case v.Spec.Replicas == 1 && len(v.Servers) == 1:
+		return finishTransfer("%s is the only server, there is nobody to hand leadership to", v.Raft.Leader)
+	}
+	return nil
+}
+
+func finishTransfer(format string, args ...any) *Decision {
+	because := fmt.Sprintf(format, args...)
+	return step(FinishTransfer{Because: because}, ReasonTransferRequested, "%s", because)
+}
+
+// awaitTransfer says what a person's request waits for.
+func awaitTransfer(v view) *Decision {
+	switch request := v.Spec.Transfer; {
+	case request == nil:
+		return nil
+	case request.To == "":
+		return wait(lookOn, ReasonTransferRequested, "no other healthy voter could take over leadership from %s", v.Raft.Leader)
+	default:
+		return wait(lookOn, ReasonTransferRequested, "%s is to take over leadership and is not a healthy voter", request.To)
+	}
 }

@@ -139,6 +139,22 @@ func TestStep(t *testing.T) {
 				o.Servers[0].Revision, o.Servers[2].Revision = "old", "old"
 			}, plan.MarkRetiring{Server: "consul-2"}, plan.ReasonRetiringServer,
 		},
+		"I3 of servers too many the newest goes, unless it leads": {
+			func(o *plan.Observation) { fourth(o); o.Raft.Leader = "consul-3" },
+			plan.MarkRetiring{Server: "consul-2"}, plan.ReasonRetiringServer,
+		},
+		"I1 nobody goes while strays that are alive raise the quorum": {
+			func(o *plan.Observation) {
+				fourth(o)
+				for _, s := range o.Servers {
+					o.Raft.Peers = append(o.Raft.Peers, *s.Peer)
+				}
+				for _, id := range []string{"x", "y", "z"} {
+					o.Raft.Peers = append(o.Raft.Peers, plan.Peer{ID: id, Voter: true})
+					o.Raft.Members = append(o.Raft.Members, plan.Member{ID: id, Status: plan.MemberAlive})
+				}
+			}, nil, plan.ReasonNotEnoughVoters,
+		},
 		"a claim that was deleted makes its server retire": {
 			func(o *plan.Observation) { fourth(o); o.Servers[1].ClaimDeleting = true },
 			plan.MarkRetiring{Server: "consul-1"}, plan.ReasonRetiringServer,
@@ -159,8 +175,42 @@ func TestStep(t *testing.T) {
 		"retiring: leave": {
 			func(o *plan.Observation) { fourth(o); retiring(o, 1) }, plan.Leave{Server: "consul-1"}, plan.ReasonLeaving,
 		},
-		"I1 retiring: quorum would be at risk": {
-			func(o *plan.Observation) { retiring(o, 1) }, nil, plan.ReasonNotEnoughVoters,
+		"I1 retiring: it stays when too few would be left": {
+			func(o *plan.Observation) { retiring(o, 1) }, plan.UnmarkRetiring{Server: "consul-1"}, plan.ReasonKeepingServer,
+		},
+		"I1 retiring: under a new leader nobody is called healthy for a moment": {
+			func(o *plan.Observation) { retiring(o, 1); o.Raft.LeaderSince = noon }, nil, plan.ReasonNotEnoughVoters,
+		},
+		"I3 retiring: a leader whom nobody can follow stays": {
+			func(o *plan.Observation) {
+				s := retiring(o, 0)
+				s.Peer.Voter = false // as far as it knows
+				for i := range o.Servers {
+					o.Servers[i].Health = plan.HealthUnhealthy
+				}
+			}, plan.UnmarkRetiring{Server: "consul-0"}, plan.ReasonKeepingServer,
+		},
+		"I3 a leader is not chosen while nobody can follow": {
+			func(o *plan.Observation) {
+				o.Spec.Replicas, o.Raft.MinQuorum, o.Servers = 1, 1, o.Servers[:2]
+				o.Servers[0].Revision, o.Servers[1].Peer.Voter = "old", false
+			}, nil, plan.ReasonWaitingForVoter,
+		},
+		"retiring: dead, and its vote is needed back": {
+			func(o *plan.Observation) {
+				s := retiring(o, 1)
+				s.Member, s.Agent.Answered = plan.MemberFailed, false
+			}, plan.UnmarkRetiring{Server: "consul-1"}, plan.ReasonKeepingServer,
+		},
+		"retiring: dead, and nobody needs it": {
+			func(o *plan.Observation) {
+				fourth(o)
+				s := retiring(o, 1)
+				s.Member, s.Agent.Answered = plan.MemberFailed, false
+			}, plan.DeletePod{Server: "consul-1"}, plan.ReasonRemovingServer,
+		},
+		"retiring: back before Serf noticed": {
+			func(o *plan.Observation) { fourth(o); retiring(o, 1).Member = plan.MemberFailed }, nil, plan.ReasonUnhealthyServer,
 		},
 		"I3 retiring: the leader hands over first, to the newest current voter": {
 			func(o *plan.Observation) { fourth(o); retiring(o, 0) },
@@ -216,9 +266,16 @@ func TestStep(t *testing.T) {
 				o.Spec.Revision = "new"
 				s := &o.Servers[2]
 				s.Peer, s.Member, s.Agent.Answered = nil, plan.MemberAbsent, false
+			}, plan.DeletePod{Server: "consul-2"}, plan.ReasonReplacingIdle,
+		},
+		"and gets the wanted revision when its pod is gone": {
+			func(o *plan.Observation) {
+				o.Spec.Revision = "new"
+				s := &o.Servers[2]
+				s.Peer, s.Member, s.Pod, s.Agent.Answered = nil, plan.MemberAbsent, nil, false
 			}, plan.SetRevision{Server: "consul-2"}, plan.ReasonReplacingIdle,
 		},
-		"and then its pod": {
+		"a pod that is older than its claim is replaced": {
 			func(o *plan.Observation) {
 				s := &o.Servers[2]
 				s.Peer, s.Member, s.Pod.Revision = nil, plan.MemberAbsent, "old"
@@ -249,9 +306,20 @@ func TestStep(t *testing.T) {
 			func(o *plan.Observation) { o.Spec.Transfer = &plan.TransferRequest{} },
 			plan.NameTransferTarget{To: "consul-2"}, plan.ReasonTransferRequested,
 		},
-		"a transfer: nobody else": {
+		"a transfer: nobody is healthy now": {
+			func(o *plan.Observation) {
+				o.Spec.Transfer, o.Servers[1].Health, o.Servers[2].Health = &plan.TransferRequest{}, plan.HealthUnhealthy, ""
+			}, nil, plan.ReasonTransferRequested,
+		},
+		"a transfer that waits holds up nothing else": {
 			func(o *plan.Observation) { o.Servers, o.Spec.Transfer = o.Servers[:1], &plan.TransferRequest{} },
-			nil, plan.ReasonTransferRequested,
+			plan.CreateServer{Serial: 3}, plan.ReasonCreatingServer,
+		},
+		"a transfer in a cluster of one server": {
+			func(o *plan.Observation) {
+				o.Spec.Replicas, o.Servers, o.Spec.Transfer = 1, o.Servers[:1], &plan.TransferRequest{}
+			}, plan.FinishTransfer{Because: "consul-0 is the only server, there is nobody to hand leadership to"},
+			plan.ReasonTransferRequested,
 		},
 		"a transfer to a healthy voter": {
 			func(o *plan.Observation) { o.Spec.Transfer = &plan.TransferRequest{To: "consul-1"} },
@@ -265,11 +333,11 @@ func TestStep(t *testing.T) {
 		},
 		"a transfer that is done": {
 			func(o *plan.Observation) { o.Spec.Transfer = &plan.TransferRequest{To: "consul-0"} },
-			plan.FinishTransfer{}, plan.ReasonTransferRequested,
+			plan.FinishTransfer{Because: "consul-0 leads, as requested"}, plan.ReasonTransferRequested,
 		},
 		"a transfer to nobody": {
 			func(o *plan.Observation) { o.Spec.Transfer = &plan.TransferRequest{To: "x"} },
-			plan.FinishTransfer{}, plan.ReasonTransferRequested,
+			plan.FinishTransfer{Because: "there is no server x to hand leadership to"}, plan.ReasonTransferRequested,
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -307,6 +375,15 @@ func TestUpkeep(t *testing.T) {
 		"a retiring server is started again when its vote may be the missing one": {
 			func(o *plan.Observation) { retiring(o, 1).Pod, o.Raft = nil, plan.Raft{} },
 			[]plan.Action{plan.CreatePod{Server: "consul-1"}},
+		},
+		"a server that is about to be replaced in place gets no pod of the old revision": {
+			func(o *plan.Observation) {
+				s := &o.Servers[1]
+				s.Pod, s.Peer, s.Member, s.Revision = nil, nil, plan.MemberAbsent, "old"
+			}, nil,
+		},
+		"a pod without a claim is deleted": {
+			func(o *plan.Observation) { o.Orphans = []string{"consul-9"} }, []plan.Action{plan.DeleteOrphan{Pod: "consul-9"}},
 		},
 		"a claim that is being deleted gets no pod": {
 			func(o *plan.Observation) { o.Servers[1].Pod, o.Servers[1].ClaimDeleting = nil, true }, nil,

@@ -16,9 +16,6 @@ func retireNext(v view) *Decision {
 	if !v.enoughWithout(chosen) {
 		return nil // awaitServers says what is missing
 	}
-	if v.leads(chosen) && v.successor() == nil {
-		return nil
-	}
 	return step(MarkRetiring{Server: chosen.Name}, ReasonRetiringServer, "retiring %s: %s", chosen.Name, v.whyRetire(chosen))
 }
 
@@ -85,12 +82,12 @@ func (v view) retireAlive(s Server) *Decision {
 		return wait(lookSoon, ReasonWaitingForEndpoints, "%s is being taken out of the client Service", s.Name)
 	}
 	if isVoter(s) && !v.enoughWithout(s) {
-		return v.notEnoughVoters()
+		return v.needed(s)
 	}
 	if v.leads(s) {
 		target := v.successor()
 		if target == nil {
-			return v.notEnoughVoters()
+			return v.needed(s)
 		}
 		return step(TransferLeadership{From: s.Name, To: target.Name}, ReasonTransferringLeadership,
 			"handing leadership from %s to %s", s.Name, target.Name)
@@ -107,6 +104,16 @@ func (v view) wantedAfterAll(s Server) bool {
 	return !v.outdated(s) && len(v.current()) < v.Spec.Replicas
 }
 
+// needed keeps a server whose turn to retire came too early: voters were lost, or more are wanted, since it was chosen.
+// It may have to wait for a server that nobody would create as long as it retires. Under a new leader autopilot calls
+// nobody healthy for a moment; that proves nothing.
+func (v view) needed(s Server) *Decision {
+	if !v.leaderIsStable() {
+		return v.notEnoughVoters()
+	}
+	return step(UnmarkRetiring{Server: s.Name}, ReasonKeepingServer, "%s has to stay: too few healthy voters would be left", s.Name)
+}
+
 // retireStopped waits for a server that leaves or has left, and deletes its pod before the kubelet can start it anew.
 func (v view) retireStopped(s Server) *Decision {
 	switch {
@@ -114,6 +121,10 @@ func (v view) retireStopped(s Server) *Decision {
 		return wait(lookSoon, ReasonRemovingServer, "the pod of %s is stopping", s.Name)
 	case s.Member == MemberLeaving, s.Member == MemberLeft && s.Peer != nil && s.Agent.Answered:
 		return wait(lookSoon, ReasonLeaving, "%s is leaving the cluster", s.Name)
+	case s.Member == MemberFailed && s.Agent.Answered:
+		return wait(lookOften, ReasonUnhealthyServer, "%s is back and Serf has not noticed yet", s.Name)
+	case s.Member == MemberFailed && isVoter(s) && !v.enoughWithout(s):
+		return v.needed(s)
 	}
 	return step(DeletePod{Server: s.Name}, ReasonRemovingServer, "%s has left: its pod is deleted", s.Name)
 }

@@ -14,6 +14,9 @@ func upkeep(v view) []Action {
 			actions = append(actions, action)
 		}
 	}
+	for _, pod := range v.Orphans {
+		actions = append(actions, DeleteOrphan{Pod: pod})
+	}
 	if v.Raft.Known && !v.held() && v.Raft.MinQuorum != v.Spec.Replicas {
 		actions = append(actions, SetMinQuorum{Servers: v.Spec.Replicas})
 	}
@@ -26,10 +29,16 @@ func (v view) podOf(s Server) Action {
 	switch {
 	case s.Pod != nil && s.Pod.Finished && !s.Pod.Terminating:
 		return DeletePod{Server: s.Name}
-	case s.Pod == nil && !s.ClaimDeleting && (!s.Retiring || !v.Raft.Known):
+	case s.Pod == nil && !s.ClaimDeleting && (!s.Retiring || !v.Raft.Known) && !v.awaitsRevision(s):
 		return CreatePod{Server: s.Name}
 	}
 	return nil
+}
+
+// awaitsRevision is true for a server without a pod that is going to be replaced in place.
+func (v view) awaitsRevision(s Server) bool {
+	idle := !takesPart(s) && (v.Raft.Known || !v.Spec.Bootstrapped)
+	return idle && s.Revision != v.Spec.Revision && !v.held()
 }
 
 // gateOf keeps the readiness gate: a server starts to serve when it is a healthy voter, and stops when it retires or

@@ -2,7 +2,11 @@ package integration
 
 import (
 	"encoding/json"
+	"os"
 	"slices"
+	"strings"
+	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -14,6 +18,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/consul-operator/consul-operator/api/v1alpha1"
+	"github.com/consul-operator/consul-operator/internal/resources"
 )
 
 func (s *story) pod(name string) *corev1.Pod {
@@ -21,6 +26,15 @@ func (s *story) pod(name string) *corev1.Pod {
 	pod := &corev1.Pod{}
 	s.Expect(s.env.Client.Get(s.t.Context(), client.ObjectKey{Namespace: s.key.Namespace, Name: name}, pod)).To(Succeed())
 	return pod
+}
+
+// follower is a server that does not lead.
+func (s *story) follower() string {
+	s.t.Helper()
+	servers := s.cluster().Status.Servers
+	i := slices.IndexFunc(servers, func(server v1alpha1.ServerStatus) bool { return !server.Leader })
+	s.Expect(i).To(BeNumerically(">=", 0), "there is a follower")
+	return servers[i].Name
 }
 
 func condition(c *v1alpha1.ConsulCluster, kind, reason string) bool {
@@ -51,12 +65,7 @@ func TestTransferOnRequest(t *testing.T) {
 	s := begin(t, shared, "transferred", func(*v1alpha1.ConsulClusterSpec) {})
 	s.observer.AllowLeaderChanges(2)
 	before := s.servers()
-	follower := ""
-	for _, server := range s.cluster().Status.Servers {
-		if !server.Leader {
-			follower = server.Name
-		}
-	}
+	follower := s.follower()
 	s.patch(annotated(v1alpha1.AnnotationTransferLeadership, follower))
 	done := func(c *v1alpha1.ConsulCluster) bool {
 		_, asked := c.Annotations[v1alpha1.AnnotationTransferLeadership]
@@ -114,12 +123,7 @@ func TestDeadPeerIsPruned(t *testing.T) {
 	t.Parallel()
 	s := begin(t, shared, "pruned", func(*v1alpha1.ConsulClusterSpec) {})
 	s.observer.SetFaults(true)
-	victim := ""
-	for _, server := range s.cluster().Status.Servers {
-		if !server.Leader {
-			victim = server.Name
-		}
-	}
+	victim := s.follower()
 	s.ownDoing = "the claim of " + victim + " was deleted"
 	claim := &corev1.PersistentVolumeClaim{}
 	s.Expect(s.env.Client.Get(t.Context(), client.ObjectKey{Namespace: s.key.Namespace, Name: victim}, claim)).To(Succeed())
@@ -183,4 +187,36 @@ func TestIdleClusterCostsNothing(t *testing.T) {
 			s.Expect(n).To(BeZero(), "I5: an idle cluster costs no Consul call but the kubelet's probes: "+call)
 		}
 	}
+}
+
+// A server that holds its connections and answers nothing costs its own cluster a pause, and its neighbour nothing.
+func TestHungServerHoldsUpNobodyElse(t *testing.T) {
+	t.Parallel()
+	s := begin(t, shared, "hung", func(*v1alpha1.ConsulClusterSpec) {})
+	s.observer.SetFaults(true)
+	s.observer.AllowLeaderChanges(-1)
+	follower := s.follower()
+	pid, ok := s.env.Cluster.PID(s.key.Namespace, follower, resources.ContainerConsul)
+	s.Expect(ok).To(BeTrue())
+	process, err := os.FindProcess(pid)
+	s.Expect(err).NotTo(HaveOccurred())
+	s.Expect(process.Signal(syscall.SIGSTOP)).To(Succeed())
+	resume := sync.OnceFunc(func() { _ = process.Signal(syscall.SIGCONT) })
+	t.Cleanup(resume)
+	s.patch(toVersion(newest))
+	s.until("the upgrade waits for the hung server", func(c *v1alpha1.ConsulCluster) bool {
+		ready := apimeta.FindStatusCondition(c.Status.Conditions, v1alpha1.ConditionReady)
+		return c.Status.ObservedGeneration == c.Generation && strings.Contains(ready.Message, follower)
+	})
+
+	neighbour := begin(t, shared, "neighbour", func(spec *v1alpha1.ConsulClusterSpec) { spec.Replicas = 1 })
+	neighbour.observer.AllowLeaderChanges(1)
+	neighbour.patch(toVersion(newest))
+	neighbour.reach("upgraded beside a hung server", time.Minute)
+	neighbour.end(1)
+
+	resume()
+	s.reach("upgraded after all", 4*time.Minute)
+	s.Expect(s.cluster().Status.Version).To(Equal(newest))
+	s.Expect(s.cluster().Status.Voters).To(BeNumerically("==", 3))
 }

@@ -6,6 +6,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -125,6 +126,17 @@ func (s *story) servers() []string {
 		names = append(names, server.Name)
 	}
 	return names
+}
+
+// remaining is how many of these servers the cluster still has.
+func remaining(c *v1alpha1.ConsulCluster, servers []string) int {
+	n := 0
+	for _, server := range c.Status.Servers {
+		if slices.Contains(servers, server.Name) {
+			n++
+		}
+	}
+	return n
 }
 
 // count is the number of objects of a kind that belong to the cluster.

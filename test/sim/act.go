@@ -1,0 +1,218 @@
+package sim
+
+import (
+	"fmt"
+	"slices"
+
+	"github.com/consul-operator/consul-operator/internal/plan"
+)
+
+// act does what an action asks for. seen is the state that the action was planned in: effects carry preconditions, and
+// are refused where the world has moved on, as internal/execute does it. It says whether the action was done.
+func act(action plan.Action, seen, s *State) bool {
+	switch a := action.(type) {
+	case plan.CreateServer:
+		return sameClaims(seen, s) && sameRecord(seen, s) && create(s, a)
+	case plan.RecordBootstrapped:
+		return sameRecord(seen, s) && set(&s.Bootstrapped, true)
+	case plan.NameTransferTarget:
+		return sameRecord(seen, s) && setTransfer(s, int8(slot(a.To))) //nolint:gosec // at most maxServers
+	case plan.FinishTransfer:
+		return sameRecord(seen, s) && setTransfer(s, noTransfer)
+	case plan.SetMinQuorum:
+		return askedOfLeader(seen, s) && setMinQuorum(s, a)
+	case plan.TransferLeadership:
+		return askedOfLeader(seen, s) && transfer(s, slot(a.To))
+	case plan.ForceLeave:
+		return askedOfLeader(seen, s) && forceLeave(s, slot(a.Node))
+	case plan.RemovePeer:
+		return askedOfLeader(seen, s) && removeByOperator(s, slot(a.Name))
+	}
+	return actOnServer(action, seen, s)
+}
+
+func actOnServer(action plan.Action, seen, s *State) bool {
+	i := slot(serverOf(action))
+	x := &s.Servers[i]
+	switch action.(type) {
+	case plan.CreatePod:
+		return createPod(s, i)
+	case plan.DeletePod:
+		return samePod(seen, s, i) && deletePod(x)
+	case plan.DeleteOrphan:
+		return sameClaims(seen, s) && samePod(seen, s, i) && deletePod(x)
+	case plan.SetRevision:
+		x.Revision = seen.Wanted
+		return true
+	case plan.MarkRetiring:
+		return sameClaims(seen, s) && set(&x.Retiring, true)
+	case plan.UnmarkRetiring:
+		return set(&x.Retiring, false)
+	case plan.StartServing:
+		return gate(x, true)
+	case plan.StopServing:
+		return gate(x, false)
+	case plan.Leave:
+		if x.Process != Up {
+			return false
+		}
+		leave(s, i)
+		return true
+	case plan.ReleaseClaim:
+		if !sameClaims(seen, s) {
+			return false
+		}
+		loseClaim(s, i)
+		return true
+	}
+	panic(fmt.Sprintf("no effect for %T", action))
+}
+
+// serverOf is the server that an action is about.
+func serverOf(action plan.Action) string {
+	switch a := action.(type) {
+	case plan.CreatePod:
+		return a.Server
+	case plan.DeletePod:
+		return a.Server
+	case plan.DeleteOrphan:
+		return a.Pod
+	case plan.SetRevision:
+		return a.Server
+	case plan.MarkRetiring:
+		return a.Server
+	case plan.UnmarkRetiring:
+		return a.Server
+	case plan.StartServing:
+		return a.Server
+	case plan.StopServing:
+		return a.Server
+	case plan.Leave:
+		return a.Server
+	case plan.ReleaseClaim:
+		return a.Server
+	}
+	panic(fmt.Sprintf("%T is about no server", action))
+}
+
+func slot(name string) int {
+	i := slices.Index(names[:], name)
+	if i < 0 {
+		panic("no server is called " + name)
+	}
+	return i
+}
+
+func set(field *bool, value bool) bool {
+	*field = value
+	return true
+}
+
+// sameClaims is the check that the claims have not changed, which is made against the API server itself.
+func sameClaims(seen, s *State) bool {
+	for i := range s.Servers {
+		a, b := &seen.Servers[i], &s.Servers[i]
+		if a.Claim != b.Claim || a.Revision != b.Revision || a.Retiring != b.Retiring {
+			return false
+		}
+	}
+	return true
+}
+
+// sameRecord is the resourceVersion of the ConsulCluster.
+func sameRecord(seen, s *State) bool {
+	return seen.Replicas == s.Replicas && seen.Wanted == s.Wanted && seen.Paused == s.Paused &&
+		seen.Bootstrapped == s.Bootstrapped && seen.Transfer == s.Transfer
+}
+
+// samePod is the UID and resourceVersion of a pod: its status counts.
+func samePod(seen, s *State, i int) bool {
+	a, b := seen.Servers[i], s.Servers[i]
+	return a.Pod == b.Pod && a.PodRevision == b.PodRevision && a.Serving == b.Serving &&
+		(a.Process == Down) == (b.Process == Down) && seen.ready(&a) == s.ready(&b)
+}
+
+// askedOfLeader : most calls go to the agent that led when it was looked at.
+func askedOfLeader(seen, s *State) bool { return s.Leader == seen.Leader && s.works() && s.readable() }
+
+func create(s *State, a plan.CreateServer) bool {
+	if int(s.N) == maxServers {
+		panic("more servers than the model has room for")
+	}
+	s.Servers[s.N] = Server{Claim: ClaimBound, Revision: s.Wanted, Founder: a.BootstrapExpect > 0}
+	s.N++
+	if a.BootstrapExpect > 0 {
+		s.Expect = uint8(a.BootstrapExpect) //nolint:gosec // a handful of servers
+	}
+	return true
+}
+
+// createPod does not know whether the claim is still there.
+func createPod(s *State, i int) bool {
+	x := &s.Servers[i]
+	if x.Pod != PodNone {
+		return false
+	}
+	x.Pod, x.PodRevision, x.PodFounder = PodPending, x.Revision, x.Founder && !s.Bootstrapped
+	x.Serving, x.Settled = false, true
+	return true
+}
+
+// deletePod : a pod that never ran is gone at once.
+func deletePod(x *Server) bool {
+	if x.Pod == PodPending {
+		x.Pod, x.PodRevision, x.PodFounder, x.Settled = PodNone, 0, false, false
+		return true
+	}
+	x.Pod = PodTerminating
+	return true
+}
+
+func gate(x *Server, serving bool) bool {
+	if x.Pod == PodNone {
+		return false
+	}
+	x.Serving, x.Settled = serving, false
+	return true
+}
+
+func setTransfer(s *State, to int8) bool {
+	s.Transfer = to
+	return true
+}
+
+func setMinQuorum(s *State, a plan.SetMinQuorum) bool {
+	s.MinQuorum = uint8(a.Servers) //nolint:gosec // a handful of servers
+	return true
+}
+
+// transfer to a server that cannot take over leaves the cluster without a leader for a while.
+func transfer(s *State, to int) bool {
+	if s.Handoffs > 0 && s.Handoffs < unlimited {
+		s.Handoffs--
+	}
+	if x := &s.Servers[to]; x.Peer != Voter || x.Process != Up || x.Behind {
+		stepDown(s, 0)
+		return true
+	}
+	s.lead(to)
+	return true
+}
+
+// forceLeave of a member that is alive is refuted by it.
+func forceLeave(s *State, i int) bool {
+	x := &s.Servers[i]
+	if x.Process == Up {
+		return false
+	}
+	if x.Serf == Failed || x.Serf == LeavingSerf {
+		removePeer(s, i)
+		x.Serf = Left
+	}
+	return true
+}
+
+func removeByOperator(s *State, i int) bool {
+	removePeer(s, i)
+	return true
+}

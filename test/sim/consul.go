@@ -1,0 +1,228 @@
+package sim
+
+// progress is what Consul and Kubernetes do by themselves. A fair world does all of it sooner or later; the order here
+// is the one that a fair run prefers.
+var progress = []*kind{
+	{name: "starts", can: canStart, do: quietly(start)},
+	{name: "is told to stop", can: canGetSignal, do: quietly(getSignal)},
+	{name: "has left", can: isLeaving, do: quietly(finishLeave)},
+	{name: "pod is gone", can: canVanish, do: quietly(vanish)},
+	{name: "claim is gone", can: canLoseClaim, do: quietly(loseClaim)},
+	{name: "agent answers again", can: isHung, do: quietly(resume)},
+	{name: "node is back", can: isLost, do: quietly(nodeReturns)},
+	{name: "founds the cluster", can: canFound, do: found},
+	{name: "steps down", can: canStepDown, do: quietly(stepDown)},
+	{name: "is elected", can: canBeElected, do: elect},
+	{name: "joins Serf", can: canJoinSerf, do: quietly(joinSerf)},
+	{name: "is seen to be dead", can: canBeSuspected, do: quietly(suspect)},
+	{name: "is added to Raft", can: canJoinRaft, do: quietly(joinRaft)},
+	{name: "left, so the leader removes it from Raft", can: canBeRemoved, do: quietly(removePeer)},
+	{name: "catches up", can: canCatchUp, do: quietly(catchUp)},
+	{name: "autopilot looks", whole: true, can: canLook, do: quietly(look)},
+	{name: "is promoted", can: canPromote, do: quietly(promote)},
+	{name: "is cleaned up by autopilot", can: canCleanUp, do: quietly(cleanUp)},
+	{name: "the leader becomes stable", whole: true, can: canSettleLeader, do: quietly(settleLeader)},
+	{name: "endpoints follow", whole: true, can: canRoute, do: quietly(route)},
+	{name: "clients have noticed", whole: true, can: canSettle, do: quietly(settle)},
+	{name: "container is started again", can: canRestart, do: quietly(restart)},
+}
+
+// A cluster is founded once all that expect each other run with empty disks. If that happens in a cluster that
+// exists, there are two from then on.
+func canFound(s *State, i int) bool {
+	return s.Expect > 0 && s.Servers[i].founds() && s.count((*Server).founds) >= int(s.Expect)
+}
+
+func (x *Server) founds() bool { return x.PodFounder && !x.Data && x.Process == Up }
+
+func found(s *State, i int) *Violation {
+	if s.Founded && (s.Bootstrapped || s.count(func(x *Server) bool { return x.Data }) > 0) {
+		return violated(I8, "#%d founds a second, empty cluster", i)
+	}
+	for j := range s.slots() {
+		x := &s.Servers[j]
+		x.Peer = NoPeer // of one that was lost with all its disks before anybody took note of it
+		if x.founds() {
+			x.Peer, x.Serf, x.Data = Voter, Alive, true
+		}
+	}
+	s.Founded = true
+	s.lead(i)
+	return nil
+}
+
+// lead makes a server the leader. Who does not take part misses what is committed from now on, and autopilot has to
+// look before it calls anybody healthy again.
+func (s *State) lead(i int) {
+	s.Leader, s.Stable = int8(i), false //nolint:gosec // at most maxServers
+	s.Servers[i].Serf = Alive // in its own view, which is the one that counts
+	for j := range s.slots() {
+		x := &s.Servers[j]
+		x.Healthy = false
+		if x.Peer != NoPeer && !x.votes() && x.Process != Up {
+			x.Behind = true
+		}
+	}
+}
+
+// A voter is elected by a majority of the configuration, none of which has seen more than it has.
+func canBeElected(s *State, i int) bool {
+	x := &s.Servers[i]
+	if !s.Founded || s.Leader != nobody || x.Peer != Voter || x.Process != Up || !x.Data {
+		return false
+	}
+	return s.count(func(y *Server) bool { return y.votes() && (!x.Behind || y.Behind) }) >= s.quorum()
+}
+
+func elect(s *State, i int) *Violation {
+	if s.Servers[i].Behind {
+		return violated(I8, "#%d is elected without having all that was acknowledged", i)
+	}
+	s.lead(i)
+	return nil
+}
+
+// A leader that hears of no quorum steps down.
+func canStepDown(s *State, i int) bool {
+	return int(s.Leader) == i && (s.Servers[i].Process == Hung || !s.hasQuorum())
+}
+
+func stepDown(s *State, _ int) { s.Leader, s.Stable = nobody, false }
+
+// Autopilot looks every 2 s, sooner than any leader is called stable.
+func canSettleLeader(s *State, _ int) bool { return s.Leader != nobody && !s.Stable && !canLook(s, 0) }
+func settleLeader(s *State, _ int)         { s.Stable = true }
+
+// works says whether a leader can commit changes of the configuration.
+func (s *State) works() bool { return s.Leader != nobody && s.hasQuorum() && s.Servers[s.Leader].votes() }
+
+func canJoinSerf(s *State, i int) bool {
+	x := &s.Servers[i]
+	return x.Process == Up && x.Serf != Alive
+}
+
+func joinSerf(s *State, i int) { s.Servers[i].Serf = Alive }
+
+// A member that does not answer is failed, unless it had said goodbye. Others have to be there to notice.
+func canBeSuspected(s *State, i int) bool {
+	x := &s.Servers[i]
+	return (x.Process == Down || x.Process == Hung) && (x.Serf == Alive || x.Serf == LeavingSerf) &&
+		s.count(func(y *Server) bool { return y.Process == Up }) > 0
+}
+
+func suspect(s *State, i int) {
+	x := &s.Servers[i]
+	if x.Serf == LeavingSerf {
+		x.Serf = Left
+		return
+	}
+	x.Serf = Failed
+}
+
+// The leader adds each server that is alive in Serf, also one that was removed before and came back.
+func canJoinRaft(s *State, i int) bool {
+	x := &s.Servers[i]
+	return s.works() && x.Peer == NoPeer && x.Serf == Alive && x.Process == Up
+}
+
+func joinRaft(s *State, i int) {
+	x := &s.Servers[i]
+	x.Peer, x.Data, x.Behind, x.Healthy = NonVoter, true, true, false
+}
+
+// A server that said goodbye while nobody led is removed by the next leader.
+func canBeRemoved(s *State, i int) bool {
+	x := &s.Servers[i]
+	return s.works() && x.Peer != NoPeer && x.Serf == Left && x.Process != Up && x.Process != Leaving
+}
+
+func removePeer(s *State, i int) {
+	x := &s.Servers[i]
+	x.Peer, x.Healthy = NoPeer, false
+	if int(s.Leader) == i {
+		stepDown(s, i)
+	}
+}
+
+func canCatchUp(s *State, i int) bool {
+	x := &s.Servers[i]
+	return s.works() && x.Behind && x.Process == Up && x.Peer != NoPeer
+}
+
+func catchUp(s *State, i int) { s.Servers[i].Behind = false }
+
+// Autopilot looks at all servers from time to time; between two looks its opinion is old.
+func canLook(s *State, _ int) bool {
+	return s.works() && s.count(func(x *Server) bool { return x.Healthy != x.wellNow() }) > 0
+}
+
+func (x *Server) wellNow() bool {
+	return x.Peer != NoPeer && x.Process == Up && x.Serf == Alive && !x.Behind
+}
+
+func look(s *State, _ int) {
+	for i := range s.slots() {
+		s.Servers[i].Healthy = s.Servers[i].wellNow()
+	}
+}
+
+// Autopilot promotes who was healthy for 10 s. A pod that is being deleted has got its signal long before that.
+func canPromote(s *State, i int) bool {
+	x := &s.Servers[i]
+	return s.works() && x.Peer == NonVoter && x.Healthy && x.Process == Up && !x.Behind && x.Pod != PodTerminating
+}
+
+func promote(s *State, i int) { s.Servers[i].Peer = Voter }
+
+// Autopilot removes dead servers as long as they are fewer than half, and never below min_quorum.
+func canCleanUp(s *State, i int) bool {
+	x := &s.Servers[i]
+	if !s.works() || x.Peer == NoPeer || x.Serf != Failed {
+		return false
+	}
+	dead := s.count(func(y *Server) bool { return y.Peer == Voter && y.Serf == Failed })
+	return x.Peer == NonVoter || dead <= (s.voters()-1)/2 && s.voters()-1 >= int(s.MinQuorum)
+}
+
+func cleanUp(s *State, i int) {
+	removePeer(s, i)
+	s.Servers[i].Serf = Left
+}
+
+// leave is PUT /v1/agent/leave, or SIGTERM with leave_on_terminate: a leader hands over first if it can.
+func leave(s *State, i int) {
+	x := &s.Servers[i]
+	x.Process = Leaving
+	if x.Serf == Alive {
+		x.Serf = LeavingSerf
+	}
+	if int(s.Leader) == i && s.voters() > 1 {
+		stepDown(s, i)
+	}
+}
+
+func isLeaving(s *State, i int) bool { return s.Servers[i].Process == Leaving }
+
+// A server that leaves is removed from Raft by the leader; without one it goes all the same and stays a peer.
+func finishLeave(s *State, i int) {
+	x := &s.Servers[i]
+	if s.works() && int(s.Leader) != i {
+		removePeer(s, i)
+	}
+	s.stop(i)
+	if x.Serf != Absent {
+		x.Serf = Left
+	}
+}
+
+// stop ends a process, whatever it was doing.
+func (s *State) stop(i int) {
+	x := &s.Servers[i]
+	x.Process = Down
+	if int(s.Leader) == i {
+		stepDown(s, i)
+	}
+	if s.works() && x.Peer != NoPeer {
+		x.Behind = true
+	}
+}

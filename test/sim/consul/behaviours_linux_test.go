@@ -1,0 +1,178 @@
+// Package consul_test compares the model of Consul in test/sim with Consul itself: the same scripts are played in both,
+// and both are asked the same facts. What it proves is as much about the model as the model proves about the planner.
+//
+// It asks for whatever a step leads to, and for how it is in the end. How long Consul takes is in the log (go test -v)
+// and is not asserted: the model has no clock.
+package consul_test
+
+import (
+	"testing"
+
+	"github.com/consul-operator/consul-operator/test/sim"
+)
+
+func TestTheModelBehavesLikeConsul(t *testing.T) {
+	for _, s := range scripts {
+		t.Run(s.behaviour, func(t *testing.T) {
+			t.Parallel()
+			s.play(t)
+		})
+	}
+}
+
+// The longest first, so that at the end none is waited for alone.
+var scripts = []script{
+	{
+		behaviour: "a removed peer that is alive is added back",
+		steps: []step{
+			founded(3),
+			does(sim.RemovePeer, second), until(second, noPeer, alive, up),
+			until(second, nonVoter), until(second, voter), same(),
+		},
+	},
+	{
+		behaviour: "a failed server is cleaned up once there is a replacement",
+		steps: []step{
+			founded(3),
+			does(sim.Kill, first), leads(second, third), until(first, voter, failed, down), stays(),
+			starts(newcomer), until(newcomer, voter),
+			until(first, noPeer, left), same(),
+		},
+	},
+	{
+		behaviour: "cleanup stops at min_quorum",
+		steps: []step{
+			founded(3),
+			does(sim.Kill, second), until(second, voter, failed, down), stays(),
+			minQuorum(2), until(second, noPeer, left), same(),
+		},
+	},
+	{
+		behaviour: "a non-voter does not count for min_quorum",
+		settings:  settings{stabilization: "1h"},
+		steps: []step{
+			founded(3),
+			starts(newcomer), until(newcomer, nonVoter, healthy),
+			does(sim.Kill, second), until(second, voter, failed, down),
+		},
+	},
+	{
+		behaviour: "leadership handed to a non-voter is nobody's for a while",
+		settings:  settings{stabilization: "10s"},
+		steps: []step{
+			founded(3),
+			starts(newcomer), until(newcomer, nonVoter, alive),
+			does(sim.Transfer, newcomer), leads(nobody), leads(first, second, third),
+			until(newcomer, voter), same(),
+		},
+	},
+	{
+		behaviour: "a server that leaves while nobody leads stays a peer until somebody does",
+		settings:  settings{minQuorum: 4},
+		steps: []step{
+			founded(4),
+			does(sim.Kill, first), does(sim.Kill, second), leads(nobody),
+			does(sim.Leave, third), until(third, voter, left, down),
+			does(sim.StartAgain, first), does(sim.StartAgain, second), leads(first, second, fourth),
+			until(third, noPeer, left), same(),
+		},
+	},
+	{
+		behaviour: "servers found a cluster",
+		steps:     []step{founded(3), same()},
+	},
+	{
+		behaviour: "a new server is promoted later",
+		steps: []step{
+			founded(3),
+			starts(newcomer), until(newcomer, nonVoter), until(newcomer, voter), same(),
+		},
+	},
+	{
+		behaviour: "leadership is handed to a voter",
+		steps:     []step{founded(3), does(sim.Transfer, second), leads(second), same()},
+	},
+	{
+		behaviour: "leadership is not handed to a server that is no peer",
+		steps: []step{
+			founded(3),
+			does(sim.Leave, second), until(second, noPeer, down),
+			refuses(sim.Transfer, second), leads(first), same(),
+		},
+	},
+	{
+		behaviour: "a server that left and is started again is a new one",
+		steps: []step{
+			founded(3),
+			does(sim.Leave, second), until(second, noPeer, left, down), same(),
+			does(sim.StartAgain, second), until(second, nonVoter, alive, up), until(second, voter), same(),
+		},
+	},
+	{
+		behaviour: "a leader leaves",
+		steps: []step{
+			founded(3),
+			does(sim.Leave, first), leads(second, third), until(first, noPeer, left, down), same(),
+		},
+	},
+	{
+		behaviour: "the leader of two leaves",
+		settings:  settings{minQuorum: 2},
+		steps: []step{
+			founded(2),
+			does(sim.Leave, first), leads(second), until(first, noPeer, left, down), same(),
+		},
+	},
+	{
+		behaviour: "SIGTERM is a leave",
+		steps: []step{
+			founded(3),
+			does(sim.Terminate, second), until(second, noPeer, left, down), same(),
+		},
+	},
+	{
+		behaviour: "a failed server is forgotten by force-leave and returns with its old disk",
+		steps: []step{
+			founded(3),
+			does(sim.Kill, second), until(second, voter, failed, down),
+			does(sim.ForceLeave, second), until(second, noPeer), same(),
+			writes(),
+			does(sim.StartAgain, second), until(second, nonVoter, alive, up), until(second, voter), same(),
+		},
+	},
+	{
+		behaviour: "force-leave of a server that is alive changes nothing",
+		steps:     []step{founded(3), does(sim.ForceLeave, second), stays()},
+	},
+	{
+		behaviour: "without a quorum nobody leads, and with it nothing is lost",
+		steps: []step{
+			founded(3),
+			does(sim.Kill, second), writes(), does(sim.Kill, first), leads(nobody),
+			does(sim.StartAgain, second), leads(third), same(),
+		},
+	},
+	{
+		behaviour: "a server that expects to found a cluster joins the one that is there",
+		steps: []step{
+			founded(3),
+			startsExpecting(newcomer, 3), until(newcomer, nonVoter), until(newcomer, voter), leads(first), same(),
+		},
+	},
+	{
+		behaviour: "a follower hangs for a while",
+		steps: []step{
+			founded(3),
+			does(sim.Freeze, second), until(second, voter, failed, up), same(),
+			does(sim.Thaw, second), until(second, voter, alive, up), same(),
+		},
+	},
+	{
+		behaviour: "a leader hangs for a while",
+		steps: []step{
+			founded(3),
+			does(sim.Freeze, first), leads(second, third), until(first, voter, failed, up), same(),
+			does(sim.Thaw, first), until(first, voter, alive, up), same(),
+		},
+	},
+}

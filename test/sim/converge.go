@@ -1,0 +1,150 @@
+package sim
+
+import (
+	"fmt"
+
+	"github.com/consul-operator/consul-operator/internal/plan"
+)
+
+// longest is more steps than any fair run takes.
+const longest = 2000
+
+// converge follows a state fairly and without faults: the operator acts whenever it wants to, otherwise the next thing
+// that Consul or Kubernetes have to do is done. It fails if the desired state is not reached (I7), and with any
+// violation on the way. States from which it is known to be reached end the walk.
+func (x *explorer) converge(s State) (*Violation, []string) {
+	start := s
+	path := map[fingerprint]struct{}{}
+	for range longest {
+		key := s.fingerprint()
+		if _, ok := x.good[key]; ok {
+			x.remember(path)
+			return nil, nil
+		}
+		if _, ok := path[key]; ok {
+			return violated(I7, "without faults the cluster goes round in circles"), retell(start, len(path)+20)
+		}
+		path[key] = struct{}{}
+		next, _, violation := fairStep(s)
+		if violation != nil {
+			return violation, retell(start, len(path))
+		}
+		if next == nil {
+			if violation := rest(&s); violation != nil {
+				return violation, retell(start, len(path))
+			}
+			x.remember(path)
+			return nil, nil
+		}
+		s = *next
+	}
+	return violated(I7, "the desired state is not reached in %d steps", longest), retell(start, longest)
+}
+
+func (x *explorer) remember(path map[fingerprint]struct{}) {
+	for key := range path {
+		x.good[key] = struct{}{}
+	}
+}
+
+// fairStep is the next state of a fair run, nil at its end, and what happened.
+func fairStep(s State) (*State, string, *Violation) {
+	decision := plan.Plan(observe(&s, &s), now)
+	actions := actionsOf(decision)
+	if violation := checkAll(decision, actions, &s); violation != nil {
+		return nil, tell(decision, actions), violation
+	}
+	if next := apply(actions, &s, s); len(actions) > 0 {
+		next.canonical()
+		if next != s {
+			return &next, tell(decision, actions), nil
+		}
+	}
+	for _, k := range progress {
+		for i := range s.slots() {
+			if (i > 0 && k.whole) || !k.can(&s, i) {
+				continue
+			}
+			e := event{k, i}
+			next, violation := e.happen(&s)
+			next.canonical()
+			return &next, e.String(), violation
+		}
+	}
+	return nil, tell(decision, actions), nil
+}
+
+// retell is a fair run in words.
+func retell(s State, steps int) []string {
+	lines := []string{"— from here on without faults —"}
+	for range steps {
+		next, what, violation := fairStep(s)
+		lines = append(lines, what)
+		if next == nil || violation != nil {
+			break
+		}
+		s = *next
+		lines = append(lines, "  "+s.String())
+	}
+	return lines
+}
+
+// rest judges a state in which nothing happens any more.
+func rest(s *State) *Violation {
+	decision := plan.Plan(observe(s, s), now)
+	if actions := actionsOf(decision); len(actions) > 0 {
+		return violated(I5, "the operator does the same again and again: %s", tell(decision, actions))
+	}
+	switch {
+	case s.Paused:
+		return nil
+	case s.lostForGood():
+		if s.readable() {
+			return violated(I7, "a leader leads without a quorum")
+		}
+		return nil
+	case s.Wanted == s.Bad:
+		return s.serves()
+	case !decision.Done:
+		return violated(I7, "nothing happens any more and the operator waits: %s: %s", decision.Reason, decision.Message)
+	}
+	return s.asWanted()
+}
+
+// lostForGood : too many of the voters have lost their disks. Only a recovery helps.
+func (s *State) lostForGood() bool {
+	return s.Founded && s.count(func(x *Server) bool { return x.Peer == Voter && x.Data }) < s.quorum()
+}
+
+// serves says whether a cluster that cannot become what is wanted still serves as it did.
+func (s *State) serves() *Violation {
+	if !s.Founded {
+		return nil
+	}
+	if s.Leader == nobody || s.count(func(x *Server) bool { return x.Routed }) == 0 {
+		return violated(I9, "a revision that cannot start keeps the running servers from serving")
+	}
+	return nil
+}
+
+// asWanted says what a cluster that calls itself done lacks.
+func (s *State) asWanted() *Violation {
+	if int(s.N) != int(s.Replicas) {
+		return violated(I7, "%d servers or remains of them, %d are wanted", s.N, s.Replicas)
+	}
+	for i := range s.slots() {
+		x := &s.Servers[i]
+		if x.Claim != ClaimBound || x.Revision != s.Wanted || x.PodRevision != s.Wanted || x.Peer != Voter ||
+			x.Process != Up || x.Serf != Alive || x.Retiring || x.Behind {
+			return violated(I7, "#%d is not a voter as wanted: %s", i, x)
+		}
+		if !x.Serving || !x.Routed {
+			return violated(I9, "the Service sends no clients to #%d, a healthy voter", i)
+		}
+	}
+	if s.Leader == nobody || !s.Bootstrapped || s.MinQuorum != s.Replicas || s.Transfer != noTransfer {
+		return violated(I7, "%s",
+			fmt.Sprintf("leader %d, bootstrapped %t, min_quorum %d, transfer %d", s.Leader, s.Bootstrapped, s.MinQuorum, s.Transfer))
+	}
+	return nil
+}

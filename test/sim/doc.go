@@ -1,0 +1,25 @@
+// Package sim proves the planner: it explores every state that a model of Consul and Kubernetes can reach under the
+// operator's actions, faults and changes of the spec, and asserts the invariants I1 to I8 at each step.
+//
+// # The model
+//
+// A State is a value without pointers, so that states can be compared and counted. It has no clock: what takes time in
+// reality (a promotion, an election, an endpoint that goes, a leader that becomes stable) is an event that may happen
+// at any moment once it is possible, in any order. What holds for every order holds for every timing.
+//
+//   - state.go: what there is. Servers are kept by serial; a serial is the position, so that histories that differ in
+//     nothing but old names count once.
+//   - consul.go: what Consul does by itself. Each behaviour is compared with real Consul in test/sim/consul.
+//   - kube.go: what the API server, the kubelet and the endpoints controller do.
+//   - observe.go: what the operator sees of a state.
+//   - act.go: what the operator's actions do, with the preconditions that internal/execute gives them.
+//   - fault.go: what goes wrong, and what users ask for. Both are bounded by a budget that is part of the state.
+//
+// # The proof
+//
+//   - explore.go visits all states, breadth first, so that a trace to a violation is the shortest there is. The planner
+//     is asked in every one of them. Its actions are applied completely, up to each of them (the operator was killed),
+//     and also to the states one event later (the world moved between the look and the act).
+//   - invariants.go says which invariant each action must keep (I1 to I4, I8).
+//   - converge.go follows each state with no further faults until nothing is left to do (I5, I7).
+package sim

@@ -1,0 +1,101 @@
+package sim
+
+// faults that a scenario may inject; each costs one of the state's budget.
+var faults = []*kind{
+	{name: "process is killed", can: runs, do: fault(func(s *State, i int) { s.stop(i) })},
+	{name: "agent hangs", can: isUp, do: fault(hang)},
+	{name: "pod is evicted", can: hasPod, do: fault(func(s *State, i int) { s.Servers[i].Pod = PodTerminating })},
+	{name: "pod is deleted by force", can: hasAnyPod, do: fault(killPod)},
+	{name: "node dies", can: hasPod, do: fault(nodeDies)},
+	{name: "claim is deleted by a person", can: hasClaim, do: fault(func(s *State, i int) { s.Servers[i].Claim = ClaimDeleting })},
+	{name: "claim and pod are lost", can: hasClaim, do: fault(loseAll)},
+	{name: "loses leadership", can: isLeader, do: fault(stepDown)},
+	{name: "is called unhealthy for a moment", can: isHealthy, do: fault(func(s *State, i int) { s.Servers[i].Healthy = false })},
+}
+
+// fault pays for an event. After one, leadership may have to move more often than planned.
+func fault(do func(*State, int)) func(*State, int) *Violation {
+	return func(s *State, i int) *Violation {
+		s.Faults--
+		s.Handoffs = unlimited
+		do(s, i)
+		return nil
+	}
+}
+
+// unlimited is a number of handoffs that nobody counts.
+const unlimited = 255
+
+func runs(s *State, i int) bool      { return s.Faults > 0 && s.Servers[i].Process != Down }
+func isUp(s *State, i int) bool      { return s.Faults > 0 && s.Servers[i].Process == Up }
+func hasPod(s *State, i int) bool    { return s.Faults > 0 && s.Servers[i].Pod == PodRunning }
+func hasAnyPod(s *State, i int) bool { return s.Faults > 0 && s.Servers[i].Pod != PodNone }
+func hasClaim(s *State, i int) bool  { return s.Faults > 0 && s.Servers[i].Claim == ClaimBound }
+func isLeader(s *State, i int) bool  { return s.Faults > 0 && int(s.Leader) == i }
+func isHealthy(s *State, i int) bool { return s.Faults > 0 && s.Servers[i].Healthy }
+
+func hang(s *State, i int) {
+	s.Servers[i].Process = Hung
+	if s.works() {
+		s.Servers[i].Behind = true
+	}
+}
+
+func killPod(s *State, i int) {
+	s.stop(i)
+	vanish(s, i)
+}
+
+func nodeDies(s *State, i int) {
+	s.stop(i)
+	s.Servers[i].Pod = PodLost
+}
+
+func loseAll(s *State, i int) {
+	killPod(s, i)
+	loseClaim(s, i)
+}
+
+// change is what a user does to the spec; each costs one of the state's budget, and may cost one change of leadership.
+func change(name string, can func(*State) bool, do func(*State)) *kind {
+	return &kind{
+		name: name, whole: true,
+		can: func(s *State, _ int) bool { return s.Changes > 0 && can(s) },
+		do: quietly(func(s *State, _ int) {
+			s.Changes--
+			if s.Handoffs < unlimited {
+				s.Handoffs++
+			}
+			do(s)
+		}),
+	}
+}
+
+// want changes version, configuration or pod template, or asks for a restart: all are another revision.
+func want(r Revision) *kind {
+	names := map[Revision]string{1: "the spec goes back to r1", 2: "the spec becomes r2", 3: "the spec becomes r3"}
+	return change(names[r], func(s *State) bool { return s.Wanted != r }, func(s *State) { s.Wanted = r })
+}
+
+func scale(n uint8) *kind {
+	names := map[uint8]string{1: "replicas become 1", 3: "replicas become 3", 5: "replicas become 5"}
+	return change(names[n], func(s *State) bool { return s.Replicas != n }, func(s *State) { s.Replicas = n })
+}
+
+func pause() *kind {
+	return change("the cluster is paused", func(s *State) bool { return !s.Paused }, func(s *State) { s.Paused = true })
+}
+
+// unpause is free: a cluster that stays paused for good proves nothing.
+func unpause() *kind {
+	return &kind{
+		name: "the cluster is no longer paused", whole: true,
+		can: func(s *State, _ int) bool { return s.Paused },
+		do:  quietly(func(s *State, _ int) { s.Paused = false }),
+	}
+}
+
+func requestTransfer() *kind {
+	return change("a person asks for another leader", func(s *State) bool { return s.Transfer == noTransfer },
+		func(s *State) { s.Transfer = anyServer })
+}

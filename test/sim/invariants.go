@@ -1,0 +1,205 @@
+package sim
+
+import (
+	"fmt"
+
+	"github.com/consul-operator/consul-operator/internal/plan"
+)
+
+// The invariants of the design (docs/architecture.md).
+const (
+	I1 = "I1 healthy voters stay a quorum"
+	I2 = "I2 voters never below the wanted number, one disruption at a time"
+	I3 = "I3 a leader is never stopped while it leads, and hands over once"
+	I4 = "I4 no member that is alive is pruned, no volume of a Raft peer is deleted"
+	I5 = "I5 with nothing to do, nothing is done"
+	I7 = "I7 without further faults the desired state is reached"
+	I8 = "I8 no acknowledged write is lost, no second cluster is founded"
+	I9 = "I9 the Service sends clients to voters that stay, and to no others"
+)
+
+// Violation of an invariant.
+type Violation struct {
+	Invariant string
+	Message   string
+}
+
+func (v *Violation) String() string { return v.Invariant + ": " + v.Message }
+
+func violated(invariant, format string, args ...any) *Violation {
+	return &Violation{Invariant: invariant, Message: fmt.Sprintf(format, args...)}
+}
+
+// check says which invariant an action breaks if it is done in this state. The checks do not use the planner's own
+// words for what is healthy: they know what is true.
+func check(action plan.Action, s *State) *Violation {
+	switch a := action.(type) {
+	case plan.CreateServer:
+		return checkCreate(s, a)
+	case plan.TransferLeadership:
+		return checkTransfer(s, slot(a.From), slot(a.To))
+	case plan.Leave:
+		return checkLeave(s, slot(a.Server))
+	case plan.DeletePod:
+		return checkDeletePod(s, slot(a.Server))
+	case plan.MarkRetiring:
+		return checkMark(s, slot(a.Server))
+	case plan.DeleteOrphan:
+		if s.Servers[slot(a.Pod)].Claim != ClaimNone {
+			return violated(I2, "%s is deleted as an orphan and has a claim", a.Pod)
+		}
+	case plan.SetRevision:
+		return checkInPlace(s, slot(a.Server))
+	case plan.ForceLeave:
+		return checkPrune(s, slot(a.Node))
+	case plan.RemovePeer:
+		return checkPrune(s, slot(a.Name))
+	case plan.ReleaseClaim:
+		return checkRelease(s, slot(a.Server))
+	case plan.StartServing:
+		return checkServe(s, slot(a.Server))
+	}
+	return nil
+}
+
+func checkCreate(s *State, a plan.CreateServer) *Violation {
+	servers := s.count(func(x *Server) bool { return x.Claim != ClaimNone })
+	switch {
+	case a.BootstrapExpect > 0 && s.Bootstrapped:
+		return violated(I8, "a server with bootstrap_expect is created in a cluster that exists")
+	case servers >= int(s.Replicas+s.Surge) && s.Bootstrapped:
+		return violated(I2, "server %d is created, replicas and maxSurge allow %d", servers+1, s.Replicas+s.Surge)
+	case s.Paused:
+		return violated(I5, "a server is created while the cluster is paused")
+	}
+	return nil
+}
+
+func checkTransfer(s *State, from, to int) *Violation {
+	x := &s.Servers[to]
+	switch {
+	case int(s.Leader) != from:
+		return violated(I3, "#%d is asked to hand over and does not lead", from)
+	case x.Peer != Voter:
+		return violated(I3, "leadership is handed to #%d, which is no voter", to)
+	case x.Process != Up || !x.Healthy || x.Serf != Alive:
+		return violated(I3, "leadership is handed to #%d, which is not healthy", to)
+	case x.Retiring:
+		return violated(I3, "leadership is handed to #%d, which retires", to)
+	case s.Handoffs == 0:
+		return violated(I3, "leadership is handed over more often than users asked for changes")
+	}
+	return nil
+}
+
+// well says whether a server's vote can be counted on, in truth and in autopilot's opinion.
+func (x *Server) well() bool {
+	return x.Peer == Voter && x.Process == Up && x.Serf == Alive && x.Healthy && x.Pod == PodRunning
+}
+
+// checkStop is for a server that takes part and is made to go.
+func checkStop(s *State, i int) *Violation {
+	x := &s.Servers[i]
+	stay := 0
+	for j := range s.slots() {
+		if y := &s.Servers[j]; j != i && y.well() && !y.Retiring {
+			stay++
+		}
+	}
+	voters := s.voters()
+	if x.Peer == Voter {
+		voters--
+	}
+	switch {
+	case int(s.Leader) == i:
+		return violated(I3, "#%d is stopped and leads", i)
+	case x.Peer == Voter && stay < voters/2+1:
+		return violated(I1, "%d of %d voters would be healthy without #%d", stay, voters, i)
+	case x.Peer == Voter && stay < int(s.Replicas):
+		return violated(I2, "%d healthy voters would stay without #%d, %d are wanted", stay, i, s.Replicas)
+	case !x.Retiring:
+		return violated(I2, "#%d is stopped and was not marked: an operator that starts anew would choose another one", i)
+	}
+	return nil
+}
+
+func checkLeave(s *State, i int) *Violation {
+	if x := &s.Servers[i]; x.Routed || x.Serving || !x.Settled {
+		return violated(I9, "#%d leaves while clients are sent to it", i)
+	}
+	return checkStop(s, i)
+}
+
+func checkDeletePod(s *State, i int) *Violation {
+	x := &s.Servers[i]
+	switch {
+	case x.Process == Leaving && x.Serf != Left:
+		return violated(I1, "the pod of #%d is deleted before it has left", i)
+	case x.Peer == Voter && s.Founded && s.Bootstrapped && !s.hasQuorum() && x.Serf != Left && x.Pod == PodRunning:
+		return violated(I1, "the pod of voter #%d is deleted while the quorum needs it back", i)
+	case x.Process != Up || x.Peer == NoPeer:
+		return nil
+	case s.Founded && s.Leader != nobody:
+		return checkStop(s, i)
+	}
+	return nil
+}
+
+func checkMark(s *State, i int) *Violation {
+	x := &s.Servers[i]
+	other := s.count(func(y *Server) bool { return y.Retiring })
+	switch {
+	case other > 0:
+		return violated(I2, "#%d is to retire, and another one retires already", i)
+	case s.Paused:
+		return violated(I5, "#%d is to retire while the cluster is paused", i)
+	case !s.Stable:
+		return violated(I1, "#%d is to retire under a leader that has led for a moment only", i)
+	case int(s.Leader) == i && s.outdatedFollowers() > 0 && x.Revision != s.Wanted:
+		return violated(I3, "the leader #%d is to retire before others that have to", i)
+	}
+	return nil
+}
+
+func (s *State) outdatedFollowers() int {
+	n := 0
+	for i := range s.slots() {
+		x := &s.Servers[i]
+		if x.Claim != ClaimNone && !x.Retiring && x.Revision != s.Wanted && int(s.Leader) != i {
+			n++
+		}
+	}
+	return n
+}
+
+func checkInPlace(s *State, i int) *Violation {
+	if x := &s.Servers[i]; s.Founded && x.Process == Up && x.Peer == Voter {
+		return violated(I2, "#%d is replaced in place and takes part", i)
+	}
+	return nil
+}
+
+func checkPrune(s *State, i int) *Violation {
+	if x := &s.Servers[i]; x.Process == Up && (x.Serf == Alive || x.Serf == LeavingSerf) {
+		return violated(I4, "#%d is pruned and alive", i)
+	}
+	return nil
+}
+
+func checkRelease(s *State, i int) *Violation {
+	x := &s.Servers[i]
+	switch {
+	case x.Peer != NoPeer:
+		return violated(I4, "the volume of #%d is deleted while it is a Raft peer", i)
+	case x.Pod != PodNone:
+		return violated(I4, "the volume of #%d is deleted while its pod is there", i)
+	}
+	return nil
+}
+
+func checkServe(s *State, i int) *Violation {
+	if x := &s.Servers[i]; x.Peer != Voter || x.Retiring {
+		return violated(I9, "clients are sent to #%d, which is no voter that stays", i)
+	}
+	return nil
+}

@@ -1,0 +1,101 @@
+package sim
+
+func canStart(s *State, i int) bool {
+	x := &s.Servers[i]
+	return x.Pod == PodPending && x.Claim != ClaimNone && (s.Bad == 0 || x.PodRevision != s.Bad)
+}
+
+func start(s *State, i int) {
+	x := &s.Servers[i]
+	x.Pod, x.Process = PodRunning, Up
+}
+
+// restartPolicy Always, also after a leave.
+func canRestart(s *State, i int) bool {
+	x := &s.Servers[i]
+	return x.Pod == PodRunning && x.Process == Down
+}
+
+func restart(s *State, i int) { s.Servers[i].Process = Up }
+
+func canGetSignal(s *State, i int) bool {
+	x := &s.Servers[i]
+	return x.Pod == PodTerminating && (x.Process == Up || x.Process == Hung)
+}
+
+// getSignal is SIGTERM, and SIGKILL after the grace period for a process that does not hear it.
+func getSignal(s *State, i int) {
+	if s.Servers[i].Process == Hung {
+		s.stop(i)
+		return
+	}
+	leave(s, i)
+}
+
+func canVanish(s *State, i int) bool {
+	x := &s.Servers[i]
+	return x.Pod == PodTerminating && x.Process == Down
+}
+
+func vanish(s *State, i int) {
+	x := &s.Servers[i]
+	x.Pod, x.PodRevision, x.PodFounder, x.Serving, x.Settled = PodNone, 0, false, false, false
+}
+
+// A deleted claim goes as soon as no pod uses it, and the disk with it.
+func canLoseClaim(s *State, i int) bool {
+	x := &s.Servers[i]
+	return x.Claim == ClaimDeleting && x.Pod == PodNone
+}
+
+func loseClaim(s *State, i int) {
+	x := &s.Servers[i]
+	x.Claim, x.Revision, x.Founder, x.Retiring = ClaimNone, 0, false, false
+	x.Data, x.Behind = false, x.Peer != NoPeer
+}
+
+
+func isHung(s *State, i int) bool { return s.Servers[i].Process == Hung && s.Servers[i].Pod == PodRunning }
+
+func resume(s *State, i int) {
+	s.Servers[i].Process = Up
+	if int(s.Leader) == i {
+		s.Servers[i].Serf = Alive // in its own view
+	}
+}
+
+func isLost(s *State, i int) bool { return s.Servers[i].Pod == PodLost }
+func nodeReturns(s *State, i int) { s.Servers[i].Pod = PodRunning }
+
+// The endpoints controller and the nodes follow readiness with a delay.
+func canRoute(s *State, _ int) bool {
+	return s.count(func(x *Server) bool { return x.Routed != s.ready(x) }) > 0
+}
+
+func route(s *State, _ int) {
+	for i := range s.slots() {
+		s.Servers[i].Routed = s.ready(&s.Servers[i])
+	}
+}
+
+func canSettle(s *State, _ int) bool { return s.count(unsettled) > 0 }
+
+func unsettled(x *Server) bool { return x.Pod == PodRunning && !x.Serving && !x.Routed && !x.Settled }
+
+func settle(s *State, _ int) {
+	for i := range s.slots() {
+		if unsettled(&s.Servers[i]) {
+			s.Servers[i].Settled = true
+		}
+	}
+}
+
+// canonical forgets what nobody remembers: slots of which nothing is left.
+func (s *State) canonical() {
+	for i := int(s.N) - 1; i >= 0; i-- {
+		x := &s.Servers[i]
+		if x.Claim == ClaimNone && x.Pod == PodNone && x.Peer == NoPeer && (x.Serf == Absent || x.Serf == Left) {
+			s.remove(i)
+		}
+	}
+}

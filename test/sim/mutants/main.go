@@ -1,0 +1,127 @@
+// Command mutants breaks the planner on purpose, in one way at a time, and checks that the simulation notices: each
+// mutant has to be caught by the invariant that the list says. It changes no file: the compiler is given the broken
+// one in place of the real one.
+package main
+
+import (
+	_ "embed"
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+
+	"sigs.k8s.io/yaml"
+)
+
+//go:embed mutants.yaml
+var list []byte
+
+// mutant is a change of one place in one file.
+type mutant struct {
+	// Breaks says what the broken planner does.
+	Breaks string `json:"breaks"`
+	File   string `json:"file"`
+	// Find is in the file exactly once.
+	Find    string `json:"find"`
+	Replace string `json:"replace"`
+	// CaughtBy is the invariant that has to be violated: I1 to I9.
+	CaughtBy string `json:"caughtBy"`
+}
+
+func main() {
+	pattern := flag.String("run", "", "only mutants that match this regular expression")
+	flag.Parse()
+	if err := run(regexp.MustCompile(*pattern)); err != nil {
+		fmt.Fprintln(os.Stderr, "mutants:", err)
+		os.Exit(1)
+	}
+}
+
+func run(match *regexp.Regexp) error {
+	var mutants []mutant
+	if err := yaml.UnmarshalStrict(list, &mutants); err != nil {
+		return fmt.Errorf("mutants.yaml: %w", err)
+	}
+	mutants = slices.DeleteFunc(mutants, func(m mutant) bool { return !match.MatchString(m.Breaks) })
+	work, err := os.MkdirTemp("", "mutants")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(work) //nolint:errcheck // a temporary folder
+	var wrong []string
+	for i, m := range mutants {
+		start := time.Now()
+		violated, err := m.test(work)
+		if err != nil {
+			return fmt.Errorf("%s: %w", m.Breaks, err)
+		}
+		verdict := "caught by " + violated
+		switch violated {
+		case "":
+			verdict = "SURVIVES"
+		case m.CaughtBy:
+		default:
+			verdict += ", " + m.CaughtBy + " was expected"
+		}
+		if violated != m.CaughtBy {
+			wrong = append(wrong, m.Breaks)
+		}
+		fmt.Printf("[%2d/%d] %-78s %s (%.0f s)\n", i+1, len(mutants), m.Breaks, verdict, time.Since(start).Seconds())
+	}
+	if len(wrong) > 0 {
+		return fmt.Errorf("%d of %d were not caught as they should be: %s", len(wrong), len(mutants), strings.Join(wrong, "; "))
+	}
+	fmt.Printf("%d of %d mutants were caught, each by the invariant that it breaks\n", len(mutants), len(mutants))
+	return nil
+}
+
+// test is the invariant that the simulation finds violated, or nothing.
+func (m mutant) test(work string) (string, error) {
+	overlay, err := m.overlay(work)
+	if err != nil {
+		return "", err
+	}
+	cmd := exec.Command("go", "test", "-overlay", overlay, "-count=1", "-failfast", "-run", "TestEveryStateKeepsTheInvariants",
+		"./test/sim") //nolint:gosec // our own file
+	output, err := cmd.CombinedOutput()
+	if err == nil {
+		return "", nil
+	}
+	found := regexp.MustCompile(`(?m)\bInvariant: "?(I[1-9]) `).FindSubmatch(output)
+	if found == nil {
+		return "", fmt.Errorf("the simulation did not run:\n%s", output)
+	}
+	return string(found[1]), nil
+}
+
+// overlay is a file for the compiler that puts the broken source in place of the real one.
+func (m mutant) overlay(work string) (string, error) {
+	source, err := os.ReadFile(m.File)
+	if err != nil {
+		return "", err
+	}
+	if n := strings.Count(string(source), m.Find); n != 1 {
+		return "", fmt.Errorf("%s has %q %d times, not once: bring mutants.yaml up to date", m.File, m.Find, n)
+	}
+	broken := filepath.Join(work, "broken.go")
+	if err := os.WriteFile(broken, []byte(strings.Replace(string(source), m.Find, m.Replace, 1)), 0o600); err != nil {
+		return "", err
+	}
+	real, err := filepath.Abs(m.File)
+	if err != nil {
+		return "", err
+	}
+	raw, err := json.Marshal(map[string]map[string]string{"Replace": {real: broken}})
+	if err != nil {
+		return "", err
+	}
+	file := filepath.Join(work, "overlay.json")
+	return file, errors.Join(err, os.WriteFile(file, raw, 0o600))
+}

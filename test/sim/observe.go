@@ -1,0 +1,141 @@
+package sim
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/consul-operator/consul-operator/internal/plan"
+)
+
+// The moment of every look, and how long ago "long ago" is. The model has no clock of its own.
+var (
+	now     = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+	longAgo = now.Add(-time.Hour)
+)
+
+const stableFor = 10 * time.Second
+
+// Names and ids by slot.
+var (
+	names     = numbered("consul-%d")
+	ids       = numbered("id-%d")
+	revisions = numbered("r%d")
+)
+
+func numbered(format string) (all [maxServers + 1]string) {
+	for i := range all {
+		all[i] = fmt.Sprintf(format, i)
+	}
+	return all
+}
+
+var serfStatus = map[Serf]plan.MemberStatus{
+	Absent: plan.MemberAbsent, Alive: plan.MemberAlive, LeavingSerf: plan.MemberLeaving, Left: plan.MemberLeft,
+	Failed: plan.MemberFailed,
+}
+
+// observe is what the operator sees of Kubernetes in one state and of Consul in another. They are the same, unless its
+// cache is behind.
+func observe(kube, consul *State) plan.Observation {
+	o := plan.Observation{Spec: kube.spec(), Raft: consul.raft()}
+	for i := range kube.slots() {
+		switch x := &kube.Servers[i]; {
+		case x.Claim != ClaimNone:
+			o.Servers = append(o.Servers, server(kube, consul, i))
+		case x.Pod == PodPending:
+			o.Orphans = append(o.Orphans, names[i])
+		}
+	}
+	return o
+}
+
+func (s *State) spec() plan.Spec {
+	spec := plan.Spec{
+		Replicas: int(s.Replicas), MaxSurge: int(s.Surge), LeaderStableFor: stableFor,
+		Revision: revisions[s.Wanted], Paused: s.Paused, Bootstrapped: s.Bootstrapped, NextSerial: int(s.N),
+	}
+	switch s.Transfer {
+	case noTransfer:
+	case anyServer:
+		spec.Transfer = &plan.TransferRequest{}
+	default:
+		spec.Transfer = &plan.TransferRequest{To: names[s.Transfer]}
+	}
+	return spec
+}
+
+func (s *State) raft() plan.Raft {
+	if !s.readable() {
+		return plan.Raft{Unknown: "nobody who answers leads"}
+	}
+	raft := plan.Raft{
+		Known: true, Leader: names[s.Leader], Term: 1, LeaderSince: now, MinQuorum: int(s.MinQuorum),
+		Peers: make([]plan.Peer, 0, s.N), Members: make([]plan.Member, 0, s.N),
+	}
+	if s.Stable {
+		raft.LeaderSince = longAgo
+	}
+	for i := range s.slots() {
+		x := &s.Servers[i]
+		if x.Peer != NoPeer {
+			raft.Peers = append(raft.Peers, plan.Peer{ID: ids[i], Name: names[i], Voter: x.Peer == Voter})
+		}
+		if x.Serf != Absent {
+			raft.Members = append(raft.Members, plan.Member{ID: ids[i], Name: names[i], Status: serfStatus[x.Serf]})
+		}
+	}
+	return raft
+}
+
+func server(kube, consul *State, i int) plan.Server {
+	x := &kube.Servers[i]
+	seen := plan.Server{
+		Name: names[i], Serial: i, ID: ids[i], Revision: revisions[x.Revision], Retiring: x.Retiring,
+		ClaimDeleting: x.Claim == ClaimDeleting, Routed: x.Routed,
+	}
+	if x.Founder {
+		seen.BootstrapExpect = int(kube.Expect)
+	}
+	if x.Pod != PodNone {
+		seen.Pod = pod(kube, x)
+	}
+	says(&seen, consul, i)
+	return seen
+}
+
+func pod(s *State, x *Server) *plan.Pod {
+	pod := &plan.Pod{
+		Revision: revisions[x.PodRevision], Running: x.Process != Down || x.Pod == PodLost, Ready: s.ready(x),
+		Serving: x.Serving, ServingFrom: longAgo, Terminating: x.Pod == PodTerminating,
+	}
+	if !x.Settled && !x.Serving && x.Pod == PodRunning {
+		pod.ServingFrom = now
+	}
+	if s.Bad != 0 && x.PodRevision == s.Bad && x.Pod == PodPending {
+		pod.Problem = plan.Problem{Reason: plan.ReasonServerCannotStart, Message: "it cannot start"}
+	}
+	return pod
+}
+
+// says adds what the server's own agent and the leader say.
+func says(seen *plan.Server, consul *State, i int) {
+	x := &consul.Servers[i]
+	if seen.Pod != nil && seen.Pod.Running && (x.Process == Up || x.Process == Leaving) {
+		seen.Agent = plan.Agent{Answered: true, Version: "1.22.7", LastIndex: 1}
+		if x.Behind {
+			seen.Agent.LastIndex = 0
+		}
+	}
+	if !consul.readable() {
+		return
+	}
+	seen.Member = serfStatus[x.Serf]
+	if x.Peer == NoPeer {
+		return
+	}
+	seen.Peer = &plan.Peer{ID: ids[i], Name: names[i], Voter: x.Peer == Voter}
+	seen.Health = plan.HealthUnhealthy
+	if x.Healthy {
+		seen.Health = plan.HealthHealthy
+	}
+}

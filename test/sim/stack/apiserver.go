@@ -1,0 +1,246 @@
+package stack
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"reflect"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/runtime/serializer"
+	"k8s.io/apimachinery/pkg/types"
+	utilruntime "k8s.io/apimachinery/pkg/util/runtime"
+	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
+	"k8s.io/client-go/testing"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/client/fake"
+
+	"github.com/consul-operator/consul-operator/api/v1alpha1"
+)
+
+// namespace of everything.
+const namespace = "default"
+
+// finalizer stands for what keeps a deleted object alive for a while: the grace period of a pod, and pvc-protection.
+const finalizer = "sim/in-use"
+
+var (
+	scheme  = newScheme()
+	decoder = serializer.NewCodecFactory(scheme).UniversalDecoder()
+)
+
+func newScheme() *runtime.Scheme {
+	s := runtime.NewScheme()
+	utilruntime.Must(clientgoscheme.AddToScheme(s))
+	utilruntime.Must(v1alpha1.AddToScheme(s))
+	return s
+}
+
+// objectKey names an object; all are in one namespace.
+type objectKey struct{ kind, name string }
+
+func (k objectKey) String() string { return k.kind + " " + k.name }
+
+func keyOf(o client.Object) objectKey { return objectKey{kindOf(o), o.GetName()} }
+
+// kindOf an object, or of the objects in a list.
+func kindOf(o runtime.Object) string { return strings.TrimSuffix(reflect.TypeOf(o).Elem().Name(), "List") }
+
+// version is what an object became at some time; nil when it was deleted.
+type version struct {
+	at     time.Time
+	key    objectKey
+	object client.Object
+}
+
+// apiServer keeps objects. It is not safe for concurrent use: the world's lock is its lock.
+type apiServer struct {
+	fake client.WithWatch
+	live map[objectKey]client.Object
+	// history of each kind, from the first version on.
+	history map[string][]version
+	uids    int
+}
+
+func newAPIServer(objects []client.Object) *apiServer {
+	s := &apiServer{live: map[objectKey]client.Object{}, history: map[string][]version{}, uids: 1000 * len(objects)}
+	builder := fake.NewClientBuilder().WithScheme(scheme).WithGlobalResourceVersionCounter().
+		// Without managed fields, which nobody here looks at and which cost more than all the rest.
+		WithObjectTracker(testing.NewObjectTracker(scheme, decoder)).
+		WithStatusSubresource(&v1alpha1.ConsulCluster{})
+	for _, o := range objects {
+		o = o.DeepCopyObject().(client.Object)
+		o.SetResourceVersion("")
+		builder.WithObjects(o)
+	}
+	s.fake = builder.Build()
+	for _, o := range objects {
+		s.refresh(o, time.Time{})
+	}
+	return s
+}
+
+// objects are all that there are, in a stable order.
+func (s *apiServer) objects() []client.Object {
+	keys := slices.SortedFunc(maps.Keys(s.live), func(a, b objectKey) int { return strings.Compare(a.String(), b.String()) })
+	var all []client.Object
+	for _, key := range keys {
+		all = append(all, s.live[key])
+	}
+	return all
+}
+
+func (s *apiServer) note(key objectKey, o client.Object, at time.Time) {
+	if o == nil {
+		delete(s.live, key)
+	} else {
+		s.live[key] = o
+	}
+	s.history[key.kind] = append(s.history[key.kind], version{at, key, o})
+}
+
+// written takes note of an object as the fake client has left it.
+func (s *apiServer) written(o client.Object) {
+	s.note(keyOf(o), o.DeepCopyObject().(client.Object), time.Now())
+}
+
+// refresh takes note of an object that the fake client has changed without telling how.
+func (s *apiServer) refresh(o client.Object, at time.Time) {
+	fresh := o.DeepCopyObject().(client.Object)
+	err := s.fake.Get(context.Background(), client.ObjectKeyFromObject(o), fresh)
+	if apierrors.IsNotFound(err) {
+		s.note(keyOf(o), nil, at)
+		return
+	}
+	must(err)
+	s.note(keyOf(o), fresh, at)
+}
+
+// must is for what fails only if the simulation itself is wrong.
+func must(err error) {
+	if err != nil {
+		panic(err)
+	}
+}
+
+func (s *apiServer) create(ctx context.Context, o client.Object) error {
+	s.uids++
+	o.SetUID(types.UID(uuid.NewSHA1(uuid.NameSpaceOID, fmt.Appendf(nil, "object %d", s.uids)).String()))
+	o.SetCreationTimestamp(metav1.NewTime(time.Now().Truncate(time.Second)))
+	switch o.(type) {
+	case *corev1.Pod, *corev1.PersistentVolumeClaim:
+		o.SetFinalizers([]string{finalizer})
+	}
+	if err := s.fake.Create(ctx, o); err != nil {
+		return err
+	}
+	s.written(o)
+	return nil
+}
+
+func (s *apiServer) update(ctx context.Context, o client.Object) error {
+	if err := s.fake.Update(ctx, o); err != nil {
+		return err
+	}
+	s.refresh(o, time.Now())
+	return nil
+}
+
+func (s *apiServer) updateStatus(ctx context.Context, o client.Object) error {
+	if err := s.fake.Status().Update(ctx, o); err != nil {
+		return err
+	}
+	s.written(o)
+	return nil
+}
+
+func (s *apiServer) patch(ctx context.Context, o client.Object, p client.Patch) error {
+	if err := s.fake.Patch(ctx, o, p); err != nil {
+		return err
+	}
+	s.written(o)
+	return nil
+}
+
+func (s *apiServer) patchStatus(ctx context.Context, o client.Object, p client.Patch) error {
+	if err := s.fake.Status().Patch(ctx, o, p); err != nil {
+		return err
+	}
+	s.written(o)
+	return nil
+}
+
+// delete marks an object that has a finalizer; it goes when finish is called. The fake client does not look at the UID,
+// and would mark an object a second time.
+func (s *apiServer) delete(ctx context.Context, o client.Object, opts ...client.DeleteOption) error {
+	var options client.DeleteOptions
+	options.ApplyOptions(opts)
+	live := s.live[keyOf(o)]
+	if err := precondition(live, options.Preconditions); err != nil {
+		return err
+	}
+	if live != nil && live.GetDeletionTimestamp() != nil {
+		return nil
+	}
+	if err := s.fake.Delete(ctx, o, opts...); err != nil {
+		return err
+	}
+	s.refresh(o, time.Now())
+	return nil
+}
+
+func precondition(live client.Object, wanted *metav1.Preconditions) error {
+	if live == nil || wanted == nil {
+		return nil
+	}
+	sameUID := wanted.UID == nil || *wanted.UID == live.GetUID()
+	sameVersion := wanted.ResourceVersion == nil || *wanted.ResourceVersion == live.GetResourceVersion()
+	if sameUID && sameVersion {
+		return nil
+	}
+	return apierrors.NewConflict(schema.GroupResource{Resource: kindOf(live)}, live.GetName(),
+		errors.New("the precondition does not match the object in record"))
+}
+
+// finish removes an object for good, deleted before or not.
+func (s *apiServer) finish(key objectKey) {
+	live := s.live[key]
+	if live == nil {
+		return
+	}
+	ctx := context.Background()
+	o := live.DeepCopyObject().(client.Object)
+	if o.GetDeletionTimestamp() == nil {
+		must(s.fake.Delete(ctx, o))
+		must(s.fake.Get(ctx, client.ObjectKeyFromObject(o), o))
+	}
+	o.SetFinalizers(nil)
+	must(s.fake.Update(ctx, o))
+	s.note(key, nil, time.Now())
+}
+
+// collectGarbage deletes what belongs to an owner that is gone, and returns it as it was.
+func (s *apiServer) collectGarbage() []client.Object {
+	uids := map[types.UID]bool{}
+	for _, o := range s.live {
+		uids[o.GetUID()] = true
+	}
+	var collected []client.Object
+	for _, o := range s.objects() {
+		owner := metav1.GetControllerOf(o)
+		if owner != nil && !uids[owner.UID] && o.GetDeletionTimestamp() == nil {
+			must(s.delete(context.Background(), o.DeepCopyObject().(client.Object)))
+			collected = append(collected, o)
+		}
+	}
+	return collected
+}

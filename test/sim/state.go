@@ -1,0 +1,227 @@
+package sim
+
+import (
+	"fmt"
+	"strings"
+)
+
+// maxServers is the most servers that are in the model at a time: 5 wanted, 3 of surge, and three that are lost.
+const maxServers = 11
+
+// Revision is what a server runs, in the order in which users ask for it.
+type Revision uint8
+
+// Claim is a volume claim.
+type Claim uint8
+
+// Without a claim, what is left in Raft or Serf belongs to no server: a stray.
+const (
+	ClaimNone Claim = iota
+	ClaimBound
+	ClaimDeleting // deleted by a person; it goes when no pod uses it
+)
+
+// Pod is the pod of a server.
+type Pod uint8
+
+// The states of a pod.
+const (
+	PodNone Pod = iota
+	PodPending
+	PodRunning
+	PodTerminating
+	PodLost // its node is dead: the API server still calls it running
+)
+
+// Process is the Consul process in a pod.
+type Process uint8
+
+// The states of a process. A hung one holds its sockets and answers nothing.
+const (
+	Down Process = iota
+	Up
+	Hung
+	Leaving
+)
+
+// Suffrage is a server's place in the Raft configuration.
+type Suffrage uint8
+
+// The suffrages.
+const (
+	NoPeer Suffrage = iota
+	NonVoter
+	Voter
+)
+
+// Serf is a member's state in Serf.
+type Serf uint8
+
+// The states in Serf.
+const (
+	Absent Serf = iota
+	Alive
+	LeavingSerf
+	Left
+	Failed
+)
+
+// Server is a slot: a claim and all that is known of the server that lives, or lived, on it.
+type Server struct {
+	Claim    Claim
+	Revision Revision
+	Founder  bool // bootstrap_expect
+	Retiring bool // the marker on the claim
+
+	Pod         Pod
+	PodRevision Revision
+	PodFounder  bool // the pod was started with bootstrap_expect
+	Serving     bool // the readiness gate
+	Settled     bool // out of the Service for long enough
+	Routed      bool // the client Service sends connections here
+
+	Process Process
+	Data    bool // its disk holds the Raft log
+	Behind  bool // it misses entries that were committed
+	Peer    Suffrage
+	Serf    Serf
+	Healthy bool // autopilot's opinion, which is late
+}
+
+// State of a cluster and of what surrounds it.
+type State struct {
+	Servers [maxServers]Server
+	N       uint8 // slots in use
+
+	// The spec and the cluster's own record.
+	Replicas, Surge uint8
+	Wanted          Revision
+	Bad             Revision // a revision that never starts; 0 for none
+	Paused          bool
+	Bootstrapped    bool
+	Transfer        int8 // noTransfer, anyServer, or a slot
+
+	// Raft.
+	Founded   bool
+	Expect    uint8 // bootstrap_expect of the founders
+	Leader    int8  // a slot, or nobody
+	Stable    bool  // it has led for long enough
+	MinQuorum uint8
+
+	// What may still happen.
+	Faults, Changes uint8
+	// Handoffs is how many planned changes of leadership are still allowed (I3).
+	Handoffs uint8
+}
+
+const (
+	nobody     = -1
+	noTransfer = -1
+	anyServer  = -2
+)
+
+func (s *State) slots() []Server { return s.Servers[:s.N] }
+
+// voters is the number of voters in the Raft configuration.
+func (s *State) voters() int {
+	return s.count(func(x *Server) bool { return x.Peer == Voter })
+}
+
+func (s *State) quorum() int { return s.voters()/2 + 1 }
+
+func (s *State) count(is func(*Server) bool) int {
+	n := 0
+	for i := range s.slots() {
+		if is(&s.Servers[i]) {
+			n++
+		}
+	}
+	return n
+}
+
+// votes says whether a server takes part in elections and acknowledges writes.
+func (x *Server) votes() bool { return x.Peer == Voter && (x.Process == Up || x.Process == Leaving) }
+
+// hasQuorum says whether enough voters are up to elect a leader and to commit.
+func (s *State) hasQuorum() bool { return s.count((*Server).votes) >= s.quorum() }
+
+// readable says whether the operator can learn how the cluster is: somebody leads, and its agent answers.
+func (s *State) readable() bool {
+	return s.Leader != nobody && s.Servers[s.Leader].Process == Up
+}
+
+// ready is a pod's Ready condition: the probe, which asks for a leader, and the gate.
+func (s *State) ready(x *Server) bool {
+	return x.Serving && x.Pod == PodRunning && x.Process == Up && s.Leader != nobody
+}
+
+// remove takes a slot out and moves the later ones up.
+func (s *State) remove(i int) {
+	copy(s.Servers[i:], s.Servers[i+1:s.N])
+	s.N--
+	s.Servers[s.N] = Server{}
+	s.Leader = moved(s.Leader, i)
+	if s.Transfer == int8(i) { //nolint:gosec // at most maxServers
+		s.Transfer = nowhere
+	} else {
+		s.Transfer = moved(s.Transfer, i)
+	}
+}
+
+// nowhere is a transfer to a server that is gone.
+const nowhere = maxServers
+
+func moved(slot int8, gone int) int8 {
+	if int(slot) > gone && slot != nowhere {
+		return slot - 1
+	}
+	return slot
+}
+
+// String is a state for people, one line.
+func (s *State) String() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "wants %d of r%d", s.Replicas, s.Wanted)
+	if s.Paused {
+		b.WriteString(" paused")
+	}
+	leader := "nobody"
+	if s.Leader != nobody {
+		leader = fmt.Sprintf("#%d", s.Leader)
+		if !s.Stable {
+			leader += " (new)"
+		}
+	}
+	fmt.Fprintf(&b, ", leader %s:", leader)
+	for i := range s.slots() {
+		fmt.Fprintf(&b, " #%d[%s]", i, &s.Servers[i])
+	}
+	return b.String()
+}
+
+func (x *Server) String() string {
+	words := []string{fmt.Sprintf("r%d", x.Revision)}
+	add := func(is bool, word string) {
+		if is {
+			words = append(words, word)
+		}
+	}
+	add(x.Claim == ClaimNone, "stray")
+	add(x.Claim == ClaimDeleting, "claim-deleting")
+	add(x.Retiring, "retiring")
+	words = append(words, [...]string{"no-pod", "pending", "", "terminating", "node-dead"}[x.Pod],
+		[...]string{"down", "", "hung", "leaving"}[x.Process],
+		[...]string{"no-peer", "nonvoter", "voter"}[x.Peer],
+		[...]string{"absent", "", "serf-leaving", "left", "failed"}[x.Serf])
+	add(x.Behind, "behind")
+	add(x.Peer != NoPeer && !x.Healthy, "unhealthy")
+	add(x.Serving, "gate")
+	add(x.Routed, "routed")
+	kept := words[:0]
+	for _, word := range words {
+		if word != "" {
+			kept = append(kept, word)
+		}
+	}
+	return strings.Join(kept, " ")
+}
