@@ -152,7 +152,9 @@ func (c *cluster) do(deed sim.Deed, name string) error {
 	panic("nobody knows how to " + string(deed))
 }
 
-func (c *cluster) node(s *server) string { return fmt.Sprintf("server-%d", slices.Index(c.servers, s)+1) }
+func (c *cluster) node(s *server) string {
+	return fmt.Sprintf("server-%d", slices.Index(c.servers, s)+1)
+}
 
 // await waits until the facts are as wanted.
 func (c *cluster) await(want types.GomegaMatcher) {

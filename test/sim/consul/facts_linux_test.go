@@ -68,14 +68,14 @@ func sayOf(server string, words ...string) types.GomegaMatcher {
 		return !slices.ContainsFunc(words, func(word string) bool {
 			return !slices.Contains(f.Servers[server], word)
 		}), nil
-	}, fmt.Sprintf("to say that %s is %v", server, words))
+	}, fmt.Sprintf("say that %s is %v", server, words))
 }
 
 // sayLeads matches facts in which one of these leads.
 func sayLeads(who ...string) types.GomegaMatcher {
 	return gcustom.MakeMatcher(func(f facts) (bool, error) {
 		return slices.Contains(who, f.Leads), nil
-	}, fmt.Sprintf("to say that one of %v leads", who))
+	}, fmt.Sprintf("say that one of %v leads", who))
 }
 
 // sayAs matches equal facts. An election has more than one right result: which voter wins it does not matter.
