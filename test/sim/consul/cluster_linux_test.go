@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"net"
 	"os"
 	"path/filepath"
 	"slices"
@@ -19,7 +20,7 @@ import (
 	"github.com/consul-operator/consul-operator/test/sim"
 )
 
-// cluster is the real world: Consul processes, each with a loopback address of its own in a random block.
+// cluster is the real world: Consul processes, each with a loopback address of its own in a block that is theirs.
 type cluster struct {
 	*WithT
 	t        *testing.T
@@ -61,7 +62,23 @@ func newCluster(t *testing.T, version string, settings settings) *cluster {
 	}
 	return &cluster{
 		WithT: NewWithT(t), t: t, binary: binary, settings: settings,
-		block: fmt.Sprintf("127.%d.%d", 16+rand.IntN(230), rand.IntN(256)), dial: consul.NewDialer(consul.Options{}),
+		block: takeBlock(t), dial: consul.NewDialer(consul.Options{}),
+	}
+}
+
+// takeBlock takes a block of loopback addresses that nobody else has. The lock is that of test/localcluster, and like it
+// vanishes with this program.
+func takeBlock(t *testing.T) string {
+	t.Helper()
+	for {
+		block := fmt.Sprintf("127.%d.%d", 16+rand.IntN(230), rand.IntN(256))
+		lock, err := net.Listen("unix", "@consul-operator/localcluster/"+block)
+		if errors.Is(err, syscall.EADDRINUSE) {
+			continue
+		}
+		NewWithT(t).Expect(err).NotTo(HaveOccurred())
+		t.Cleanup(func() { _ = lock.Close() })
+		return block
 	}
 }
 
