@@ -61,6 +61,14 @@ test-integration: ## Run the tests on the local cluster (ARGS= are go test flags
 	@$(BUILD) $(TEST_TOOLS)
 	@hack/test.sh integration
 
+.PHONY: sim
+sim: ## Explore all states of the simulation's scenarios: every crash, fault and stale read (about 2 minutes).
+	@go run ./test/sim/explore
+
+.PHONY: mutants
+mutants: ## Break the planner in each way of test/sim/mutants and see that the simulation notices (about 5 minutes).
+	@go run ./test/sim/mutants
+
 .PHONY: lint
 lint: ## Run go vet and golangci-lint.
 	@$(BUILD) golangci-lint

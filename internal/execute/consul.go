@@ -19,6 +19,11 @@ const (
 )
 
 func (e *Executor) consul(ctx context.Context, s *observe.Snapshot, action plan.Action) (Outcome, error) {
+	if _, harmless := action.(plan.SetMinQuorum); !harmless {
+		if err := e.fresh(ctx, s); err != nil {
+			return Outcome{}, err
+		}
+	}
 	// Everything but a leave is asked of the leader's own agent: forwarding through followers has a known bug.
 	asked := s.Raft.Leader
 	if leave, ok := action.(plan.Leave); ok {

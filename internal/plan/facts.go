@@ -76,7 +76,7 @@ func (v view) successor() *Server {
 }
 
 func filter[T any](all []T, keep func(T) bool) []T {
-	var kept []T
+	kept := make([]T, 0, len(all))
 	for _, one := range all {
 		if keep(one) {
 			kept = append(kept, one)

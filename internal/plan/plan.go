@@ -129,7 +129,7 @@ func transferOnRequest(v view) *Decision {
 		return finishTransfer("there is no server %s to hand leadership to", request.To)
 	case target.Name == v.Raft.Leader:
 		return finishTransfer("%s leads, as requested", request.To)
-	case target.Retiring || !v.healthyVoter(*target):
+	case !v.healthyVoter(*target):
 		return nil
 	}
 	return step(TransferLeadership{From: v.Raft.Leader, To: target.Name}, ReasonTransferRequested,

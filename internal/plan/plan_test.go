@@ -155,6 +155,10 @@ func TestStep(t *testing.T) {
 				}
 			}, nil, plan.ReasonNotEnoughVoters,
 		},
+		"a server whose pod is older than its claim is outdated": {
+			func(o *plan.Observation) { fourth(o); o.Servers[1].Pod.Revision = "old" },
+			plan.MarkRetiring{Server: "consul-1"}, plan.ReasonRetiringServer,
+		},
 		"a claim that was deleted makes its server retire": {
 			func(o *plan.Observation) { fourth(o); o.Servers[1].ClaimDeleting = true },
 			plan.MarkRetiring{Server: "consul-1"}, plan.ReasonRetiringServer,

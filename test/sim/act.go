@@ -22,11 +22,11 @@ func act(action plan.Action, seen, s *State) bool {
 	case plan.SetMinQuorum:
 		return askedOfLeader(seen, s) && setMinQuorum(s, a)
 	case plan.TransferLeadership:
-		return askedOfLeader(seen, s) && transfer(s, slot(a.To))
+		return sameClaims(seen, s) && askedOfLeader(seen, s) && transfer(s, slot(a.To))
 	case plan.ForceLeave:
-		return askedOfLeader(seen, s) && forceLeave(s, slot(a.Node))
+		return sameClaims(seen, s) && askedOfLeader(seen, s) && forceLeave(s, slot(a.Node))
 	case plan.RemovePeer:
-		return askedOfLeader(seen, s) && removeByOperator(s, slot(a.Name))
+		return sameClaims(seen, s) && askedOfLeader(seen, s) && removeByOperator(s, slot(a.Name))
 	}
 	return actOnServer(action, seen, s)
 }
@@ -36,24 +36,27 @@ func actOnServer(action plan.Action, seen, s *State) bool {
 	x := &s.Servers[i]
 	switch action.(type) {
 	case plan.CreatePod:
-		return createPod(s, i)
+		return createPod(seen, s, i)
 	case plan.DeletePod:
 		return samePod(seen, s, i) && deletePod(x)
 	case plan.DeleteOrphan:
 		return sameClaims(seen, s) && samePod(seen, s, i) && deletePod(x)
 	case plan.SetRevision:
+		if !sameClaim(&seen.Servers[i], x) {
+			return false
+		}
 		x.Revision = seen.Wanted
 		return true
 	case plan.MarkRetiring:
 		return sameClaims(seen, s) && set(&x.Retiring, true)
 	case plan.UnmarkRetiring:
-		return set(&x.Retiring, false)
+		return sameClaim(&seen.Servers[i], x) && set(&x.Retiring, false)
 	case plan.StartServing:
 		return gate(x, true)
 	case plan.StopServing:
 		return gate(x, false)
 	case plan.Leave:
-		if x.Process != Up {
+		if !sameClaims(seen, s) || x.Process != Up {
 			return false
 		}
 		leave(s, i)
@@ -111,12 +114,16 @@ func set(field *bool, value bool) bool {
 // sameClaims is the check that the claims have not changed, which is made against the API server itself.
 func sameClaims(seen, s *State) bool {
 	for i := range s.Servers {
-		a, b := &seen.Servers[i], &s.Servers[i]
-		if a.Claim != b.Claim || a.Revision != b.Revision || a.Retiring != b.Retiring {
+		if !sameClaim(&seen.Servers[i], &s.Servers[i]) {
 			return false
 		}
 	}
 	return true
+}
+
+// sameClaim is the resourceVersion of a claim.
+func sameClaim(a, b *Server) bool {
+	return a.Claim == b.Claim && a.Revision == b.Revision && a.Retiring == b.Retiring
 }
 
 // sameRecord is the resourceVersion of the ConsulCluster.
@@ -147,13 +154,13 @@ func create(s *State, a plan.CreateServer) bool {
 	return true
 }
 
-// createPod does not know whether the claim is still there.
-func createPod(s *State, i int) bool {
+// createPod trusts the claim as it was seen: it may have another revision by now, or be gone.
+func createPod(seen, s *State, i int) bool {
 	x := &s.Servers[i]
 	if x.Pod != PodNone {
 		return false
 	}
-	x.Pod, x.PodRevision, x.PodFounder = PodPending, x.Revision, x.Founder && !s.Bootstrapped
+	x.Pod, x.PodRevision, x.PodFounder = PodPending, seen.Servers[i].Revision, seen.Servers[i].Founder && !seen.Bootstrapped
 	x.Serving, x.Settled = false, true
 	return true
 }

@@ -51,15 +51,24 @@ func found(s *State, i int) *Violation {
 	return nil
 }
 
-// lead makes a server the leader. Who does not take part misses what is committed from now on, and autopilot has to
-// look before it calls anybody healthy again.
+// lead makes a server the leader. Autopilot has to look before it calls anybody healthy again.
 func (s *State) lead(i int) {
 	s.Leader, s.Stable = int8(i), false //nolint:gosec // at most maxServers
 	s.Servers[i].Serf = Alive // in its own view, which is the one that counts
 	for j := range s.slots() {
-		x := &s.Servers[j]
-		x.Healthy = false
-		if x.Peer != NoPeer && !x.votes() && x.Process != Up {
+		s.Servers[j].Healthy = false
+	}
+	s.commit()
+}
+
+// commit acknowledges a write, if a majority of the voters has all that was acknowledged before and is there to take
+// it. Who is not there misses it.
+func (s *State) commit() {
+	if !s.works() || s.count(func(x *Server) bool { return x.votes() && !x.Behind }) < s.quorum() {
+		return
+	}
+	for i := range s.slots() {
+		if x := &s.Servers[i]; x.Peer != NoPeer && (x.Process == Down || x.Process == Hung) {
 			x.Behind = true
 		}
 	}
@@ -149,7 +158,10 @@ func canCatchUp(s *State, i int) bool {
 	return s.works() && x.Behind && x.Process == Up && x.Peer != NoPeer
 }
 
-func catchUp(s *State, i int) { s.Servers[i].Behind = false }
+func catchUp(s *State, i int) {
+	s.Servers[i].Behind = false
+	s.commit()
+}
 
 // Autopilot looks at all servers from time to time; between two looks its opinion is old.
 func canLook(s *State, _ int) bool {
@@ -222,7 +234,5 @@ func (s *State) stop(i int) {
 	if int(s.Leader) == i {
 		stepDown(s, i)
 	}
-	if s.works() && x.Peer != NoPeer {
-		x.Behind = true
-	}
+	s.commit()
 }

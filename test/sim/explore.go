@@ -46,6 +46,8 @@ type move struct {
 	event event // kind is nil if nothing happens
 	// actions is how many of the planned actions are done: fewer than planned if the operator is killed.
 	actions int
+	// behind is set if the operator then acts once more, with a cache that does not show yet what happened.
+	behind bool
 	// failing is set if the last action is a transfer of leadership after which nobody leads.
 	failing bool
 }
@@ -129,7 +131,9 @@ func (x *explorer) expand(s *State, at int32) {
 		return
 	}
 	for k := 1; k <= len(actions); k++ {
-		x.reach(apply(actions[:k], s, *s), node{at, move{actions: k}})
+		after := apply(actions[:k], s, *s)
+		x.reach(after, node{at, move{actions: k}})
+		x.lookBehind(s, after, node{at, move{actions: k, behind: true}})
 	}
 	if n := len(actions); n > 0 && isTransfer(actions[n-1]) {
 		x.reach(failTransfer(apply(actions, s, *s)), node{at, move{actions: n, failing: true}})
@@ -147,7 +151,45 @@ func (x *explorer) expand(s *State, at int32) {
 		if len(actions) > 0 {
 			x.reach(apply(actions, s, next), node{at, move{event: e, actions: len(actions)}})
 		}
+		x.lookBehind(s, next, node{at, move{event: e, behind: true}})
 	}
+}
+
+// lookBehind is a pass of an operator whose cache is behind: it sees Kubernetes as it was, Consul as it is, and acts on
+// what is. What its preconditions do not refuse must keep the invariants.
+func (x *explorer) lookBehind(was *State, is State, how node) {
+	if was.kubernetes() == is.kubernetes() {
+		return // there is nothing that the cache could not know
+	}
+	decision := plan.Plan(observe(was, &is), now)
+	actions := actionsOf(decision)
+	if len(actions) == 0 {
+		return
+	}
+	next := is
+	for _, action := range actions {
+		before := next
+		before.Replicas, before.Wanted, before.Paused = was.Replicas, was.Wanted, was.Paused // right by what it knew
+		if !act(action, was, &next) {
+			continue
+		}
+		if violation := check(action, &before); violation != nil && violation.counts(how.move) {
+			_, line := how.move.again(*was)
+			x.fail(violation, how.from, []string{line})
+			return
+		}
+	}
+	x.reach(next, how)
+}
+
+// counts says whether a violation by an operator whose cache is behind is one. What happened a moment ago and is not
+// seen yet is the same as what happens a moment later: only what can never be put right counts then. What it does not
+// see of its own doing always counts, except for a gate, which the next look sets back.
+func (v *Violation) counts(m move) bool {
+	if m.event.kind == nil {
+		return v.Invariant != I9
+	}
+	return v.Invariant == I4 || v.Invariant == I8
 }
 
 func actionsOf(d plan.Decision) []plan.Action {
@@ -220,28 +262,32 @@ func (x *explorer) trace(at int32) []string {
 
 // again makes a move once more and tells of it.
 func (m move) again(s State) (State, string) {
-	seen, line := s, ""
+	var lines []string
+	seen := s
 	if m.event.kind != nil {
 		s, _ = m.event.happen(&seen)
-		line = m.event.String()
+		lines = append(lines, m.event.String())
 	}
-	if m.actions == 0 {
-		return s, line
+	if m.actions > 0 {
+		decision := plan.Plan(observe(&seen, &seen), now)
+		all := actionsOf(decision)
+		line := tell(decision, all)
+		if m.actions < len(all) {
+			line += fmt.Sprintf("; it is killed after %d of %d actions", m.actions, len(all))
+		}
+		lines = append(lines, line)
+		s = apply(all[:m.actions], &seen, s)
 	}
-	decision := plan.Plan(observe(&seen, &seen), now)
-	all := actionsOf(decision)
-	if line != "" {
-		line += ", meanwhile "
-	}
-	line += tell(decision, all)
-	if m.actions < len(all) {
-		line += fmt.Sprintf("; it is killed after %d of %d actions", m.actions, len(all))
-	}
-	s = apply(all[:m.actions], &seen, s)
 	if m.failing {
-		return failTransfer(s), line + "; nobody leads afterwards"
+		s = failTransfer(s)
+		lines = append(lines, "nobody leads afterwards")
 	}
-	return s, line
+	if m.behind {
+		decision := plan.Plan(observe(&seen, &s), now)
+		lines = append(lines, "the operator's cache is behind: "+tell(decision, actionsOf(decision)))
+		s = apply(actionsOf(decision), &seen, s)
+	}
+	return s, strings.Join(lines, ", meanwhile ")
 }
 
 // Story is the way to the violation, one line for each thing that happened.

@@ -1,24 +1,28 @@
 package sim
 
 import (
+	"flag"
+	"sync/atomic"
 	"testing"
 
 	. "github.com/onsi/gomega"
 )
 
-// bounded is how many states of each scenario are visited in a test; `make sim` visits all.
-const bounded = 4000
+// A part of what `make sim` visits.
+var bounded = flag.Int("states", 3000, "how many states of each scenario are visited")
 
 func TestEveryStateKeepsTheInvariants(t *testing.T) {
-	states, transitions := 0, 0
+	var states, transitions atomic.Int64
 	t.Run("scenarios", func(t *testing.T) {
 		for _, scenario := range Scenarios() {
 			t.Run(scenario.Name, func(t *testing.T) {
-				result := Explore(scenario, bounded)
-				states, transitions = states+result.States, transitions+result.Transitions
+				t.Parallel()
+				result := Explore(scenario, *bounded)
+				states.Add(int64(result.States))
+				transitions.Add(int64(result.Transitions))
 				NewWithT(t).Expect(result.Violation).To(BeNil(), result.Story())
 			})
 		}
 	})
-	t.Logf("%d distinct states, %d transitions", states, transitions)
+	t.Logf("%d distinct states, %d transitions", states.Load(), transitions.Load())
 }

@@ -36,9 +36,7 @@ func isHealthy(s *State, i int) bool { return s.Faults > 0 && s.Servers[i].Healt
 
 func hang(s *State, i int) {
 	s.Servers[i].Process = Hung
-	if s.works() {
-		s.Servers[i].Behind = true
-	}
+	s.commit()
 }
 
 func killPod(s *State, i int) {

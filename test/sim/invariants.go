@@ -36,6 +36,8 @@ func check(action plan.Action, s *State) *Violation {
 	switch a := action.(type) {
 	case plan.CreateServer:
 		return checkCreate(s, a)
+	case plan.NameTransferTarget:
+		return checkSuccessor(s, slot(a.To))
 	case plan.TransferLeadership:
 		return checkTransfer(s, slot(a.From), slot(a.To))
 	case plan.Leave:
@@ -88,6 +90,22 @@ func checkTransfer(s *State, from, to int) *Violation {
 		return violated(I3, "leadership is handed to #%d, which retires", to)
 	case s.Handoffs == 0:
 		return violated(I3, "leadership is handed over more often than users asked for changes")
+	case s.Servers[from].Retiring:
+		return checkSuccessor(s, to)
+	}
+	return nil
+}
+
+// checkSuccessor : who is to take over must not have to hand over again where somebody else could do it.
+func checkSuccessor(s *State, to int) *Violation {
+	if s.Servers[to].Revision == s.Wanted {
+		return nil
+	}
+	for i := range s.slots() {
+		if x := &s.Servers[i]; int(s.Leader) != i && x.well() && x.Claim == ClaimBound && !x.Retiring &&
+			x.Revision == s.Wanted && x.PodRevision == s.Wanted {
+			return violated(I3, "leadership is to go to #%d, which is outdated, and not to #%d", to, i)
+		}
 	}
 	return nil
 }
@@ -117,14 +135,15 @@ func checkStop(s *State, i int) *Violation {
 		return violated(I1, "%d of %d voters would be healthy without #%d", stay, voters, i)
 	case x.Peer == Voter && stay < int(s.Replicas):
 		return violated(I2, "%d healthy voters would stay without #%d, %d are wanted", stay, i, s.Replicas)
-	case !x.Retiring:
-		return violated(I2, "#%d is stopped and was not marked: an operator that starts anew would choose another one", i)
 	}
 	return nil
 }
 
 func checkLeave(s *State, i int) *Violation {
-	if x := &s.Servers[i]; x.Routed || x.Serving || !x.Settled {
+	switch x := &s.Servers[i]; {
+	case !x.Retiring:
+		return violated(I2, "#%d leaves and was not marked: an operator that starts anew would choose another one", i)
+	case x.Routed, x.Serving, !x.Settled:
 		return violated(I9, "#%d leaves while clients are sent to it", i)
 	}
 	return checkStop(s, i)
@@ -180,8 +199,12 @@ func checkInPlace(s *State, i int) *Violation {
 }
 
 func checkPrune(s *State, i int) *Violation {
-	if x := &s.Servers[i]; x.Process == Up && (x.Serf == Alive || x.Serf == LeavingSerf) {
-		return violated(I4, "#%d is pruned and alive", i)
+	x := &s.Servers[i]
+	switch {
+	case x.Serf == Alive, x.Serf == LeavingSerf:
+		return violated(I4, "#%d is pruned and alive in Serf", i)
+	case x.Claim != ClaimNone && !x.Retiring:
+		return violated(I4, "#%d is pruned and is a server that stays", i)
 	}
 	return nil
 }

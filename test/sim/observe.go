@@ -49,6 +49,17 @@ func observe(kube, consul *State) plan.Observation {
 	return o
 }
 
+// kubernetes is the part of a state that is seen through the cache.
+func (s *State) kubernetes() State {
+	k := *s
+	k.Leader, k.Stable, k.MinQuorum, k.Founded, k.Faults, k.Changes, k.Handoffs = nobody, s.Leader != nobody, 0, false, 0, 0, 0
+	for i := range k.slots() {
+		x := &k.Servers[i]
+		x.Data, x.Behind, x.Peer, x.Serf, x.Healthy = false, false, NoPeer, Absent, false
+	}
+	return k
+}
+
 func (s *State) spec() plan.Spec {
 	spec := plan.Spec{
 		Replicas: int(s.Replicas), MaxSurge: int(s.Surge), LeaderStableFor: stableFor,

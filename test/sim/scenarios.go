@@ -15,7 +15,8 @@ func Scenarios() []Scenario {
 			)
 		}
 		all = append(all,
-			bootstrap(replicas, 0), bootstrap(replicas, 1), bootstrap(replicas, 2),
+			bootstrap(replicas, 0, 0), bootstrap(replicas, 1, 0), bootstrap(replicas, 2, 0),
+			bootstrap(replicas, 0, 1, want(2), scale(1), scale(3), scale(5)),
 			sized("faults alone", replicas, 1, 2, 0),
 			sized("upgrade and two faults", replicas, 1, 2, 1, want(2)),
 			broken(replicas, 0), broken(replicas, 1),
@@ -26,10 +27,14 @@ func Scenarios() []Scenario {
 			sized("scale while upgrading", replicas, 2, 1, 2, want(2), scale(1), scale(3), scale(5)),
 		)
 	}
+	all = append(all, scaledDown())
 	for i := range all {
-		all[i].Limit = 100_000
+		all[i].Limit = 60_000
 	}
-	return all
+	// What nearly everybody runs is explored to the end.
+	whole := sized("upgrade and a fault, to the end", 3, 1, 1, 1, want(2))
+	whole.Limit = 5_000_000
+	return append(all, whole)
 }
 
 // sized starts with a cluster that is up and idle.
@@ -55,10 +60,28 @@ func empty(replicas, surge uint8) State {
 }
 
 // bootstrap starts with nothing.
-func bootstrap(replicas, faultBudget uint8) Scenario {
+func bootstrap(replicas, faultBudget, changes uint8, changeKinds ...*kind) Scenario {
 	s := empty(replicas, 1)
-	s.Faults = faultBudget
-	return Scenario{Name: fmt.Sprintf("bootstrap, %d servers, %d faults", replicas, faultBudget), Start: s, Faults: faults}
+	s.Faults, s.Changes = faultBudget, changes
+	return Scenario{
+		Name:  fmt.Sprintf("bootstrap, %d servers, %d faults, %d changes", replicas, faultBudget, changes),
+		Start: s, Faults: faults, Changes: changeKinds,
+	}
+}
+
+// scaledDown starts in the middle of an upgrade, after the user has made do with one server: the leader is the last
+// outdated one, one replacement is a voter, and another one has just joined.
+func scaledDown() Scenario {
+	scenario := sized("scaled down in the middle of an upgrade", 1, 2, 1, 0)
+	s := &scenario.Start
+	s.N, s.Wanted, s.Handoffs = 3, 2, 1
+	for i := 1; i < 3; i++ {
+		s.Servers[i] = s.Servers[0]
+		s.Servers[i].Revision, s.Servers[i].PodRevision, s.Servers[i].Founder, s.Servers[i].PodFounder = 2, 2, false, false
+	}
+	joining := &s.Servers[2]
+	joining.Peer, joining.Serving, joining.Routed, joining.Settled = NonVoter, false, false, true
+	return scenario
 }
 
 // broken asks for a revision that never starts, and takes it back or puts it right.

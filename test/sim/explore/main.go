@@ -8,6 +8,7 @@ import (
 	"os"
 	"regexp"
 	"runtime"
+	"runtime/debug"
 	"sync"
 	"time"
 
@@ -19,6 +20,7 @@ func main() {
 	limit := flag.Int("states", 0, "visit at most so many states of each scenario; 0 for the scenario's own limit")
 	pattern := flag.String("run", "", "explore only scenarios whose name matches this regular expression")
 	flag.Parse()
+	debug.SetGCPercent(400) // a state is made and forgotten in microseconds, and there is memory
 	match, err := regexp.Compile(*pattern)
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "explore: -run:", err)
