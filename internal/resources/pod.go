@@ -49,6 +49,8 @@ func Pod(c *v1alpha1.ConsulCluster, server Server, revision *corev1.Secret) (*co
 	pod.Name, pod.Namespace = server.Name, c.Namespace
 	pod.OwnerReferences = []metav1.OwnerReference{ownerReference(c)}
 	pod.Labels[v1alpha1.LabelServer] = server.Name
+	// A former cluster of this name may have left the Secret, and garbage collection not have found it yet.
+	pod.Labels[v1alpha1.LabelClusterUID] = string(c.UID)
 	for i := range pod.Spec.Volumes {
 		if claim := pod.Spec.Volumes[i].PersistentVolumeClaim; claim != nil && pod.Spec.Volumes[i].Name == volumeData {
 			claim.ClaimName = server.Name

@@ -164,3 +164,16 @@ func TestRestricted(t *testing.T) {
 	g.Expect(container.Capabilities.Drop).To(ConsistOf(corev1.Capability("ALL")))
 	g.Expect(strings.Join(pod.Spec.Containers[0].Args, " ")).NotTo(ContainSubstring("bootstrap"))
 }
+
+// A cluster that is deleted and created anew with the same spec finds the revision of the former one, until garbage
+// collection does. Its pods are its own all the same: the observer looks at the UID.
+func TestPodOfASecretThatAFormerClusterLeft(t *testing.T) {
+	g := NewWithT(t)
+	secret, err := resources.RevisionSecret(plain())
+	g.Expect(err).NotTo(HaveOccurred())
+	again := plain()
+	again.UID = "a0e2f7f2-8f5e-4b43-8a3f-0d0c9b8f7e11"
+	pod, err := resources.Pod(again, resources.Server{Name: "consul-0"}, secret)
+	g.Expect(err).NotTo(HaveOccurred())
+	g.Expect(pod.Labels).To(HaveKeyWithValue(v1alpha1.LabelClusterUID, string(again.UID)))
+}
