@@ -39,8 +39,11 @@ func (o *operator) dial(address string) (consul.Agent, error) {
 	return a, nil
 }
 
-// ask does one call to the server in slot i of c, if there is one.
-func (a *agent) ask(ctx context.Context, verb string, effect bool, do func(c *cluster, i int) (time.Duration, error)) error {
+// answer of the server in slot i of c. It may say how much later than usual it comes.
+type answer func(c *cluster, i int) (time.Duration, error)
+
+// ask does one call to a server, if there is one at the address.
+func (a *agent) ask(ctx context.Context, verb string, effect bool, do answer) error {
 	asked := call{verb: verb, kind: "Consul", name: a.name, takes: askTakes, effect: effect}
 	err := a.o.call(ctx, asked, func() (time.Duration, error) {
 		c, i := a.o.run.world.serverAt(a.ip)
@@ -64,7 +67,7 @@ func (a *agent) ask(ctx context.Context, verb string, effect bool, do func(c *cl
 }
 
 // askLeader is for what only a leader with a quorum can answer.
-func (a *agent) askLeader(ctx context.Context, verb string, effect bool, do func(c *cluster, i int) (time.Duration, error)) error {
+func (a *agent) askLeader(ctx context.Context, verb string, effect bool, do answer) error {
 	return a.ask(ctx, verb, effect, func(c *cluster, i int) (time.Duration, error) {
 		if !c.state.Works() {
 			return consul.DefaultTimeout, consul.ErrUnanswered

@@ -14,7 +14,7 @@ import (
 
 // caughtUp is after what time a cache that is some writes behind has seen them all the same: reality hides no write for
 // good.
-const caughtUp = 3 * time.Second
+const caughtUp = 1500 * time.Millisecond
 
 // lag is how late a cache is.
 type lag struct {

@@ -16,7 +16,7 @@ import (
 // what the operator meant by it.
 func (r *run) judge(c *cluster, action plan.Action) {
 	if violation := sim.Check(action, &c.state); violation != nil {
-		r.violate("%s (effect %d: %s)", violation, len(r.effects), r.effects[len(r.effects)-1])
+		r.violate("%s (effect %d: %s)", violation, r.before+len(r.effects), r.effects[len(r.effects)-1])
 	}
 }
 

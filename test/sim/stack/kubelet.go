@@ -10,6 +10,7 @@ import (
 	discoveryv1 "k8s.io/api/discovery/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/utils/ptr"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/consul-operator/consul-operator/api/v1alpha1"
 	"github.com/consul-operator/consul-operator/internal/resources"
@@ -127,7 +128,8 @@ func (w *world) showEndpoints(c *cluster) {
 
 // collect is the garbage collector: what it deletes is told to the state like any other deletion.
 func (w *world) collect() {
-	for _, o := range w.api.collectGarbage() {
+	for _, o := range w.api.garbage() {
+		must(w.api.delete(context.Background(), o.DeepCopyObject().(client.Object)))
 		w.trace.add("  garbage: %s", keyOf(o))
 		if live := w.api.live[keyOf(o)]; live != nil {
 			w.wrote(o, live)

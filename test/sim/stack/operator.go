@@ -99,9 +99,9 @@ func (o *operator) locked(c call, do func() (time.Duration, error)) (late time.D
 	o.run.catchUp(o.cache)
 	if c.effect {
 		o.run.effects = append(o.run.effects, c)
-		w.trace.add("%3d   %s", len(o.run.effects), c)
+		w.trace.add("%3d   %s", o.run.before+len(o.run.effects), c)
 	}
-	verdict := o.run.interfere(c, len(o.run.effects))
+	verdict := o.run.interfere(c, o.run.before+len(o.run.effects))
 	if !verdict.skip {
 		late, err = do()
 	}
@@ -178,6 +178,7 @@ func (o *operator) write(ctx context.Context, verb string, obj client.Object, do
 		if after := w.api.live[key]; after != nil {
 			o.run.judgeWrite(before, after)
 			w.wrote(before, after)
+			o.run.catchUp(o.cache)
 		}
 		return 0, nil
 	})

@@ -47,6 +47,8 @@ type settings struct {
 	lag       lag
 	// downtime of an operator that was killed.
 	downtime time.Duration
+	// beforePass is called before each pass; false ends the run there.
+	beforePass func(*run) bool
 }
 
 // run is one story, told once.
@@ -65,26 +67,36 @@ type run struct {
 	woken    bool
 	wakes    chan struct{}
 
-	passes     int
+	passes int
+	// before is the number of effects before this run, which started from a checkpoint.
+	before     int
 	effects    []call
 	violations []string
+	rejoined   bool
 	// garbage is when the garbage collector looks.
 	garbage time.Time
+	// alarm wakes a step that waits for a time.
+	alarm time.Time
 }
 
-func newRun(story scenario, from *seed, s settings) *run {
+func newRun(story scenario, s settings) *run {
 	if s.interfere == nil {
 		s.interfere = nothing
 	}
-	r := &run{
+	if s.beforePass == nil {
+		s.beforePass = func(*run) bool { return true }
+	}
+	return &run{
 		settings: s, story: story, cluster: types.NamespacedName{Namespace: namespace, Name: clusterName},
-		wakes: make(chan struct{}, 1), garbage: never,
+		world: newWorld(newTrace()), wakes: make(chan struct{}, 1), garbage: never, alarm: never,
 	}
-	if from != nil { // its clock goes on
-		time.Sleep(time.Until(from.at))
+}
+
+func (r *run) outcome() outcome {
+	return outcome{
+		end: r.end(), tally: r.world.api.tally, effects: r.effects, passes: r.passes, violations: r.violations,
+		rejoined: r.rejoined, trace: r.world.trace.String(),
 	}
-	r.world = newWorld(from, newTrace())
-	return r
 }
 
 func (r *run) violate(format string, args ...any) {
@@ -111,34 +123,45 @@ func (r *run) catchUp(c *cache) {
 // tell the story to its end, and make sure that it is one.
 func (r *run) tell() {
 	r.due = time.Now()
-	end := time.Now().Add(longest)
-	for {
-		r.live()
-		r.pass()
+	for end := time.Now().Add(longest); r.goOn(); {
 		if r.passes > mostPasses || time.Now().After(end) {
 			r.violate("%s: still at it after %d passes, %s", sim.I7, r.passes, time.Since(r.world.trace.start))
 			break
 		}
-		if r.sleep() {
-			continue
-		}
-		if r.step == len(r.story.steps) {
-			break
-		}
-		r.do(r.story.steps[r.step])
 	}
-	r.rest()
-	r.stop()
+	if !r.rejoined {
+		r.rest()
+	}
+	if r.operator != nil {
+		r.operator.watcher.Close()
+		r.operator.cancel()
+	}
 	r.violations = append(r.violations, r.world.broken...)
+}
+
+// goOn does what is to be done now and waits for what is next; false at the end of the story.
+func (r *run) goOn() bool {
+	r.live()
+	if !r.pass() {
+		return false
+	}
+	if r.sleep() {
+		return true
+	}
+	if r.step == len(r.story.steps) {
+		return false
+	}
+	r.do(r.story.steps[r.step])
+	return true
 }
 
 // live lets the world go on, and users do what they do in the middle.
 func (r *run) live() {
 	r.world.mu.Lock()
 	r.world.advance(time.Now())
-	if !r.garbage.After(time.Now()) {
-		r.world.collect()
-		r.garbage = never
+	r.collectGarbage()
+	if !r.alarm.After(time.Now()) {
+		r.alarm = never
 	}
 	if r.operator != nil {
 		r.catchUp(r.operator.cache)
@@ -151,6 +174,17 @@ func (r *run) live() {
 	}
 }
 
+// collectGarbage a second after there is some.
+func (r *run) collectGarbage() {
+	switch now := time.Now(); {
+	case r.garbage.Equal(never) && len(r.world.api.garbage()) > 0:
+		r.garbage = now.Add(time.Second)
+	case !r.garbage.After(now):
+		r.world.collect()
+		r.garbage = never
+	}
+}
+
 func (r *run) do(s step) {
 	r.step++
 	r.world.mu.Lock()
@@ -159,17 +193,16 @@ func (r *run) do(s step) {
 	s.do(r)
 }
 
-// pass reconciles if it is time to, or starts an operator if there is none.
-func (r *run) pass() {
-	now := time.Now()
+// pass reconciles if it is time to, and starts an operator if there is none. It returns false if the run is to end.
+func (r *run) pass() bool {
+	if r.due.After(time.Now()) && (r.operator == nil || !r.woken) {
+		return true
+	}
 	if r.operator == nil {
-		if r.due.After(now) {
-			return
-		}
 		r.start()
 	}
-	if !r.woken && r.due.After(now) {
-		return
+	if !r.beforePass(r) {
+		return false
 	}
 	r.woken, r.due = false, never
 	r.passes++
@@ -187,6 +220,7 @@ func (r *run) pass() {
 			r.due = time.Now().Add(result.RequeueAfter)
 		}
 	}
+	return true
 }
 
 func (r *run) start() {
@@ -209,20 +243,20 @@ func (r *run) sleep() bool {
 		return true
 	}
 	r.world.mu.Lock()
-	next := earliest(r.due, r.garbage, r.world.dueNext())
+	next := earliest(r.due, r.garbage, r.alarm, r.world.dueNext())
 	if r.operator != nil {
 		next = earliest(next, r.operator.cache.dueNext())
 	}
 	r.world.mu.Unlock()
 	after := quiet // a watch may still wake the operator
-	if next != never {
+	if !next.Equal(never) {
 		after = time.Until(next)
 	}
 	timer := time.NewTimer(after)
 	defer timer.Stop()
 	select {
 	case <-timer.C:
-		return next != never
+		return !next.Equal(never)
 	case <-r.wakes:
 		r.woken = true
 		return true
@@ -242,13 +276,5 @@ func (r *run) rest() {
 	}
 	if len(r.effects) != before {
 		r.violate("%s: at rest the operator does %v", sim.I5, r.effects[before:])
-	}
-}
-
-// stop ends what the operator has going on.
-func (r *run) stop() {
-	if r.operator != nil {
-		r.operator.watcher.Close()
-		r.operator.cancel()
 	}
 }

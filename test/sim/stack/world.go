@@ -18,37 +18,49 @@ import (
 	"github.com/consul-operator/consul-operator/test/sim"
 )
 
+// startsAgain : the kubelet's restartPolicy. Each time it waits longer.
+const startsAgain = "container is started again"
+
+// backOff is how long the kubelet waits until it starts a container again: not at all, 10 s, 20 s, 40 s and so on.
+func (x identity) backOff() time.Duration {
+	if x.restarts == 0 {
+		return takes[startsAgain]
+	}
+	return min(10*time.Second<<(x.restarts-1), 5*time.Minute)
+}
+
 // takes is how long things take, as measured on real Consul and Kubernetes (docs/architecture.md).
 var takes = map[string]time.Duration{
-	"starts":                 time.Second,
-	"is told to stop":        100 * time.Millisecond,
-	"has left":               3500 * time.Millisecond,
-	"pod is gone":            300 * time.Millisecond,
-	"claim is gone":          200 * time.Millisecond,
-	"agent answers again":    30 * time.Second,
-	"node is back":           time.Minute,
-	"founds the cluster":     2 * time.Second,
-	"steps down":             500 * time.Millisecond,
-	"is elected":             2 * time.Second,
-	"joins Serf":             time.Second,
-	"is seen to be dead":     6 * time.Second,
-	"is added to Raft":       500 * time.Millisecond,
-	"catches up":             500 * time.Millisecond,
-	"autopilot looks":        2 * time.Second,
-	"is promoted":            14 * time.Second,
-	"endpoints follow":       100 * time.Millisecond,
-	"clients have noticed":   500 * time.Millisecond,
-	"container is started again":                    time.Second,
-	"is cleaned up by autopilot":                    10 * time.Second,
-	"the leader becomes stable":                     10 * time.Second,
-	"left, so the leader removes it from Raft":      time.Second,
+	"starts":                     time.Second,
+	"is told to stop":            100 * time.Millisecond,
+	"has left":                   3500 * time.Millisecond,
+	"pod is gone":                300 * time.Millisecond,
+	"claim is gone":              200 * time.Millisecond,
+	"agent answers again":        30 * time.Second,
+	"node is back":               time.Minute,
+	"founds the cluster":         2 * time.Second,
+	"steps down":                 500 * time.Millisecond,
+	"is elected":                 2 * time.Second,
+	"joins Serf":                 time.Second,
+	"is seen to be dead":         6 * time.Second,
+	"is added to Raft":           500 * time.Millisecond,
+	"catches up":                 500 * time.Millisecond,
+	"autopilot looks":            2 * time.Second,
+	"is promoted":                14 * time.Second,
+	"endpoints follow":           100 * time.Millisecond,
+	"clients have noticed":       500 * time.Millisecond,
+	startsAgain:                  time.Second,
+	"is cleaned up by autopilot": 10 * time.Second,
+	"the leader becomes stable":  10 * time.Second,
+	"left, so the leader removes it from Raft": time.Second,
 }
 
 // identity is what the model does not know of the server in a slot.
 type identity struct {
 	name, id string
-	// ip and version are those of its pod, while there is one.
+	// ip and version are those of its pod, while there is one, and how often its container was started again.
 	ip, version string
+	restarts    int
 }
 
 // happening is what will happen unless something else makes it impossible before.
@@ -64,9 +76,7 @@ type cluster struct {
 	state   sim.State
 	servers [sim.MaxServers]identity
 	term    uint64
-	// elections counts the changes of the leader.
-	elections int
-	pending   []happening
+	pending []happening
 	// shown is what was written to the API server last, by object.
 	shown map[objectKey]string
 }
@@ -86,20 +96,8 @@ type world struct {
 	broken []string
 }
 
-func newWorld(from *seed, t *trace) *world {
-	w := &world{trace: t, changed: make(chan struct{})}
-	if from == nil {
-		w.api = newAPIServer(nil)
-		return w
-	}
-	w.api = newAPIServer(from.objects)
-	w.revisions, w.ips = slices.Clone(from.revisions), from.ips
-	restored := from.cluster
-	restored.shown = map[objectKey]string{}
-	w.clusters = []*cluster{&restored}
-	w.reschedule(&restored, time.Now())
-	w.show(&restored)
-	return w
+func newWorld(t *trace) *world {
+	return &world{api: newAPIServer(nil), trace: t, changed: make(chan struct{})}
 }
 
 // clusterOf is the cluster with a UID; nil if there is none.
@@ -127,7 +125,9 @@ func (c *cluster) slot(is func(identity) bool) int {
 	return slices.IndexFunc(c.servers[:c.state.N], is)
 }
 
-func (c *cluster) named(name string) int { return c.slot(func(x identity) bool { return x.name == name }) }
+func (c *cluster) named(name string) int {
+	return c.slot(func(x identity) bool { return x.name == name })
+}
 
 // serverAt is the server that has an address now.
 func (w *world) serverAt(ip string) (*cluster, int) {
@@ -155,7 +155,7 @@ func (w *world) change(c *cluster, at time.Time, do func(*sim.State)) {
 	do(&c.state)
 	if c.state.Leader != before && c.state.Leader != sim.Nobody {
 		c.term++
-		c.elections++
+		w.api.tally.Leaders++
 		w.trace.add("  %s leads in term %d", c.servers[c.state.Leader].name, c.term)
 	}
 	w.reschedule(c, at)
@@ -171,6 +171,9 @@ func (w *world) reschedule(c *cluster, at time.Time) {
 		after, known := takes[next.Name()]
 		if !known {
 			panic("nobody knows how long it takes that a server " + next.Name())
+		}
+		if next.Name() == startsAgain {
+			after = c.servers[next.Slot()].backOff()
 		}
 		due := at.Add(after)
 		if i := slices.IndexFunc(c.pending, func(h happening) bool { return h.Happening == next }); i >= 0 {
@@ -200,6 +203,9 @@ func (w *world) happen(c *cluster, next happening) {
 	who := "Consul: "
 	if !next.Whole() {
 		who = c.servers[next.Slot()].name + " "
+	}
+	if next.Name() == startsAgain {
+		c.servers[next.Slot()].restarts++
 	}
 	w.trace.add("  %s%s", who, next.Name())
 	w.change(c, next.at, func(s *sim.State) {
@@ -300,7 +306,7 @@ func (w *world) wrotePod(c *cluster, old, o *corev1.Pod) {
 	if old == nil {
 		w.ips++
 		c.servers[i].ip = fmt.Sprintf("10.0.%d.%d", w.ips/200, w.ips%200+1)
-		c.servers[i].version = versionOf(o)
+		c.servers[i].version, c.servers[i].restarts = versionOf(o), 0
 		x.Pod, x.PodRevision = sim.PodPending, w.revision(o.Labels[v1alpha1.LabelRevision])
 		x.PodFounder, x.Serving, x.Settled = founder(o), false, true
 		return

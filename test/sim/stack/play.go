@@ -1,0 +1,165 @@
+package stack
+
+import (
+	"maps"
+	"slices"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"sigs.k8s.io/controller-runtime/pkg/client"
+)
+
+// checkpoint is a run right before a pass: all of it, since the operator remembers nothing.
+type checkpoint struct {
+	at, garbage time.Time
+	step        int
+	effects     int
+	objects     []client.Object
+	tally       tally
+	uids, ips   int
+	revisions   []string
+	clusters    []cluster
+}
+
+func (r *run) checkpoint() checkpoint {
+	w := r.world
+	p := checkpoint{
+		at: time.Now(), garbage: r.garbage, step: r.step, effects: len(r.effects), objects: w.api.objects(),
+		tally: w.api.tally, uids: w.api.uids, ips: w.ips, revisions: slices.Clone(w.revisions),
+	}
+	for _, c := range w.clusters {
+		p.clusters = append(p.clusters, c.clone())
+	}
+	return p
+}
+
+func (c *cluster) clone() cluster {
+	clone := *c
+	clone.pending, clone.shown = slices.Clone(c.pending), maps.Clone(c.shown)
+	return clone
+}
+
+// restore goes on where another run was.
+func (r *run) restore(p checkpoint) {
+	time.Sleep(time.Until(p.at))
+	w := r.world
+	w.trace.start = p.at
+	w.api = newAPIServer(p.objects)
+	w.api.tally, w.api.uids, w.ips, w.revisions = p.tally, p.uids, p.ips, slices.Clone(p.revisions)
+	for i := range p.clusters {
+		c := p.clusters[i].clone()
+		w.clusters = append(w.clusters, &c)
+	}
+	r.step, r.garbage, r.before = p.step, p.garbage, p.effects
+}
+
+// play tells a story in a bubble of virtual time, from a checkpoint or, if that is nil, from its start.
+func play(t *testing.T, story scenario, from *checkpoint, s settings) outcome {
+	t.Helper()
+	if from == nil && story.replicas > 0 {
+		from = seedOf(t, story.replicas)
+	}
+	var result outcome
+	synctest.Test(t, func(*testing.T) {
+		r := newRun(story, s)
+		if from != nil {
+			r.restore(*from)
+		}
+		r.tell()
+		result = r.outcome()
+	})
+	return result
+}
+
+// baseline is a story without trouble, and what is needed to compare others with it.
+type baseline struct {
+	outcome
+	story       scenario
+	checkpoints []checkpoint
+	situations  map[string]bool
+	// sorts of calls, in the order of their first occurrence, and the checkpoint before it.
+	sorts []call
+	first map[string]int
+}
+
+// baselineOf tells a story without trouble.
+func baselineOf(t *testing.T, story scenario) *baseline {
+	t.Helper()
+	b := &baseline{story: story, situations: map[string]bool{}, first: map[string]int{}}
+	b.outcome = play(t, story, nil, settings{
+		beforePass: func(r *run) bool {
+			b.checkpoints = append(b.checkpoints, r.checkpoint())
+			b.situations[r.situation()] = true
+			return true
+		},
+		interfere: func(c call, _ int) verdict {
+			if _, known := b.first[c.sort()]; !known {
+				b.sorts, b.first[c.sort()] = append(b.sorts, c), len(b.checkpoints)-1
+			}
+			return verdict{}
+		},
+	})
+	return b
+}
+
+// before is the last checkpoint before an effect.
+func (b *baseline) before(effect int) *checkpoint {
+	i := slices.IndexFunc(b.checkpoints, func(p checkpoint) bool { return p.effects >= effect })
+	if i < 0 {
+		i = len(b.checkpoints)
+	}
+	return &b.checkpoints[i-1]
+}
+
+// compare tells the story from a checkpoint with trouble, until it has come to a situation of the baseline again.
+func (b *baseline) compare(t *testing.T, from *checkpoint, s settings) outcome {
+	t.Helper()
+	troubled, passes := false, 0
+	interfere := s.interfere
+	s.interfere = func(c call, effect int) verdict {
+		v := interfere(c, effect)
+		troubled = troubled || v != verdict{}
+		return v
+	}
+	s.beforePass = func(r *run) bool {
+		if troubled && r.failures == 0 && r.operator != nil {
+			passes++ // one pass has to succeed before it can be over
+		}
+		r.rejoined = !wholeStories && passes > 1 && len(r.violations) == 0 && b.situations[r.situation()]
+		return !r.rejoined
+	}
+	o := play(t, b.story, from, s)
+	if o.rejoined {
+		o.end, o.tally = b.end, b.tally
+	}
+	return o
+}
+
+var (
+	seedsLock sync.Mutex
+	seeds     = map[int32]*checkpoint{}
+)
+
+// seedOf is a cluster of so many servers at rest, from which stories start. It is founded once.
+func seedOf(t *testing.T, replicas int32) *checkpoint {
+	t.Helper()
+	seedsLock.Lock()
+	defer seedsLock.Unlock()
+	if seeds[replicas] != nil {
+		return seeds[replicas]
+	}
+	var made checkpoint
+	synctest.Test(t, func(t *testing.T) {
+		r := newRun(scenario{steps: []step{found(replicas)}}, settings{})
+		r.tell()
+		if len(r.violations) > 0 {
+			t.Fatalf("no cluster to start from: %v\n%s", r.violations, r.world.trace)
+		}
+		made = r.checkpoint()
+	})
+	made.step, made.effects, made.tally = 0, 0, tally{}
+	seeds[replicas] = &made
+	return &made
+}
