@@ -33,7 +33,8 @@ type Agent interface {
 	// Serf WAN off and no drain, which is later than the timeout of a call: expect ErrUnanswered, and the leave to
 	// go on regardless (measured).
 	Leave(ctx context.Context) error
-	// ForceLeave makes Serf forget the failed member of this name. ErrNotFound if Serf does not know it.
+	// ForceLeave makes Serf call the failed member of this name left, so that the leader removes it from Raft; one that is
+	// alive refutes it. ErrNotFound if Serf does not know it.
 	ForceLeave(ctx context.Context, node string) error
 	// RemovePeer removes the server with this node id from the Raft configuration; it needs a leader. ErrNotFound if
 	// Raft does not know it.

@@ -198,6 +198,9 @@ func transfer(s *State, to int) bool {
 	if s.Handoffs > 0 && s.Handoffs < unlimited {
 		s.Handoffs--
 	}
+	if s.Servers[to].Peer == NoPeer {
+		return false // Consul does not know it, and says so
+	}
 	if x := &s.Servers[to]; x.Peer != Voter || x.Process != Up || x.Behind {
 		stepDown(s, 0)
 		return true

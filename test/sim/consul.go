@@ -5,7 +5,7 @@ package sim
 var progress = []*kind{
 	{name: "starts", can: canStart, do: quietly(start)},
 	{name: "is told to stop", can: canGetSignal, do: quietly(getSignal)},
-	{name: "has left", can: isLeaving, do: quietly(finishLeave)},
+	{name: "is seen to leave", can: canSayGoodbye, do: quietly(sayGoodbye)},
 	{name: "pod is gone", can: canVanish, do: quietly(vanish)},
 	{name: "claim is gone", can: canLoseClaim, do: quietly(loseClaim)},
 	{name: "agent answers again", can: isHung, do: quietly(resume)},
@@ -13,10 +13,11 @@ var progress = []*kind{
 	{name: "founds the cluster", can: canFound, do: found},
 	{name: "steps down", can: canStepDown, do: quietly(stepDown)},
 	{name: "is elected", can: canBeElected, do: elect},
+	{name: "left, so the leader removes it from Raft", can: canBeRemoved, do: quietly(removePeer)},
+	{name: "has left", can: isLeaving, do: quietly(finishLeave)},
 	{name: "joins Serf", can: canJoinSerf, do: quietly(joinSerf)},
 	{name: "is seen to be dead", can: canBeSuspected, do: quietly(suspect)},
 	{name: "is added to Raft", can: canJoinRaft, do: quietly(joinRaft)},
-	{name: "left, so the leader removes it from Raft", can: canBeRemoved, do: quietly(removePeer)},
 	{name: "catches up", can: canCatchUp, do: quietly(catchUp)},
 	{name: "autopilot looks", whole: true, can: canLook, do: quietly(look)},
 	{name: "is promoted", can: canPromote, do: quietly(promote)},
@@ -54,7 +55,7 @@ func found(s *State, i int) *Violation {
 // lead makes a server the leader. Autopilot has to look before it calls anybody healthy again.
 func (s *State) lead(i int) {
 	s.Leader, s.Stable = int8(i), false //nolint:gosec // at most maxServers
-	s.Servers[i].Serf = Alive // in its own view, which is the one that counts
+	s.Servers[i].Serf = Alive           // in its own view, which is the one that counts
 	for j := range s.slots() {
 		s.Servers[j].Healthy = false
 	}
@@ -103,7 +104,9 @@ func canSettleLeader(s *State, _ int) bool { return s.Leader != nobody && !s.Sta
 func settleLeader(s *State, _ int)         { s.Stable = true }
 
 // works says whether a leader can commit changes of the configuration.
-func (s *State) works() bool { return s.Leader != nobody && s.hasQuorum() && s.Servers[s.Leader].votes() }
+func (s *State) works() bool {
+	return s.Leader != nobody && s.hasQuorum() && s.Servers[s.Leader].votes()
+}
 
 func canJoinSerf(s *State, i int) bool {
 	x := &s.Servers[i]
@@ -139,10 +142,10 @@ func joinRaft(s *State, i int) {
 	x.Peer, x.Data, x.Behind, x.Healthy = NonVoter, true, true, false
 }
 
-// A server that said goodbye while nobody led is removed by the next leader.
+// A server that said goodbye is removed by the leader while it still runs; where nobody led, by the next leader.
 func canBeRemoved(s *State, i int) bool {
 	x := &s.Servers[i]
-	return s.works() && x.Peer != NoPeer && x.Serf == Left && x.Process != Up && x.Process != Leaving
+	return s.works() && x.Peer != NoPeer && x.Serf == Left && x.Process != Up && int(s.Leader) != i
 }
 
 func removePeer(s *State, i int) {
@@ -189,16 +192,18 @@ func promote(s *State, i int) { s.Servers[i].Peer = Voter }
 // Autopilot removes dead servers as long as they are fewer than half, and never below min_quorum.
 func canCleanUp(s *State, i int) bool {
 	x := &s.Servers[i]
-	if !s.works() || x.Peer == NoPeer || x.Serf != Failed {
+	if !s.works() || x.Peer == NoPeer || x.Serf != Failed && (x.Serf != Absent || x.Process != Down) {
 		return false
 	}
-	dead := s.count(func(y *Server) bool { return y.Peer == Voter && y.Serf == Failed })
+	dead := s.count(func(y *Server) bool { return y.Peer == Voter && (y.Serf == Failed || y.Serf == Absent) })
 	return x.Peer == NonVoter || dead <= (s.voters()-1)/2 && s.voters()-1 >= int(s.MinQuorum)
 }
 
 func cleanUp(s *State, i int) {
 	removePeer(s, i)
-	s.Servers[i].Serf = Left
+	if x := &s.Servers[i]; x.Serf == Failed {
+		x.Serf = Left
+	}
 }
 
 // leave is PUT /v1/agent/leave, or SIGTERM with leave_on_terminate: a leader hands over first if it can.
@@ -212,6 +217,13 @@ func leave(s *State, i int) {
 		stepDown(s, i)
 	}
 }
+
+func canSayGoodbye(s *State, i int) bool {
+	x := &s.Servers[i]
+	return x.Process == Leaving && x.Serf == LeavingSerf
+}
+
+func sayGoodbye(s *State, i int) { s.Servers[i].Serf = Left }
 
 func isLeaving(s *State, i int) bool { return s.Servers[i].Process == Leaving }
 
@@ -234,5 +246,17 @@ func (s *State) stop(i int) {
 	if int(s.Leader) == i {
 		stepDown(s, i)
 	}
+	if s.count(func(y *Server) bool { return y.Process != Down }) == 0 {
+		s.forget()
+	}
 	s.commit()
+}
+
+// forget : who starts when nobody runs has met nobody. A server that failed before stays a peer that Serf knows not of.
+func (s *State) forget() {
+	for i := range s.slots() {
+		if x := &s.Servers[i]; x.Serf == Failed {
+			x.Serf = Absent
+		}
+	}
 }

@@ -10,6 +10,8 @@ var faults = []*kind{
 	{name: "claim is deleted by a person", can: hasClaim, do: fault(func(s *State, i int) { s.Servers[i].Claim = ClaimDeleting })},
 	{name: "claim and pod are lost", can: hasClaim, do: fault(loseAll)},
 	{name: "loses leadership", can: isLeader, do: fault(stepDown)},
+	// Who starts anew never learns of a member that failed or left before; a leader may be such a one.
+	{name: "is unknown to the leader's Serf", can: isGone, do: fault(func(s *State, i int) { s.Servers[i].Serf = Absent })},
 	{name: "is called unhealthy for a moment", can: isHealthy, do: fault(func(s *State, i int) { s.Servers[i].Healthy = false })},
 }
 
@@ -32,6 +34,10 @@ func hasPod(s *State, i int) bool    { return s.Faults > 0 && s.Servers[i].Pod =
 func hasAnyPod(s *State, i int) bool { return s.Faults > 0 && s.Servers[i].Pod != PodNone }
 func hasClaim(s *State, i int) bool  { return s.Faults > 0 && s.Servers[i].Claim == ClaimBound }
 func isLeader(s *State, i int) bool  { return s.Faults > 0 && int(s.Leader) == i }
+func isGone(s *State, i int) bool {
+	x := &s.Servers[i]
+	return s.Faults > 0 && x.Process == Down && (x.Serf == Failed || x.Serf == Left && x.Peer != NoPeer)
+}
 func isHealthy(s *State, i int) bool { return s.Faults > 0 && s.Servers[i].Healthy }
 
 func hang(s *State, i int) {

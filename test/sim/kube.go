@@ -54,8 +54,9 @@ func loseClaim(s *State, i int) {
 	x.Data, x.Behind = false, x.Peer != NoPeer
 }
 
-
-func isHung(s *State, i int) bool { return s.Servers[i].Process == Hung && s.Servers[i].Pod == PodRunning }
+func isHung(s *State, i int) bool {
+	return s.Servers[i].Process == Hung && s.Servers[i].Pod == PodRunning
+}
 
 func resume(s *State, i int) {
 	s.Servers[i].Process = Up

@@ -82,15 +82,15 @@ func TestEachErrorOfEachCall(t *testing.T) {
 // failOnce lets the first call of a sort go wrong.
 func failOnce(t *testing.T, b *baseline, c call, name string, v verdict) {
 	o := b.compare(t, &b.checkpoints[b.first[c.sort()]], settings{
-		interfere: once(func(other call, _ int) bool { return other.sort() == c.sort() }, v),
+		interfere: first(func(other call, _ int) bool { return other.sort() == c.sort() }, v),
 	})
 	count(o)
 	o.tally = b.tally
-	expect(t, fmt.Sprintf("%s: %s", c, name), o, b, true)
+	expect(t, fmt.Sprintf("%s: %s", c, name), o, b)
 }
 
-// once gives a verdict on the first call that is met.
-func once(is func(c call, effect int) bool, v verdict) interference {
+// first gives a verdict on the first call that is meant.
+func first(is func(c call, effect int) bool, v verdict) interference {
 	done := false
 	return func(c call, effect int) verdict {
 		if done || !is(c, effect) {

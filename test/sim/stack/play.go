@@ -2,14 +2,20 @@ package stack
 
 import (
 	"maps"
+	"os"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"sigs.k8s.io/controller-runtime/pkg/client"
 )
+
+// wholeStories has each run with trouble told to its end, also where it has come to a situation that is known from the
+// run without. It takes several minutes.
+var wholeStories = os.Getenv("SIM_WHOLE_STORIES") != ""
 
 // checkpoint is a run right before a pass: all of it, since the operator remembers nothing.
 type checkpoint struct {
@@ -84,8 +90,15 @@ type baseline struct {
 	first map[string]int
 }
 
-// baselineOf tells a story without trouble.
+var baselines once[string, *baseline]
+
+// baselineOf tells a story without trouble, once.
 func baselineOf(t *testing.T, story scenario) *baseline {
+	t.Helper()
+	return baselines.get(story.name, func() *baseline { return newBaseline(t, story) })
+}
+
+func newBaseline(t *testing.T, story scenario) *baseline {
 	t.Helper()
 	b := &baseline{story: story, situations: map[string]bool{}, first: map[string]int{}}
 	b.outcome = play(t, story, nil, settings{
@@ -101,6 +114,10 @@ func baselineOf(t *testing.T, story scenario) *baseline {
 			return verdict{}
 		},
 	})
+	count(b.outcome)
+	if len(b.violations) > 0 {
+		t.Fatalf("without any trouble: %v\n%s", b.violations, b.trace)
+	}
 	return b
 }
 
@@ -137,19 +154,16 @@ func (b *baseline) compare(t *testing.T, from *checkpoint, s settings) outcome {
 	return o
 }
 
-var (
-	seedsLock sync.Mutex
-	seeds     = map[int32]*checkpoint{}
-)
+var seeds once[int32, *checkpoint]
 
 // seedOf is a cluster of so many servers at rest, from which stories start. It is founded once.
 func seedOf(t *testing.T, replicas int32) *checkpoint {
 	t.Helper()
-	seedsLock.Lock()
-	defer seedsLock.Unlock()
-	if seeds[replicas] != nil {
-		return seeds[replicas]
-	}
+	return seeds.get(replicas, func() *checkpoint { return newSeed(t, replicas) })
+}
+
+func newSeed(t *testing.T, replicas int32) *checkpoint {
+	t.Helper()
 	var made checkpoint
 	synctest.Test(t, func(t *testing.T) {
 		r := newRun(scenario{steps: []step{found(replicas)}}, settings{})
@@ -160,6 +174,36 @@ func seedOf(t *testing.T, replicas int32) *checkpoint {
 		made = r.checkpoint()
 	})
 	made.step, made.effects, made.tally = 0, 0, tally{}
-	seeds[replicas] = &made
 	return &made
+}
+
+// once makes a value for each key when it is first asked for.
+type once[K comparable, V any] struct {
+	mu     sync.Mutex
+	values map[K]V
+}
+
+func (o *once[K, V]) get(key K, produce func() V) V {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if value, made := o.values[key]; made {
+		return value
+	}
+	if o.values == nil {
+		o.values = map[K]V{}
+	}
+	o.values[key] = produce()
+	return o.values[key]
+}
+
+// What was run.
+var runs, effectsDone, passesDone, runsCutShort atomic.Int64
+
+func count(o outcome) {
+	runs.Add(1)
+	effectsDone.Add(int64(len(o.effects)))
+	passesDone.Add(int64(o.passes))
+	if o.rejoined {
+		runsCutShort.Add(1)
+	}
 }

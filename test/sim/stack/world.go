@@ -33,6 +33,7 @@ func (x identity) backOff() time.Duration {
 var takes = map[string]time.Duration{
 	"starts":                     time.Second,
 	"is told to stop":            100 * time.Millisecond,
+	"is seen to leave":           500 * time.Millisecond,
 	"has left":                   3500 * time.Millisecond,
 	"pod is gone":                300 * time.Millisecond,
 	"claim is gone":              200 * time.Millisecond,

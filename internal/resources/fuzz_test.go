@@ -1,0 +1,59 @@
+package resources_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"testing"
+
+	"github.com/consul-operator/consul-operator/api/v1alpha1"
+	"github.com/consul-operator/consul-operator/internal/resources"
+)
+
+// FuzzAgentConfig merges what users may write: what the operator relies on must hold whatever it is, what the user
+// wrote must survive, and what is no object must be refused by name. The corpus is in testdata/fuzz.
+func FuzzAgentConfig(f *testing.F) {
+	for _, seed := range []string{
+		``, `null`, `{}`, `[]`, `{"log_level":"DEBUG"}`, `{"ports":{"serf_wan":8302,"dns":-1}}`, `{"ports":5}`,
+		`{"performance":{"leave_drain_time":"5s","raft_multiplier":3}}`, `{"server":false}`, `{"leave_on_terminate":false}`,
+		`{"limits":{"http_max_conns_per_client":9007199254740993}}`, `{"a":1}{"b":2}`, `{"":{"":""}}`,
+	} {
+		f.Add([]byte(seed))
+	}
+	f.Fuzz(func(t *testing.T, raw []byte) {
+		c := &v1alpha1.ConsulCluster{}
+		c.Spec.Datacenter = "dc1"
+		c.Spec.Config = &v1alpha1.Config{Raw: bytes.Clone(raw)}
+		merged, err := resources.AgentConfig(c)
+		if err != nil {
+			if !bytes.Contains([]byte(err.Error()), []byte("spec.config")) {
+				t.Fatalf("an error that does not name the field: %v", err)
+			}
+			return
+		}
+		again, err := resources.AgentConfig(c)
+		if err != nil || !bytes.Equal(merged, again) {
+			t.Fatalf("rendered twice, not the same: I6 (%v)", err)
+		}
+		checkMerged(t, raw, merged)
+	})
+}
+
+func checkMerged(t *testing.T, raw, merged []byte) {
+	t.Helper()
+	var config map[string]any
+	if err := json.Unmarshal(merged, &config); err != nil {
+		t.Fatalf("not a JSON object: %v\n%s", err, merged)
+	}
+	if config["server"] != true || config["datacenter"] != "dc1" || config["leave_on_terminate"] != true {
+		t.Fatalf("what the operator relies on is lost:\n%s", merged)
+	}
+	var user map[string]any
+	if json.Unmarshal(raw, &user) != nil {
+		return
+	}
+	for key := range user {
+		if _, kept := config[key]; !kept {
+			t.Fatalf("%q of the user is lost:\n%s", key, merged)
+		}
+	}
+}
