@@ -22,7 +22,7 @@ KUBECTL ?= bin/kubectl
 BUILD := go run ./hack/buildtools
 # A Kubernetes control plane; the node that goes with it is in test/localcluster.
 CONTROL_PLANE := etcd kube-apiserver kube-controller-manager kubectl
-TEST_TOOLS := $(CONTROL_PLANE) consul-1.19.2 consul-1.22.0 consul-1.22.7 consul-operator
+TEST_TOOLS := gotestsum $(CONTROL_PLANE) consul-1.19.2 consul-1.22.0 consul-1.22.7 consul-operator
 
 ##@ General
 
@@ -53,7 +53,8 @@ test: ## Run all tests: unit, then integration on real Consul.
 	@hack/test.sh unit integration
 
 .PHONY: test-unit
-test-unit: ## Run the tests that need no other program: seconds to a minute.
+test-unit: ## Run the tests that start no other program: two minutes.
+	@$(BUILD) gotestsum
 	@hack/test.sh unit
 
 .PHONY: test-integration

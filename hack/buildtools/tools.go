@@ -30,6 +30,7 @@ func knownTools(modules, version string) ([]tool, error) {
 	tools := []tool{
 		module(modules, "controller-gen", "sigs.k8s.io/controller-tools/cmd/controller-gen", "1 min"),
 		module(modules, "etcd", "go.etcd.io/etcd/server/v3", "30 s"),
+		module(modules, "gotestsum", "gotest.tools/gotestsum", "10 s"),
 		kubernetes(modules, "kube-apiserver", "4 min"),
 		kubernetes(modules, "kube-controller-manager", "1 min 30 s"),
 		kubernetes(modules, "kubectl", "30 s"),

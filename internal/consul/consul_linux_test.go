@@ -337,7 +337,7 @@ func deadIsPruned(t *testing.T, s *realServers) {
 	g.Eventually(func(g Gomega) {
 		members, err := leader.Members(t.Context())
 		g.Expect(err).NotTo(HaveOccurred())
-		g.Expect(members).To(HaveLen(3))
+		g.Expect(members).To(ContainElement(And(HaveField("ID", dead.id), HaveField("Status", MemberLeft))))
 		peers, err := leader.RaftPeers(t.Context())
 		g.Expect(err).NotTo(HaveOccurred())
 		g.Expect(peers).To(HaveLen(3))

@@ -149,15 +149,14 @@ func resourceOf(o client.Object) schema.GroupVersionResource {
 
 // refresh takes note of an object that the fake client has changed without telling how.
 func (s *apiServer) refresh(o client.Object, at time.Time) {
-	fresh := o.DeepCopyObject().(client.Object)
-	err := s.fake.Get(context.Background(), client.ObjectKeyFromObject(o), fresh)
+	fresh, err := s.tracker.Get(resourceOf(o), namespace, o.GetName())
 	if apierrors.IsNotFound(err) {
 		s.note(keyOf(o), nil, at)
 		return
 	}
 	must(err)
 	fresh.GetObjectKind().SetGroupVersionKind(schema.GroupVersionKind{})
-	s.note(keyOf(o), fresh, at)
+	s.note(keyOf(o), fresh.(client.Object), at)
 }
 
 // must is for what fails only if the simulation itself is wrong.

@@ -44,7 +44,7 @@ type outcome struct {
 	violations []string
 	// rejoined is set if the run ended where it came to a situation of the run without trouble.
 	rejoined bool
-	trace    string
+	trace    *trace
 }
 
 // end is the state at the end, in words.

@@ -95,7 +95,7 @@ func newRun(story scenario, s settings) *run {
 func (r *run) outcome() outcome {
 	return outcome{
 		end: r.end(), tally: r.world.api.tally, effects: r.effects, passes: r.passes, violations: r.violations,
-		rejoined: r.rejoined, trace: r.world.trace.String(),
+		rejoined: r.rejoined, trace: r.world.trace,
 	}
 }
 
