@@ -48,9 +48,9 @@ bench: ## Compare the operator's upgrade with restarts as a StatefulSet does the
 ##@ Test
 
 .PHONY: test
-test: ## Run all tests: unit, then integration on real Consul.
+test: ## Run all tests: unit, a part of the simulation, then integration on real Consul.
 	@$(BUILD) $(TEST_TOOLS)
-	@hack/test.sh unit integration
+	@hack/test.sh unit sim integration
 
 .PHONY: test-unit
 test-unit: ## Run the tests that start no other program: two minutes.

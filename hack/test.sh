@@ -26,6 +26,9 @@ unit() {
   bin/gotestsum --format=pkgname -- -count=1 -timeout=20m ${ARGS:-} $(grep -vxF "$slow" <<<"$all")
 }
 
+# A part of what `make sim` explores: some thousand states of each scenario.
+sim() { go run ./test/sim/explore -states=3000; }
+
 # One package after another and verbose, so that a person sees each step as it happens. They are compiled all at once
 # before that.
 integration() {

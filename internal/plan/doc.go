@@ -1,28 +1,53 @@
 // Package plan decides what to do next for a cluster of Consul servers. It is pure: Plan(Observation, now) gives a
 // Decision, the same one each time, without a client, a context, a clock or a logger, and it never iterates a map.
+// This is the specification of what the operator does; test/sim proves it in every state of a model.
 //
 // # What a decision is
 //
 // A Decision holds at most one Step, the one action that changes the membership of the cluster or leads to such a
-// change, and any number of Upkeep actions, which restore what should be (a pod for a claim, the readiness gate, the
-// autopilot's minimum) and never change the membership. It always carries a reason and a message for people.
+// change, and any number of Upkeep actions, which restore what should be and never change the membership. It always
+// carries a reason and a message for people. Progress is in the cluster: the same decision comes out of an operator
+// that has just started.
+//
+// # Words
+//
+// A server is its volume claim; its pod can be made anew. It takes part if Raft or Serf know it, and is idle otherwise.
+// It is current if claim and pod have the wanted revision and nobody deleted the claim, and outdated otherwise. It
+// stays unless it is marked as retiring. It is a healthy voter if Raft calls it a voter, autopilot healthy, Serf alive,
+// its pod is not terminating, and its own agent answers. A Raft peer that belongs to no server is a stray. The cluster
+// can do without a server if as many healthy voters stay as are wanted, they are a quorum of what remains, and the
+// healthy voters are a quorum now.
 //
 // # The order of decisions
 //
 // The rules are tried in the order of the list in plan.go; the first that has something to say decides.
 //
 //  1. A cluster that is being deleted is left to garbage collection.
-//  2. Not bootstrapped yet: create the first servers with bootstrap_expect, then record that it happened. Never again.
+//  2. Not bootstrapped yet: create the first servers with bootstrap_expect, all expecting the number that the first one
+//     was given, then record that a leader was seen. Never again. Until then outdated servers are replaced in place.
 //  3. Without a leader whose own agent answers nothing is known: wait. Unknown is never healthy and never dead.
-//  4. Raft peers that belong to no server of ours and are dead in Serf are pruned, before they can cost the quorum.
-//  5. A server on its way out goes on: out of the Service, leadership handed over, leave, gone from Raft, pod, claim.
+//  4. Strays that are dead in Serf are pruned, before they can cost the quorum: force-leave if Serf calls them failed,
+//     then remove-peer.
+//  5. A server on its way out goes on: out of the Service and the endpoints gone, leadership handed over, leave, gone
+//     from Raft, pod, claim. One that is wanted after all, or that the cluster cannot do without any more under a leader
+//     that is stable, stays: it may wait for a server that nobody would create as long as it retires.
 //  6. A paused cluster, or one whose spec cannot be honoured, is left as it is.
-//  7. Outdated servers that take no part in the cluster are replaced in place: a bad spec is rolled back without a human.
-//  8. A transfer of leadership that a person asked for.
-//  9. Nothing else starts until the leader has led for a while.
+//  7. Idle outdated servers are replaced in place, as many as are needed: pod, revision, pod. A bad spec is rolled back
+//     without a human.
+//  8. A transfer of leadership that a person asked for: the target is written down, then leadership moves to it. One that
+//     is impossible for good is dropped; one that is impossible now holds up nothing below.
+//  9. Nothing else starts until the leader has led for leaderStableFor.
 //  10. Fewer current servers than wanted: create one, up to replicas + maxSurge.
-//  11. Outdated or surplus servers: retire one, if as many healthy voters as wanted stay. The leader last.
-//  12. Wait for the servers that are not serving voters yet, and say what they wait for.
+//  11. Outdated servers, or else surplus ones: mark one as retiring, if the cluster can do without it. Servers without a
+//     vote go first, then the sick, then followers, the leader last.
+//  12. Wait for what a person asked for, and for servers that are not serving voters yet, and say what they wait for.
+//
+// # Upkeep
+//
+// Whatever the rules say: a server without a pod gets one, unless its claim is being deleted, it is about to be replaced
+// in place, or it retires under a leader. A pod that will never run again, and one whose claim is gone, are deleted.
+// The readiness gate goes on for a healthy voter that stays, and off only when a server retires or has no vote.
+// Autopilot's min_quorum follows replicas.
 //
 // # What always holds
 //
@@ -31,4 +56,8 @@
 //   - I3: a leader is never stopped before another server was seen leading, and the leader goes last, to a server that
 //     stays: one change of leadership in a whole upgrade.
 //   - I4: a member that is alive is never pruned; a claim is never deleted while its server is a Raft peer.
+//   - I5: where all is as wanted there is no action.
+//   - I7: from every state the wanted one is reached once faults stop.
+//   - I8: bootstrap_expect is given to no server of a cluster that has had a leader.
+//   - I9: a server leaves only when the client Service sends it nothing any more, and serves only with a vote.
 package plan

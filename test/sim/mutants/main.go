@@ -99,13 +99,13 @@ func (m mutant) violates(work string) (string, error) {
 }
 
 func explore(overlay string, states int) (string, error) {
-	cmd := exec.Command("go", "test", "-overlay", overlay, "-count=1", "-failfast", "-parallel=1", //nolint:gosec // our own file
-		"-run", "TestEveryStateKeepsTheInvariants", "./test/sim", "-states", strconv.Itoa(states))
+	cmd := exec.Command("go", "run", "-overlay", overlay, "./test/sim/explore", //nolint:gosec // our own file
+		"-states", strconv.Itoa(states))
 	output, err := cmd.CombinedOutput()
 	if err == nil {
 		return "", nil
 	}
-	found := regexp.MustCompile(`(?m)\bInvariant: "?(I[1-9]) `).FindSubmatch(output)
+	found := regexp.MustCompile(`(?m)^(I[1-9]) `).FindSubmatch(output)
 	if found == nil {
 		return "", fmt.Errorf("the simulation did not run:\n%s", output)
 	}
