@@ -265,6 +265,13 @@ func TestStep(t *testing.T) {
 				s.Pod, s.Member, s.Peer = nil, plan.MemberLeft, nil
 			}, plan.ReleaseClaim{Server: "consul-1"}, plan.ReasonRemovingServer,
 		},
+		"retiring: and is deleted once": {
+			func(o *plan.Observation) {
+				fourth(o)
+				s := retiring(o, 1)
+				s.Pod, s.Member, s.Peer, s.ClaimDeleting = nil, plan.MemberLeft, nil, true
+			}, nil, plan.ReasonRemovingServer,
+		},
 		"a server that never joined is replaced in place": {
 			func(o *plan.Observation) {
 				o.Spec.Revision = "new"

@@ -66,6 +66,8 @@ func retire(v view) *Decision {
 		return v.retireStopped(s)
 	case s.Peer != nil:
 		return v.removePeer(*s.Peer, s.Member)
+	case s.ClaimDeleting:
+		return wait(lookOften, ReasonRemovingServer, "%s has left: its volume is about to go", s.Name)
 	}
 	return step(ReleaseClaim{Server: s.Name}, ReasonRemovingServer, "%s has left: its volume is released", s.Name)
 }

@@ -38,9 +38,9 @@ func actOnServer(action plan.Action, seen, s *State) bool {
 	case plan.CreatePod:
 		return createPod(seen, s, i)
 	case plan.DeletePod:
-		return samePod(seen, s, i) && deletePod(x)
+		return deletePod(seen, s, i)
 	case plan.DeleteOrphan:
-		return sameClaims(seen, s) && samePod(seen, s, i) && deletePod(x)
+		return sameClaims(seen, s) && deletePod(seen, s, i)
 	case plan.SetRevision:
 		if !sameClaim(&seen.Servers[i], x) {
 			return false
@@ -166,12 +166,16 @@ func createPod(seen, s *State, i int) bool {
 }
 
 // deletePod : a pod that never ran is gone at once.
-func deletePod(x *Server) bool {
-	if x.Pod == PodPending {
-		x.Pod, x.PodRevision, x.PodFounder, x.Settled = PodNone, 0, false, false
+func deletePod(seen, s *State, i int) bool {
+	if !samePod(seen, s, i) {
+		return false
+	}
+	x := &s.Servers[i]
+	if x.Pod != PodPending {
+		x.Pod = PodTerminating
 		return true
 	}
-	x.Pod = PodTerminating
+	x.Pod, x.PodRevision, x.PodFounder, x.Settled = PodNone, 0, false, false
 	return true
 }
 

@@ -73,7 +73,7 @@ func (s *State) Works() bool { return s.works() }
 func (s *State) Ready(slot int) bool { return s.ready(&s.Servers[slot]) }
 
 // DeletePod is what the kubelet is told when a pod is deleted.
-func (s *State) DeletePod(slot int) { deletePod(&s.Servers[slot]) }
+func (s *State) DeletePod(slot int) { deletePod(s, s, slot) }
 
 // SetGate sets the readiness gate of a pod.
 func (s *State) SetGate(slot int, serving bool) { gate(&s.Servers[slot], serving) }

@@ -55,7 +55,7 @@ func run(match *regexp.Regexp) error {
 	if err != nil {
 		return err
 	}
-	defer os.RemoveAll(work) //nolint:errcheck // a temporary folder
+	defer os.RemoveAll(work)
 	var wrong []string
 	for i, m := range mutants {
 		start := time.Now()
@@ -89,8 +89,13 @@ func (m mutant) violates(work string) (string, error) {
 	if err != nil {
 		return "", err
 	}
+	program := filepath.Join(work, "explore")
+	build := exec.Command("go", "build", "-overlay", overlay, "-o", program, "./test/sim/explore") //nolint:gosec // our own
+	if output, err := build.CombinedOutput(); err != nil {
+		return "", fmt.Errorf("it does not compile:\n%s", output)
+	}
 	for _, states := range []int{1000, 10_000} {
-		violated, err := explore(overlay, states)
+		violated, err := explore(program, states)
 		if violated != "" || err != nil {
 			return violated, err
 		}
@@ -98,9 +103,10 @@ func (m mutant) violates(work string) (string, error) {
 	return "", nil
 }
 
-func explore(overlay string, states int) (string, error) {
-	cmd := exec.Command("go", "run", "-overlay", overlay, "./test/sim/explore", //nolint:gosec // our own file
-		"-states", strconv.Itoa(states))
+// explore explores one scenario after the other, so that the first violation is always the same.
+func explore(program string, states int) (string, error) {
+	cmd := exec.Command(program, "-states", strconv.Itoa(states)) //nolint:gosec // just built
+	cmd.Env = append(os.Environ(), "GOMAXPROCS=1")
 	output, err := cmd.CombinedOutput()
 	if err == nil {
 		return "", nil
@@ -125,11 +131,11 @@ func (m mutant) overlay(work string) (string, error) {
 	if err := os.WriteFile(broken, []byte(strings.Replace(string(source), m.Find, m.Replace, 1)), 0o600); err != nil {
 		return "", err
 	}
-	real, err := filepath.Abs(m.File)
+	original, err := filepath.Abs(m.File)
 	if err != nil {
 		return "", err
 	}
-	raw, err := json.Marshal(map[string]map[string]string{"Replace": {real: broken}})
+	raw, err := json.Marshal(map[string]map[string]string{"Replace": {original: broken}})
 	if err != nil {
 		return "", err
 	}
