@@ -49,6 +49,9 @@ func (w *world) showPod(c *cluster, i int) {
 	c.shown[key] = is
 	pod := live.DeepCopy()
 	podStatus(&pod.Status, x, c.servers[i].ip, c.state.Ready(i))
+	if x.Pod == sim.PodPending && c.state.Bad != 0 && x.PodRevision == c.state.Bad {
+		pod.Status.ContainerStatuses[0].State.Waiting.Reason = "ErrImagePull"
+	}
 	must(w.api.updateStatus(context.Background(), pod))
 }
 

@@ -25,6 +25,8 @@ type scenario struct {
 	// replicas of the cluster that is there at the start; 0 for none.
 	replicas int32
 	steps    []step
+	// spare is set if a late cache may cost a server that never took part: what users ask for overtakes it.
+	spare bool
 }
 
 type step struct {
@@ -42,6 +44,7 @@ func scenarios() []scenario {
 		{name: "upgrade of 1", replicas: 1, steps: []step{upgrade(newer, 1)}},
 		{name: "scale 3 to 5 to 3", replicas: 3, steps: []step{scale(5), scale(3)}},
 		{name: "rollback in the middle", replicas: 3, steps: []step{upgrade(newer, 1), rollback()}},
+		{name: "a version that does not exist, corrected", replicas: 3, steps: []step{mistype(), correct()}, spare: true},
 		{name: "restart on request", replicas: 3, steps: []step{
 			change("a restart is asked for", annotate(v1alpha1.AnnotationRestartedAt, "now"))}},
 		{name: "transfer on request", replicas: 3, steps: []step{
@@ -104,6 +107,31 @@ func rollback() step {
 		return joined == 2
 	}
 	return back
+}
+
+// mistype asks for a version whose servers never start.
+func mistype() step {
+	wrong := upgrade("1.22.77", 1)
+	change := wrong.do
+	wrong.do = func(r *run) {
+		change(r)
+		r.world.current().state.Bad = r.world.current().state.Wanted
+	}
+	return wrong
+}
+
+// correct the version while the first server of the wrong one tries to start.
+func correct() step {
+	right := upgrade(newer, 1)
+	right.when = func(c *cluster) bool {
+		for _, x := range c.state.Servers {
+			if x.Pod == sim.PodPending && x.PodRevision == c.state.Bad {
+				return true
+			}
+		}
+		return false
+	}
+	return right
 }
 
 func scale(replicas int32) step {
