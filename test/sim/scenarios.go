@@ -50,9 +50,17 @@ func sized(name string, replicas, surge, faultBudget, changes uint8, changeKinds
 		}
 	}
 	return Scenario{
-		Name:  fmt.Sprintf("%s, %d servers, surge %d, %d faults", name, replicas, surge, faultBudget),
+		Name:  fmt.Sprintf("%s, %s, surge %d, %s", name, some(replicas, "server"), surge, some(faultBudget, "fault")),
 		Start: s, Faults: faults, Changes: changeKinds,
 	}
+}
+
+// some is a number of things: 1 fault, 2 faults.
+func some(n uint8, thing string) string {
+	if n != 1 {
+		thing += "s"
+	}
+	return fmt.Sprintf("%d %s", n, thing)
 }
 
 func empty(replicas, surge uint8) State {
@@ -64,7 +72,8 @@ func bootstrap(replicas, faultBudget, changes uint8, changeKinds ...*kind) Scena
 	s := empty(replicas, 1)
 	s.Faults, s.Changes = faultBudget, changes
 	return Scenario{
-		Name:  fmt.Sprintf("bootstrap, %d servers, %d faults, %d changes", replicas, faultBudget, changes),
+		Name: fmt.Sprintf("bootstrap, %s, %s, %s", some(replicas, "server"), some(faultBudget, "fault"),
+			some(changes, "change")),
 		Start: s, Faults: faults, Changes: changeKinds,
 	}
 }
