@@ -36,7 +36,7 @@ integration() {
   packages=$(integration_packages) || return
   # shellcheck disable=SC2086 # one word for each package and flag
   go test -run='^$' $packages >/dev/null &&
-    bin/gotestsum --format=standard-verbose --hide-summary=skipped -- -v -p=1 -count=1 -parallel=3 -timeout=40m ${ARGS:-} $packages
+    bin/gotestsum --format=standard-verbose --hide-summary=skipped -- -v -p=1 -count=1 -timeout=40m ${ARGS:-} $packages
 }
 
 for name in "$@"; do

@@ -4,6 +4,7 @@ package integration
 
 import (
 	"context"
+	"flag"
 	"fmt"
 	"os"
 	"slices"
@@ -33,9 +34,15 @@ const (
 // shared is the environment of all stories that do not disturb their neighbours.
 var shared *harness.Env
 
+// together is how many stories run at a time. They wait far more than they work; two cores bear three of them.
+const together = "3"
+
 func TestMain(m *testing.M) { os.Exit(run(m)) }
 
 func run(m *testing.M) int {
+	if err := flag.Set("test.parallel", together); err != nil {
+		panic(err)
+	}
 	env, err := harness.Start(context.Background(), harness.Options{Name: "integration", Progress: say})
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)

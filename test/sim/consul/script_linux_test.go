@@ -1,7 +1,9 @@
 package consul_test
 
 import (
+	"flag"
 	"fmt"
+	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -167,4 +169,12 @@ func stays() step {
 		on.real.await(want)
 		on.real.stay(want)
 	}}
+}
+
+// TestMain plays four scripts at a time: they wait for Consul's timers and cost little.
+func TestMain(m *testing.M) {
+	if err := flag.Set("test.parallel", "4"); err != nil {
+		panic(err)
+	}
+	os.Exit(m.Run())
 }
