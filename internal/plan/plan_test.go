@@ -213,6 +213,9 @@ func TestStep(t *testing.T) {
 				s.Member, s.Agent.Answered = plan.MemberFailed, false
 			}, plan.DeletePod{Server: "consul-1"}, plan.ReasonRemovingServer,
 		},
+		"retiring: alive, and the new leader's Serf has not met it": {
+			func(o *plan.Observation) { fourth(o); retiring(o, 1).Member = plan.MemberAbsent }, nil, plan.ReasonUnhealthyServer,
+		},
 		"retiring: back before Serf noticed": {
 			func(o *plan.Observation) { fourth(o); retiring(o, 1).Member = plan.MemberFailed }, nil, plan.ReasonUnhealthyServer,
 		},

@@ -123,12 +123,18 @@ func (v view) retireStopped(s Server) *Decision {
 		return wait(lookSoon, ReasonRemovingServer, "the pod of %s is stopping", s.Name)
 	case s.Member == MemberLeaving, s.Member == MemberLeft && s.Peer != nil && s.Agent.Answered:
 		return wait(lookSoon, ReasonLeaving, "%s is leaving the cluster", s.Name)
-	case s.Member == MemberFailed && s.Agent.Answered:
+	case lostToSerf(s) && s.Agent.Answered:
 		return wait(lookOften, ReasonUnhealthyServer, "%s is back and Serf has not noticed yet", s.Name)
-	case s.Member == MemberFailed && isVoter(s) && !v.enoughWithout(s):
+	case lostToSerf(s) && isVoter(s) && !v.enoughWithout(s):
 		return v.needed(s)
 	}
 	return step(DeletePod{Server: s.Name}, ReasonRemovingServer, "%s has left: its pod is deleted", s.Name)
+}
+
+// lostToSerf is true for a peer that Serf calls failed, or does not know: a leader that started anew never learns of one
+// that had failed before.
+func lostToSerf(s Server) bool {
+	return s.Member == MemberFailed || s.Member == MemberAbsent && s.Peer != nil
 }
 
 // prune removes Raft peers and dead Serf members that belong to no server of ours: servers deleted without a leave.

@@ -29,7 +29,7 @@ func Scenarios() []Scenario {
 	}
 	all = append(all, scaledDown())
 	for i := range all {
-		all[i].Limit = 60_000
+		all[i].Limit = 100_000
 	}
 	// What nearly everybody runs is explored to the end.
 	whole := sized("upgrade and a fault, to the end", 3, 1, 1, 1, want(2))
