@@ -34,6 +34,7 @@ func knownTools(modules, version string) ([]tool, error) {
 		kubernetes(modules, "kube-apiserver", "4 min"),
 		kubernetes(modules, "kube-controller-manager", "1 min 30 s"),
 		kubernetes(modules, "kubectl", "30 s"),
+		module(modules, "helm", "helm.sh/helm/v3/cmd/helm", "1 min"),
 	}
 	for _, dir := range dirs {
 		t := module(modules, filepath.Base(dir), "github.com/hashicorp/consul", "4 min, another version after it 2 min")
@@ -122,6 +123,40 @@ func dedup(tools []tool) []tool {
 	}
 	return unique
 }
+
+// families are tools that share much of what is compiled: Kubernetes with all that goes with it, the versions of Consul,
+// and what is built from this repository.
+func families(tools []tool) [][]tool {
+	var names []string
+	byName := map[string][]tool{}
+	for _, t := range tools {
+		name := t.family()
+		if byName[name] == nil {
+			names = append(names, name)
+		}
+		byName[name] = append(byName[name], t)
+	}
+	var all [][]tool
+	for _, name := range names {
+		all = append(all, byName[name])
+	}
+	return all
+}
+
+func (t tool) family() string {
+	switch {
+	case t.own:
+		return "own"
+	case strings.HasPrefix(t.name, "consul-"):
+		return "consul"
+	case strings.HasPrefix(t.name, "kube"), t.name == "etcd", t.name == "helm":
+		return "kubernetes"
+	}
+	return t.name
+}
+
+// position of a tool among those to be built, for people.
+func position(tools []tool, t tool) int { return slices.Index(namesOf(tools), t.name) + 1 }
 
 func (t tool) binary() string { return filepath.Join(binDir, t.name) }
 func (t tool) stamp() string  { return filepath.Join(binDir, ".stamps", t.name) }
