@@ -22,7 +22,7 @@ KUBECTL ?= bin/kubectl
 BUILD := go run ./hack/buildtools
 # A Kubernetes control plane; the node that goes with it is in test/localcluster.
 CONTROL_PLANE := etcd kube-apiserver kube-controller-manager kubectl
-TEST_TOOLS := gotestsum $(CONTROL_PLANE) consul-1.19.2 consul-1.22.0 consul-1.22.7 consul-operator
+TEST_TOOLS := gotestsum helm $(CONTROL_PLANE) consul-1.19.2 consul-1.22.0 consul-1.22.7 consul-operator
 
 ##@ General
 
@@ -87,7 +87,7 @@ build: ## Build the operator, bin/consul-operator.
 	@$(BUILD) consul-operator
 
 .PHONY: tools
-tools: ## Build all tools into bin/: about 15 minutes with empty caches.
+tools: ## Build all tools into bin/: about 20 minutes with empty caches.
 	@$(BUILD) all
 
 .PHONY: generate
@@ -96,10 +96,12 @@ generate: ## Generate the deepcopy code of the API.
 	bin/controller-gen object:headerFile=hack/boilerplate.go.txt paths=./api/...
 
 .PHONY: manifests
-manifests: ## Generate the CRD and the operator's ClusterRole from the markers in the code.
+manifests: ## Generate the CRD and the operator's ClusterRole from the markers in the code, for config/ and the chart.
 	@$(BUILD) controller-gen
 	bin/controller-gen crd paths=./api/... output:crd:dir=config/crd/bases
 	bin/controller-gen rbac:roleName=consul-operator paths=./controllers/... output:rbac:dir=config/rbac
+	cp config/crd/bases/consuloperator.io_consulclusters.yaml charts/consul-operator/files/crd.yaml
+	cp config/rbac/role.yaml charts/consul-operator/files/role.yaml
 
 .PHONY: fmt
 fmt: ## Format the code and sort its imports.

@@ -12,7 +12,6 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
-	"sync"
 	"syscall"
 	"time"
 )
@@ -70,7 +69,7 @@ func lock(path string) (unlock func(), err error) {
 	return func() { _ = file.Close() }, nil
 }
 
-// buildAll builds the tools that are out of date; those up to date cost one line together.
+// buildAll builds the tools in the order given; those up to date cost one line together.
 func buildAll(ctx context.Context, wanted []tool) error {
 	var stale []tool
 	for _, t := range wanted {
@@ -86,49 +85,13 @@ func buildAll(ctx context.Context, wanted []tool) error {
 		fmt.Printf("%d of %d programs in %s/ are up to date\n", n, len(wanted), binDir)
 	}
 	start := time.Now()
-	if err := buildFamilies(ctx, stale); err != nil {
-		return err
+	for i, t := range stale {
+		if err := t.build(ctx, fmt.Sprintf("[%d/%d] %s", i+1, len(stale), t.name)); err != nil {
+			return fmt.Errorf("%s: %w", t.name, err)
+		}
 	}
 	if len(stale) > 1 {
 		fmt.Printf("built %d programs in %s\n", len(stale), minutes(time.Since(start)))
-	}
-	return nil
-}
-
-// atOnce is how many families are built at a time: while one downloads or links, the other one compiles.
-const atOnce = 2
-
-// buildFamilies builds the members of a family one after the other, since a later one uses what an earlier one compiled.
-func buildFamilies(ctx context.Context, stale []tool) error {
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	var (
-		group sync.WaitGroup
-		turn  = make(chan struct{}, atOnce)
-		all   = families(stale)
-		errs  = make([]error, len(all))
-	)
-	for i, family := range all {
-		turn <- struct{}{}
-		group.Go(func() {
-			defer func() { <-turn }()
-			if errs[i] = buildFamily(ctx, family, stale); errs[i] != nil {
-				cancel()
-			}
-		})
-	}
-	group.Wait()
-	return errors.Join(errs...)
-}
-
-func buildFamily(ctx context.Context, family, stale []tool) error {
-	for _, t := range family {
-		if ctx.Err() != nil {
-			return nil // somebody else has failed
-		}
-		if err := t.build(ctx, fmt.Sprintf("[%d/%d] %s", position(stale, t), len(stale), t.name)); err != nil {
-			return fmt.Errorf("%s: %w", t.name, err)
-		}
 	}
 	return nil
 }

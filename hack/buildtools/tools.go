@@ -34,7 +34,7 @@ func knownTools(modules, version string) ([]tool, error) {
 		kubernetes(modules, "kube-apiserver", "4 min"),
 		kubernetes(modules, "kube-controller-manager", "1 min 30 s"),
 		kubernetes(modules, "kubectl", "30 s"),
-		module(modules, "helm", "helm.sh/helm/v3/cmd/helm", "1 min"),
+		helm(modules),
 	}
 	for _, dir := range dirs {
 		t := module(modules, filepath.Base(dir), "github.com/hashicorp/consul", "4 min, another version after it 2 min")
@@ -63,6 +63,16 @@ func kubernetes(modules, name string, usual string) tool {
 	parts := strings.Split(strings.TrimPrefix(kubernetesVersion, "v"), ".")
 	t.ldflags += fmt.Sprintf(" -X %sgitVersion=%s -X %sgitMajor=%s -X %sgitMinor=%s",
 		at, kubernetesVersion, at, parts[0], at, parts[1])
+	return t
+}
+
+// helm is told which Kubernetes it renders for when it asks none, as its own releases are.
+func helm(modules string) tool {
+	t := module(modules, "helm", "helm.sh/helm/v3/cmd/helm", "2 min")
+	minor := strings.Split(kubernetesVersion, ".")[1]
+	for _, pkg := range []string{"pkg/lint/rules", "pkg/chartutil"} {
+		t.ldflags += fmt.Sprintf(" -X helm.sh/helm/v3/%s.k8sVersionMajor=1 -X helm.sh/helm/v3/%s.k8sVersionMinor=%s", pkg, pkg, minor)
+	}
 	return t
 }
 
@@ -123,40 +133,6 @@ func dedup(tools []tool) []tool {
 	}
 	return unique
 }
-
-// families are tools that share much of what is compiled: Kubernetes with all that goes with it, the versions of Consul,
-// and what is built from this repository.
-func families(tools []tool) [][]tool {
-	var names []string
-	byName := map[string][]tool{}
-	for _, t := range tools {
-		name := t.family()
-		if byName[name] == nil {
-			names = append(names, name)
-		}
-		byName[name] = append(byName[name], t)
-	}
-	var all [][]tool
-	for _, name := range names {
-		all = append(all, byName[name])
-	}
-	return all
-}
-
-func (t tool) family() string {
-	switch {
-	case t.own:
-		return "own"
-	case strings.HasPrefix(t.name, "consul-"):
-		return "consul"
-	case strings.HasPrefix(t.name, "kube"), t.name == "etcd", t.name == "helm":
-		return "kubernetes"
-	}
-	return t.name
-}
-
-// position of a tool among those to be built, for people.
-func position(tools []tool, t tool) int { return slices.Index(namesOf(tools), t.name) + 1 }
 
 func (t tool) binary() string { return filepath.Join(binDir, t.name) }
 func (t tool) stamp() string  { return filepath.Join(binDir, ".stamps", t.name) }

@@ -1,0 +1,48 @@
+{{- define "consul-operator.name" -}}
+{{- default .Chart.Name .Values.nameOverride | trunc 53 | trimSuffix "-" }}
+{{- end }}
+
+{{- define "consul-operator.fullname" -}}
+{{- if .Values.fullnameOverride }}
+{{- .Values.fullnameOverride | trunc 53 | trimSuffix "-" }}
+{{- else if contains (include "consul-operator.name" .) .Release.Name }}
+{{- .Release.Name | trunc 53 | trimSuffix "-" }}
+{{- else }}
+{{- printf "%s-%s" .Release.Name (include "consul-operator.name" .) | trunc 53 | trimSuffix "-" }}
+{{- end }}
+{{- end }}
+
+{{- define "consul-operator.serviceAccount" -}}
+{{- default (include "consul-operator.fullname" .) .Values.serviceAccount.name }}
+{{- end }}
+
+{{- define "consul-operator.selector" -}}
+app.kubernetes.io/name: {{ include "consul-operator.name" . }}
+app.kubernetes.io/instance: {{ .Release.Name }}
+{{- end }}
+
+{{- define "consul-operator.labels" -}}
+{{ include "consul-operator.selector" . }}
+app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
+app.kubernetes.io/managed-by: {{ .Release.Service }}
+helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
+{{- end }}
+
+{{- define "consul-operator.image" -}}
+{{- if .Values.image.digest -}}
+{{ .Values.image.repository }}@{{ .Values.image.digest }}
+{{- else -}}
+{{ .Values.image.repository }}:{{ default .Chart.AppVersion .Values.image.tag }}
+{{- end }}
+{{- end }}
+
+{{- /* What the operator may do; generated from the markers in controllers/. */}}
+{{- define "consul-operator.rules" -}}
+{{ (.Files.Get "files/role.yaml" | fromYaml).rules | toYaml }}
+{{- end }}
+
+{{- define "consul-operator.subjects" -}}
+- kind: ServiceAccount
+  name: {{ include "consul-operator.serviceAccount" . }}
+  namespace: {{ .Release.Namespace }}
+{{- end }}
