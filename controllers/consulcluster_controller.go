@@ -81,15 +81,14 @@ func (r *ConsulClusterReconciler) Reconcile(ctx context.Context, request ctrl.Re
 func (r *ConsulClusterReconciler) execute(
 	ctx context.Context, s *observe.Snapshot, d plan.Decision,
 ) (*execute.Handoff, error) {
-	if err := r.Executor.Sync(ctx, s); err != nil {
-		return nil, err
-	}
 	var (
 		handoff  *execute.Handoff
 		failures []error
 	)
 	actions := d.Upkeep
-	if d.Step != nil {
+	if err := r.Executor.Sync(ctx, s); err != nil {
+		failures = append(failures, err) // upkeep goes on: a volume that cannot grow must not keep a pod from coming back
+	} else if d.Step != nil {
 		actions = append(actions[:len(actions):len(actions)], d.Step)
 	}
 	for _, action := range actions {

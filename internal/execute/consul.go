@@ -44,7 +44,7 @@ func (e *Executor) consul(ctx context.Context, s *observe.Snapshot, action plan.
 		return Outcome{Event: a.Server + " leaves the cluster"}, nil
 	case plan.ForceLeave:
 		err = ignoreGone(agent.ForceLeave(ctx, a.Node))
-		return Outcome{Event: a.Node + " is dead: Serf was told to forget it"}, err
+		return Outcome{Event: a.Node + " is dead: Serf was told that it has left"}, err
 	case plan.RemovePeer:
 		err = ignoreGone(agent.RemovePeer(ctx, a.ID))
 		return Outcome{Event: fmt.Sprintf("removed the dead Raft peer %s (%s)", a.Name, a.ID)}, err

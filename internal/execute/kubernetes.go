@@ -151,6 +151,9 @@ func (e *Executor) pod(ctx context.Context, s *observe.Snapshot, action plan.Act
 	case plan.CreatePod:
 		return Outcome{}, e.createPod(ctx, s, a.Server)
 	case plan.DeletePod:
+		if err := e.fresh(ctx, s); err != nil { // a server that retired a moment ago may have to stay
+			return Outcome{}, err
+		}
 		return Outcome{}, e.delete(ctx, s.Pods[a.Server])
 	case plan.DeleteOrphan:
 		if err := e.fresh(ctx, s); err != nil { // its claim may be there, and the cache not know it yet
@@ -195,7 +198,7 @@ func (e *Executor) createPod(ctx context.Context, s *observe.Snapshot, name stri
 
 // setGate sets the readiness gate. The patch names this one condition: the others are the kubelet's.
 func (e *Executor) setGate(ctx context.Context, pod *corev1.Pod, status corev1.ConditionStatus, reason string) error {
-	gated := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Name: pod.Name, Namespace: pod.Namespace, UID: pod.UID}}
+	gated := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Name: pod.Name, Namespace: pod.Namespace}}
 	base := gated.DeepCopy()
 	gated.Status.Conditions = []corev1.PodCondition{{
 		Type: v1alpha1.GateServing, Status: status, Reason: reason,

@@ -115,7 +115,7 @@ func (o *Observer) kubernetes(ctx context.Context, s *Snapshot) error {
 			continue // of a former cluster of this name
 		}
 		s.Pods[pod.Name] = pod
-		if s.Claims[pod.Name] == nil && pod.DeletionTimestamp.IsZero() {
+		if s.Claims[pod.Name] == nil && pod.DeletionTimestamp.IsZero() && pod.Status.Phase == corev1.PodPending {
 			s.Orphans = append(s.Orphans, pod.Name)
 		}
 	}

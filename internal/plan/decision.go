@@ -49,7 +49,7 @@ type (
 	TransferLeadership struct{ From, To string }
 	// Leave makes a server leave the cluster.
 	Leave struct{ Server string }
-	// ForceLeave makes Serf forget a dead member.
+	// ForceLeave makes Serf call a dead member left, upon which the leader removes it from Raft.
 	ForceLeave struct{ Node string }
 	// RemovePeer removes a dead peer from the Raft configuration.
 	RemovePeer struct{ ID, Name string }

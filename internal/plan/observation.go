@@ -7,7 +7,8 @@ type Observation struct {
 	Spec Spec
 	// Servers that have a claim, by serial.
 	Servers []Server
-	// Orphans are the names of pods whose claim is gone: they never start, and nobody else deletes them.
+	// Orphans are the names of pods that have not started and whose claim is gone: they never will, and nobody else deletes
+	// them.
 	Orphans []string
 	Raft    Raft
 }

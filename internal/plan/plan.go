@@ -103,6 +103,10 @@ func leaderNotStable(v view) *Decision {
 	if v.leaderIsStable() || settled(v) {
 		return nil
 	}
+	return v.awaitStableLeader()
+}
+
+func (v view) awaitStableLeader() *Decision {
 	return wait(min(v.stableAt().Sub(v.now), lookOn), ReasonLeaderNotStable,
 		"%s leads since a moment ago; the next step waits until it has led for %s", v.Raft.Leader, v.Spec.LeaderStableFor)
 }
@@ -129,7 +133,7 @@ func transferOnRequest(v view) *Decision {
 		return finishTransfer("there is no server %s to hand leadership to", request.To)
 	case target.Name == v.Raft.Leader:
 		return finishTransfer("%s leads, as requested", request.To)
-	case !v.healthyVoter(*target):
+	case !v.healthyVoter(*target) || !v.leaderIsStable():
 		return nil
 	}
 	return step(TransferLeadership{From: v.Raft.Leader, To: target.Name}, ReasonTransferRequested,
@@ -157,6 +161,8 @@ func awaitTransfer(v view) *Decision {
 	switch request := v.Spec.Transfer; {
 	case request == nil:
 		return nil
+	case !v.leaderIsStable():
+		return v.awaitStableLeader()
 	case request.To == "":
 		return wait(lookOn, ReasonTransferRequested, "no other healthy voter could take over leadership from %s", v.Raft.Leader)
 	default:

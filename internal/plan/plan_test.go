@@ -200,6 +200,13 @@ func TestStep(t *testing.T) {
 				o.Servers[0].Revision, o.Servers[1].Peer.Voter = "old", false
 			}, nil, plan.ReasonWaitingForVoter,
 		},
+		"I1 retiring: one that does not answer for once is no reason to start over": {
+			func(o *plan.Observation) { fourth(o); retiring(o, 1); o.Servers[2].Agent.Answered = false },
+			nil, plan.ReasonNotEnoughVoters,
+		},
+		"I3 retiring: leadership that came back is not handed over again at once": {
+			func(o *plan.Observation) { fourth(o); retiring(o, 0); o.Raft.LeaderSince = noon }, nil, plan.ReasonLeaderNotStable,
+		},
 		"retiring: dead, and its vote is needed back": {
 			func(o *plan.Observation) {
 				s := retiring(o, 1)
@@ -344,6 +351,11 @@ func TestStep(t *testing.T) {
 				o.Spec.Transfer = &plan.TransferRequest{To: "consul-1"}
 				o.Servers[1].Peer.Voter = false
 			}, nil, plan.ReasonTransferRequested,
+		},
+		"a transfer waits for a leader that has led for a while": {
+			func(o *plan.Observation) {
+				o.Spec.Transfer, o.Raft.LeaderSince = &plan.TransferRequest{To: "consul-1"}, noon
+			}, nil, plan.ReasonLeaderNotStable,
 		},
 		"a transfer that is done": {
 			func(o *plan.Observation) { o.Spec.Transfer = &plan.TransferRequest{To: "consul-0"} },

@@ -91,6 +91,9 @@ func (v view) retireAlive(s Server) *Decision {
 		if target == nil {
 			return v.needed(s)
 		}
+		if !v.leaderIsStable() { // it was handed over and came back: do not go on and on
+			return v.awaitStableLeader()
+		}
 		return step(TransferLeadership{From: s.Name, To: target.Name}, ReasonTransferringLeadership,
 			"handing leadership from %s to %s", s.Name, target.Name)
 	}
@@ -107,10 +110,13 @@ func (v view) wantedAfterAll(s Server) bool {
 }
 
 // needed keeps a server whose turn to retire came too early: voters were lost, or more are wanted, since it was chosen.
-// It may have to wait for a server that nobody would create as long as it retires. Under a new leader autopilot calls
-// nobody healthy for a moment; that proves nothing.
+// It may have to wait for a server that nobody would create as long as it retires. Where the voters are there, and only
+// one did not answer in time or autopilot is in doubt for a moment, it waits.
 func (v view) needed(s Server) *Decision {
-	if !v.leaderIsStable() {
+	there := filter(v.staying(), func(s Server) bool {
+		return isVoter(s) && s.Member == MemberAlive && s.Pod != nil && !s.Pod.Terminating
+	})
+	if !v.leaderIsStable() || len(there) >= v.Spec.Replicas {
 		return v.notEnoughVoters()
 	}
 	return step(UnmarkRetiring{Server: s.Name}, ReasonKeepingServer, "%s has to stay: too few healthy voters would be left", s.Name)
@@ -151,7 +157,8 @@ func prune(v view) *Decision {
 	}
 	for _, m := range v.Raft.Members {
 		if m.Status == MemberFailed && !v.ours(m.ID) {
-			return step(ForceLeave{Node: m.Name}, ReasonPruning, "%s is dead and belongs to no server: Serf is told to forget it", m.Name)
+			return step(ForceLeave{Node: m.Name}, ReasonPruning,
+				"%s is dead and belongs to no server: Serf is told that it has left", m.Name)
 		}
 	}
 	return nil
@@ -175,7 +182,7 @@ func (v view) removePeer(p Peer, status MemberStatus) *Decision {
 	case MemberAlive, MemberLeaving:
 		return wait(lookSoon, ReasonRemovingServer, "%s has no pod any more and Serf has not noticed yet", p.Name)
 	case MemberFailed:
-		return step(ForceLeave{Node: p.Name}, ReasonPruning, "%s is dead: Serf is told to forget it", p.Name)
+		return step(ForceLeave{Node: p.Name}, ReasonPruning, "%s is dead: Serf is told that it has left", p.Name)
 	}
 	return step(RemovePeer{ID: p.ID, Name: p.Name}, ReasonPruning, "%s is dead: it is removed from the Raft peers", p.Name)
 }

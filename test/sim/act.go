@@ -38,7 +38,7 @@ func actOnServer(action plan.Action, seen, s *State) bool {
 	case plan.CreatePod:
 		return createPod(seen, s, i)
 	case plan.DeletePod:
-		return deletePod(seen, s, i)
+		return sameClaims(seen, s) && deletePod(seen, s, i)
 	case plan.DeleteOrphan:
 		return sameClaims(seen, s) && deletePod(seen, s, i)
 	case plan.SetRevision:

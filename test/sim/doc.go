@@ -1,5 +1,6 @@
-// Package sim proves the planner: it explores every state that a model of Consul and Kubernetes can reach under the
-// operator's actions, faults and changes of the spec, and asserts the invariants I1 to I8 at each step.
+// Package sim explores the states that a model of Consul and Kubernetes can reach under the operator's actions, faults
+// and changes of the spec, and asserts the invariants on the way. Each scenario is explored to the end, or to its limit
+// with the nearest states first.
 //
 // # The model
 //
@@ -17,9 +18,13 @@
 //
 // # The proof
 //
-//   - explore.go visits all states, breadth first, so that a trace to a violation is the shortest there is. The planner
-//     is asked in every one of them. Its actions are applied completely, up to each of them (the operator was killed),
-//     and also to the states one event later (the world moved between the look and the act).
-//   - invariants.go says which invariant each action must keep (I1 to I4, I8).
-//   - converge.go follows each state with no further faults until nothing is left to do (I5, I7).
+//   - explore.go visits states breadth first, so that a trace to a violation is the shortest there is. The planner is
+//     asked in every one of them. Its actions are applied completely, up to each of them (the operator was killed), to the
+//     states one event later (the world moved between the look and the act), and once more by an operator whose cache does
+//     not show yet what happened.
+//   - invariants.go says which invariant each action must keep (I1 to I4, I8, I9).
+//   - converge.go follows each state on one fair run without further faults until nothing is left to do (I5, I7).
+//
+// docs/architecture.md lists what the model leaves out. script.go and drive.go are for those who drive the model from
+// outside: test/sim/consul and test/sim/stack.
 package sim

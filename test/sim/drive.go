@@ -9,7 +9,6 @@ const (
 	Nobody     = nobody
 	NoTransfer = noTransfer
 	AnyServer  = anyServer
-	Unlimited  = unlimited
 	MaxServers = maxServers
 )
 

@@ -212,7 +212,8 @@ func isTransfer(action plan.Action) bool {
 	return ok
 }
 
-// failTransfer is a transfer that ends without a leader; it is a fault, so leadership may move once more.
+// failTransfer is a transfer that ends without a leader; it is a fault, so it is not counted any more how often
+// leadership moves.
 func failTransfer(s State) State {
 	stepDown(&s, 0)
 	s.Handoffs = unlimited

@@ -15,7 +15,7 @@ var faults = []*kind{
 	{name: "is called unhealthy for a moment", can: isHealthy, do: fault(func(s *State, i int) { s.Servers[i].Healthy = false })},
 }
 
-// fault pays for an event. After one, leadership may have to move more often than planned.
+// fault pays for an event. After one, leadership may have to move again; it is not counted any more how often.
 func fault(do func(*State, int)) func(*State, int) *Violation {
 	return func(s *State, i int) *Violation {
 		s.Faults--

@@ -60,6 +60,8 @@ func check(action plan.Action, s *State) *Violation {
 		return checkRelease(s, slot(a.Server))
 	case plan.StartServing:
 		return checkServe(s, slot(a.Server))
+	case plan.StopServing:
+		return checkStopServing(s, slot(a.Server))
 	}
 	return nil
 }
@@ -156,7 +158,7 @@ func checkDeletePod(s *State, i int) *Violation {
 		return violated(I1, "the pod of #%d is deleted before it has left", i)
 	case x.Peer == Voter && s.Founded && s.Bootstrapped && !s.hasQuorum() && x.Serf != Left && x.Pod == PodRunning:
 		return violated(I1, "the pod of voter #%d is deleted while the quorum needs it back", i)
-	case x.Process != Up || x.Peer == NoPeer:
+	case x.Process == Down || x.Peer == NoPeer:
 		return nil
 	case s.Founded && s.Leader != nobody:
 		return checkStop(s, i)
@@ -223,6 +225,14 @@ func checkRelease(s *State, i int) *Violation {
 func checkServe(s *State, i int) *Violation {
 	if x := &s.Servers[i]; x.Peer != Voter || x.Retiring {
 		return violated(I9, "clients are sent to #%d, which is no voter that stays", i)
+	}
+	return nil
+}
+
+// checkStopServing : right after an election autopilot calls nobody healthy, and the Service must not run empty then.
+func checkStopServing(s *State, i int) *Violation {
+	if x := &s.Servers[i]; x.Peer == Voter && !x.Retiring {
+		return violated(I9, "clients are kept from #%d, a voter that stays", i)
 	}
 	return nil
 }

@@ -179,8 +179,14 @@ func (c *cluster) await(want types.GomegaMatcher) {
 	c.Eventually(c.facts, patience, interval).Should(want, "in real Consul")
 }
 
-// stay watches that the facts stay as they are for longer than the ten seconds after which autopilot looks again.
+// stay watches that the facts stay as they are for longer than the ten seconds after which autopilot looks again. A
+// server that answers late for once, or that autopilot doubts for a moment, is no change.
 func (c *cluster) stay(want types.GomegaMatcher) {
 	c.t.Helper()
-	c.Consistently(c.facts, 12*time.Second, interval).Should(want, "in real Consul")
+	const moment = 3 * time.Second
+	look := time.NewTicker(interval)
+	defer look.Stop()
+	for end := time.Now().Add(12 * time.Second); time.Now().Before(end); <-look.C {
+		c.Eventually(c.facts, moment, interval).Should(want, "in real Consul")
+	}
 }

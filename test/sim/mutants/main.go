@@ -79,7 +79,7 @@ func run(match *regexp.Regexp) error {
 	if len(wrong) > 0 {
 		return fmt.Errorf("%d of %d were not caught as they should be: %s", len(wrong), len(mutants), strings.Join(wrong, "; "))
 	}
-	fmt.Printf("%d of %d mutants were caught, each by the invariant that it breaks\n", len(mutants), len(mutants))
+	fmt.Printf("%d of %d mutants were caught, each by the invariant that the list says\n", len(mutants), len(mutants))
 	return nil
 }
 

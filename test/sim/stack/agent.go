@@ -158,7 +158,11 @@ func (a *agent) TransferLeadership(ctx context.Context, id string) error {
 			return 0, consul.ErrNotFound
 		}
 		a.o.run.judge(c, plan.TransferLeadership{From: sim.Name(i), To: sim.Name(to)})
-		a.change(c, func(s *sim.State) { s.TransferLeadership(to) })
+		known := true
+		a.change(c, func(s *sim.State) { known = s.TransferLeadership(to) })
+		if !known {
+			return 0, consul.ErrNotFound
+		}
 		return 10 * time.Millisecond, nil
 	})
 }
