@@ -131,7 +131,7 @@ func (v view) retireStopped(s Server) *Decision {
 		return wait(lookSoon, ReasonLeaving, "%s is leaving the cluster", s.Name)
 	case lostToSerf(s) && s.Agent.Answered:
 		return wait(lookOften, ReasonUnhealthyServer, "%s is back and Serf has not noticed yet", s.Name)
-	case lostToSerf(s) && isVoter(s) && !v.enoughWithout(s):
+	case isVoter(s) && !v.enoughWithout(s):
 		return v.needed(s)
 	}
 	return step(DeletePod{Server: s.Name}, ReasonRemovingServer, "%s has left: its pod is deleted", s.Name)
