@@ -63,7 +63,7 @@ test-integration: ## Run the tests on the local cluster (ARGS= are go test flags
 	@hack/test.sh integration
 
 .PHONY: sim
-sim: ## Explore all states of the simulation's scenarios: every crash, fault and stale read (about 2 minutes).
+sim: ## Explore the states of the simulation's scenarios: with crashes, faults and stale reads (about 3 minutes).
 	@go run ./test/sim/explore
 
 .PHONY: mutants
