@@ -238,6 +238,7 @@ func idleIsLeftAlone(t *testing.T, s *realServers) {
 	for range 4 { // something may have happened indeed: a late registration, an election on a busy machine
 		index, before := settled(t, s.leader()), termOf(t, s)
 		w := watch(t, s)
+		// That nothing happens cannot be awaited, only watched for a while: first until all that belongs to the start has rung.
 		time.Sleep(ringEvery + ringAfter)
 		for len(w.wakes) > 0 { // of the start
 			<-w.wakes
@@ -267,7 +268,7 @@ func termOf(t *testing.T, s *realServers) uint64 {
 func wakes(t *testing.T, s *realServers, within time.Duration, cause func()) {
 	t.Helper()
 	w := watch(t, s)
-	time.Sleep(ringEvery) // what belongs to the start
+	time.Sleep(ringEvery) // what belongs to the start rings within this time, or not at all: there is nothing to await
 	for len(w.wakes) > 0 {
 		<-w.wakes
 	}

@@ -1,6 +1,6 @@
 // Package plan decides what to do next for a cluster of Consul servers. It is pure: Plan(Observation, now) gives a
 // Decision, the same one each time, without a client, a context, a clock or a logger, and it never iterates a map.
-// This is the specification of what the operator does; test/sim proves it in every state of a model.
+// This is the specification of what the operator does; test/sim checks it in millions of states of a model.
 //
 // # What a decision is
 //
@@ -34,8 +34,9 @@
 //  6. A paused cluster, or one whose spec cannot be honoured, is left as it is.
 //  7. Idle outdated servers are replaced in place, as many as are needed: pod, revision, pod. A bad spec is rolled back
 //     without a human.
-//  8. A transfer of leadership that a person asked for: the target is written down, then leadership moves to it. One that
-//     is impossible for good is dropped; one that is impossible now holds up nothing below.
+//  8. A transfer of leadership that a person asked for: the target is written down, then leadership moves to it, once
+//     the leader has led for a while. One that is impossible for good is dropped; one that is impossible now holds up
+//     nothing below.
 //  9. Nothing else starts until the leader has led for leaderStableFor.
 //  10. Fewer current servers than wanted: create one, up to replicas + maxSurge.
 //  11. Outdated servers, or else surplus ones: mark one as retiring, if the cluster can do without it. Servers without a

@@ -80,8 +80,8 @@ func readiness(c *v1alpha1.ConsulCluster) string {
 	return fmt.Sprintf("Ready=%s (%s: %s)", ready.Status, ready.Reason, ready.Message)
 }
 
-// situation is all that a run's future depends on, but for the time that is left until things happen. That package sim
-// proves not to matter.
+// situation is what a run's future depends on, but for the time that is left until things happen, which package sim
+// leaves open, and for what the cache has not seen yet: SIM_WHOLE_STORIES tells stories to their end.
 func (r *run) situation() string {
 	var b strings.Builder
 	fmt.Fprint(&b, r.step, r.world.api.tally, r.world.revisions)
