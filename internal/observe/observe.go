@@ -112,7 +112,8 @@ func (o *Observer) kubernetes(ctx context.Context, s *Snapshot) error {
 	for i := range pods.Items {
 		pod := &pods.Items[i]
 		if pod.Labels[v1alpha1.LabelClusterUID] != string(c.UID) {
-			continue // of a former cluster of this name
+			s.Former = append(s.Former, pod.Name)
+			continue
 		}
 		s.Pods[pod.Name] = pod
 		if s.Claims[pod.Name] == nil && pod.DeletionTimestamp.IsZero() && pod.Status.Phase == corev1.PodPending {
@@ -120,6 +121,7 @@ func (o *Observer) kubernetes(ctx context.Context, s *Snapshot) error {
 		}
 	}
 	slices.Sort(s.Orphans)
+	slices.Sort(s.Former)
 	return nil
 }
 

@@ -91,6 +91,8 @@ const (
 	ReasonDeleting Reason = "Deleting"
 	// ReasonBootstrapping : the first servers are created, or have not elected a leader yet.
 	ReasonBootstrapping Reason = "Bootstrapping"
+	// ReasonFormerCluster : servers of a deleted cluster of the same name still run; new ones would join them.
+	ReasonFormerCluster Reason = "FormerClusterStopping"
 	// ReasonNoLeader : no leader is known; nothing is changed until there is one.
 	ReasonNoLeader Reason = "NoLeader"
 	// ReasonPruning : a dead Raft peer or Serf member of no server of ours is removed.

@@ -25,6 +25,7 @@
 //  1. A cluster that is being deleted is left to garbage collection.
 //  2. Not bootstrapped yet: create the first servers with bootstrap_expect, all expecting the number that the first one
 //     was given, then record that a leader was seen. Never again. Until then outdated servers are replaced in place.
+//     The pods of a deleted cluster of the same name have to be gone first: new servers would join the old ones.
 //  3. Without a leader whose own agent answers nothing is known: wait. Unknown is never healthy and never dead.
 //  4. Strays that are dead in Serf are pruned, before they can cost the quorum: force-leave if Serf calls them failed,
 //     then remove-peer.

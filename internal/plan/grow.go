@@ -18,6 +18,10 @@ func bootstrap(v view) *Decision {
 	if len(v.Servers) > 0 && v.Servers[0].BootstrapExpect > 0 {
 		expect = v.Servers[0].BootstrapExpect
 	}
+	if len(v.Former) > 0 {
+		return wait(lookOften, ReasonFormerCluster, "%s of a former cluster of this name is stopping, and new servers would join it; "+
+			"if its node is lost, delete the pod by force", v.Former[0])
+	}
 	if len(v.Servers) < expect {
 		return step(CreateServer{Serial: v.Spec.NextSerial, BootstrapExpect: expect}, ReasonBootstrapping,
 			"creating server %d of %d", len(v.Servers)+1, expect)

@@ -10,7 +10,9 @@ type Observation struct {
 	// Orphans are the names of pods that have not started and whose claim is gone: they never will, and nobody else deletes
 	// them.
 	Orphans []string
-	Raft    Raft
+	// Former are the names of pods that a deleted cluster of the same name has left and that may still run.
+	Former []string
+	Raft   Raft
 }
 
 // Spec is what is wanted, and what the cluster's own record says of its past.

@@ -91,6 +91,11 @@ func TestStep(t *testing.T) {
 				o.Spec.Bootstrapped, o.Spec.Paused, o.Raft, o.Servers = false, true, plan.Raft{}, nil
 			}, nil, plan.ReasonPaused,
 		},
+		"no server is founded that could join a former cluster of this name": {
+			func(o *plan.Observation) {
+				o.Spec.Bootstrapped, o.Former, o.Raft, o.Servers = false, []string{"consul-7"}, plan.Raft{}, nil
+			}, nil, plan.ReasonFormerCluster,
+		},
 		"founders that run are about to elect": {
 			func(o *plan.Observation) { o.Spec.Bootstrapped, o.Raft = false, plan.Raft{} }, nil, plan.ReasonBootstrapping,
 		},

@@ -2,6 +2,10 @@ package integration
 
 import (
 	"encoding/json"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
 	"os"
 	"slices"
 	"strings"
@@ -14,6 +18,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	apimeta "k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -118,6 +123,30 @@ func TestRetainedVolumes(t *testing.T) {
 		client.MatchingLabels{v1alpha1.LabelCluster: s.key.Name})).To(Succeed())
 }
 
+// The servers of a deleted cluster take a while to stop. New ones that joined them would never found a cluster of their
+// own, and could even be given the old one's data.
+func TestClusterOfTheSameNameIsANewOne(t *testing.T) {
+	t.Parallel()
+	s := begin(t, shared, "again", func(*v1alpha1.ConsulClusterSpec) {})
+	s.Eventually(func() int { return s.load.Result().All.Acknowledged }, time.Minute, 100*time.Millisecond).Should(BeNumerically(">", 0))
+	s.end(0)
+	former := s.cluster()
+	again := &v1alpha1.ConsulCluster{
+		ObjectMeta: metav1.ObjectMeta{Name: former.Name, Namespace: former.Namespace}, Spec: former.Spec,
+	}
+	s.Expect(s.env.Client.Delete(t.Context(), former)).To(Succeed())
+	s.Expect(s.env.Client.Create(t.Context(), again)).To(Succeed())
+	s.reach("created anew", time.Minute)
+	for _, server := range s.cluster().Status.Servers {
+		answer, err := http.Get("http://" + net.JoinHostPort(s.pod(server.Name).Status.PodIP, "8500") + "/v1/kv/?keys")
+		s.Expect(err).NotTo(HaveOccurred())
+		keys, err := io.ReadAll(answer.Body)
+		s.Expect(err).NotTo(HaveOccurred())
+		s.Expect(answer.Body.Close()).To(Succeed())
+		s.Expect(string(keys)).To(MatchJSON("[]"), "no key of the former cluster is there")
+	}
+}
+
 // A server deleted without a leave: its pod is killed and its claim is gone at the same time.
 func TestDeadPeerIsPruned(t *testing.T) {
 	t.Parallel()
@@ -173,20 +202,31 @@ func TestBadSpecsNeverHurtAndAreTakenBack(t *testing.T) {
 	s.end(0)
 }
 
-// Nothing happens in a cluster where nothing is to do (I5). It runs alone: other stories' calls are not its own.
+// Nothing happens in a cluster where nothing is to do (I5). It runs alone: other stories' calls are not its own. A
+// cluster is not idle while autopilot doubts a server, as it does where a busy machine keeps a follower waiting for
+// 200 ms; so one quiet window of three has to be there. An operator that polls has none.
 func TestIdleClusterCostsNothing(t *testing.T) {
 	s := begin(t, shared, "idle", func(*v1alpha1.ConsulClusterSpec) {})
 	s.load.Stop()
-	s.reach("settled", time.Minute)
-	idle, err := s.observer.WatchIdle(t.Context(), 40*time.Second)
-	s.Expect(err).NotTo(HaveOccurred())
-	s.t.Logf("writes %v, calls %v", idle.Writes, idle.Calls)
-	s.Expect(idle.Writes).To(BeEmpty(), "I5: an idle cluster costs no write")
-	for call, n := range idle.Calls {
-		if call != "GET v1_status_leader" && call != "GET v1_catalog_service_" {
-			s.Expect(n).To(BeZero(), "I5: an idle cluster costs no Consul call but the kubelet's probes: "+call)
+	quiet := func() ([]string, error) {
+		s.reach("settled", time.Minute)
+		idle, err := s.observer.WatchIdle(t.Context(), 40*time.Second)
+		s.t.Logf("writes %v, calls %v, %v", idle.Writes, idle.Calls, err)
+		cost := idle.Writes
+		for call, n := range idle.Calls {
+			kubelet := call == "GET v1_status_leader" || call == "GET v1_catalog_service_"
+			if n > 0 && !kubelet {
+				cost = append(cost, fmt.Sprintf("%d times %s", n, call))
+			}
 		}
+		return cost, err
 	}
+	cost, err := quiet()
+	for tries := 1; tries < 3 && (err != nil || len(cost) > 0); tries++ {
+		cost, err = quiet()
+	}
+	s.Expect(err).NotTo(HaveOccurred())
+	s.Expect(cost).To(BeEmpty(), "I5: an idle cluster costs no write, and no Consul call but the kubelet's probes")
 }
 
 // A server that holds its connections and answers nothing costs its own cluster a pause, and its neighbour nothing.
