@@ -21,7 +21,7 @@ import (
 // Go whether kube-apiserver is up to date takes seconds each time.
 func (t tool) recipe() (string, error) {
 	sum := sha256.New()
-	fmt.Fprintln(sum, runtime.Version(), runtime.GOOS, runtime.GOARCH, t.pkg, t.ldflags)
+	fmt.Fprintln(sum, runtime.Version(), runtime.GOOS, runtime.GOARCH, t.pkg, t.ldflags, t.gcflags)
 	for _, name := range []string{"go.mod", "go.sum"} {
 		content, err := os.ReadFile(filepath.Join(t.dir, name))
 		if err != nil {
@@ -75,12 +75,12 @@ func (t tool) goBuild(ctx context.Context, output, label string, start time.Time
 		return err
 	}
 	args := []string{"build", "-v", "-ldflags", t.ldflags, "-o", output}
-	if !t.own { // our own packages share their build cache with `go test`, which does not trim
-		args = append(args, "-trimpath")
+	if !t.own { // what we build ourselves is built with the flags of `go test`
+		args = append(args, "-trimpath", "-gcflags=all="+t.gcflags)
 	}
 	cmd := exec.CommandContext(ctx, "go", append(args, t.pkg)...)
 	cmd.Dir = t.dir
-	cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOWORK=off")
+	cmd.Env = environment()
 	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
 	reader, writer := io.Pipe()
 	cmd.Stdout, cmd.Stderr = writer, writer
@@ -98,6 +98,8 @@ func (t tool) goBuild(ctx context.Context, output, label string, start time.Time
 	}
 	return nil
 }
+
+func environment() []string { return append(os.Environ(), "CGO_ENABLED=0", "GOWORK=off") }
 
 // watch turns what `go build -v` says into a line of progress now and then. It returns the end of it, for errors.
 func watch(output io.Reader, label string, start time.Time) string {

@@ -85,6 +85,11 @@ func buildAll(ctx context.Context, wanted []tool) error {
 		fmt.Printf("%d of %d programs in %s/ are up to date\n", n, len(wanted), binDir)
 	}
 	start := time.Now()
+	if len(stale) > 1 {
+		fetching, stop := context.WithCancel(ctx)
+		defer stop()
+		go fetchAhead(fetching, stale[1:])
+	}
 	for i, t := range stale {
 		if err := t.build(ctx, fmt.Sprintf("[%d/%d] %s", i+1, len(stale), t.name)); err != nil {
 			return fmt.Errorf("%s: %w", t.name, err)

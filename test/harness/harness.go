@@ -17,6 +17,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/client-go/rest"
+	"k8s.io/client-go/tools/clientcmd"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/envtest"
 
@@ -49,6 +50,7 @@ type Env struct {
 	Dir string
 
 	root         string
+	kubeconfig   string
 	operatorArgs []string
 
 	mu       sync.Mutex
@@ -80,6 +82,20 @@ func Start(ctx context.Context, options Options) (*Env, error) {
 	return e, nil
 }
 
+// Attach is an environment on a cluster that somebody else started, and on which the operator is deployed.
+func Attach(kubeconfig string) (*Env, error) {
+	root, err := Root()
+	if err != nil {
+		return nil, err
+	}
+	e := &Env{root: root, kubeconfig: kubeconfig}
+	if e.Config, err = clientcmd.BuildConfigFromFlags("", kubeconfig); err != nil {
+		return nil, err
+	}
+	e.Client, err = client.New(e.Config, client.Options{Scheme: Scheme()})
+	return e, err
+}
+
 func (e *Env) start(ctx context.Context, options Options) error {
 	progress := options.Progress
 	if progress == nil {
@@ -101,7 +117,7 @@ func (e *Env) start(ctx context.Context, options Options) error {
 	if err != nil {
 		return fmt.Errorf("local cluster: %w", err)
 	}
-	e.Config = e.Cluster.Config()
+	e.Config, e.kubeconfig = e.Cluster.Config(), e.Cluster.Kubeconfig()
 	if e.Client, err = client.New(e.Config, client.Options{Scheme: Scheme()}); err != nil {
 		return err
 	}
@@ -179,7 +195,7 @@ func (e *Env) OperatorLog() string { return filepath.Join(e.Dir, "operator.log")
 
 // Kubectl runs the real kubectl and returns what it prints.
 func (e *Env) Kubectl(ctx context.Context, args ...string) (string, error) {
-	args = append([]string{"--kubeconfig=" + e.Cluster.Kubeconfig()}, args...)
+	args = append([]string{"--kubeconfig=" + e.kubeconfig}, args...)
 	output, err := exec.CommandContext(ctx, filepath.Join(e.root, "bin", "kubectl"), args...).CombinedOutput()
 	return strings.TrimRight(string(output), "\n"), err
 }

@@ -142,7 +142,7 @@ func (c *Cluster) startNodes(ctx context.Context, count int, images Images) erro
 	hosts := newHosts(c, factory)
 	endpoints := newEndpoints(c, factory)
 	scheduler := newScheduler(c, factory)
-	provisioner := newProvisioner(c, factory)
+	provisioner := newProvisioner(c.client, filepath.Join(c.dir, "volumes"), c.log, factory)
 	c.kubelet = newKubelet(c, images, hosts, factory)
 	if err := c.serveLogs(running); err != nil {
 		return err

@@ -6,7 +6,9 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"sync"
 
+	"github.com/go-logr/logr"
 	corev1 "k8s.io/api/core/v1"
 	storagev1 "k8s.io/api/storage/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -37,16 +39,33 @@ type provisioner struct {
 	classes               storagelisters.StorageClassLister
 }
 
-func newProvisioner(c *Cluster, factory informers.SharedInformerFactory) *provisioner {
+// Provision provides the storage class and its volumes, in folders of dir, to a cluster whose nodes all see this folder.
+// It returns when the context ends.
+func Provision(ctx context.Context, client kubernetes.Interface, dir string, log logr.Logger) error {
+	factory := informers.NewSharedInformerFactory(client, 0)
+	p := newProvisioner(client, dir, log, factory)
+	if err := p.createClass(ctx); err != nil && !apierrors.IsAlreadyExists(err) {
+		return err
+	}
+	factory.Start(ctx.Done())
+	factory.WaitForCacheSync(ctx.Done())
+	var loops sync.WaitGroup
+	loops.Go(func() { p.claimLoop.run(ctx) })
+	loops.Go(func() { p.volumeLoop.run(ctx) })
+	loops.Wait()
+	return nil
+}
+
+func newProvisioner(client kubernetes.Interface, dir string, log logr.Logger, factory informers.SharedInformerFactory) *provisioner {
 	p := &provisioner{
-		client:  c.client,
-		dir:     filepath.Join(c.dir, "volumes"),
+		client:  client,
+		dir:     dir,
 		claims:  factory.Core().V1().PersistentVolumeClaims().Lister(),
 		volumes: factory.Core().V1().PersistentVolumes().Lister(),
 		classes: factory.Storage().V1().StorageClasses().Lister(),
 	}
-	p.claimLoop = newLoop("provisioner", c.log, p.syncClaim)
-	p.volumeLoop = newLoop("reclaimer", c.log, p.syncVolume)
+	p.claimLoop = newLoop("provisioner", log, p.syncClaim)
+	p.volumeLoop = newLoop("reclaimer", log, p.syncVolume)
 	onChange(factory.Core().V1().PersistentVolumeClaims().Informer(), p.claimLoop.put)
 	onChange(factory.Core().V1().PersistentVolumes().Informer(), p.volumeLoop.put)
 	factory.Storage().V1().StorageClasses().Informer()
@@ -102,7 +121,14 @@ func (p *provisioner) provision(ctx context.Context, claim *corev1.PersistentVol
 		return nil
 	}
 	path := filepath.Join(p.dir, name)
+	if err := os.MkdirAll(p.dir, 0o700); err != nil { // nobody else gets to what is in it
+		return err
+	}
 	if err := os.MkdirAll(path, 0o700); err != nil {
+		return err
+	}
+	// A kubelet gives a volume of the node's file system to no group; whatever the server runs as may write to it.
+	if err := os.Chmod(path, 0o777); err != nil {
 		return err
 	}
 	reclaim := corev1.PersistentVolumeReclaimDelete

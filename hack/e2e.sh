@@ -1,0 +1,29 @@
+#!/usr/bin/env bash
+# Runs the end-to-end tests on the cluster of KUBECONFIG, or else on real nodes of its own, which takes root on Linux.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+consuls=(1.22.0 1.22.7)
+
+if [[ -z ${KUBECONFIG:-} && ($(uname) != Linux || $(id -u) != 0) ]]; then
+  echo "SKIPPED: the end-to-end tests need real nodes: be root on Linux, or point KUBECONFIG at a cluster that has the images"
+  exit 0
+fi
+go run ./hack/buildtools helm kubectl image "${consuls[@]/#/consul-}"
+make image
+archives=(bin/images/consul-operator.tar)
+for version in "${consuls[@]}"; do
+  archives+=("bin/images/consul-$version.tar")
+  bin/image --name="hashicorp/consul:$version" --out="${archives[-1]}" --user=100:1000 "bin/consul-$version=/bin/consul"
+done
+go test -c -o bin/e2e.test ./test/e2e
+run=(../../bin/e2e.test -test.v -test.timeout=30m)
+if [[ -z ${KUBECONFIG:-} ]]; then
+  hack/cluster down
+  trap 'hack/cluster down' EXIT
+  hack/cluster up 3
+  hack/cluster load "${archives[@]}"
+  root=$PWD && cd test/e2e && "$root/hack/cluster" exec "${run[@]}" ${ARGS:-}
+else
+  cd test/e2e && "${run[@]}" ${ARGS:-}
+fi

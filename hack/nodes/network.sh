@@ -1,0 +1,53 @@
+# The network of hack/cluster: node 1 has a bridge to which the others are connected. Nothing leads out of it.
+# shellcheck shell=bash
+
+namespace() { echo "$PREFIX-$1"; }
+address() { echo "100.64.0.1$1"; }
+
+# on NODE COMMAND...: runs it in the node's network.
+on() {
+  local node=$1 && shift
+  nsenter --net="/run/netns/$(namespace "$node")" "$@"
+}
+
+network() {
+  local nodes=$1 node other
+  for ((node = 1; node <= nodes; node++)); do
+    ip netns add "$(namespace "$node")"
+    on "$node" ip link set lo up
+    on "$node" sysctl -qw net.ipv4.ip_forward=1
+    if ((node == 1)); then
+      on 1 ip link add node0 type bridge
+      on 1 ip addr add "$(address 1)/24" dev node0
+      on 1 ip link set node0 up
+    else
+      ip link add "$PREFIX$node" type veth peer name eth0 netns "$(namespace "$node")"
+      ip link set "$PREFIX$node" netns "$(namespace 1)"
+      on 1 ip link set "$PREFIX$node" master node0 up
+      on "$node" ip addr add "$(address "$node")/24" dev eth0
+      on "$node" ip link set eth0 up
+    fi
+  done
+  for ((node = 1; node <= nodes; node++)); do
+    for ((other = 1; other <= nodes; other++)); do
+      ((node == other)) || on "$node" ip route add "10.244.$other.0/24" via "$(address "$other")"
+    done
+    # Without a default route the kubelet finds no address, and kube-proxy's Services no way in.
+    if ((node == 1)); then on 1 ip route add blackhole default; else on "$node" ip route add default via "$(address 1)"; fi
+  done
+}
+
+# Processes that run in the nodes' networks: everything but what is in pods.
+processes_on_nodes() {
+  local name
+  for name in $(ip netns list | awk -v prefix="$PREFIX-" 'index($1, prefix) == 1 { print $1 }'); do
+    ip netns pids "$name"
+  done
+}
+
+remove_network() {
+  local name
+  for name in $(ip netns list | awk -v prefix="$PREFIX-" 'index($1, prefix) == 1 { print $1 }'); do
+    ip netns delete "$name"
+  done
+}

@@ -1,0 +1,181 @@
+// Package e2e tests the operator as users install it: by Helm, on real nodes with kubelets, containers, kube-proxy and
+// DNS. It takes a cluster (KUBECONFIG) on which the images are loaded, and a place from which pods and Services are
+// reached: see `make test-e2e`.
+package e2e
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"testing"
+	"time"
+
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/consul-operator/consul-operator/api/v1alpha1"
+	"github.com/consul-operator/consul-operator/test/harness"
+	"github.com/consul-operator/consul-operator/test/load"
+	"github.com/consul-operator/consul-operator/test/observer"
+)
+
+// Versions that the specs go between.
+const (
+	older  = "1.22.0"
+	newest = "1.22.7"
+)
+
+// operators is the namespace of the operator.
+const operators = "consul-operator-system"
+
+var env *harness.Env
+
+func TestE2E(t *testing.T) {
+	kubeconfig := os.Getenv("KUBECONFIG")
+	if kubeconfig == "" {
+		t.Skip("KUBECONFIG is not set: make test-e2e brings a cluster of real nodes up")
+	}
+	RegisterFailHandler(Fail)
+	var err error
+	if env, err = harness.Attach(kubeconfig); err != nil {
+		t.Fatal(err)
+	}
+	suite, reporter := GinkgoConfiguration()
+	reporter.Verbose = true
+	RunSpecs(t, "consul-operator on real nodes", suite, reporter)
+}
+
+// helm runs the real helm against the cluster.
+func helm(args ...string) string {
+	GinkgoHelper()
+	root, err := harness.Root()
+	Expect(err).NotTo(HaveOccurred())
+	cmd := exec.Command(filepath.Join(root, "bin", "helm"), args...) //nolint:gosec // our own binary
+	cmd.Dir = root
+	output, err := cmd.CombinedOutput()
+	Expect(err).NotTo(HaveOccurred(), "helm %v: %s", args, output)
+	return string(output)
+}
+
+func kubectl(args ...string) string {
+	GinkgoHelper()
+	output, err := env.Kubectl(GinkgoT().Context(), args...)
+	Expect(err).NotTo(HaveOccurred(), "kubectl %v: %s", args, output)
+	return output
+}
+
+// restricted makes a namespace in which the restricted Pod Security Standard is enforced.
+func restricted(name string) {
+	GinkgoHelper()
+	Expect(client.IgnoreAlreadyExists(env.Client.Create(GinkgoT().Context(), &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{
+		Name: name, Labels: map[string]string{"pod-security.kubernetes.io/enforce": "restricted"},
+	}}))).To(Succeed())
+}
+
+// consul is a ConsulCluster with a load on its client Service and an observer beside it.
+type consul struct {
+	key      client.ObjectKey
+	load     *load.Load
+	observer *observer.Observer
+}
+
+// create makes a cluster of three servers in a namespace of its own, and waits until it is Ready.
+func create(namespace string, change func(*v1alpha1.ConsulClusterSpec)) *consul {
+	GinkgoHelper()
+	restricted(namespace)
+	c := &v1alpha1.ConsulCluster{
+		ObjectMeta: metav1.ObjectMeta{Name: "consul", Namespace: namespace},
+		Spec:       v1alpha1.ConsulClusterSpec{Version: older, Storage: v1alpha1.Storage{Size: resource.MustParse("1Gi")}},
+	}
+	change(&c.Spec)
+	Expect(env.Client.Create(GinkgoT().Context(), c)).To(Succeed())
+	one := &consul{key: client.ObjectKeyFromObject(c)}
+	DeferCleanup(func() {
+		kubectl("delete", "namespace", namespace, "--wait=false")
+	})
+	one.ready(2 * time.Minute)
+	return one
+}
+
+// ready waits until the newest spec is reached, and tells the way there.
+func (c *consul) ready(limit time.Duration) {
+	GinkgoHelper()
+	start := time.Now()
+	Expect(env.WaitReady(GinkgoT().Context(), c.key, limit, func(said string) {
+		fmt.Fprintf(GinkgoWriter, "%5.1fs %s\n", time.Since(start).Seconds(), said)
+	})).To(Succeed())
+}
+
+func (c *consul) get() *v1alpha1.ConsulCluster {
+	GinkgoHelper()
+	cluster := &v1alpha1.ConsulCluster{}
+	Expect(env.Client.Get(GinkgoT().Context(), c.key, cluster)).To(Succeed())
+	return cluster
+}
+
+func (c *consul) patch(change func(*v1alpha1.ConsulCluster)) {
+	GinkgoHelper()
+	Expect(env.Patch(GinkgoT().Context(), c.key, change)).To(Succeed())
+}
+
+// watch puts the cluster under load, through the cluster IP of its Service, and under observation.
+func (c *consul) watch(options load.Options) {
+	GinkgoHelper()
+	var err error
+	c.observer, err = observer.Start(GinkgoT().Context(), env.Config, c.key, observer.Options{Wanted: int(c.get().Spec.Replicas)})
+	Expect(err).NotTo(HaveOccurred())
+	DeferCleanup(c.observer.Stop)
+	service := &corev1.Service{}
+	Expect(env.Client.Get(GinkgoT().Context(), c.key, service)).To(Succeed())
+	c.load = load.Start(GinkgoT().Context(), load.Static{service.Spec.ClusterIP + ":8500"}, options)
+	DeferCleanup(func() { c.load.Stop() })
+}
+
+// report is what clients and the observer saw.
+type report struct {
+	load.Result
+	observer.Timeline
+	lost int
+}
+
+// end stops load and observation, asserts what always has to hold (I1 to I4, I8), and returns what was seen.
+func (c *consul) end() report {
+	GinkgoHelper()
+	r := report{Result: c.load.Stop()}
+	verification, err := c.load.Verify(GinkgoT().Context())
+	Expect(err).NotTo(HaveOccurred())
+	c.observer.Stop()
+	r.Timeline, r.lost = c.observer.Timeline(), len(verification.Lost)
+	for _, kind := range load.Kinds {
+		totals := r.Kinds[kind]
+		AddReportEntry(string(kind), fmt.Sprintf("%d of %d writes failed %v, longest gap %s",
+			totals.Failed, totals.Attempts(), totals.Classes, totals.Gap.Length().Round(time.Millisecond)))
+	}
+	AddReportEntry("observer", fmt.Sprintf("%d leader changes, fewest voters %d, longest gap %s",
+		r.LeaderChanges, r.FewestVoters, r.All.Gap.Length().Round(time.Millisecond)))
+	Expect(verification.Lost).To(BeEmpty(), "I8: an acknowledged write is never lost")
+	Expect(r.Violations).To(BeEmpty())
+	return r
+}
+
+// pods of the servers, by name, with their UID and how often their container was restarted.
+func (c *consul) pods() map[string]string {
+	GinkgoHelper()
+	var pods corev1.PodList
+	Expect(env.Client.List(GinkgoT().Context(), &pods, client.InNamespace(c.key.Namespace),
+		client.MatchingLabels{v1alpha1.LabelCluster: c.key.Name})).To(Succeed())
+	seen := map[string]string{}
+	for _, pod := range pods.Items {
+		seen[pod.Name] = fmt.Sprintf("%s on %s, %d restarts", pod.UID, pod.Spec.NodeName, pod.Status.ContainerStatuses[0].RestartCount)
+	}
+	return seen
+}
+
+func toVersion(version string) func(*v1alpha1.ConsulCluster) {
+	return func(c *v1alpha1.ConsulCluster) { c.Spec.Version = version }
+}
