@@ -103,7 +103,7 @@ func TestPauseAndDelete(t *testing.T) {
 	s.Eventually(func() int {
 		return s.count(&corev1.PodList{}) + s.count(&corev1.PersistentVolumeClaimList{}) +
 			s.count(&corev1.ServiceList{}) + s.count(&corev1.SecretList{})
-	}, time.Minute, 100*time.Millisecond).Should(BeZero(), "garbage collection takes everything")
+	}, 2*time.Minute, 100*time.Millisecond).Should(BeZero(), "garbage collection takes everything")
 }
 
 func TestRetainedVolumes(t *testing.T) {
@@ -117,7 +117,7 @@ func TestRetainedVolumes(t *testing.T) {
 	s.Expect(s.count(&corev1.PersistentVolumeClaimList{})).To(Equal(2), "the old server's volume is kept")
 	s.end(1)
 	s.Expect(s.env.Client.Delete(t.Context(), s.cluster())).To(Succeed())
-	s.Eventually(func() int { return s.count(&corev1.PodList{}) }, time.Minute, 100*time.Millisecond).Should(BeZero())
+	s.Eventually(func() int { return s.count(&corev1.PodList{}) }, 2*time.Minute, 100*time.Millisecond).Should(BeZero())
 	s.Consistently(func() int { return s.count(&corev1.PersistentVolumeClaimList{}) }, 3*time.Second).Should(Equal(2))
 	s.Expect(s.env.Client.DeleteAllOf(t.Context(), &corev1.PersistentVolumeClaim{}, client.InNamespace(s.key.Namespace),
 		client.MatchingLabels{v1alpha1.LabelCluster: s.key.Name})).To(Succeed())
@@ -128,7 +128,7 @@ func TestRetainedVolumes(t *testing.T) {
 func TestClusterOfTheSameNameIsANewOne(t *testing.T) {
 	t.Parallel()
 	s := begin(t, shared, "again", func(*v1alpha1.ConsulClusterSpec) {})
-	s.Eventually(func() int { return s.load.Result().All.Acknowledged }, time.Minute, 100*time.Millisecond).Should(BeNumerically(">", 0))
+	s.Eventually(func() int { return s.load.Result().All.Acknowledged }, 2*time.Minute, 100*time.Millisecond).Should(BeNumerically(">", 0))
 	s.end(0)
 	former := s.cluster()
 	again := &v1alpha1.ConsulCluster{
@@ -136,7 +136,7 @@ func TestClusterOfTheSameNameIsANewOne(t *testing.T) {
 	}
 	s.Expect(s.env.Client.Delete(t.Context(), former)).To(Succeed())
 	s.Expect(s.env.Client.Create(t.Context(), again)).To(Succeed())
-	s.reach("created anew", time.Minute)
+	s.reach("created anew", 2*time.Minute) // the former servers may use all of their grace period
 	for _, server := range s.cluster().Status.Servers {
 		answer, err := http.Get("http://" + net.JoinHostPort(s.pod(server.Name).Status.PodIP, "8500") + "/v1/kv/?keys")
 		s.Expect(err).NotTo(HaveOccurred())
@@ -181,7 +181,7 @@ func TestBadSpecsNeverHurtAndAreTakenBack(t *testing.T) {
 	s.patch(toVersion("9.9.9"))
 	s.until("a version that does not exist is named", cannotStart)
 	s.patch(toVersion(older))
-	s.reach("taken back", time.Minute)
+	s.reach("taken back", 2*time.Minute)
 
 	s.patch(func(c *v1alpha1.ConsulCluster) {
 		config, err := v1alpha1.NewConfig(map[string]any{"log_level": "nonsense"})
@@ -190,14 +190,14 @@ func TestBadSpecsNeverHurtAndAreTakenBack(t *testing.T) {
 	})
 	s.until("a configuration that Consul refuses is named", cannotStart)
 	s.patch(func(c *v1alpha1.ConsulCluster) { c.Spec.Config = nil })
-	s.reach("corrected", time.Minute)
+	s.reach("corrected", 2*time.Minute)
 
 	s.patch(toVersion(oldest))
 	s.until("a downgrade is refused", func(c *v1alpha1.ConsulCluster) bool {
 		return condition(c, v1alpha1.ConditionStalled, v1alpha1.ReasonVersionDowngrade)
 	})
 	s.patch(toVersion(older))
-	s.reach("taken back", time.Minute)
+	s.reach("taken back", 2*time.Minute)
 	s.Expect(s.servers()).To(Equal([]string{"mistaken-0", "mistaken-1", "mistaken-2"}), "the running servers were left alone")
 	s.end(0)
 }
@@ -209,7 +209,7 @@ func TestIdleClusterCostsNothing(t *testing.T) {
 	s := begin(t, shared, "idle", func(*v1alpha1.ConsulClusterSpec) {})
 	s.load.Stop()
 	quiet := func() ([]string, error) {
-		s.reach("settled", time.Minute)
+		s.reach("settled", 2*time.Minute)
 		idle, err := s.observer.WatchIdle(t.Context(), 40*time.Second)
 		s.t.Logf("writes %v, calls %v, %v", idle.Writes, idle.Calls, err)
 		cost := idle.Writes
@@ -252,11 +252,11 @@ func TestHungServerHoldsUpNobodyElse(t *testing.T) {
 	neighbour := begin(t, shared, "neighbour", func(spec *v1alpha1.ConsulClusterSpec) { spec.Replicas = 1 })
 	neighbour.observer.AllowLeaderChanges(1)
 	neighbour.patch(toVersion(newest))
-	neighbour.reach("upgraded beside a hung server", time.Minute)
+	neighbour.reach("upgraded beside a hung server", 2*time.Minute)
 	neighbour.end(1)
 
 	resume()
-	s.reach("upgraded after all", 4*time.Minute)
+	s.reach("upgraded after all", 6*time.Minute)
 	s.Expect(s.cluster().Status.Version).To(Equal(newest))
 	s.Expect(s.cluster().Status.Voters).To(BeNumerically("==", 3))
 }

@@ -84,7 +84,7 @@ func begin(t *testing.T, env *harness.Env, name string, change func(*v1alpha1.Co
 	t.Cleanup(func() {
 		_ = env.Client.Delete(context.Background(), c) // a story may have deleted it itself
 	})
-	s.reach("created", time.Minute)
+	s.reach("created", 2*time.Minute)
 	var err error
 	wanted := int(s.cluster().Spec.Replicas)
 	s.observer, err = observer.Start(context.Background(), env.Config, s.key, observer.Options{Wanted: wanted})
@@ -105,11 +105,11 @@ func (s *story) reach(what string, limit time.Duration) {
 	s.Expect(s.env.WaitReady(s.t.Context(), s.key, limit, progress)).To(Succeed(), what)
 }
 
-// until waits a minute at most for a condition of the cluster.
+// until waits two minutes at most for a condition of the cluster.
 func (s *story) until(what string, done func(*v1alpha1.ConsulCluster) bool) {
 	s.t.Helper()
 	progress := func(said string) { s.t.Logf("       %s", said) }
-	s.Expect(s.env.WaitFor(s.t.Context(), s.key, time.Minute, progress, done)).To(Succeed(), what)
+	s.Expect(s.env.WaitFor(s.t.Context(), s.key, 2*time.Minute, progress, done)).To(Succeed(), what)
 }
 
 // patch changes the cluster as a user does.

@@ -30,7 +30,7 @@ func TestUpgrade(t *testing.T) {
 			before := s.cluster().Status.Leader
 			s.observer.AllowLeaderChanges(1)
 			s.patch(toVersion(newest))
-			s.reach("upgraded", 4*time.Minute)
+			s.reach("upgraded", 6*time.Minute)
 			status := s.cluster().Status
 			s.Expect(status.Version).To(Equal(newest))
 			s.Expect(status.Voters).To(Equal(test.replicas))
@@ -103,7 +103,7 @@ func TestUpgradeSurvivesTheOperatorsDeath(t *testing.T) {
 		env.KillOperator()
 		s.Expect(env.StartOperator()).To(Succeed())
 	}
-	s.reach("upgraded", 4*time.Minute)
+	s.reach("upgraded", 6*time.Minute)
 	s.Expect(s.cluster().Status.Version).To(Equal(newest))
 	s.end(1)
 }
