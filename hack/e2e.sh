@@ -17,13 +17,13 @@ for version in "${consuls[@]}"; do
   bin/image --name="hashicorp/consul:$version" --out="${archives[-1]}" --user=100:1000 "bin/consul-$version=/bin/consul"
 done
 go test -c -o bin/e2e.test ./test/e2e
-run=(../../bin/e2e.test -test.v -test.timeout=30m)
+nodes=()
 if [[ -z ${KUBECONFIG:-} ]]; then
   hack/cluster down
   trap 'hack/cluster down' EXIT
   hack/cluster up 3
   hack/cluster load "${archives[@]}"
-  root=$PWD && cd test/e2e && "$root/hack/cluster" exec "${run[@]}" ${ARGS:-}
-else
-  cd test/e2e && "${run[@]}" ${ARGS:-}
+  nodes=("$PWD/hack/cluster" exec)
 fi
+# shellcheck disable=SC2086 # ARGS are flags, such as -ginkgo.focus=...
+(cd test/e2e && "${nodes[@]}" ../../bin/e2e.test -test.v -test.timeout=30m ${ARGS:-})

@@ -32,8 +32,14 @@ network() {
     for ((other = 1; other <= nodes; other++)); do
       ((node == other)) || on "$node" ip route add "10.244.$other.0/24" via "$(address "$other")"
     done
-    # Without a default route the kubelet finds no address, and kube-proxy's Services no way in.
-    if ((node == 1)); then on 1 ip route add blackhole default; else on "$node" ip route add default via "$(address 1)"; fi
+    # Without a default route the kubelet finds no address of its node. Node 1 itself reaches Services by a route that
+    # is good for nothing but to get as far as kube-proxy's rules.
+    if ((node == 1)); then
+      on 1 ip route add blackhole default
+      on 1 ip route add 10.96.0.0/16 dev node0
+    else
+      on "$node" ip route add default via "$(address 1)"
+    fi
   done
 }
 

@@ -56,7 +56,7 @@ var _ = Describe("the operator, installed by Helm", Ordered, ContinueOnFailure, 
 		kubectl("scale", "consulcluster/consul", "--replicas=1", in)
 		kubectl("wait", "consulcluster/consul", "--for=jsonpath={.status.voters}=1", "--timeout=2m", in)
 		kubectl("wait", "consulcluster/consul", "--for=condition=Ready", "--timeout=2m", in)
-		Expect(kubectl("describe", "consulcluster/consul", in)).To(ContainSubstring("RetiringServer"))
+		Expect(kubectl("describe", "consulcluster/consul", in)).To(ContainSubstring("is retiring"))
 		server := c.get().Status.Servers[0].Name
 		members := kubectl("exec", server, in, "--", "consul", "members", "-http-addr=http://consul."+c.key.Namespace+".svc:8500")
 		Expect(members).To(ContainSubstring(server), "the client Service has a name that resolves")

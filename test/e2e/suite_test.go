@@ -4,6 +4,7 @@
 package e2e
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"os/exec"
@@ -64,7 +65,7 @@ func helm(args ...string) string {
 
 func kubectl(args ...string) string {
 	GinkgoHelper()
-	output, err := env.Kubectl(GinkgoT().Context(), args...)
+	output, err := env.Kubectl(context.Background(), args...) // also after a spec has ended
 	Expect(err).NotTo(HaveOccurred(), "kubectl %v: %s", args, output)
 	return output
 }
@@ -147,7 +148,9 @@ type report struct {
 func (c *consul) end() report {
 	GinkgoHelper()
 	r := report{Result: c.load.Stop()}
-	verification, err := c.load.Verify(GinkgoT().Context())
+	ctx, cancel := context.WithTimeout(GinkgoT().Context(), 30*time.Second)
+	defer cancel()
+	verification, err := c.load.Verify(ctx)
 	Expect(err).NotTo(HaveOccurred())
 	c.observer.Stop()
 	r.Timeline, r.lost = c.observer.Timeline(), len(verification.Lost)
