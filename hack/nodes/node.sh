@@ -100,6 +100,8 @@ resolvConf: ""
 tlsCertFile: "$DIR/pki/node$1.crt"
 tlsPrivateKeyFile: "$DIR/pki/node$1.key"
 containerRuntimeEndpoint: "unix://$DIR/node$1/containerd/ctd.sock"
+# Images come from archives: one that is collected when the disk fills up would be gone for good.
+imageGCHighThresholdPercent: 100
 evictionHard: {memory.available: "100Mi", nodefs.available: "1%", imagefs.available: "1%"}
 YAML
 }

@@ -32,7 +32,7 @@ var _ = Describe("the operator, installed by Helm", Ordered, ContinueOnFailure, 
 	for surge := int32(1); surge <= 3; surge += 2 {
 		It(fmt.Sprintf("upgrades under load with maxSurge %d", surge), func() {
 			c := create(fmt.Sprintf("surge-%d", surge), func(spec *v1alpha1.ConsulClusterSpec) { spec.Update.MaxSurge = surge })
-			c.watch(load.Options{})
+			c.watch(load.Options{Rate: 500}) // the nodes themselves take a good part of two cores
 			start := time.Now()
 			c.patch(toVersion(newest))
 			c.ready(5 * time.Minute)
