@@ -9,10 +9,9 @@ import (
 	"os/signal"
 	"syscall"
 
-	"github.com/go-logr/zapr"
-	"go.uber.org/zap"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/tools/clientcmd"
+	"sigs.k8s.io/controller-runtime/pkg/log/zap"
 
 	"github.com/consul-operator/consul-operator/test/localcluster"
 )
@@ -37,9 +36,5 @@ func run(ctx context.Context, kubeconfig, dir string) error {
 	if err != nil {
 		return err
 	}
-	logger, err := zap.NewDevelopment()
-	if err != nil {
-		return err
-	}
-	return localcluster.Provision(ctx, client, dir, zapr.NewLogger(logger))
+	return localcluster.Provision(ctx, client, dir, zap.New(zap.UseDevMode(true)))
 }
