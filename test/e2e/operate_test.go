@@ -15,13 +15,19 @@ import (
 	"github.com/consul-operator/consul-operator/test/load"
 )
 
-var values = []string{"--set=image.repository=consul-operator,image.tag=local,image.pullPolicy=Never"}
+// release installs or upgrades the operator, and waits until it runs.
+func release(how string, flags ...string) {
+	GinkgoHelper()
+	helm(append([]string{
+		how, "consul-operator", "charts/consul-operator", "--namespace=" + operators, "--wait", "--timeout=2m",
+		"--set=image.repository=consul-operator,image.tag=local,image.pullPolicy=Never",
+	}, flags...)...)
+}
 
 var _ = Describe("the operator, installed by Helm", Ordered, ContinueOnFailure, func() {
 	BeforeAll(func() {
 		restricted(operators)
-		helm(append([]string{"install", "consul-operator", "charts/consul-operator", "--namespace=" + operators, "--wait", "--timeout=2m"},
-			values...)...)
+		release("install")
 	})
 	AfterAll(func() {
 		kubectl("delete", "consulclusters", "--all", "--all-namespaces", "--timeout=2m")
@@ -69,8 +75,7 @@ var _ = Describe("the operator, installed by Helm", Ordered, ContinueOnFailure, 
 	It("is upgraded itself and fails over in the middle of an upgrade, and no server notices", func() {
 		c := create("operators-own", func(*v1alpha1.ConsulClusterSpec) {})
 		before := c.pods()
-		helm(append([]string{"upgrade", "consul-operator", "charts/consul-operator", "--namespace=" + operators, "--wait", "--timeout=2m",
-			"--set=replicas=2,logLevel=debug"}, values...)...)
+		release("upgrade", "--set=replicas=2,logLevel=debug")
 		c.ready(time.Minute)
 		Expect(c.pods()).To(Equal(before), "I6: a new operator alone restarts no server")
 

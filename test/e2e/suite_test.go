@@ -52,7 +52,7 @@ func TestE2E(t *testing.T) {
 }
 
 // helm runs the real helm against the cluster.
-func helm(args ...string) string {
+func helm(args ...string) {
 	GinkgoHelper()
 	root, err := harness.Root()
 	Expect(err).NotTo(HaveOccurred())
@@ -60,7 +60,6 @@ func helm(args ...string) string {
 	cmd.Dir = root
 	output, err := cmd.CombinedOutput()
 	Expect(err).NotTo(HaveOccurred(), "helm %v: %s", args, output)
-	return string(output)
 }
 
 func kubectl(args ...string) string {

@@ -128,7 +128,8 @@ func TestRetainedVolumes(t *testing.T) {
 func TestClusterOfTheSameNameIsANewOne(t *testing.T) {
 	t.Parallel()
 	s := begin(t, shared, "again", func(*v1alpha1.ConsulClusterSpec) {})
-	s.Eventually(func() int { return s.load.Result().All.Acknowledged }, 2*time.Minute, 100*time.Millisecond).Should(BeNumerically(">", 0))
+	s.Eventually(func() int { return s.load.Result().All.Acknowledged }, time.Minute, 100*time.Millisecond).
+		Should(BeNumerically(">", 0))
 	s.end(0)
 	former := s.cluster()
 	again := &v1alpha1.ConsulCluster{

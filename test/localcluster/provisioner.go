@@ -56,7 +56,9 @@ func Provision(ctx context.Context, client kubernetes.Interface, dir string, log
 	return nil
 }
 
-func newProvisioner(client kubernetes.Interface, dir string, log logr.Logger, factory informers.SharedInformerFactory) *provisioner {
+func newProvisioner(
+	client kubernetes.Interface, dir string, log logr.Logger, factory informers.SharedInformerFactory,
+) *provisioner {
 	p := &provisioner{
 		client:  client,
 		dir:     dir,
