@@ -6,9 +6,10 @@ SHELL := /usr/bin/env bash
 MAKEFLAGS += --no-print-directory
 
 # No C compiler is needed. The same flags for all, so that all share what is compiled of the standard library and of
-# dependencies; debugging information is a seventh of the time.
+# dependencies; debugging information is a seventh of the time. A compiler that collects its garbage less often is a
+# fifth faster (etcd 71 s, 57 s).
 export CGO_ENABLED := 0
-export GOFLAGS     ?= -trimpath -gcflags=all=-dwarf=false
+export GOFLAGS     ?= -trimpath -gcflags=all=-dwarf=false '-toolexec=env GOGC=400'
 export VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 
 # What `make demo` does: FROM and TO are Consul versions, see hack/tools.

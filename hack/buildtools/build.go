@@ -76,7 +76,10 @@ func (t tool) goBuild(ctx context.Context, output, label string, start time.Time
 	}
 	args := []string{"build", "-v", "-ldflags", t.ldflags, "-o", output}
 	if !t.own { // what we build ourselves is built with the flags of `go test`
-		args = append(args, "-trimpath", "-gcflags=all="+t.gcflags)
+		args = append(args, "-trimpath")
+		for _, flags := range t.gcflags {
+			args = append(args, "-gcflags="+flags)
+		}
 	}
 	cmd := exec.CommandContext(ctx, "go", append(args, t.pkg)...)
 	cmd.Dir = t.dir
