@@ -61,8 +61,12 @@ const (
 	LabelServer = "consuloperator.io/server"
 	// LabelRevision is the revision of a pod, and of the Secret that holds it.
 	LabelRevision = "consuloperator.io/revision"
-	// LabelRetired marks the claim of a server that is gone and whose volume is retained.
+	// LabelRetired marks the claim of a server that is gone and whose volume is kept: because volumes are retained, or
+	// because the server had failed. No server uses it again.
 	LabelRetired = "consuloperator.io/retired"
+	// RetiredGracefully and RetiredFailed are the values of LabelRetired.
+	RetiredGracefully = "true"
+	RetiredFailed     = "failed"
 	// AnnotationRevision on a claim is the revision that the server is to run.
 	AnnotationRevision = "consuloperator.io/revision"
 	// AnnotationBootstrapExpect on a claim makes its server one of the first: its value is bootstrap_expect.
@@ -70,6 +74,8 @@ const (
 	// AnnotationRetiring on a claim says since when the server is on its way out. It is written before the first
 	// step that cannot be undone.
 	AnnotationRetiring = "consuloperator.io/retiring"
+	// AnnotationFailed on a claim says, beside AnnotationRetiring, since when its server is given up.
+	AnnotationFailed = "consuloperator.io/failed"
 	// GateServing is the readiness gate of the servers' pods: True for healthy voters that are not retiring.
 	GateServing = "consuloperator.io/serving"
 )

@@ -92,6 +92,12 @@ type ConsulClusterSpec struct {
 	// +optional
 	Update Update `json:"update,omitempty"`
 
+	// FailureReplacement says when a server that is not healthy any more is given up, and another one takes its place.
+	//
+	// +kubebuilder:default={}
+	// +optional
+	FailureReplacement FailureReplacement `json:"failureReplacement,omitempty"`
+
 	// Paused stops every voluntary change; servers that crash still come back and the status stays true.
 	//
 	// +optional
@@ -155,6 +161,24 @@ type Update struct {
 	// +kubebuilder:validation:XValidation:rule="duration(self) >= duration('0s') && duration(self) <= duration('1h')",message="leaderStableFor has to be between 0s and 1h"
 	// +optional
 	LeaderStableFor metav1.Duration `json:"leaderStableFor,omitempty"`
+}
+
+// FailureReplacement says when a server is given up. Its volume is kept and labelled consuloperator.io/retired=failed.
+type FailureReplacement struct {
+	// After is how long a voter may be unhealthy before another server takes its place; 0s for ever.
+	//
+	// +kubebuilder:default="5m"
+	// +kubebuilder:validation:XValidation:rule="duration(self) == duration('0s') || duration(self) >= duration('10s') && duration(self) <= duration('168h')",message="after has to be 0s (never) or between 10s and 168h"
+	// +optional
+	After metav1.Duration `json:"after,omitempty"`
+
+	// MaxPerHour is how many servers are given up in an hour: when servers fail again and again, it is not for them.
+	//
+	// +kubebuilder:default=3
+	// +kubebuilder:validation:Minimum=1
+	// +kubebuilder:validation:Maximum=100
+	// +optional
+	MaxPerHour int32 `json:"maxPerHour,omitempty"`
 }
 
 // PodTemplate adds to the servers' pods. What it leaves out stays as the operator renders it.

@@ -74,6 +74,8 @@ func (e *Executor) dispatch(ctx context.Context, s *observe.Snapshot, action pla
 		return e.setRevision(ctx, s, a)
 	case plan.ReleaseClaim:
 		return e.releaseClaim(ctx, s, a)
+	case plan.QuarantineClaim:
+		return e.quarantineClaim(ctx, s, a)
 	}
 	return Outcome{}, fmt.Errorf("no effect for this action")
 }

@@ -3,6 +3,7 @@ package execute
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strconv"
 	"time"
 
@@ -24,21 +25,26 @@ func (e *Executor) patch(ctx context.Context, observed client.Object, change fun
 	return e.Client.Patch(ctx, changed, client.MergeFromWithOptions(observed, client.MergeFromWithOptimisticLock{}))
 }
 
-func annotate(key, value string) func(client.Object) {
+// annotate sets annotations, given as key, value, key, value.
+func annotate(pairs ...string) func(client.Object) {
 	return func(o client.Object) {
 		annotations := o.GetAnnotations()
 		if annotations == nil {
 			annotations = map[string]string{}
 		}
-		annotations[key] = value
+		for pair := range slices.Chunk(pairs, 2) {
+			annotations[pair[0]] = pair[1]
+		}
 		o.SetAnnotations(annotations)
 	}
 }
 
-func unannotate(key string) func(client.Object) {
+func unannotate(keys ...string) func(client.Object) {
 	return func(o client.Object) {
 		annotations := o.GetAnnotations()
-		delete(annotations, key)
+		for _, key := range keys {
+			delete(annotations, key)
+		}
 		o.SetAnnotations(annotations)
 	}
 }
@@ -108,12 +114,17 @@ func (e *Executor) markRetiring(ctx context.Context, s *observe.Snapshot, a plan
 	if err := e.fresh(ctx, s); err != nil {
 		return Outcome{}, err
 	}
-	err := e.patch(ctx, s.Claims[a.Server], annotate(v1alpha1.AnnotationRetiring, e.timestamp()))
+	now := e.timestamp()
+	if a.Failed {
+		err := e.patch(ctx, s.Claims[a.Server], annotate(v1alpha1.AnnotationRetiring, now, v1alpha1.AnnotationFailed, now))
+		return Outcome{Event: a.Server + " has failed and is given up: another server has taken its place"}, err
+	}
+	err := e.patch(ctx, s.Claims[a.Server], annotate(v1alpha1.AnnotationRetiring, now))
 	return Outcome{Event: a.Server + " is retiring: it leaves the client Service first"}, err
 }
 
 func (e *Executor) unmarkRetiring(ctx context.Context, s *observe.Snapshot, a plan.UnmarkRetiring) (Outcome, error) {
-	err := e.patch(ctx, s.Claims[a.Server], unannotate(v1alpha1.AnnotationRetiring))
+	err := e.patch(ctx, s.Claims[a.Server], unannotate(v1alpha1.AnnotationRetiring, v1alpha1.AnnotationFailed))
 	return Outcome{Event: a.Server + " stays after all"}, err
 }
 
@@ -130,14 +141,28 @@ func (e *Executor) releaseClaim(ctx context.Context, s *observe.Snapshot, a plan
 	claim := s.Claims[a.Server]
 	if s.Cluster.Spec.Storage.Retention == v1alpha1.RetentionRetain {
 		err := e.patch(ctx, claim, func(o client.Object) {
-			labels := o.GetLabels()
-			labels[v1alpha1.LabelRetired] = "true"
-			o.SetLabels(labels)
+			retire(o, v1alpha1.RetiredGracefully)
 			o.SetOwnerReferences(nil)
 		})
 		return Outcome{Event: a.Server + " is gone; its volume is retained"}, err
 	}
 	return Outcome{Event: a.Server + " is gone; its volume is deleted"}, e.delete(ctx, claim)
+}
+
+// quarantineClaim sets the claim of a failed server aside. A volume that goes with the cluster still does.
+func (e *Executor) quarantineClaim(ctx context.Context, s *observe.Snapshot, a plan.QuarantineClaim) (Outcome, error) {
+	if err := e.fresh(ctx, s); err != nil {
+		return Outcome{}, err
+	}
+	err := e.patch(ctx, s.Claims[a.Server], func(o client.Object) { retire(o, v1alpha1.RetiredFailed) })
+	return Outcome{Event: fmt.Sprintf("%s has failed and is out of the cluster; its volume is kept: look at it, then delete claim %s",
+		a.Server, a.Server)}, err
+}
+
+func retire(claim client.Object, how string) {
+	labels := claim.GetLabels()
+	labels[v1alpha1.LabelRetired] = how
+	claim.SetLabels(labels)
 }
 
 // delete deletes an object as it was observed, and nothing that took its name since.

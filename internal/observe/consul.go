@@ -126,7 +126,7 @@ func join(server *plan.Server, raft plan.Raft, health consul.Health) {
 	case health.Servers[i].Healthy:
 		server.Health = plan.HealthHealthy
 	default:
-		server.Health = plan.HealthUnhealthy
+		server.Health, server.UnhealthySince = plan.HealthUnhealthy, health.Servers[i].StableSince
 	}
 }
 

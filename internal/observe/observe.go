@@ -73,9 +73,11 @@ func spec(c *v1alpha1.ConsulCluster) plan.Spec {
 	next, _ := strconv.Atoi(c.Annotations[v1alpha1.AnnotationNextSerial]) // absent before the first server
 	spec := plan.Spec{
 		Replicas: int(c.Spec.Replicas), MaxSurge: int(c.Spec.Update.MaxSurge),
-		LeaderStableFor: c.Spec.Update.LeaderStableFor.Duration,
-		Revision:        resources.Revision(c),
-		Paused:          c.Spec.Paused, Deleting: !c.DeletionTimestamp.IsZero(),
+		LeaderStableFor:    c.Spec.Update.LeaderStableFor.Duration,
+		ReplaceFailedAfter: c.Spec.FailureReplacement.After.Duration,
+		ReplacementsLeft:   int(c.Spec.FailureReplacement.MaxPerHour),
+		Revision:           resources.Revision(c),
+		Paused:             c.Spec.Paused, Deleting: !c.DeletionTimestamp.IsZero(),
 		Bootstrapped: c.Annotations[v1alpha1.AnnotationBootstrapped] != "",
 		NextSerial:   next,
 	}
@@ -101,6 +103,9 @@ func (o *Observer) kubernetes(ctx context.Context, s *Snapshot) error {
 			continue
 		}
 		s.Spec.NextSerial = max(s.Spec.NextSerial, serial+1)
+		if o.failedLately(c, claim) {
+			s.Spec.ReplacementsLeft = max(0, s.Spec.ReplacementsLeft-1)
+		}
 		if Ours(c, claim) {
 			s.Claims[claim.Name] = claim
 		}
@@ -123,6 +128,12 @@ func (o *Observer) kubernetes(ctx context.Context, s *Snapshot) error {
 	slices.Sort(s.Orphans)
 	slices.Sort(s.Former)
 	return nil
+}
+
+// failedLately says whether a claim is that of a server that was given up within the last hour.
+func (o *Observer) failedLately(c *v1alpha1.ConsulCluster, claim *corev1.PersistentVolumeClaim) bool {
+	at, err := time.Parse(time.RFC3339, claim.Annotations[v1alpha1.AnnotationFailed])
+	return err == nil && claim.Labels[v1alpha1.LabelClusterUID] == string(c.UID) && o.Now().Sub(at) < time.Hour
 }
 
 // Ours says whether a claim is a server of this cluster.
@@ -156,10 +167,11 @@ func server(s *Snapshot, name string, routed map[string]bool) plan.Server {
 	serial, _ := resources.Serial(s.Cluster.Name, name)
 	expect, _ := strconv.Atoi(claim.Annotations[v1alpha1.AnnotationBootstrapExpect]) // absent on all but the first
 	_, retiring := claim.Annotations[v1alpha1.AnnotationRetiring]
+	_, failed := claim.Annotations[v1alpha1.AnnotationFailed]
 	server := plan.Server{
 		Name: name, Serial: serial, ID: resources.NodeID(s.Cluster.UID, name),
 		Revision:        claim.Annotations[v1alpha1.AnnotationRevision],
-		BootstrapExpect: expect, Retiring: retiring,
+		BootstrapExpect: expect, Retiring: retiring, Failed: failed,
 		ClaimDeleting: !claim.DeletionTimestamp.IsZero(),
 	}
 	if pod := s.Pods[name]; pod != nil {

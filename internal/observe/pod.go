@@ -19,6 +19,9 @@ func podFacts(pod *corev1.Pod) *plan.Pod {
 		Terminating: !pod.DeletionTimestamp.IsZero(),
 		Finished:    pod.Status.Phase == corev1.PodFailed || pod.Status.Phase == corev1.PodSucceeded,
 	}
+	if facts.Terminating { // the API server writes down when the grace period ends
+		facts.StopBy = pod.DeletionTimestamp.Time
+	}
 	for _, condition := range pod.Status.Conditions {
 		isTrue := condition.Status == corev1.ConditionTrue
 		switch condition.Type {

@@ -37,8 +37,11 @@ type (
 	DeleteOrphan struct{ Pod string }
 	// SetRevision makes a server that takes no part one of the wanted revision.
 	SetRevision struct{ Server string }
-	// MarkRetiring writes down that a server is on its way out.
-	MarkRetiring struct{ Server string }
+	// MarkRetiring writes down that a server is on its way out, and whether that is because it has failed.
+	MarkRetiring struct {
+		Server string
+		Failed bool
+	}
 	// UnmarkRetiring takes that back.
 	UnmarkRetiring struct{ Server string }
 	// StartServing puts a server into the client Service.
@@ -55,6 +58,8 @@ type (
 	RemovePeer struct{ ID, Name string }
 	// ReleaseClaim deletes or retains the claim of a server that is gone.
 	ReleaseClaim struct{ Server string }
+	// QuarantineClaim sets the claim of a server aside that was given up: it is kept, and no server uses it again.
+	QuarantineClaim struct{ Server string }
 	// SetMinQuorum tells autopilot how few servers its own cleanup may leave.
 	SetMinQuorum struct{ Servers int }
 	// NameTransferTarget writes down to whom leadership is going to be handed, so that a crash does not move it twice.
@@ -78,6 +83,7 @@ func (Leave) action()              {}
 func (ForceLeave) action()         {}
 func (RemovePeer) action()         {}
 func (ReleaseClaim) action()       {}
+func (QuarantineClaim) action()    {}
 func (SetMinQuorum) action()       {}
 func (NameTransferTarget) action() {}
 func (FinishTransfer) action()     {}
@@ -107,6 +113,8 @@ const (
 	ReasonLeaderNotStable Reason = "LeaderNotStable"
 	// ReasonCreatingServer : a server is added.
 	ReasonCreatingServer Reason = "CreatingServer"
+	// ReasonReplacingFailed : a server is added in the place of one that has failed.
+	ReasonReplacingFailed Reason = "ReplacingFailedServer"
 	// ReasonRetiringServer : a server is on its way out.
 	ReasonRetiringServer Reason = "RetiringServer"
 	// ReasonKeepingServer : a server is not to retire after all.

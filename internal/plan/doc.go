@@ -14,9 +14,13 @@
 // A server is its volume claim; its pod can be made anew. It takes part if Raft or Serf know it, and is idle otherwise.
 // It is current if claim and pod have the wanted revision and nobody deleted the claim, and outdated otherwise. It
 // stays unless it is marked as retiring. It is a healthy voter if Raft calls it a voter, autopilot healthy, Serf alive,
-// its pod is not terminating, and its own agent answers. A Raft peer that belongs to no server is a stray. The cluster
-// can do without a server if as many healthy voters stay as are wanted, they are a quorum of what remains, and the
-// healthy voters are a quorum now.
+// its pod is not terminating, and its own agent answers; it serves if its pod is ready as well. A Raft peer that belongs
+// to no server is a stray. The cluster can do without a server if as many serving healthy voters stay as are wanted, and
+// the votes that count are a quorum now and of what remains.
+//
+// A server is overdue if its pod should be gone for 30 s and its node does not say so, and lost if its own agent is
+// silent too. It has failed if it is overdue, or a voter that autopilot has called unhealthy for failureReplacement.after;
+// it is outdated then. No more than failureReplacement.maxPerHour are given up.
 //
 // # The order of decisions
 //
@@ -30,7 +34,8 @@
 //  4. Strays that are dead in Serf are pruned, before they can cost the quorum: force-leave if Serf calls them failed,
 //     then remove-peer.
 //  5. A server on its way out goes on: out of the Service and the endpoints gone, leadership handed over, leave, gone
-//     from Raft, pod, claim. One that is wanted after all, or that the cluster cannot do without any more under a leader
+//     from Raft, pod, claim. Nobody waits for the pod of one that is lost; its claim, and that of one that had failed,
+//     is set aside and not deleted. One that is wanted after all, or that the cluster cannot do without any more under a leader
 //     that is stable, stays: it may wait for a server that nobody would create as long as it retires.
 //  6. A paused cluster, or one whose spec cannot be honoured, is left as it is.
 //  7. Idle outdated servers are replaced in place, as many as are needed: pod, revision, pod. A bad spec is rolled back
@@ -39,7 +44,7 @@
 //     the leader has led for a while. One that is impossible for good is dropped; one that is impossible now holds up
 //     nothing below.
 //  9. Nothing else starts until the leader has led for leaderStableFor.
-//  10. Fewer current servers than wanted: create one, up to replicas + maxSurge.
+//  10. Fewer current servers than wanted: create one, up to replicas + maxSurge, those that have failed not counted.
 //  11. Outdated servers, or else surplus ones: mark one as retiring, if the cluster can do without it. Servers without a
 //     vote go first, then the sick, then followers, the leader last.
 //  12. Wait for what a person asked for, and for servers that are not serving voters yet, and say what they wait for.
@@ -57,7 +62,8 @@
 //   - I2: voters never drop below replicas; one server retires at a time.
 //   - I3: a leader is never stopped before another server was seen leading, and the leader goes last, to a server that
 //     stays: one change of leadership in a whole upgrade.
-//   - I4: a member that is alive is never pruned; a claim is never deleted while its server is a Raft peer.
+//   - I4: a member that is alive is never pruned; a claim is never deleted while its server is a Raft peer, nor set aside
+//     while its server goes on running.
 //   - I5: where all is as wanted there is no action.
 //   - I7: from every state the wanted one is reached once faults stop.
 //   - I8: bootstrap_expect is given to no server of a cluster that has had a leader.

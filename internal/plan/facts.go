@@ -16,10 +16,11 @@ func (v view) server(name string) *Server {
 // leads says whether a server leads, as far as is known.
 func (v view) leads(s Server) bool { return v.Raft.Known && s.Name == v.Raft.Leader }
 
-// outdated says whether a server has to be replaced. One whose claim was deleted has no future either. The pod counts
+// outdated says whether a server has to be replaced. One that has failed, or whose claim was deleted, has no future
+// either. The pod counts
 // where it takes part: it may have been created a moment before its claim got another revision.
 func (v view) outdated(s Server) bool {
-	return s.Revision != v.Spec.Revision || s.ClaimDeleting ||
+	return s.Revision != v.Spec.Revision || s.ClaimDeleting || v.failed(s) ||
 		takesPart(s) && s.Pod != nil && s.Pod.Revision != v.Spec.Revision
 }
 
@@ -30,10 +31,15 @@ func takesPart(s Server) bool {
 
 // healthyVoter says whether a server's vote can be counted on. All who have a say have to agree: Raft, autopilot,
 // Serf, Kubernetes, and its own agent, because the others notice seconds later that a process has died.
-func (v view) healthyVoter(s Server) bool {
-	return s.Peer != nil && s.Peer.Voter && s.Health == HealthHealthy && s.Member == MemberAlive &&
-		s.Pod != nil && !s.Pod.Terminating && s.Agent.Answered
+func (v view) healthyVoter(s Server) bool { return votes(s) && s.Pod != nil && !s.Pod.Terminating }
+
+// votes says whether a server's vote counts at this moment, whatever becomes of it next.
+func votes(s Server) bool {
+	return isVoter(s) && s.Health == HealthHealthy && s.Member == MemberAlive && s.Agent.Answered
 }
+
+// serves says whether a server can take the place of another one, for Consul and for its clients.
+func (v view) serves(s Server) bool { return v.healthyVoter(s) && s.Pod.Ready }
 
 // staying are the servers that are not on their way out.
 func (v view) staying() []Server {
@@ -45,19 +51,28 @@ func (v view) current() []Server {
 	return filter(v.staying(), func(s Server) bool { return !v.outdated(s) })
 }
 
-// enoughWithout says whether the cluster can do without a server: as many healthy voters as wanted stay (I2), they are
-// a quorum of the Raft configuration that results (I1), strays and the sick included, and there is a quorum now: without
-// one Raft removes nobody, and a dead server that is to go may be the one that has to come back first.
+// enoughWithout says whether the cluster can do without a server: as many healthy voters as wanted stay and serve (I2),
+// those whose vote counts are a quorum of the Raft configuration that results (I1), strays and the sick included, and
+// they are a quorum now: without one Raft removes nobody, and a dead server that is to go may be the one that has to
+// come back first.
 func (v view) enoughWithout(leaving Server) bool {
-	stay := len(filter(v.staying(), func(s Server) bool { return s.Name != leaving.Name && v.healthyVoter(s) }))
-	healthy := len(filter(v.Servers, v.healthyVoter))
+	serving := filter(v.staying(), func(s Server) bool { return s.Name != leaving.Name && v.serves(s) })
+	votes := len(filter(v.Servers, v.voteCounts))
 	voters := len(filter(v.Raft.Peers, func(p Peer) bool { return p.Voter }))
-	after := voters
-	if isVoter(leaving) {
-		after--
+	votesAfter, votersAfter := votes, voters
+	if v.voteCounts(leaving) {
+		votesAfter--
 	}
-	return stay >= v.Spec.Replicas && stay >= after/2+1 && healthy >= voters/2+1
+	if isVoter(leaving) {
+		votersAfter--
+	}
+	return len(serving) >= v.Spec.Replicas && votesAfter >= quorum(votersAfter) && votes >= quorum(voters)
 }
+
+func quorum(voters int) int { return voters/2 + 1 }
+
+// voteCounts : nobody stops a server whose node is silent, and its vote may be needed until it is replaced.
+func (v view) voteCounts(s Server) bool { return v.healthyVoter(s) || v.overdue(s) && votes(s) }
 
 // successor is the server to hand leadership to: a healthy voter that stays, rather one of the wanted revision (it
 // will not have to hand over again), then the one with the longest log, then the newest. Nil if there is none.

@@ -69,19 +69,28 @@ func (v view) replaceInPlace(s Server) *Decision {
 	return nil
 }
 
-// create adds a server when there are fewer current ones than wanted, within the surge.
+// create adds a server when there are fewer current ones than wanted, within the surge. One that has failed does not
+// count: it may be there for long, and its place is needed now.
 func create(v view) *Decision {
 	current := len(v.current())
-	if current >= v.Spec.Replicas || len(v.Servers) >= v.Spec.Replicas+v.Spec.MaxSurge {
+	working := filter(v.Servers, func(s Server) bool { return !v.failed(s) })
+	if current >= v.Spec.Replicas || len(working) >= v.Spec.Replicas+v.Spec.MaxSurge {
 		return nil
+	}
+	if failed := v.anyFailed(); failed != nil {
+		return step(CreateServer{Serial: v.Spec.NextSerial}, ReasonReplacingFailed, "adding a server in the place of %s: %s",
+			failed.Name, v.whyRetire(*failed))
 	}
 	return step(CreateServer{Serial: v.Spec.NextSerial}, ReasonCreatingServer,
 		"adding a server: %d of %d are of the wanted revision", current, v.Spec.Replicas)
 }
 
-// awaitServers says which server is not a serving voter yet, and what it waits for.
+// awaitServers says which server is not a serving voter yet, and what it waits for. Nobody waits for one that has failed.
 func awaitServers(v view) *Decision {
 	for _, s := range v.staying() {
+		if v.failed(s) {
+			continue
+		}
 		if d := v.awaitProcess(s); d != nil {
 			return d
 		}
@@ -99,9 +108,9 @@ func awaitServers(v view) *Decision {
 func (v view) awaitProcess(s Server) *Decision {
 	switch {
 	case s.Pod != nil && s.Pod.Problem.Reason != "":
-		return wait(lookOn, s.Pod.Problem.Reason, "%s: %s", s.Name, s.Pod.Problem.Message)
+		return wait(lookOn, s.Pod.Problem.Reason, "%s: %s%s", s.Name, s.Pod.Problem.Message, v.prospect(s))
 	case s.Pod == nil || s.Pod.Terminating || !s.Pod.Running:
-		return wait(lookOften, ReasonWaitingForServer, "%s is starting", s.Name)
+		return wait(lookOften, ReasonWaitingForServer, "%s is starting%s", s.Name, v.prospect(s))
 	}
 	return nil
 }
@@ -110,15 +119,15 @@ func (v view) awaitProcess(s Server) *Decision {
 func (v view) awaitVoter(s Server) *Decision {
 	switch {
 	case !s.Agent.Answered:
-		return wait(lookOften, ReasonWaitingForServer, "the Consul agent of %s does not answer yet", s.Name)
+		return wait(lookOften, ReasonWaitingForServer, "the Consul agent of %s does not answer yet%s", s.Name, v.prospect(s))
 	case s.Peer == nil:
 		return wait(lookOften, ReasonWaitingForVoter, "%s has not joined Raft yet", s.Name)
 	case !s.Peer.Voter:
 		return wait(lookOften, ReasonWaitingForVoter,
 			"%s is not a voter yet: autopilot promotes a server once it was stable for a while", s.Name)
 	case !v.healthyVoter(s):
-		return wait(lookOften, ReasonUnhealthyServer, "voter %s is not healthy (Serf: %s, autopilot: %s)",
-			s.Name, orUnknown(string(s.Member)), orUnknown(string(s.Health)))
+		return wait(lookOften, ReasonUnhealthyServer, "voter %s is not healthy (Serf: %s, autopilot: %s)%s",
+			s.Name, orUnknown(string(s.Member)), orUnknown(string(s.Health)), v.prospect(s))
 	case !s.Pod.Ready:
 		return wait(lookOften, ReasonWaitingForReady, "%s is a healthy voter and not ready to serve yet", s.Name)
 	}

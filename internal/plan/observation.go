@@ -30,6 +30,10 @@ type Spec struct {
 	Bootstrapped bool
 	// NextSerial is the serial of the next server.
 	NextSerial int
+	// ReplaceFailedAfter is how long a voter may be unhealthy before another server takes its place; 0 for ever.
+	ReplaceFailedAfter time.Duration
+	// ReplacementsLeft is how many more servers may be given up in this hour.
+	ReplacementsLeft int
 	// Transfer is a person's request to hand over leadership; nil if there is none.
 	Transfer *TransferRequest
 }
@@ -58,6 +62,8 @@ type Server struct {
 	BootstrapExpect int
 	// Retiring is the marker on the claim.
 	Retiring bool
+	// Failed says, beside the marker, that the server was given up: its volume is not deleted.
+	Failed bool
 	// ClaimDeleting is true when somebody has deleted the claim; its volume is lost as soon as no pod uses it.
 	ClaimDeleting bool
 	// Pod is nil when there is none.
@@ -69,6 +75,8 @@ type Server struct {
 	Member MemberStatus
 	// Health is what the leader's autopilot says.
 	Health Health
+	// UnhealthySince is when autopilot last changed its mind, if the server is unhealthy. A new leader starts anew.
+	UnhealthySince time.Time
 	// Routed is true while the client Service sends connections to the server.
 	Routed bool
 }
@@ -85,6 +93,8 @@ type Pod struct {
 	Serving     bool
 	ServingFrom time.Time
 	Terminating bool
+	// StopBy is when a terminating pod has to be gone, its grace period included.
+	StopBy time.Time
 	// Finished is true when the pod will never run again.
 	Finished bool
 	// Problem says what keeps the process from running; empty if nothing does.

@@ -16,6 +16,7 @@ func healthy(change func(o *plan.Observation)) plan.Observation {
 	o := plan.Observation{
 		Spec: plan.Spec{
 			Replicas: 3, MaxSurge: 1, Revision: "r", Bootstrapped: true, NextSerial: 3, LeaderStableFor: 10 * time.Second,
+			ReplaceFailedAfter: 5 * time.Minute, ReplacementsLeft: 1,
 		},
 		Raft: plan.Raft{Known: true, Leader: "consul-0", Term: 2, LeaderSince: noon.Add(-time.Hour), MinQuorum: 3},
 	}
@@ -51,6 +52,19 @@ func fourth(o *plan.Observation) {
 	s := o.Servers[2]
 	s.Name, s.ID, s.Serial, s.Peer = "consul-3", "consul-3", 3, &plan.Peer{ID: "consul-3", Name: "consul-3", Voter: true}
 	o.Servers = append(o.Servers, s)
+}
+
+// sick is a voter that has been unhealthy for a while.
+func sick(o *plan.Observation, i int, since time.Duration) *plan.Server {
+	s := &o.Servers[i]
+	s.Health, s.UnhealthySince, s.Member, s.Agent.Answered = plan.HealthUnhealthy, noon.Add(-since), plan.MemberFailed, false
+	return s
+}
+
+// overdue is a server on a node of which nothing is heard.
+func overdue(s *plan.Server) *plan.Server {
+	s.Pod.Terminating, s.Pod.StopBy = true, noon.Add(-time.Minute)
+	return s
 }
 
 func stray(o *plan.Observation, status plan.MemberStatus) {
@@ -261,7 +275,93 @@ func TestStep(t *testing.T) {
 			}, plan.DeletePod{Server: "consul-1"}, plan.ReasonRemovingServer,
 		},
 		"retiring: its pod is stopping": {
-			func(o *plan.Observation) { fourth(o); retiring(o, 1).Pod.Terminating = true }, nil, plan.ReasonRemovingServer,
+			func(o *plan.Observation) {
+				fourth(o)
+				s := retiring(o, 1)
+				s.Pod.Terminating, s.Pod.StopBy = true, noon.Add(time.Second)
+			}, nil, plan.ReasonRemovingServer,
+		},
+		"retiring: its pod should have stopped by now": {
+			func(o *plan.Observation) {
+				fourth(o)
+				s := retiring(o, 1)
+				s.Pod.Terminating, s.Pod.StopBy, s.Agent.Answered = true, noon.Add(-time.Second), false
+			}, nil, plan.ReasonRemovingServer,
+		},
+		"retiring on a dead node: its peer is pruned": {
+			func(o *plan.Observation) { fourth(o); sick(o, 1, time.Hour); overdue(retiring(o, 1)) },
+			plan.ForceLeave{Node: "consul-1"}, plan.ReasonPruning,
+		},
+		"I4 retiring on a dead node: not while Serf hears it": {
+			func(o *plan.Observation) {
+				fourth(o)
+				s := overdue(retiring(o, 1))
+				s.Agent.Answered, s.Peer = false, nil
+			}, nil, plan.ReasonRemovingServer,
+		},
+		"retiring on a dead node: its volume is set aside": {
+			func(o *plan.Observation) {
+				fourth(o)
+				s := overdue(retiring(o, 1))
+				s.Agent.Answered, s.Peer, s.Member = false, nil, plan.MemberLeft
+			}, plan.QuarantineClaim{Server: "consul-1"}, plan.ReasonRemovingServer,
+		},
+		"retiring, its kubelet is dead: it is asked to leave": {
+			func(o *plan.Observation) { fourth(o); overdue(retiring(o, 1)) },
+			plan.Leave{Server: "consul-1"}, plan.ReasonLeaving,
+		},
+		"given up: its volume is set aside": {
+			func(o *plan.Observation) {
+				fourth(o)
+				s := retiring(o, 1)
+				s.Failed, s.Pod, s.Peer, s.Member = true, nil, nil, plan.MemberLeft
+			}, plan.QuarantineClaim{Server: "consul-1"}, plan.ReasonRemovingServer,
+		},
+		"given up, and back too late": {
+			func(o *plan.Observation) {
+				fourth(o)
+				s := retiring(o, 1)
+				s.Failed, s.Revision = true, "r"
+			}, plan.Leave{Server: "consul-1"}, plan.ReasonLeaving,
+		},
+		"failed: another one takes its place": {
+			func(o *plan.Observation) { sick(o, 1, 5*time.Minute) },
+			plan.CreateServer{Serial: 3}, plan.ReasonReplacingFailed,
+		},
+		"failed: not yet": {
+			func(o *plan.Observation) { sick(o, 1, 4*time.Minute) }, nil, plan.ReasonWaitingForServer,
+		},
+		"failed: never, if nobody wants that": {
+			func(o *plan.Observation) { sick(o, 1, time.Hour); o.Spec.ReplaceFailedAfter = 0 }, nil, plan.ReasonWaitingForServer,
+		},
+		"failed: no more in this hour": {
+			func(o *plan.Observation) { sick(o, 1, time.Hour); o.Spec.ReplacementsLeft = 0 }, nil, plan.ReasonWaitingForServer,
+		},
+		"failed: it does not count towards the surge": {
+			func(o *plan.Observation) {
+				fourth(o)
+				sick(o, 3, time.Hour)
+				o.Servers[0].Revision, o.Spec.NextSerial = "old", 4
+			}, plan.CreateServer{Serial: 4}, plan.ReasonReplacingFailed,
+		},
+		"failed: given up once there is another one": {
+			func(o *plan.Observation) { fourth(o); sick(o, 1, time.Hour) },
+			plan.MarkRetiring{Server: "consul-1", Failed: true}, plan.ReasonRetiringServer,
+		},
+		"failed: nobody waits for it": {
+			func(o *plan.Observation) {
+				fourth(o)
+				sick(o, 1, time.Hour)
+				o.Servers[3].Pod.Ready = false
+			}, nil, plan.ReasonWaitingForReady,
+		},
+		"failed: a node that does not say that a pod has stopped": {
+			func(o *plan.Observation) { overdue(&o.Servers[1]).Agent.Answered = false },
+			plan.CreateServer{Serial: 3}, plan.ReasonReplacingFailed,
+		},
+		"I9 nobody retires before the new one serves": {
+			func(o *plan.Observation) { fourth(o); o.Servers[1].Revision = "old"; o.Servers[3].Pod.Ready = false },
+			nil, plan.ReasonWaitingForReady,
 		},
 		"I4 retiring: no claim goes while Serf calls the peer alive": {
 			func(o *plan.Observation) { fourth(o); retiring(o, 1).Pod = nil }, nil, plan.ReasonRemovingServer,

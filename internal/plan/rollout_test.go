@@ -106,6 +106,24 @@ func TestRollouts(t *testing.T) {
 			w.run(nil)
 			return w
 		},
+		"node-lost-for-good": func(t *testing.T) *world {
+			w := founded(t, 3, 1)
+			w.note("the node of consul-1 dies, for good")
+			w.killNode("consul-1")
+			w.run(nil)
+			expectTransfers(t, w, 0)
+			return w
+		},
+		"node-lost-during-upgrade": func(t *testing.T) *world {
+			w := founded(t, 3, 1)
+			w.upgradeTo("new")
+			w.run(w.updated(1))
+			w.note("the node of the new consul-3 dies, for good")
+			w.killNode("consul-3")
+			w.run(nil)
+			expectTransfers(t, w, 1)
+			return w
+		},
 		"paused-during-upgrade": func(t *testing.T) *world {
 			w := founded(t, 3, 1)
 			w.upgradeTo("new")

@@ -16,13 +16,17 @@ func retireNext(v view) *Decision {
 	if !v.enoughWithout(chosen) {
 		return nil // awaitServers says what is missing
 	}
-	return step(MarkRetiring{Server: chosen.Name}, ReasonRetiringServer, "retiring %s: %s", chosen.Name, v.whyRetire(chosen))
+	return step(MarkRetiring{Server: chosen.Name, Failed: v.failed(chosen)}, ReasonRetiringServer, "retiring %s: %s", chosen.Name, v.whyRetire(chosen))
 }
 
 func (v view) whyRetire(s Server) string {
 	switch {
 	case s.ClaimDeleting:
 		return "its volume claim was deleted"
+	case v.overdue(s):
+		return "its node has not said for a while that its pod has stopped"
+	case v.failed(s):
+		return "it has been unhealthy since " + s.UnhealthySince.UTC().Format("15:04:05 MST")
 	case v.outdated(s):
 		return "it is of an older revision and enough voters of the new one are healthy"
 	}
@@ -60,12 +64,17 @@ func retire(v view) *Decision {
 	}
 	s := v.Servers[i]
 	switch {
-	case s.Member == MemberAlive && s.Pod != nil && !s.Pod.Terminating:
+	case s.Member == MemberAlive && s.Pod != nil && (!s.Pod.Terminating || v.overdue(s) && s.Agent.Answered):
 		return v.retireAlive(s)
-	case s.Pod != nil:
+	case s.Pod != nil && !v.lost(s):
 		return v.retireStopped(s)
 	case s.Peer != nil:
 		return v.removePeer(*s.Peer, s.Member)
+	case v.lost(s) && (s.Member == MemberAlive || s.Member == MemberLeaving):
+		return wait(lookOften, ReasonRemovingServer, "Serf still hears %s and its node does not say that its pod has stopped; "+
+			"stop its process, or delete the pod by force if it is gone", s.Name)
+	case s.Failed || v.lost(s):
+		return step(QuarantineClaim{Server: s.Name}, ReasonRemovingServer, "%s has failed: its volume is set aside", s.Name)
 	case s.ClaimDeleting:
 		return wait(lookOften, ReasonRemovingServer, "%s has left: its volume is about to go", s.Name)
 	}
@@ -80,7 +89,7 @@ func (v view) retireAlive(s Server) *Decision {
 	if d := hold(v); d != nil {
 		return d
 	}
-	if s.Routed || s.Pod.Serving || v.now.Before(s.Pod.ServingFrom.Add(EndpointsSettle)) {
+	if s.Routed || !s.Pod.Terminating && (s.Pod.Serving || v.now.Before(s.Pod.ServingFrom.Add(EndpointsSettle))) {
 		return wait(lookSoon, ReasonWaitingForEndpoints, "%s is being taken out of the client Service", s.Name)
 	}
 	if isVoter(s) && !v.enoughWithout(s) {
@@ -125,6 +134,9 @@ func (v view) needed(s Server) *Decision {
 // retireStopped waits for a server that leaves or has left, and deletes its pod before the kubelet can start it anew.
 func (v view) retireStopped(s Server) *Decision {
 	switch {
+	case v.now.After(s.Pod.StopBy) && s.Pod.Terminating:
+		return wait(lookOften, ReasonRemovingServer, "the pod of %s should have stopped by now; if its node does not say so by %s, "+
+			"it is taken for lost", s.Name, s.Pod.StopBy.Add(unconfirmed).UTC().Format("15:04:05 MST"))
 	case s.Pod.Terminating:
 		return wait(lookSoon, ReasonRemovingServer, "the pod of %s is stopping", s.Name)
 	case s.Member == MemberLeaving, s.Member == MemberLeft && s.Peer != nil && s.Agent.Answered:
@@ -189,7 +201,7 @@ func (v view) removePeer(p Peer, status MemberStatus) *Decision {
 
 // notEnoughVoters says that a server cannot go because too few healthy voters would stay.
 func (v view) notEnoughVoters() *Decision {
-	healthy := len(filter(v.staying(), v.healthyVoter))
+	serving := len(filter(v.staying(), v.serves))
 	return wait(lookOften, ReasonNotEnoughVoters,
-		"no server can retire: %d healthy voters would have to stay, there are %d", v.Spec.Replicas, healthy)
+		"no server can retire: %d healthy voters that serve would have to stay, there are %d", v.Spec.Replicas, serving)
 }

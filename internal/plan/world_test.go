@@ -19,6 +19,8 @@ const (
 	stopTakes      = 300 * time.Millisecond
 	routeTakes     = 100 * time.Millisecond
 	suspicionTakes = 6 * time.Second
+	graceTakes     = 30 * time.Second
+	evictionTakes  = 5 * time.Minute
 )
 
 // world is a small model of Consul and Kubernetes with a clock of its own. It does what actions ask for, and asserts
@@ -43,6 +45,8 @@ type world struct {
 type fake struct {
 	plan.Server
 	pending []event
+	// nodeDead is set when no kubelet looks after its pod any more.
+	nodeDead bool
 }
 
 type event struct {
@@ -52,7 +56,7 @@ type event struct {
 
 func newWorld(t *testing.T, spec plan.Spec) *world {
 	start := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
-	spec.LeaderStableFor = 10 * time.Second
+	spec.LeaderStableFor, spec.ReplaceFailedAfter, spec.ReplacementsLeft = 10*time.Second, 5*time.Minute, 3
 	return &world{t: t, start: start, now: start, spec: spec, broken: map[string]bool{}}
 }
 
@@ -236,9 +240,9 @@ func (w *world) actOnServer(action plan.Action) {
 				w.t.Errorf("I2: %s and %s retire at the same time", s.Name, a.Server)
 			}
 		}
-		w.find(a.Server).Retiring = true
+		w.find(a.Server).Retiring, w.find(a.Server).Failed = true, a.Failed
 	case plan.UnmarkRetiring:
-		w.find(a.Server).Retiring = false
+		w.find(a.Server).Retiring, w.find(a.Server).Failed = false, false
 	case plan.StartServing:
 		s := w.find(a.Server)
 		s.Pod.Serving, s.Pod.Ready, s.Routed = true, true, true
@@ -259,6 +263,12 @@ func (w *world) actOnServer(action plan.Action) {
 		s := w.find(a.Server)
 		if s.Peer != nil {
 			w.t.Errorf("I4: the claim of %s is released while it is a Raft peer", s.Name)
+		}
+		w.servers = slices.DeleteFunc(w.servers, func(x *fake) bool { return x == s })
+	case plan.QuarantineClaim:
+		s := w.find(a.Server)
+		if s.Peer != nil {
+			w.t.Errorf("I4: the claim of %s is set aside while it is a Raft peer", s.Name)
 		}
 		w.servers = slices.DeleteFunc(w.servers, func(x *fake) bool { return x == s })
 	default:
@@ -289,8 +299,11 @@ func (w *world) startPod(s *fake) {
 
 // stopPod sends SIGTERM: a server that takes part leaves.
 func (w *world) stopPod(s *fake) {
-	s.Pod.Terminating, s.Pod.Ready, s.Routed = true, false, false
+	s.Pod.Terminating, s.Pod.StopBy, s.Pod.Ready, s.Routed = true, w.now.Add(graceTakes), false, false
 	s.pending = nil
+	if s.nodeDead {
+		return
+	}
 	w.after(s, stopTakes, func() {
 		s.Pod, s.Agent.Answered, s.Peer = nil, false, nil
 		if s.Member != plan.MemberAbsent {
@@ -311,6 +324,16 @@ func (w *world) leave(s *fake) {
 	w.after(s, leaveTakes, func() {
 		s.Member, s.Peer, s.Agent.Answered, s.Pod.Running = plan.MemberLeft, nil, false, false
 	})
+}
+
+// killNode is the end of a follower's node: Kubernetes deletes its pod after a while, which nobody confirms.
+func (w *world) killNode(name string) {
+	s := w.find(name)
+	s.nodeDead, s.Agent.Answered, s.Pod.Ready, s.Routed = true, false, false, false
+	w.after(s, suspicionTakes, func() {
+		s.Member, s.Health, s.UnhealthySince = plan.MemberFailed, plan.HealthUnhealthy, w.now
+	})
+	w.after(s, evictionTakes, func() { w.stopPod(s) })
 }
 
 // lose deletes a server without a leave: its claim and its pod are gone.

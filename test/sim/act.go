@@ -48,9 +48,9 @@ func actOnServer(action plan.Action, seen, s *State) bool {
 		x.Revision = seen.Wanted
 		return true
 	case plan.MarkRetiring:
-		return sameClaims(seen, s) && set(&x.Retiring, true)
+		return sameClaims(seen, s) && set(&x.Retiring, true) && set(&x.Failed, action.(plan.MarkRetiring).Failed)
 	case plan.UnmarkRetiring:
-		return sameClaim(&seen.Servers[i], x) && set(&x.Retiring, false)
+		return sameClaim(&seen.Servers[i], x) && set(&x.Retiring, false) && set(&x.Failed, false)
 	case plan.StartServing:
 		return gate(x, true)
 	case plan.StopServing:
@@ -66,6 +66,12 @@ func actOnServer(action plan.Action, seen, s *State) bool {
 			return false
 		}
 		loseClaim(s, i)
+		return true
+	case plan.QuarantineClaim:
+		if !sameClaims(seen, s) {
+			return false
+		}
+		setAside(x)
 		return true
 	}
 	panic(fmt.Sprintf("no effect for %T", action))
@@ -93,6 +99,8 @@ func serverOf(action plan.Action) string {
 	case plan.Leave:
 		return a.Server
 	case plan.ReleaseClaim:
+		return a.Server
+	case plan.QuarantineClaim:
 		return a.Server
 	}
 	panic(fmt.Sprintf("%T is about no server", action))
@@ -123,7 +131,7 @@ func sameClaims(seen, s *State) bool {
 
 // sameClaim is the resourceVersion of a claim.
 func sameClaim(a, b *Server) bool {
-	return a.Claim == b.Claim && a.Revision == b.Revision && a.Retiring == b.Retiring
+	return a.Claim == b.Claim && a.Revision == b.Revision && a.Retiring == b.Retiring && a.Failed == b.Failed
 }
 
 // sameRecord is the resourceVersion of the ConsulCluster.
@@ -171,7 +179,14 @@ func deletePod(seen, s *State, i int) bool {
 		return false
 	}
 	x := &s.Servers[i]
-	if x.Pod != PodPending {
+	switch x.Pod {
+	case PodPending:
+	case PodLost:
+		x.Pod = PodStuck
+		return true
+	case PodStuck, PodOverdue:
+		return true
+	default:
 		x.Pod = PodTerminating
 		return true
 	}

@@ -8,8 +8,8 @@ var progress = []*kind{
 	{name: "is seen to leave", can: canSayGoodbye, do: quietly(sayGoodbye)},
 	{name: "pod is gone", can: canVanish, do: quietly(vanish)},
 	{name: "claim is gone", can: canLoseClaim, do: quietly(loseClaim)},
-	{name: "agent answers again", can: isHung, do: quietly(resume)},
-	{name: "node is back", can: isLost, do: quietly(nodeReturns)},
+	{name: "agent answers again", unreliable: true, can: isHung, do: quietly(resume)},
+	{name: "node is back", unreliable: true, can: isCutOff, do: quietly(nodeReturns)},
 	{name: "founds the cluster", can: canFound, do: found},
 	{name: "steps down", can: canStepDown, do: quietly(stepDown)},
 	{name: "is elected", can: canBeElected, do: elect},
@@ -26,6 +26,10 @@ var progress = []*kind{
 	{name: "endpoints follow", whole: true, can: canRoute, do: quietly(route)},
 	{name: "clients have noticed", whole: true, can: canSettle, do: quietly(settle)},
 	{name: "container is started again", can: canRestart, do: quietly(restart)},
+	{name: "does not answer and is killed", can: isHung, do: quietly(func(s *State, i int) { s.stop(i) })},
+	{name: "is deleted with its dead node", can: isLost, do: quietly(evictFromNode)},
+	{name: "should be gone by now", can: isStuck, do: quietly(becomeOverdue)},
+	{name: "is unhealthy for long", can: canBeSick, do: quietly(func(s *State, i int) { s.Servers[i].Long = true })},
 }
 
 // A cluster is founded once all that expect each other run with empty disks. If that happens in a cluster that
@@ -57,7 +61,7 @@ func (s *State) lead(i int) {
 	s.Leader, s.Stable = int8(i), false //nolint:gosec // at most maxServers
 	s.Servers[i].Serf = Alive           // in its own view, which is the one that counts
 	for j := range s.slots() {
-		s.Servers[j].Healthy = false
+		s.Servers[j].Healthy, s.Servers[j].Long = false, false
 	}
 	s.commit()
 }
@@ -150,7 +154,7 @@ func canBeRemoved(s *State, i int) bool {
 
 func removePeer(s *State, i int) {
 	x := &s.Servers[i]
-	x.Peer, x.Healthy = NoPeer, false
+	x.Peer, x.Healthy, x.Long = NoPeer, false, false
 	if int(s.Leader) == i {
 		stepDown(s, i)
 	}
@@ -177,8 +181,16 @@ func (x *Server) wellNow() bool {
 
 func look(s *State, _ int) {
 	for i := range s.slots() {
-		s.Servers[i].Healthy = s.Servers[i].wellNow()
+		x := &s.Servers[i]
+		x.Healthy = x.wellNow()
+		x.Long = x.Long && !x.Healthy
 	}
+}
+
+// canBeSick : autopilot sees for minutes that a voter is not well.
+func canBeSick(s *State, i int) bool {
+	x := &s.Servers[i]
+	return s.Replace && s.readable() && s.works() && x.Peer == Voter && !x.Healthy && !x.Long && !x.wellNow()
 }
 
 // Autopilot promotes who was healthy for 10 s. A pod that is being deleted has got its signal long before that.

@@ -61,6 +61,9 @@ func fairStep(s State) (*State, string, *Violation) {
 		}
 	}
 	for _, k := range progress {
+		if k.unreliable && !s.Returns {
+			continue
+		}
 		for i := range s.slots() {
 			if (i > 0 && k.whole) || !k.can(&s, i) {
 				continue
@@ -113,7 +116,12 @@ func rest(s *State) *Violation {
 
 // lostForGood : too many of the voters have lost their disks. Only a recovery helps.
 func (s *State) lostForGood() bool {
-	return s.Founded && s.count(func(x *Server) bool { return x.Peer == Voter && x.Data }) < s.quorum()
+	return s.Founded && s.count(func(x *Server) bool { return x.Peer == Voter && x.Data && !s.goneForGood(x) }) < s.quorum()
+}
+
+// goneForGood : a process that nobody starts again.
+func (s *State) goneForGood(x *Server) bool {
+	return !s.Returns && x.Process == Down && x.cutOff()
 }
 
 // serves says whether a cluster that cannot become what is wanted still serves as it did.
@@ -121,7 +129,8 @@ func (s *State) serves() *Violation {
 	if !s.Founded {
 		return nil
 	}
-	if s.Leader == nobody || s.count(func(x *Server) bool { return x.Routed }) == 0 {
+	routed, well := s.count(func(x *Server) bool { return x.Routed }), s.count((*Server).well)
+	if s.Leader == nobody || routed == 0 && well > 0 {
 		return violated(I9, "a revision that cannot start keeps the running servers from serving")
 	}
 	return nil
@@ -129,11 +138,14 @@ func (s *State) serves() *Violation {
 
 // asWanted says what a cluster that calls itself done lacks.
 func (s *State) asWanted() *Violation {
-	if int(s.N) != int(s.Replicas) {
-		return violated(I7, "%d servers or remains of them, %d are wanted", s.N, s.Replicas)
+	if n := s.count(func(x *Server) bool { return !x.remains() }); n != int(s.Replicas) {
+		return violated(I7, "%d servers or remains of them, %d are wanted", n, s.Replicas)
 	}
 	for i := range s.slots() {
 		x := &s.Servers[i]
+		if x.remains() {
+			continue
+		}
 		if x.Claim != ClaimBound || x.Revision != s.Wanted || x.PodRevision != s.Wanted || x.Peer != Voter ||
 			x.Process != Up || x.Serf != Alive || x.Retiring || x.Behind {
 			return violated(I7, "#%d is not a voter as wanted: %s", i, x)

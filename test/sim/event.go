@@ -6,7 +6,9 @@ import "fmt"
 type kind struct {
 	name  string
 	whole bool
-	can   func(*State, int) bool
+	// unreliable is for what may never happen: nobody may wait for it for ever.
+	unreliable bool
+	can        func(*State, int) bool
 	// do changes the state; it returns the violation of an invariant that the event itself is, if it is one.
 	do func(*State, int) *Violation
 }

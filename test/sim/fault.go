@@ -3,10 +3,11 @@ package sim
 // faults that a scenario may inject; each costs one of the state's budget.
 var faults = []*kind{
 	{name: "process is killed", can: runs, do: fault(func(s *State, i int) { s.stop(i) })},
-	{name: "agent hangs", can: isUp, do: fault(hang)},
+	{name: "agent hangs", can: isUpOnNode, do: fault(hang)},
 	{name: "pod is evicted", can: hasPod, do: fault(func(s *State, i int) { s.Servers[i].Pod = PodTerminating })},
 	{name: "pod is deleted by force", can: hasAnyPod, do: fault(killPod)},
 	{name: "node dies", can: hasPod, do: fault(nodeDies)},
+	{name: "kubelet dies", can: isUpOnNode, do: fault(func(s *State, i int) { s.Servers[i].Pod = PodLost })},
 	{name: "claim is deleted by a person", can: hasClaim, do: fault(func(s *State, i int) { s.Servers[i].Claim = ClaimDeleting })},
 	{name: "claim and pod are lost", can: hasClaim, do: fault(loseAll)},
 	{name: "loses leadership", can: isLeader, do: fault(stepDown)},
@@ -28,12 +29,12 @@ func fault(do func(*State, int)) func(*State, int) *Violation {
 // unlimited is a number of handoffs that nobody counts.
 const unlimited = 255
 
-func runs(s *State, i int) bool      { return s.Faults > 0 && s.Servers[i].Process != Down }
-func isUp(s *State, i int) bool      { return s.Faults > 0 && s.Servers[i].Process == Up }
-func hasPod(s *State, i int) bool    { return s.Faults > 0 && s.Servers[i].Pod == PodRunning }
-func hasAnyPod(s *State, i int) bool { return s.Faults > 0 && s.Servers[i].Pod != PodNone }
-func hasClaim(s *State, i int) bool  { return s.Faults > 0 && s.Servers[i].Claim == ClaimBound }
-func isLeader(s *State, i int) bool  { return s.Faults > 0 && int(s.Leader) == i }
+func runs(s *State, i int) bool       { return s.Faults > 0 && s.Servers[i].Process != Down }
+func isUpOnNode(s *State, i int) bool { return hasPod(s, i) && s.Servers[i].Process == Up }
+func hasPod(s *State, i int) bool     { return s.Faults > 0 && s.Servers[i].Pod == PodRunning }
+func hasAnyPod(s *State, i int) bool  { return s.Faults > 0 && s.Servers[i].Pod != PodNone }
+func hasClaim(s *State, i int) bool   { return s.Faults > 0 && s.Servers[i].Claim == ClaimBound }
+func isLeader(s *State, i int) bool   { return s.Faults > 0 && int(s.Leader) == i }
 func isGone(s *State, i int) bool {
 	x := &s.Servers[i]
 	return s.Faults > 0 && x.Process == Down && (x.Serf == Failed || x.Serf == Left && x.Peer != NoPeer)

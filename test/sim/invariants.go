@@ -45,7 +45,7 @@ func check(action plan.Action, s *State) *Violation {
 	case plan.DeletePod:
 		return checkDeletePod(s, slot(a.Server))
 	case plan.MarkRetiring:
-		return checkMark(s, slot(a.Server))
+		return checkMark(s, a)
 	case plan.DeleteOrphan:
 		if s.Servers[slot(a.Pod)].Claim != ClaimNone {
 			return violated(I2, "%s is deleted as an orphan and has a claim", a.Pod)
@@ -58,6 +58,8 @@ func check(action plan.Action, s *State) *Violation {
 		return checkPrune(s, slot(a.Name))
 	case plan.ReleaseClaim:
 		return checkRelease(s, slot(a.Server))
+	case plan.QuarantineClaim:
+		return checkQuarantine(s, slot(a.Server))
 	case plan.StartServing:
 		return checkServe(s, slot(a.Server))
 	case plan.StopServing:
@@ -67,7 +69,7 @@ func check(action plan.Action, s *State) *Violation {
 }
 
 func checkCreate(s *State, a plan.CreateServer) *Violation {
-	servers := s.count(func(x *Server) bool { return x.Claim != ClaimNone })
+	servers := s.count(func(x *Server) bool { return x.Claim != ClaimNone && !s.givenUp(x) })
 	switch {
 	case a.BootstrapExpect > 0 && s.Bootstrapped:
 		return violated(I8, "a server with bootstrap_expect is created in a cluster that exists")
@@ -113,17 +115,24 @@ func checkSuccessor(s *State, to int) *Violation {
 }
 
 // well says whether a server's vote can be counted on, in truth and in autopilot's opinion.
-func (x *Server) well() bool {
-	return x.Peer == Voter && x.Process == Up && x.Serf == Alive && x.Healthy && x.Pod == PodRunning
+func (x *Server) well() bool { return x.voteCounts() && x.Pod == PodRunning }
+
+// voteCounts : a kubelet that is dead stops nobody.
+func (x *Server) voteCounts() bool {
+	return x.Peer == Voter && x.Process == Up && x.Serf == Alive && x.Healthy && (x.Pod == PodRunning || x.cutOff())
 }
 
 // checkStop is for a server that takes part and is made to go.
 func checkStop(s *State, i int) *Violation {
 	x := &s.Servers[i]
-	stay := 0
+	stay, votes := 0, 0
 	for j := range s.slots() {
-		if y := &s.Servers[j]; j != i && y.well() && !y.Retiring {
+		y := &s.Servers[j]
+		if j != i && y.well() && !y.Retiring {
 			stay++
+		}
+		if j != i && y.voteCounts() {
+			votes++
 		}
 	}
 	voters := s.voters()
@@ -133,8 +142,8 @@ func checkStop(s *State, i int) *Violation {
 	switch {
 	case int(s.Leader) == i:
 		return violated(I3, "#%d is stopped and leads", i)
-	case x.Peer == Voter && stay < voters/2+1:
-		return violated(I1, "%d of %d voters would be healthy without #%d", stay, voters, i)
+	case x.Peer == Voter && votes < voters/2+1:
+		return violated(I1, "%d of %d voters would be healthy without #%d", votes, voters, i)
 	case x.Peer == Voter && stay < int(s.Replicas):
 		return violated(I2, "%d healthy voters would stay without #%d, %d are wanted", stay, i, s.Replicas)
 	}
@@ -145,7 +154,7 @@ func checkLeave(s *State, i int) *Violation {
 	switch x := &s.Servers[i]; {
 	case !x.Retiring:
 		return violated(I2, "#%d leaves and was not marked: an operator that starts anew would choose another one", i)
-	case x.Routed, x.Serving, !x.Settled:
+	case x.Routed, x.Pod == PodRunning && (x.Serving || !x.Settled):
 		return violated(I9, "#%d leaves while clients are sent to it", i)
 	}
 	return checkStop(s, i)
@@ -166,12 +175,15 @@ func checkDeletePod(s *State, i int) *Violation {
 	return nil
 }
 
-func checkMark(s *State, i int) *Violation {
+func checkMark(s *State, a plan.MarkRetiring) *Violation {
+	i := slot(a.Server)
 	x := &s.Servers[i]
 	other := s.count(func(y *Server) bool { return y.Retiring })
 	switch {
 	case other > 0:
 		return violated(I2, "#%d is to retire, and another one retires already", i)
+	case a.Failed && !s.givenUp(x):
+		return violated(I2, "#%d is given up and may come back", i)
 	case s.Paused:
 		return violated(I5, "#%d is to retire while the cluster is paused", i)
 	case !s.Stable:
@@ -218,6 +230,18 @@ func checkRelease(s *State, i int) *Violation {
 		return violated(I4, "the volume of #%d is deleted while it is a Raft peer", i)
 	case x.Pod != PodNone:
 		return violated(I4, "the volume of #%d is deleted while its pod is there", i)
+	}
+	return nil
+}
+
+// checkQuarantine : a server that goes on running would belong to nobody.
+func checkQuarantine(s *State, i int) *Violation {
+	x := &s.Servers[i]
+	switch {
+	case x.Peer != NoPeer:
+		return violated(I4, "the volume of #%d is set aside while it is a Raft peer", i)
+	case x.Pod == PodPending, x.Pod == PodRunning, x.Pod != PodTerminating && x.Process != Down:
+		return violated(I4, "the volume of #%d is set aside while it may run", i)
 	}
 	return nil
 }

@@ -50,8 +50,12 @@ func canLoseClaim(s *State, i int) bool {
 
 func loseClaim(s *State, i int) {
 	x := &s.Servers[i]
-	x.Claim, x.Revision, x.Founder, x.Retiring = ClaimNone, 0, false, false
+	setAside(x)
 	x.Data, x.Behind = false, x.Peer != NoPeer
+}
+
+func setAside(x *Server) {
+	x.Claim, x.Revision, x.Founder, x.Retiring, x.Failed = ClaimNone, 0, false, false, false
 }
 
 func isHung(s *State, i int) bool {
@@ -65,8 +69,22 @@ func resume(s *State, i int) {
 	}
 }
 
-func isLost(s *State, i int) bool { return s.Servers[i].Pod == PodLost }
-func nodeReturns(s *State, i int) { s.Servers[i].Pod = PodRunning }
+func isCutOff(s *State, i int) bool { return s.Servers[i].cutOff() }
+
+func nodeReturns(s *State, i int) {
+	x := &s.Servers[i]
+	if x.Pod == PodLost {
+		x.Pod = PodRunning
+		return
+	}
+	x.Pod = PodTerminating
+}
+
+// Pods of a node that is not heard of are deleted after a while, which its kubelet would have to confirm.
+func isLost(s *State, i int) bool   { return s.Servers[i].Pod == PodLost }
+func evictFromNode(s *State, i int) { s.Servers[i].Pod = PodStuck }
+func isStuck(s *State, i int) bool  { return s.Servers[i].Pod == PodStuck }
+func becomeOverdue(s *State, i int) { s.Servers[i].Pod = PodOverdue }
 
 // The endpoints controller and the nodes follow readiness with a delay.
 func canRoute(s *State, _ int) bool {

@@ -13,7 +13,10 @@ var (
 	longAgo = now.Add(-time.Hour)
 )
 
-const stableFor = 10 * time.Second
+const (
+	stableFor    = 10 * time.Second
+	replaceAfter = 5 * time.Minute
+)
 
 // Names and ids by slot.
 var (
@@ -55,7 +58,7 @@ func (s *State) kubernetes() State {
 	k.Leader, k.Stable, k.MinQuorum, k.Founded, k.Faults, k.Changes, k.Handoffs = nobody, s.Leader != nobody, 0, false, 0, 0, 0
 	for i := range k.slots() {
 		x := &k.Servers[i]
-		x.Data, x.Behind, x.Peer, x.Serf, x.Healthy = false, false, NoPeer, Absent, false
+		x.Data, x.Behind, x.Peer, x.Serf, x.Healthy, x.Long = false, false, NoPeer, Absent, false, false
 	}
 	return k
 }
@@ -64,6 +67,10 @@ func (s *State) spec() plan.Spec {
 	spec := plan.Spec{
 		Replicas: int(s.Replicas), MaxSurge: int(s.Surge), LeaderStableFor: stableFor,
 		Revision: revisions[s.Wanted], Paused: s.Paused, Bootstrapped: s.Bootstrapped, NextSerial: int(s.N),
+		ReplacementsLeft: 1,
+	}
+	if s.Replace {
+		spec.ReplaceFailedAfter = replaceAfter
 	}
 	switch s.Transfer {
 	case noTransfer:
@@ -101,7 +108,7 @@ func (s *State) raft() plan.Raft {
 func server(kube, consul *State, i int) plan.Server {
 	x := &kube.Servers[i]
 	seen := plan.Server{
-		Name: names[i], Serial: i, ID: ids[i], Revision: revisions[x.Revision], Retiring: x.Retiring,
+		Name: names[i], Serial: i, ID: ids[i], Revision: revisions[x.Revision], Retiring: x.Retiring, Failed: x.Failed,
 		ClaimDeleting: x.Claim == ClaimDeleting, Routed: x.Routed,
 	}
 	if x.Founder {
@@ -116,8 +123,12 @@ func server(kube, consul *State, i int) plan.Server {
 
 func pod(s *State, x *Server) *plan.Pod {
 	pod := &plan.Pod{
-		Revision: revisions[x.PodRevision], Running: x.Process != Down || x.Pod == PodLost, Ready: s.ready(x),
-		Serving: x.Serving, ServingFrom: longAgo, Terminating: x.Pod == PodTerminating,
+		Revision: revisions[x.PodRevision], Running: x.Process != Down || x.cutOff(), Ready: s.ready(x),
+		Serving: x.Serving, ServingFrom: longAgo,
+		Terminating: x.Pod == PodTerminating || x.Pod == PodStuck || x.Pod == PodOverdue, StopBy: now,
+	}
+	if x.Pod == PodOverdue {
+		pod.StopBy = longAgo
 	}
 	if !x.Settled && !x.Serving && x.Pod == PodRunning {
 		pod.ServingFrom = now
@@ -145,8 +156,12 @@ func says(seen *plan.Server, consul *State, i int) {
 		return
 	}
 	seen.Peer = &plan.Peer{ID: ids[i], Name: names[i], Voter: x.Peer == Voter}
-	seen.Health = plan.HealthUnhealthy
-	if x.Healthy {
+	switch {
+	case x.Healthy:
 		seen.Health = plan.HealthHealthy
+	case x.Long:
+		seen.Health, seen.UnhealthySince = plan.HealthUnhealthy, longAgo
+	default:
+		seen.Health, seen.UnhealthySince = plan.HealthUnhealthy, now
 	}
 }

@@ -18,6 +18,7 @@ func Scenarios() []Scenario {
 			bootstrap(replicas, 0, 0), bootstrap(replicas, 1, 0), bootstrap(replicas, 2, 0),
 			bootstrap(replicas, 0, 1, want(2), scale(1), scale(3), scale(5)),
 			sized("faults alone", replicas, 1, 2, 0),
+			patient(sized("faults alone, nothing replaced", replicas, 1, 2, 0)),
 			sized("upgrade and two faults", replicas, 1, 2, 1, want(2)),
 			broken(replicas, 0), broken(replicas, 1),
 			sized("pause", replicas, 1, 1, 2, want(2), pause(), unpause()),
@@ -64,13 +65,13 @@ func some(n uint8, thing string) string {
 }
 
 func empty(replicas, surge uint8) State {
-	return State{Replicas: replicas, Surge: surge, Wanted: 1, Leader: nobody, Transfer: noTransfer}
+	return State{Replicas: replicas, Surge: surge, Wanted: 1, Replace: true, Leader: nobody, Transfer: noTransfer}
 }
 
 // bootstrap starts with nothing.
 func bootstrap(replicas, faultBudget, changes uint8, changeKinds ...*kind) Scenario {
 	s := empty(replicas, 1)
-	s.Faults, s.Changes = faultBudget, changes
+	s.Faults, s.Changes, s.Returns = faultBudget, changes, true // a cluster that is not founded yet waits for its nodes
 	return Scenario{
 		Name: fmt.Sprintf("bootstrap, %s, %s, %s", some(replicas, "server"), some(faultBudget, "fault"),
 			some(changes, "change")),
@@ -90,6 +91,12 @@ func scaledDown() Scenario {
 	}
 	joining := &s.Servers[2]
 	joining.Peer, joining.Serving, joining.Routed, joining.Settled = NonVoter, false, false, true
+	return scenario
+}
+
+// patient waits for what has failed, for as long as it takes.
+func patient(scenario Scenario) Scenario {
+	scenario.Start.Replace, scenario.Start.Returns = false, true
 	return scenario
 }
 

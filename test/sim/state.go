@@ -30,7 +30,9 @@ const (
 	PodPending
 	PodRunning
 	PodTerminating
-	PodLost // its node is dead: the API server still calls it running
+	PodLost    // its kubelet is dead, maybe with the whole node: the API server still calls it running
+	PodStuck   // the same, and it is to be terminated
+	PodOverdue // the same, and it should be gone by now
 )
 
 // Process is the Consul process in a pod.
@@ -72,6 +74,7 @@ type Server struct {
 	Revision Revision
 	Founder  bool // bootstrap_expect
 	Retiring bool // the marker on the claim
+	Failed   bool // what the marker says: it was given up
 
 	Pod         Pod
 	PodRevision Revision
@@ -86,6 +89,7 @@ type Server struct {
 	Peer    Suffrage
 	Serf    Serf
 	Healthy bool // autopilot's opinion, which is late
+	Long    bool // it has been unhealthy for longer than failureReplacement.after
 }
 
 // State of a cluster and of what surrounds it.
@@ -98,6 +102,7 @@ type State struct {
 	Wanted          Revision
 	Bad             Revision // a revision that never starts; 0 for none
 	Paused          bool
+	Replace         bool // failureReplacement is on
 	Bootstrapped    bool
 	Transfer        int8 // noTransfer, anyServer, or a slot
 
@@ -108,6 +113,8 @@ type State struct {
 	Stable    bool  // it has led for long enough
 	MinQuorum uint8
 
+	// Returns is true where dead nodes and hung agents come back sooner or later.
+	Returns bool
 	// What may still happen.
 	Faults, Changes uint8
 	// Handoffs is how many planned changes of leadership are still allowed (I3).
@@ -141,6 +148,19 @@ func (s *State) count(is func(*Server) bool) int {
 
 // votes says whether a server takes part in elections and acknowledges writes.
 func (x *Server) votes() bool { return x.Peer == Voter && (x.Process == Up || x.Process == Leaving) }
+
+// cutOff says whether no kubelet looks after a pod any more.
+func (x *Server) cutOff() bool { return x.Pod == PodLost || x.Pod == PodStuck || x.Pod == PodOverdue }
+
+// givenUp says whether a server may be replaced because it has failed.
+func (s *State) givenUp(x *Server) bool {
+	return x.Failed || s.Replace && (x.Pod == PodOverdue || x.Peer == Voter && !x.Healthy && x.Long)
+}
+
+// remains says whether a slot is only a pod on a dead node, which nobody but the node can remove.
+func (x *Server) remains() bool {
+	return x.Claim == ClaimNone && x.Peer == NoPeer && x.cutOff() && (x.Serf == Left || x.Serf == Absent)
+}
 
 // hasQuorum says whether enough voters are up to elect a leader and to commit.
 func (s *State) hasQuorum() bool { return s.count((*Server).votes) >= s.quorum() }
@@ -208,13 +228,15 @@ func (x *Server) String() string {
 	}
 	add(x.Claim == ClaimNone, "stray")
 	add(x.Claim == ClaimDeleting, "claim-deleting")
-	add(x.Retiring, "retiring")
-	words = append(words, [...]string{"no-pod", "pending", "", "terminating", "node-dead"}[x.Pod],
+	add(x.Retiring && !x.Failed, "retiring")
+	add(x.Failed, "given-up")
+	words = append(words, [...]string{"no-pod", "pending", "", "terminating", "node-dead", "node-dead terminating", "node-dead overdue"}[x.Pod],
 		[...]string{"down", "", "hung", "leaving"}[x.Process],
 		[...]string{"no-peer", "nonvoter", "voter"}[x.Peer],
 		[...]string{"absent", "", "serf-leaving", "left", "failed"}[x.Serf])
 	add(x.Behind, "behind")
-	add(x.Peer != NoPeer && !x.Healthy, "unhealthy")
+	add(x.Peer != NoPeer && !x.Healthy && !x.Long, "unhealthy")
+	add(x.Long, "unhealthy-for-long")
 	add(x.Serving, "gate")
 	add(x.Routed, "routed")
 	kept := words[:0]

@@ -136,18 +136,22 @@ func serf(members map[string]consul.Member, id string) string {
 func (c *cluster) write() {
 	c.t.Helper()
 	key := fmt.Sprintf("key-%d", len(c.written))
-	_, err := c.values(c.leader()).Put(&api.KVPair{Key: key, Value: []byte(key)}, nil)
-	c.Expect(err).NotTo(HaveOccurred())
+	c.Eventually(func() error {
+		_, err := c.values(c.leader()).Put(&api.KVPair{Key: key, Value: []byte(key)}, nil)
+		return err
+	}, patience, interval).Should(Succeed())
 	c.written = append(c.written, key)
 }
 
 // lost are the acknowledged writes that the leader does not have.
 func (c *cluster) lost() []string {
 	c.t.Helper()
-	values := c.values(c.leader())
 	return slices.DeleteFunc(slices.Clone(c.written), func(key string) bool {
-		pair, _, err := values.Get(key, &api.QueryOptions{RequireConsistent: true})
-		c.Expect(err).NotTo(HaveOccurred())
+		var pair *api.KVPair
+		c.Eventually(func() (err error) {
+			pair, _, err = c.values(c.leader()).Get(key, &api.QueryOptions{RequireConsistent: true})
+			return err
+		}, patience, interval).Should(Succeed())
 		return pair != nil
 	})
 }

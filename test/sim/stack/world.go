@@ -31,28 +31,32 @@ func (x identity) backOff() time.Duration {
 
 // takes is how long things take, as measured on real Consul and Kubernetes (docs/architecture.md).
 var takes = map[string]time.Duration{
-	"starts":                     time.Second,
-	"is told to stop":            100 * time.Millisecond,
-	"is seen to leave":           500 * time.Millisecond,
-	"has left":                   3500 * time.Millisecond,
-	"pod is gone":                300 * time.Millisecond,
-	"claim is gone":              200 * time.Millisecond,
-	"agent answers again":        30 * time.Second,
-	"node is back":               time.Minute,
-	"founds the cluster":         2 * time.Second,
-	"steps down":                 500 * time.Millisecond,
-	"is elected":                 2 * time.Second,
-	"joins Serf":                 time.Second,
-	"is seen to be dead":         6 * time.Second,
-	"is added to Raft":           500 * time.Millisecond,
-	"catches up":                 500 * time.Millisecond,
-	"autopilot looks":            2 * time.Second,
-	"is promoted":                14 * time.Second,
-	"endpoints follow":           100 * time.Millisecond,
-	"clients have noticed":       500 * time.Millisecond,
-	startsAgain:                  time.Second,
-	"is cleaned up by autopilot": 10 * time.Second,
-	"the leader becomes stable":  10 * time.Second,
+	"starts":                                   time.Second,
+	"is told to stop":                          100 * time.Millisecond,
+	"is seen to leave":                         500 * time.Millisecond,
+	"has left":                                 3500 * time.Millisecond,
+	"pod is gone":                              300 * time.Millisecond,
+	"claim is gone":                            200 * time.Millisecond,
+	"agent answers again":                      30 * time.Second,
+	"node is back":                             time.Minute,
+	"does not answer and is killed":            time.Minute,
+	"is deleted with its dead node":            5 * time.Minute,
+	"should be gone by now":                    time.Minute,
+	"is unhealthy for long":                    5 * time.Minute,
+	"founds the cluster":                       2 * time.Second,
+	"steps down":                               500 * time.Millisecond,
+	"is elected":                               2 * time.Second,
+	"joins Serf":                               time.Second,
+	"is seen to be dead":                       6 * time.Second,
+	"is added to Raft":                         500 * time.Millisecond,
+	"catches up":                               500 * time.Millisecond,
+	"autopilot looks":                          2 * time.Second,
+	"is promoted":                              14 * time.Second,
+	"endpoints follow":                         100 * time.Millisecond,
+	"clients have noticed":                     500 * time.Millisecond,
+	startsAgain:                                time.Second,
+	"is cleaned up by autopilot":               10 * time.Second,
+	"the leader becomes stable":                10 * time.Second,
 	"left, so the leader removes it from Raft": time.Second,
 }
 
@@ -266,6 +270,7 @@ func (w *world) adopt(o *v1alpha1.ConsulCluster) *cluster {
 	s := &c.state
 	s.Replicas, s.Surge = uint8(o.Spec.Replicas), uint8(o.Spec.Update.MaxSurge) //nolint:gosec // at most 7
 	s.Wanted, s.Paused = w.revision(resources.Revision(o)), o.Spec.Paused
+	s.Replace = o.Spec.FailureReplacement.After.Duration > 0
 	s.Bootstrapped = o.Annotations[v1alpha1.AnnotationBootstrapped] != ""
 	s.Transfer = sim.NoTransfer
 	if to, asked := o.Annotations[v1alpha1.AnnotationTransferLeadership]; asked {
@@ -287,6 +292,7 @@ func (w *world) wroteClaim(c *cluster, o *corev1.PersistentVolumeClaim) {
 	x := &c.state.Servers[i]
 	x.Revision = w.revision(o.Annotations[v1alpha1.AnnotationRevision])
 	_, x.Retiring = o.Annotations[v1alpha1.AnnotationRetiring]
+	_, x.Failed = o.Annotations[v1alpha1.AnnotationFailed]
 	if expect, err := strconv.Atoi(o.Annotations[v1alpha1.AnnotationBootstrapExpect]); err == nil {
 		x.Founder, c.state.Expect = true, uint8(expect) //nolint:gosec // at most 7
 	}
