@@ -74,7 +74,7 @@ const (
 	// AnnotationRetiring on a claim says since when the server is on its way out. It is written before the first
 	// step that cannot be undone.
 	AnnotationRetiring = "consuloperator.io/retiring"
-	// AnnotationFailed on a claim says, beside AnnotationRetiring, since when its server is given up.
+	// AnnotationFailed on a claim says since when its server is given up.
 	AnnotationFailed = "consuloperator.io/failed"
 	// GateServing is the readiness gate of the servers' pods: True for healthy voters that are not retiring.
 	GateServing = "consuloperator.io/serving"

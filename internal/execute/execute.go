@@ -66,6 +66,8 @@ func (e *Executor) dispatch(ctx context.Context, s *observe.Snapshot, action pla
 		return e.record(ctx, s, action)
 	case plan.CreateServer:
 		return e.createServer(ctx, s, a)
+	case plan.MarkFailed:
+		return e.markFailed(ctx, s, a)
 	case plan.MarkRetiring:
 		return e.markRetiring(ctx, s, a)
 	case plan.UnmarkRetiring:

@@ -3,7 +3,6 @@ package execute
 import (
 	"context"
 	"fmt"
-	"slices"
 	"strconv"
 	"time"
 
@@ -25,26 +24,21 @@ func (e *Executor) patch(ctx context.Context, observed client.Object, change fun
 	return e.Client.Patch(ctx, changed, client.MergeFromWithOptions(observed, client.MergeFromWithOptimisticLock{}))
 }
 
-// annotate sets annotations, given as key, value, key, value.
-func annotate(pairs ...string) func(client.Object) {
+func annotate(key, value string) func(client.Object) {
 	return func(o client.Object) {
 		annotations := o.GetAnnotations()
 		if annotations == nil {
 			annotations = map[string]string{}
 		}
-		for pair := range slices.Chunk(pairs, 2) {
-			annotations[pair[0]] = pair[1]
-		}
+		annotations[key] = value
 		o.SetAnnotations(annotations)
 	}
 }
 
-func unannotate(keys ...string) func(client.Object) {
+func unannotate(key string) func(client.Object) {
 	return func(o client.Object) {
 		annotations := o.GetAnnotations()
-		for _, key := range keys {
-			delete(annotations, key)
-		}
+		delete(annotations, key)
 		o.SetAnnotations(annotations)
 	}
 }
@@ -110,21 +104,24 @@ func (e *Executor) createServer(ctx context.Context, s *observe.Snapshot, a plan
 	return Outcome{Event: event}, client.IgnoreAlreadyExists(err)
 }
 
+func (e *Executor) markFailed(ctx context.Context, s *observe.Snapshot, a plan.MarkFailed) (Outcome, error) {
+	if err := e.fresh(ctx, s); err != nil {
+		return Outcome{}, err
+	}
+	err := e.patch(ctx, s.Claims[a.Server], annotate(v1alpha1.AnnotationFailed, e.timestamp()))
+	return Outcome{Event: a.Server + " has failed and is given up: another server takes its place"}, err
+}
+
 func (e *Executor) markRetiring(ctx context.Context, s *observe.Snapshot, a plan.MarkRetiring) (Outcome, error) {
 	if err := e.fresh(ctx, s); err != nil {
 		return Outcome{}, err
 	}
-	now := e.timestamp()
-	if a.Failed {
-		err := e.patch(ctx, s.Claims[a.Server], annotate(v1alpha1.AnnotationRetiring, now, v1alpha1.AnnotationFailed, now))
-		return Outcome{Event: a.Server + " has failed and is given up: another server has taken its place"}, err
-	}
-	err := e.patch(ctx, s.Claims[a.Server], annotate(v1alpha1.AnnotationRetiring, now))
+	err := e.patch(ctx, s.Claims[a.Server], annotate(v1alpha1.AnnotationRetiring, e.timestamp()))
 	return Outcome{Event: a.Server + " is retiring: it leaves the client Service first"}, err
 }
 
 func (e *Executor) unmarkRetiring(ctx context.Context, s *observe.Snapshot, a plan.UnmarkRetiring) (Outcome, error) {
-	err := e.patch(ctx, s.Claims[a.Server], unannotate(v1alpha1.AnnotationRetiring, v1alpha1.AnnotationFailed))
+	err := e.patch(ctx, s.Claims[a.Server], unannotate(v1alpha1.AnnotationRetiring))
 	return Outcome{Event: a.Server + " stays after all"}, err
 }
 

@@ -37,11 +37,10 @@ type (
 	DeleteOrphan struct{ Pod string }
 	// SetRevision makes a server that takes no part one of the wanted revision.
 	SetRevision struct{ Server string }
-	// MarkRetiring writes down that a server is on its way out, and whether that is because it has failed.
-	MarkRetiring struct {
-		Server string
-		Failed bool
-	}
+	// MarkFailed writes down that a server is given up.
+	MarkFailed struct{ Server string }
+	// MarkRetiring writes down that a server is on its way out.
+	MarkRetiring struct{ Server string }
 	// UnmarkRetiring takes that back.
 	UnmarkRetiring struct{ Server string }
 	// StartServing puts a server into the client Service.
@@ -74,6 +73,7 @@ func (CreatePod) action()          {}
 func (DeletePod) action()          {}
 func (DeleteOrphan) action()       {}
 func (SetRevision) action()        {}
+func (MarkFailed) action()         {}
 func (MarkRetiring) action()       {}
 func (UnmarkRetiring) action()     {}
 func (StartServing) action()       {}
@@ -113,7 +113,7 @@ const (
 	ReasonLeaderNotStable Reason = "LeaderNotStable"
 	// ReasonCreatingServer : a server is added.
 	ReasonCreatingServer Reason = "CreatingServer"
-	// ReasonReplacingFailed : a server is added in the place of one that has failed.
+	// ReasonReplacingFailed : a server is given up, or another one is added in its place.
 	ReasonReplacingFailed Reason = "ReplacingFailedServer"
 	// ReasonRetiringServer : a server is on its way out.
 	ReasonRetiringServer Reason = "RetiringServer"
@@ -141,6 +141,8 @@ const (
 	ReasonUnhealthyServer Reason = "UnhealthyServer"
 	// ReasonWaitingForReady : a healthy voter is not in the client Service yet.
 	ReasonWaitingForReady Reason = "WaitingForReady"
+	// ReasonStrayPeer : a Raft peer that is alive is none of our servers.
+	ReasonStrayPeer Reason = "StrayPeer"
 	// ReasonHealthy : all is as wanted.
 	ReasonHealthy Reason = "Healthy"
 )

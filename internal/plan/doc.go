@@ -19,8 +19,7 @@
 // the votes that count are a quorum now and of what remains.
 //
 // A server is overdue if its pod should be gone for 30 s and its node does not say so, and lost if its own agent is
-// silent too. It has failed if it is overdue, or a voter that autopilot has called unhealthy for failureReplacement.after;
-// it is outdated then. No more than failureReplacement.maxPerHour are given up.
+// silent too. One that was given up is outdated.
 //
 // # The order of decisions
 //
@@ -34,7 +33,7 @@
 //  4. Strays that are dead in Serf are pruned, before they can cost the quorum: force-leave if Serf calls them failed,
 //     then remove-peer.
 //  5. A server on its way out goes on: out of the Service and the endpoints gone, leadership handed over, leave, gone
-//     from Raft, pod, claim. Nobody waits for the pod of one that is lost; its claim, and that of one that had failed,
+//     from Raft, pod, claim. Nobody waits for the pod of one that is lost; its claim, and that of one that was given up,
 //     is set aside and not deleted. One that is wanted after all, or that the cluster cannot do without any more under a leader
 //     that is stable, stays: it may wait for a server that nobody would create as long as it retires.
 //  6. A paused cluster, or one whose spec cannot be honoured, is left as it is.
@@ -44,10 +43,13 @@
 //     the leader has led for a while. One that is impossible for good is dropped; one that is impossible now holds up
 //     nothing below.
 //  9. Nothing else starts until the leader has led for leaderStableFor.
-//  10. Fewer current servers than wanted: create one, up to replicas + maxSurge, those that have failed not counted.
-//  11. Outdated servers, or else surplus ones: mark one as retiring, if the cluster can do without it. Servers without a
+//  10. A server that is overdue, or a voter that autopilot has called unhealthy for failureReplacement.after, is given up,
+//     up to maxPerHour: that it failed is written down.
+//  11. Fewer current servers than wanted: create one, up to replicas + maxSurge, those that were given up not counted.
+//  12. Outdated servers, or else surplus ones: mark one as retiring, if the cluster can do without it. Servers without a
 //     vote go first, then the sick, then followers, the leader last.
-//  12. Wait for what a person asked for, and for servers that are not serving voters yet, and say what they wait for.
+//  13. Wait for what a person asked for, for servers that are not serving voters yet, and for strays that are alive to
+//     stop, and say what they wait for.
 //
 // # Upkeep
 //

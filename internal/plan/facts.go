@@ -20,7 +20,7 @@ func (v view) leads(s Server) bool { return v.Raft.Known && s.Name == v.Raft.Lea
 // either. The pod counts
 // where it takes part: it may have been created a moment before its claim got another revision.
 func (v view) outdated(s Server) bool {
-	return s.Revision != v.Spec.Revision || s.ClaimDeleting || v.failed(s) ||
+	return s.Revision != v.Spec.Revision || s.ClaimDeleting || s.Failed ||
 		takesPart(s) && s.Pod != nil && s.Pod.Revision != v.Spec.Revision
 }
 

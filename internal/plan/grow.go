@@ -73,13 +73,13 @@ func (v view) replaceInPlace(s Server) *Decision {
 // count: it may be there for long, and its place is needed now.
 func create(v view) *Decision {
 	current := len(v.current())
-	working := filter(v.Servers, func(s Server) bool { return !v.failed(s) })
-	if current >= v.Spec.Replicas || len(working) >= v.Spec.Replicas+v.Spec.MaxSurge {
+	failed := filter(v.Servers, hasFailed)
+	if current >= v.Spec.Replicas || len(v.Servers)-len(failed) >= v.Spec.Replicas+v.Spec.MaxSurge {
 		return nil
 	}
-	if failed := v.anyFailed(); failed != nil {
-		return step(CreateServer{Serial: v.Spec.NextSerial}, ReasonReplacingFailed, "adding a server in the place of %s: %s",
-			failed.Name, v.whyRetire(*failed))
+	if len(failed) > 0 {
+		return step(CreateServer{Serial: v.Spec.NextSerial}, ReasonReplacingFailed,
+			"adding a server in the place of %s, which has failed", failed[0].Name)
 	}
 	return step(CreateServer{Serial: v.Spec.NextSerial}, ReasonCreatingServer,
 		"adding a server: %d of %d are of the wanted revision", current, v.Spec.Replicas)
@@ -88,7 +88,7 @@ func create(v view) *Decision {
 // awaitServers says which server is not a serving voter yet, and what it waits for. Nobody waits for one that has failed.
 func awaitServers(v view) *Decision {
 	for _, s := range v.staying() {
-		if v.failed(s) {
+		if s.Failed {
 			continue
 		}
 		if d := v.awaitProcess(s); d != nil {

@@ -62,7 +62,7 @@ type Server struct {
 	BootstrapExpect int
 	// Retiring is the marker on the claim.
 	Retiring bool
-	// Failed says, beside the marker, that the server was given up: its volume is not deleted.
+	// Failed is another marker: the server was given up, and its volume is not to be deleted.
 	Failed bool
 	// ClaimDeleting is true when somebody has deleted the claim; its volume is lost as soon as no pod uses it.
 	ClaimDeleting bool

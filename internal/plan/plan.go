@@ -30,10 +30,12 @@ var rules = []func(view) *Decision{
 	replaceIdle,
 	transferOnRequest,
 	leaderNotStable,
+	giveUp,
 	create,
 	retireNext,
 	awaitTransfer,
 	awaitServers,
+	awaitStrays,
 }
 
 // Plan decides what to do next.
@@ -115,7 +117,7 @@ func (v view) stableAt() time.Time  { return v.Raft.LeaderSince.Add(v.Spec.Leade
 func (v view) leaderIsStable() bool { return !v.now.Before(v.stableAt()) }
 
 // settled is true when no rule below would start anything voluntary.
-func settled(v view) bool { return create(v) == nil && retireNext(v) == nil }
+func settled(v view) bool { return giveUp(v) == nil && create(v) == nil && retireNext(v) == nil }
 
 // transferOnRequest hands leadership over because a person asked for it. A request that cannot be fulfilled now holds
 // up nothing else; awaitTransfer says what it waits for.

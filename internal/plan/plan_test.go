@@ -123,10 +123,10 @@ func TestStep(t *testing.T) {
 			func(o *plan.Observation) { stray(o, plan.MemberAbsent) }, plan.RemovePeer{ID: "x", Name: "gone"}, plan.ReasonPruning,
 		},
 		"I4 a stray that is alive is never touched": {
-			func(o *plan.Observation) { stray(o, plan.MemberAlive) }, nil, plan.ReasonHealthy,
+			func(o *plan.Observation) { stray(o, plan.MemberAlive) }, nil, plan.ReasonStrayPeer,
 		},
 		"I4 a stray that is leaving is never touched": {
-			func(o *plan.Observation) { stray(o, plan.MemberLeaving) }, nil, plan.ReasonHealthy,
+			func(o *plan.Observation) { stray(o, plan.MemberLeaving) }, nil, plan.ReasonStrayPeer,
 		},
 		"a dead member without a vote is forgotten": {
 			func(o *plan.Observation) {
@@ -285,7 +285,7 @@ func TestStep(t *testing.T) {
 			func(o *plan.Observation) {
 				fourth(o)
 				s := retiring(o, 1)
-				s.Pod.Terminating, s.Pod.StopBy, s.Agent.Answered = true, noon.Add(-time.Second), false
+				s.Pod.Terminating, s.Pod.StopBy, s.Agent.Answered = true, noon.Add(-20*time.Second), false
 			}, nil, plan.ReasonRemovingServer,
 		},
 		"retiring on a dead node: its peer is pruned": {
@@ -324,9 +324,9 @@ func TestStep(t *testing.T) {
 				s.Failed, s.Revision = true, "r"
 			}, plan.Leave{Server: "consul-1"}, plan.ReasonLeaving,
 		},
-		"failed: another one takes its place": {
+		"failed: that is written down first": {
 			func(o *plan.Observation) { sick(o, 1, 5*time.Minute) },
-			plan.CreateServer{Serial: 3}, plan.ReasonReplacingFailed,
+			plan.MarkFailed{Server: "consul-1"}, plan.ReasonReplacingFailed,
 		},
 		"failed: not yet": {
 			func(o *plan.Observation) { sick(o, 1, 4*time.Minute) }, nil, plan.ReasonWaitingForServer,
@@ -337,27 +337,31 @@ func TestStep(t *testing.T) {
 		"failed: no more in this hour": {
 			func(o *plan.Observation) { sick(o, 1, time.Hour); o.Spec.ReplacementsLeft = 0 }, nil, plan.ReasonWaitingForServer,
 		},
+		"failed: nobody is given up twice": {
+			func(o *plan.Observation) { sick(o, 1, time.Hour).Failed = true },
+			plan.CreateServer{Serial: 3}, plan.ReasonReplacingFailed,
+		},
 		"failed: it does not count towards the surge": {
 			func(o *plan.Observation) {
 				fourth(o)
-				sick(o, 3, time.Hour)
+				sick(o, 3, time.Hour).Failed = true
 				o.Servers[0].Revision, o.Spec.NextSerial = "old", 4
 			}, plan.CreateServer{Serial: 4}, plan.ReasonReplacingFailed,
 		},
-		"failed: given up once there is another one": {
-			func(o *plan.Observation) { fourth(o); sick(o, 1, time.Hour) },
-			plan.MarkRetiring{Server: "consul-1", Failed: true}, plan.ReasonRetiringServer,
+		"failed: retires once there is another one": {
+			func(o *plan.Observation) { fourth(o); sick(o, 1, time.Hour).Failed = true },
+			plan.MarkRetiring{Server: "consul-1"}, plan.ReasonRetiringServer,
 		},
 		"failed: nobody waits for it": {
 			func(o *plan.Observation) {
 				fourth(o)
-				sick(o, 1, time.Hour)
+				sick(o, 1, time.Hour).Failed = true
 				o.Servers[3].Pod.Ready = false
 			}, nil, plan.ReasonWaitingForReady,
 		},
 		"failed: a node that does not say that a pod has stopped": {
 			func(o *plan.Observation) { overdue(&o.Servers[1]).Agent.Answered = false },
-			plan.CreateServer{Serial: 3}, plan.ReasonReplacingFailed,
+			plan.MarkFailed{Server: "consul-1"}, plan.ReasonReplacingFailed,
 		},
 		"I9 nobody retires before the new one serves": {
 			func(o *plan.Observation) { fourth(o); o.Servers[1].Revision = "old"; o.Servers[3].Pod.Ready = false },

@@ -1,12 +1,29 @@
 package plan
 
-import (
-	"fmt"
-	"time"
-)
+import "time"
 
 // unconfirmed is how long after the moment when a pod has to be gone its node may take to say so.
 const unconfirmed = 30 * time.Second
+
+// giveUp writes down that a server has failed, before another one takes its place: when autopilot has removed it from
+// Raft, or a new leader looks at it with fresh eyes, nothing else tells that its volume is not to be deleted.
+func giveUp(v view) *Decision {
+	if v.Spec.ReplaceFailedAfter == 0 || v.Spec.ReplacementsLeft == 0 {
+		return nil
+	}
+	for _, s := range v.staying() {
+		switch {
+		case s.Failed:
+		case v.overdue(s):
+			return step(MarkFailed{Server: s.Name}, ReasonReplacingFailed,
+				"giving up %s: its node has not said for a while that its pod has stopped", s.Name)
+		case v.isSick(s) && !v.now.Before(v.replacedAt(s)):
+			return step(MarkFailed{Server: s.Name}, ReasonReplacingFailed,
+				"giving up %s: it has been unhealthy since %s", s.Name, clock(s.UnhealthySince))
+		}
+	}
+	return nil
+}
 
 // overdue says whether a pod had to be gone a while ago: its node does not say so, and is most likely dead.
 func (v view) overdue(s Server) bool {
@@ -16,42 +33,26 @@ func (v view) overdue(s Server) bool {
 // lost says whether nothing is heard of a server that should have stopped: neither its node nor its agent speaks.
 func (v view) lost(s Server) bool { return v.overdue(s) && !s.Agent.Answered }
 
-// failed says whether another server has to take a server's place: it is overdue, or a voter that has been unhealthy for
-// too long, as the leader's autopilot has it. A server without a vote that does not start is a matter of its
-// spec, another one would not start either.
-func (v view) failed(s Server) bool {
-	if s.Failed {
-		return true
-	}
-	if v.Spec.ReplaceFailedAfter == 0 || v.Spec.ReplacementsLeft == 0 {
-		return false
-	}
-	return v.overdue(s) || v.isSick(s) && !v.now.Before(v.replacedAt(s))
-}
-
+// isSick is about voters only: a server without a vote that does not start is a matter of its spec, and another one
+// would not start either.
 func (v view) isSick(s Server) bool {
 	return isVoter(s) && s.Health == HealthUnhealthy && !s.UnhealthySince.IsZero()
 }
 
 func (v view) replacedAt(s Server) time.Time { return s.UnhealthySince.Add(v.Spec.ReplaceFailedAfter) }
 
-// anyFailed is a server that has to be replaced; nil if there is none.
-func (v view) anyFailed() *Server {
-	for _, s := range v.staying() {
-		if v.failed(s) {
-			return &s
-		}
-	}
-	return nil
-}
+func hasFailed(s Server) bool { return s.Failed }
 
 // prospect says what becomes of a voter that stays unhealthy.
 func (v view) prospect(s Server) string {
 	switch {
-	case !v.isSick(s) || v.Spec.ReplaceFailedAfter == 0 || v.failed(s):
+	case !v.isSick(s) || v.Spec.ReplaceFailedAfter == 0:
 		return ""
 	case v.Spec.ReplacementsLeft == 0:
 		return "; it is not replaced: spec.failureReplacement.maxPerHour is used up"
 	}
-	return fmt.Sprintf("; it is replaced at %s unless it recovers", v.replacedAt(s).UTC().Format("15:04:05 MST"))
+	return "; it is replaced at " + clock(v.replacedAt(s)) + " unless it recovers"
 }
+
+// clock is a time of day for people. A time to come says more than a duration, which would be another one at each look.
+func clock(t time.Time) string { return t.UTC().Format("15:04:05 MST") }

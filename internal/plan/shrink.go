@@ -16,17 +16,15 @@ func retireNext(v view) *Decision {
 	if !v.enoughWithout(chosen) {
 		return nil // awaitServers says what is missing
 	}
-	return step(MarkRetiring{Server: chosen.Name, Failed: v.failed(chosen)}, ReasonRetiringServer, "retiring %s: %s", chosen.Name, v.whyRetire(chosen))
+	return step(MarkRetiring{Server: chosen.Name}, ReasonRetiringServer, "retiring %s: %s", chosen.Name, v.whyRetire(chosen))
 }
 
 func (v view) whyRetire(s Server) string {
 	switch {
 	case s.ClaimDeleting:
 		return "its volume claim was deleted"
-	case v.overdue(s):
-		return "its node has not said for a while that its pod has stopped"
-	case v.failed(s):
-		return "it has been unhealthy since " + s.UnhealthySince.UTC().Format("15:04:05 MST")
+	case s.Failed:
+		return "it has failed and another one has taken its place"
 	case v.outdated(s):
 		return "it is of an older revision and enough voters of the new one are healthy"
 	}
@@ -134,9 +132,9 @@ func (v view) needed(s Server) *Decision {
 // retireStopped waits for a server that leaves or has left, and deletes its pod before the kubelet can start it anew.
 func (v view) retireStopped(s Server) *Decision {
 	switch {
-	case v.now.After(s.Pod.StopBy) && s.Pod.Terminating:
+	case s.Pod.Terminating && v.now.After(s.Pod.StopBy.Add(unconfirmed/2)):
 		return wait(lookOften, ReasonRemovingServer, "the pod of %s should have stopped by now; if its node does not say so by %s, "+
-			"it is taken for lost", s.Name, s.Pod.StopBy.Add(unconfirmed).UTC().Format("15:04:05 MST"))
+			"it is taken for lost", s.Name, clock(s.Pod.StopBy.Add(unconfirmed)))
 	case s.Pod.Terminating:
 		return wait(lookSoon, ReasonRemovingServer, "the pod of %s is stopping", s.Name)
 	case s.Member == MemberLeaving, s.Member == MemberLeft && s.Peer != nil && s.Agent.Answered:
@@ -171,6 +169,18 @@ func prune(v view) *Decision {
 		if m.Status == MemberFailed && !v.ours(m.ID) {
 			return step(ForceLeave{Node: m.Name}, ReasonPruning,
 				"%s is dead and belongs to no server: Serf is told that it has left", m.Name)
+		}
+	}
+	return nil
+}
+
+// awaitStrays does not call a cluster healthy that counts on a peer that is not ours. Serf calls a dead one failed within
+// seconds; one that is alive has to be stopped by whoever started it.
+func awaitStrays(v view) *Decision {
+	for _, p := range v.Raft.Peers {
+		if !v.ours(p.ID) {
+			return wait(lookOn, ReasonStrayPeer, "%s is a Raft peer and none of our servers, and Serf calls it %s; if it goes on "+
+				"running, stop it where it runs", p.Name, v.memberStatus(p.ID))
 		}
 	}
 	return nil

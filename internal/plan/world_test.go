@@ -240,9 +240,11 @@ func (w *world) actOnServer(action plan.Action) {
 				w.t.Errorf("I2: %s and %s retire at the same time", s.Name, a.Server)
 			}
 		}
-		w.find(a.Server).Retiring, w.find(a.Server).Failed = true, a.Failed
+		w.find(a.Server).Retiring = true
 	case plan.UnmarkRetiring:
-		w.find(a.Server).Retiring, w.find(a.Server).Failed = false, false
+		w.find(a.Server).Retiring = false
+	case plan.MarkFailed:
+		w.find(a.Server).Failed = true
 	case plan.StartServing:
 		s := w.find(a.Server)
 		s.Pod.Serving, s.Pod.Ready, s.Routed = true, true, true

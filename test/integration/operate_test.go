@@ -155,10 +155,8 @@ func TestDeadPeerIsPruned(t *testing.T) {
 	s.observer.SetFaults(true)
 	victim := s.follower()
 	s.ownDoing = "the claim of " + victim + " was deleted"
-	claim := &corev1.PersistentVolumeClaim{}
-	s.Expect(s.env.Client.Get(t.Context(), client.ObjectKey{Namespace: s.key.Namespace, Name: victim}, claim)).To(Succeed())
-	s.Expect(s.env.Client.Delete(t.Context(), claim)).To(Succeed())
-	s.Expect(s.env.Client.Delete(t.Context(), s.pod(victim), client.GracePeriodSeconds(0))).To(Succeed())
+	claim := s.claim(victim)
+	s.deleteByForce(victim)
 	s.until("the server is gone", func(*v1alpha1.ConsulCluster) bool {
 		err := s.env.Client.Get(t.Context(), client.ObjectKeyFromObject(claim), claim)
 		return apierrors.IsNotFound(err)

@@ -169,18 +169,12 @@ func (s *story) count(list client.ObjectList) int {
 // write was lost (I8), and leadership changed as often as it should.
 func (s *story) end(leaderChanges int) {
 	s.t.Helper()
-	result := s.load.Stop()
-	ctx, cancel := context.WithTimeout(s.t.Context(), 30*time.Second)
-	defer cancel()
-	verification, err := s.load.Verify(ctx)
-	s.Expect(err).NotTo(HaveOccurred())
+	result := s.verify()
 	s.observer.Stop()
 	timeline := s.observer.Timeline()
 	s.t.Logf("%d of %d writes failed %v, longest gap %s, %d leader changes, fewest voters %d", result.All.Failed,
 		result.All.Attempts(), result.All.Classes, result.All.Gap.Length().Round(time.Millisecond),
 		timeline.LeaderChanges, timeline.FewestVoters)
-	s.Expect(verification.Lost).To(BeEmpty(), "I8: an acknowledged write is never lost")
-	s.Expect(result.All.Acknowledged).To(BeNumerically(">", 0))
 	for _, violation := range timeline.Violations {
 		if s.ownDoing == "" || !strings.Contains(violation.Message, s.ownDoing) {
 			t := violation.At.Format(time.TimeOnly)
@@ -188,6 +182,19 @@ func (s *story) end(leaderChanges int) {
 		}
 	}
 	s.Expect(timeline.LeaderChanges).To(Equal(leaderChanges), "I3: planned changes of leadership")
+}
+
+// verify stops the load and asserts that nothing is lost that was acknowledged (I8).
+func (s *story) verify() load.Result {
+	s.t.Helper()
+	result := s.load.Stop()
+	ctx, cancel := context.WithTimeout(s.t.Context(), 30*time.Second)
+	defer cancel()
+	verification, err := s.load.Verify(ctx)
+	s.Expect(err).NotTo(HaveOccurred())
+	s.Expect(verification.Lost).To(BeEmpty(), "I8: an acknowledged write is never lost")
+	s.Expect(result.All.Acknowledged).To(BeNumerically(">", 0))
+	return result
 }
 
 func toVersion(version string) func(*v1alpha1.ConsulCluster) {

@@ -48,9 +48,11 @@ func actOnServer(action plan.Action, seen, s *State) bool {
 		x.Revision = seen.Wanted
 		return true
 	case plan.MarkRetiring:
-		return sameClaims(seen, s) && set(&x.Retiring, true) && set(&x.Failed, action.(plan.MarkRetiring).Failed)
+		return sameClaims(seen, s) && set(&x.Retiring, true)
+	case plan.MarkFailed:
+		return sameClaims(seen, s) && set(&x.Failed, true)
 	case plan.UnmarkRetiring:
-		return sameClaim(&seen.Servers[i], x) && set(&x.Retiring, false) && set(&x.Failed, false)
+		return sameClaim(&seen.Servers[i], x) && set(&x.Retiring, false)
 	case plan.StartServing:
 		return gate(x, true)
 	case plan.StopServing:
@@ -89,6 +91,8 @@ func serverOf(action plan.Action) string {
 	case plan.SetRevision:
 		return a.Server
 	case plan.MarkRetiring:
+		return a.Server
+	case plan.MarkFailed:
 		return a.Server
 	case plan.UnmarkRetiring:
 		return a.Server

@@ -45,7 +45,9 @@ func check(action plan.Action, s *State) *Violation {
 	case plan.DeletePod:
 		return checkDeletePod(s, slot(a.Server))
 	case plan.MarkRetiring:
-		return checkMark(s, a)
+		return checkMark(s, slot(a.Server))
+	case plan.MarkFailed:
+		return checkGiveUp(s, slot(a.Server))
 	case plan.DeleteOrphan:
 		if s.Servers[slot(a.Pod)].Claim != ClaimNone {
 			return violated(I2, "%s is deleted as an orphan and has a claim", a.Pod)
@@ -175,15 +177,22 @@ func checkDeletePod(s *State, i int) *Violation {
 	return nil
 }
 
-func checkMark(s *State, a plan.MarkRetiring) *Violation {
-	i := slot(a.Server)
+func checkGiveUp(s *State, i int) *Violation {
+	switch {
+	case !s.givenUp(&s.Servers[i]):
+		return violated(I2, "#%d is given up and may come back", i)
+	case s.Paused:
+		return violated(I5, "#%d is given up while the cluster is paused", i)
+	}
+	return nil
+}
+
+func checkMark(s *State, i int) *Violation {
 	x := &s.Servers[i]
 	other := s.count(func(y *Server) bool { return y.Retiring })
 	switch {
 	case other > 0:
 		return violated(I2, "#%d is to retire, and another one retires already", i)
-	case a.Failed && !s.givenUp(x):
-		return violated(I2, "#%d is given up and may come back", i)
 	case s.Paused:
 		return violated(I5, "#%d is to retire while the cluster is paused", i)
 	case !s.Stable:
@@ -230,6 +239,8 @@ func checkRelease(s *State, i int) *Violation {
 		return violated(I4, "the volume of #%d is deleted while it is a Raft peer", i)
 	case x.Pod != PodNone:
 		return violated(I4, "the volume of #%d is deleted while its pod is there", i)
+	case x.Failed:
+		return violated(I4, "the volume of #%d, which was given up, is deleted", i)
 	}
 	return nil
 }

@@ -74,7 +74,7 @@ type Server struct {
 	Revision Revision
 	Founder  bool // bootstrap_expect
 	Retiring bool // the marker on the claim
-	Failed   bool // what the marker says: it was given up
+	Failed   bool // the other marker on the claim: it was given up
 
 	Pod         Pod
 	PodRevision Revision
@@ -228,7 +228,7 @@ func (x *Server) String() string {
 	}
 	add(x.Claim == ClaimNone, "stray")
 	add(x.Claim == ClaimDeleting, "claim-deleting")
-	add(x.Retiring && !x.Failed, "retiring")
+	add(x.Retiring, "retiring")
 	add(x.Failed, "given-up")
 	words = append(words, [...]string{"no-pod", "pending", "", "terminating", "node-dead", "node-dead terminating", "node-dead overdue"}[x.Pod],
 		[...]string{"down", "", "hung", "leaving"}[x.Process],
