@@ -24,6 +24,9 @@ func (h Happening) Slot() int { return h.event.slot }
 // Whole says whether it happens to the cluster and not to one server.
 func (h Happening) Whole() bool { return h.event.kind.whole }
 
+// Unreliable says whether it may never happen.
+func (h Happening) Unreliable() bool { return h.event.kind.unreliable }
+
 // Happen changes a state; it returns the violation that the happening itself is, if it is one.
 func (h Happening) Happen(s *State) *Violation { return h.event.kind.do(s, h.event.slot) }
 
@@ -45,7 +48,7 @@ func Name(slot int) string { return names[slot] }
 // NewState is before the first server.
 func NewState(replicas, surge uint8) State {
 	s := empty(replicas, surge)
-	s.Handoffs = unlimited
+	s.Handoffs, s.Returns = unlimited, true
 	return s
 }
 
@@ -88,6 +91,9 @@ func (s *State) ForceLeave(slot int) { forceLeave(s, slot) }
 
 // RemovePeer is DELETE /v1/operator/raft/peer.
 func (s *State) RemovePeer(slot int) { removeByOperator(s, slot) }
+
+// KillNode is the end of a server's node: Kubernetes calls the pod running until it is deleted.
+func (s *State) KillNode(slot int) { nodeDies(s, slot) }
 
 // Lose is the loss of a node with the only volume: claim and pod are gone without a word.
 func (s *State) Lose(slot int) { loseAll(s, slot) }

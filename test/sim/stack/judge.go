@@ -59,9 +59,16 @@ func (r *run) judgeClaim(c *cluster, old, o *corev1.PersistentVolumeClaim) {
 	if old.Annotations[v1alpha1.AnnotationRevision] != o.Annotations[v1alpha1.AnnotationRevision] {
 		r.judge(c, plan.SetRevision{Server: name})
 	}
+	_, had := old.Annotations[v1alpha1.AnnotationFailed]
+	if _, has := o.Annotations[v1alpha1.AnnotationFailed]; has && !had {
+		r.judge(c, plan.MarkFailed{Server: name})
+	}
 	released := old.DeletionTimestamp == nil && o.DeletionTimestamp != nil
 	retained := old.Labels[v1alpha1.LabelRetired] == "" && o.Labels[v1alpha1.LabelRetired] != ""
-	if released || retained {
+	switch {
+	case retained && o.Labels[v1alpha1.LabelRetired] == v1alpha1.RetiredFailed:
+		r.judge(c, plan.QuarantineClaim{Server: name})
+	case released || retained:
 		r.judge(c, plan.ReleaseClaim{Server: name})
 	}
 }

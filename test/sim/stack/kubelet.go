@@ -140,6 +140,15 @@ func (w *world) collect() {
 	}
 }
 
+// killNode is the end of a server's node: nobody confirms any more that its pod has stopped.
+func (w *world) killNode(name string) {
+	c := w.current()
+	w.change(c, time.Now(), func(s *sim.State) {
+		s.Returns = false
+		s.KillNode(c.named(name))
+	})
+}
+
 // lose takes a server away with its volume, as a dead node does for which a person has deleted pod and claim.
 func (w *world) lose(name string) {
 	c := w.current()

@@ -53,6 +53,10 @@ func scenarios() []scenario {
 			say: "a node dies, and a person deletes pod and claim that were on it",
 			do:  func(r *run) { r.world.lose(clusterName + "-1") },
 		}}},
+		{name: "a node that never comes back", replicas: 3, steps: []step{{
+			say: "a node dies",
+			do:  func(r *run) { r.world.killNode(clusterName + "-1") },
+		}}},
 	}
 }
 
@@ -62,8 +66,9 @@ func newCluster(replicas int32) *v1alpha1.ConsulCluster {
 		ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: clusterName, Generation: 1},
 		Spec: v1alpha1.ConsulClusterSpec{
 			Replicas: replicas, Version: older, Datacenter: "dc1",
-			Storage: v1alpha1.Storage{Size: resource.MustParse("10Gi"), Retention: v1alpha1.RetentionDelete},
-			Update:  v1alpha1.Update{MaxSurge: 1, LeaderStableFor: metav1.Duration{Duration: 10 * time.Second}},
+			Storage:            v1alpha1.Storage{Size: resource.MustParse("10Gi"), Retention: v1alpha1.RetentionDelete},
+			Update:             v1alpha1.Update{MaxSurge: 1, LeaderStableFor: metav1.Duration{Duration: 10 * time.Second}},
+			FailureReplacement: v1alpha1.FailureReplacement{After: metav1.Duration{Duration: 5 * time.Minute}, MaxPerHour: 3},
 		},
 	}
 }

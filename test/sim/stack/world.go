@@ -1,6 +1,7 @@
 package stack
 
 import (
+	"context"
 	"fmt"
 	"slices"
 	"strconv"
@@ -29,34 +30,37 @@ func (x identity) backOff() time.Duration {
 	return min(10*time.Second<<(x.restarts-1), 5*time.Minute)
 }
 
+// evicted : the control plane deletes the pods of a node that it has not heard of for a while.
+const evicted = "is deleted with its dead node"
+
 // takes is how long things take, as measured on real Consul and Kubernetes (docs/architecture.md).
 var takes = map[string]time.Duration{
-	"starts":                                   time.Second,
-	"is told to stop":                          100 * time.Millisecond,
-	"is seen to leave":                         500 * time.Millisecond,
-	"has left":                                 3500 * time.Millisecond,
-	"pod is gone":                              300 * time.Millisecond,
-	"claim is gone":                            200 * time.Millisecond,
-	"agent answers again":                      30 * time.Second,
-	"node is back":                             time.Minute,
-	"does not answer and is killed":            time.Minute,
-	"is deleted with its dead node":            5 * time.Minute,
-	"should be gone by now":                    time.Minute,
-	"is unhealthy for long":                    5 * time.Minute,
-	"founds the cluster":                       2 * time.Second,
-	"steps down":                               500 * time.Millisecond,
-	"is elected":                               2 * time.Second,
-	"joins Serf":                               time.Second,
-	"is seen to be dead":                       6 * time.Second,
-	"is added to Raft":                         500 * time.Millisecond,
-	"catches up":                               500 * time.Millisecond,
-	"autopilot looks":                          2 * time.Second,
-	"is promoted":                              14 * time.Second,
-	"endpoints follow":                         100 * time.Millisecond,
-	"clients have noticed":                     500 * time.Millisecond,
-	startsAgain:                                time.Second,
-	"is cleaned up by autopilot":               10 * time.Second,
-	"the leader becomes stable":                10 * time.Second,
+	"starts":                        time.Second,
+	"is told to stop":               100 * time.Millisecond,
+	"is seen to leave":              500 * time.Millisecond,
+	"has left":                      3500 * time.Millisecond,
+	"pod is gone":                   300 * time.Millisecond,
+	"claim is gone":                 200 * time.Millisecond,
+	"agent answers again":           30 * time.Second,
+	"node is back":                  time.Minute,
+	"does not answer and is killed": time.Minute,
+	evicted:                         5 * time.Minute,
+	"should be gone by now":         25 * time.Second, // before the operator calls it so
+	"is unhealthy for long":         5 * time.Minute,
+	"founds the cluster":            2 * time.Second,
+	"steps down":                    500 * time.Millisecond,
+	"is elected":                    2 * time.Second,
+	"joins Serf":                    time.Second,
+	"is seen to be dead":            6 * time.Second,
+	"is added to Raft":              500 * time.Millisecond,
+	"catches up":                    500 * time.Millisecond,
+	"autopilot looks":               2 * time.Second,
+	"is promoted":                   14 * time.Second,
+	"endpoints follow":              100 * time.Millisecond,
+	"clients have noticed":          500 * time.Millisecond,
+	startsAgain:                     time.Second,
+	"is cleaned up by autopilot":    10 * time.Second,
+	"the leader becomes stable":     10 * time.Second,
 	"left, so the leader removes it from Raft": time.Second,
 }
 
@@ -173,6 +177,9 @@ func (w *world) change(c *cluster, at time.Time, do func(*sim.State)) {
 func (w *world) reschedule(c *cluster, at time.Time) {
 	var pending []happening
 	for _, next := range sim.Progress(&c.state) {
+		if next.Unreliable() && !c.state.Returns {
+			continue
+		}
 		after, known := takes[next.Name()]
 		if !known {
 			panic("nobody knows how long it takes that a server " + next.Name())
@@ -213,6 +220,12 @@ func (w *world) happen(c *cluster, next happening) {
 		c.servers[next.Slot()].restarts++
 	}
 	w.trace.add("  %s%s", who, next.Name())
+	if next.Name() == evicted {
+		pod := w.api.live[objectKey{"Pod", c.servers[next.Slot()].name}]
+		must(w.api.delete(context.Background(), pod.DeepCopyObject().(client.Object)))
+		w.wrote(pod, w.api.live[keyOf(pod)])
+		return
+	}
 	w.change(c, next.at, func(s *sim.State) {
 		if violation := next.Happen(s); violation != nil {
 			w.broken = append(w.broken, violation.String())
@@ -298,7 +311,7 @@ func (w *world) wroteClaim(c *cluster, o *corev1.PersistentVolumeClaim) {
 	}
 	switch {
 	case o.Labels[v1alpha1.LabelRetired] != "":
-		x.Claim = sim.ClaimNone
+		x.Claim, x.Retiring, x.Failed = sim.ClaimNone, false, false
 	case o.DeletionTimestamp != nil:
 		x.Claim = sim.ClaimDeleting
 	}
