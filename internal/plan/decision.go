@@ -59,6 +59,10 @@ type (
 	ReleaseClaim struct{ Server string }
 	// QuarantineClaim sets the claim of a server aside that was given up: it is kept, and no server uses it again.
 	QuarantineClaim struct{ Server string }
+	// AllowEviction lets one server be evicted, as long as all others serve.
+	AllowEviction struct{}
+	// ForbidEviction lets none be evicted: the operator replaces the servers of a node that is drained.
+	ForbidEviction struct{}
 	// SetMinQuorum tells autopilot how few servers its own cleanup may leave.
 	SetMinQuorum struct{ Servers int }
 	// NameTransferTarget writes down to whom leadership is going to be handed, so that a crash does not move it twice.
@@ -84,6 +88,8 @@ func (ForceLeave) action()         {}
 func (RemovePeer) action()         {}
 func (ReleaseClaim) action()       {}
 func (QuarantineClaim) action()    {}
+func (AllowEviction) action()      {}
+func (ForbidEviction) action()     {}
 func (SetMinQuorum) action()       {}
 func (NameTransferTarget) action() {}
 func (FinishTransfer) action()     {}
@@ -115,6 +121,8 @@ const (
 	ReasonCreatingServer Reason = "CreatingServer"
 	// ReasonReplacingFailed : a server is given up, or another one is added in its place.
 	ReasonReplacingFailed Reason = "ReplacingFailedServer"
+	// ReasonDraining : a server's node is drained, and the server moves.
+	ReasonDraining Reason = "NodeDraining"
 	// ReasonRetiringServer : a server is on its way out.
 	ReasonRetiringServer Reason = "RetiringServer"
 	// ReasonKeepingServer : a server is not to retire after all.

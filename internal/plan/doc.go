@@ -19,7 +19,7 @@
 // the votes that count are a quorum now and of what remains.
 //
 // A server is overdue if its pod should be gone for 30 s and its node does not say so, and lost if its own agent is
-// silent too. One that was given up is outdated.
+// silent too. One that was given up is outdated, and so is one whose node is cordoned: it is drained.
 //
 // # The order of decisions
 //
@@ -43,12 +43,13 @@
 //     the leader has led for a while. One that is impossible for good is dropped; one that is impossible now holds up
 //     nothing below.
 //  9. Nothing else starts until the leader has led for leaderStableFor.
-//  10. A server that is overdue, or a voter that autopilot has called unhealthy for failureReplacement.after, is given up,
+//  10. Where servers are drained and no node takes another one, the leader is handed to one that is not drained.
+//  11. A server that is overdue, or a voter that autopilot has called unhealthy for failureReplacement.after, is given up,
 //     up to maxPerHour: that it failed is written down.
-//  11. Fewer current servers than wanted: create one, up to replicas + maxSurge, those that were given up not counted.
-//  12. Outdated servers, or else surplus ones: mark one as retiring, if the cluster can do without it. Servers without a
+//  12. Fewer current servers than wanted: create one, up to replicas + maxSurge, those that were given up not counted.
+//  13. Outdated servers, or else surplus ones: mark one as retiring, if the cluster can do without it. Servers without a
 //     vote go first, then the sick, then followers, the leader last.
-//  13. Wait for what a person asked for, for servers that are not serving voters yet, and for strays that are alive to
+//  14. Wait for what a person asked for, for servers that are not serving voters yet, and for strays that are alive to
 //     stop, and say what they wait for.
 //
 // # Upkeep
@@ -56,7 +57,8 @@
 // Whatever the rules say: a server without a pod gets one, unless its claim is being deleted, it is about to be replaced
 // in place, or it retires under a leader. A pod that will never run again, and one whose claim is gone, are deleted.
 // The readiness gate goes on for a healthy voter that stays, and off only when a server retires or has no vote.
-// Autopilot's min_quorum follows replicas.
+// Autopilot's min_quorum follows replicas. No server can be evicted, but where drained ones have nowhere else to go: then
+// one at a time, while all serve, and never the leader.
 //
 // # What always holds
 //

@@ -16,11 +16,11 @@ func (v view) server(name string) *Server {
 // leads says whether a server leads, as far as is known.
 func (v view) leads(s Server) bool { return v.Raft.Known && s.Name == v.Raft.Leader }
 
-// outdated says whether a server has to be replaced. One that has failed, or whose claim was deleted, has no future
-// either. The pod counts
+// outdated says whether a server has to be replaced. One that has failed, whose claim was deleted, or whose node is drained
+// has no future either. The pod counts
 // where it takes part: it may have been created a moment before its claim got another revision.
 func (v view) outdated(s Server) bool {
-	return s.Revision != v.Spec.Revision || s.ClaimDeleting || s.Failed ||
+	return s.Revision != v.Spec.Revision || s.ClaimDeleting || s.Failed || isDrained(s) ||
 		takesPart(s) && s.Pod != nil && s.Pod.Revision != v.Spec.Revision
 }
 

@@ -117,7 +117,7 @@ func imagineServer(d *dice, serial int, known bool) plan.Server {
 		s.Pod = &plan.Pod{
 			Revision: revision(d), Running: d.below(4) != 1, Ready: d.flip(), Serving: d.flip(), Terminating: d.below(8) == 1,
 			Finished: d.below(16) == 1, ServingFrom: noon.Add(-time.Duration(d.below(4)) * time.Second),
-			StopBy: noon.Add(-time.Duration(d.below(4)) * 20 * time.Second),
+			Cordoned: d.below(8) == 1, StopBy: noon.Add(-time.Duration(d.below(4)) * 20 * time.Second),
 		}
 	}
 	if known {

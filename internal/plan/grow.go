@@ -81,6 +81,10 @@ func create(v view) *Decision {
 		return step(CreateServer{Serial: v.Spec.NextSerial}, ReasonReplacingFailed,
 			"adding a server in the place of %s, which has failed", failed[0].Name)
 	}
+	if drained := v.drained(); len(drained) > 0 {
+		return step(CreateServer{Serial: v.Spec.NextSerial}, ReasonDraining,
+			"adding a server in the place of %s, whose node is drained", drained[0].Name)
+	}
 	return step(CreateServer{Serial: v.Spec.NextSerial}, ReasonCreatingServer,
 		"adding a server: %d of %d are of the wanted revision", current, v.Spec.Replicas)
 }
@@ -107,12 +111,22 @@ func awaitServers(v view) *Decision {
 // awaitProcess waits for a server's process to run.
 func (v view) awaitProcess(s Server) *Decision {
 	switch {
+	case s.Pod != nil && s.Pod.Problem.Reason == ReasonUnschedulable && v.nowhereToGo():
+		return wait(lookOn, ReasonUnschedulable, "no node takes %s in the place of %s, whose node is drained (%s): %s",
+			s.Name, v.drained()[0].Name, s.Pod.Problem.Message, v.untilThereIsANode())
 	case s.Pod != nil && s.Pod.Problem.Reason != "":
 		return wait(lookOn, s.Pod.Problem.Reason, "%s: %s%s", s.Name, s.Pod.Problem.Message, v.prospect(s))
 	case s.Pod == nil || s.Pod.Terminating || !s.Pod.Running:
 		return wait(lookOften, ReasonWaitingForServer, "%s is starting%s", s.Name, v.prospect(s))
 	}
 	return nil
+}
+
+func (v view) untilThereIsANode() string {
+	if v.Spec.Replicas == 1 {
+		return "the only server is not evicted; to let it go all the same, delete its pod"
+	}
+	return "until one does, one server at a time may be evicted, and comes back with its node"
 }
 
 // awaitVoter waits for a running server to become a healthy voter that serves.

@@ -12,7 +12,11 @@ type Observation struct {
 	Orphans []string
 	// Former are the names of pods that a deleted cluster of the same name has left and that may still run.
 	Former []string
-	Raft   Raft
+	// NodesKnown is true if the operator is told of nodes.
+	NodesKnown bool
+	// Evictable is true while the disruption budget lets a server be evicted.
+	Evictable bool
+	Raft      Raft
 }
 
 // Spec is what is wanted, and what the cluster's own record says of its past.
@@ -93,6 +97,8 @@ type Pod struct {
 	Serving     bool
 	ServingFrom time.Time
 	Terminating bool
+	// Cordoned is true when its node takes no more pods, as while it is drained.
+	Cordoned bool
 	// StopBy is when a terminating pod has to be gone, its grace period included.
 	StopBy time.Time
 	// Finished is true when the pod will never run again.

@@ -30,6 +30,7 @@ var rules = []func(view) *Decision{
 	replaceIdle,
 	transferOnRequest,
 	leaderNotStable,
+	leaveInPlace,
 	giveUp,
 	create,
 	retireNext,
@@ -117,7 +118,9 @@ func (v view) stableAt() time.Time  { return v.Raft.LeaderSince.Add(v.Spec.Leade
 func (v view) leaderIsStable() bool { return !v.now.Before(v.stableAt()) }
 
 // settled is true when no rule below would start anything voluntary.
-func settled(v view) bool { return giveUp(v) == nil && create(v) == nil && retireNext(v) == nil }
+func settled(v view) bool {
+	return leaveInPlace(v) == nil && giveUp(v) == nil && create(v) == nil && retireNext(v) == nil
+}
 
 // transferOnRequest hands leadership over because a person asked for it. A request that cannot be fulfilled now holds
 // up nothing else; awaitTransfer says what it waits for.

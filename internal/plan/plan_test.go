@@ -18,7 +18,8 @@ func healthy(change func(o *plan.Observation)) plan.Observation {
 			Replicas: 3, MaxSurge: 1, Revision: "r", Bootstrapped: true, NextSerial: 3, LeaderStableFor: 10 * time.Second,
 			ReplaceFailedAfter: 5 * time.Minute, ReplacementsLeft: 1,
 		},
-		Raft: plan.Raft{Known: true, Leader: "consul-0", Term: 2, LeaderSince: noon.Add(-time.Hour), MinQuorum: 3},
+		NodesKnown: true,
+		Raft:       plan.Raft{Known: true, Leader: "consul-0", Term: 2, LeaderSince: noon.Add(-time.Hour), MinQuorum: 3},
 	}
 	for serial, name := range []string{"consul-0", "consul-1", "consul-2"} {
 		o.Servers = append(o.Servers, plan.Server{
@@ -65,6 +66,15 @@ func sick(o *plan.Observation, i int, since time.Duration) *plan.Server {
 func overdue(s *plan.Server) *plan.Server {
 	s.Pod.Terminating, s.Pod.StopBy = true, noon.Add(-time.Minute)
 	return s
+}
+
+// drainedNowhere is a cluster in which the node of a server is drained, and no other node takes another one.
+func drainedNowhere(o *plan.Observation, i int) {
+	fourth(o)
+	o.Servers[i].Pod.Cordoned = true
+	s := &o.Servers[3]
+	s.Peer, s.Member, s.Health, s.Agent, s.Routed = nil, plan.MemberAbsent, plan.HealthUnknown, plan.Agent{}, false
+	s.Pod = &plan.Pod{Revision: "r", Problem: plan.Problem{Reason: plan.ReasonUnschedulable, Message: "no node"}}
 }
 
 func stray(o *plan.Observation, status plan.MemberStatus) {
@@ -324,6 +334,32 @@ func TestStep(t *testing.T) {
 				s.Failed, s.Revision = true, "r"
 			}, plan.Leave{Server: "consul-1"}, plan.ReasonLeaving,
 		},
+		"drained: another server takes its place": {
+			func(o *plan.Observation) { o.Servers[1].Pod.Cordoned = true }, plan.CreateServer{Serial: 3}, plan.ReasonDraining,
+		},
+		"drained: it goes when another one serves": {
+			func(o *plan.Observation) { fourth(o); o.Servers[1].Pod.Cordoned = true },
+			plan.MarkRetiring{Server: "consul-1"}, plan.ReasonRetiringServer,
+		},
+		"drained, and nowhere to go: that is said": {
+			func(o *plan.Observation) { drainedNowhere(o, 1) }, nil, plan.ReasonUnschedulable,
+		},
+		"I3 drained, and nowhere to go: the leader hands over before it is evicted": {
+			func(o *plan.Observation) { drainedNowhere(o, 0) },
+			plan.TransferLeadership{From: "consul-0", To: "consul-1"}, plan.ReasonDraining,
+		},
+		"drained, and nowhere to go: the only one": {
+			func(o *plan.Observation) {
+				drainedNowhere(o, 0)
+				o.Servers, o.Spec.Replicas, o.Raft.MinQuorum = []plan.Server{o.Servers[0], o.Servers[3]}, 1, 1
+			}, nil, plan.ReasonUnschedulable,
+		},
+		"drained, all of them": {
+			func(o *plan.Observation) {
+				drainedNowhere(o, 0)
+				o.Servers[1].Pod.Cordoned, o.Servers[2].Pod.Cordoned = true, true
+			}, nil, plan.ReasonUnschedulable,
+		},
 		"failed: that is written down first": {
 			func(o *plan.Observation) { sick(o, 1, 5*time.Minute) },
 			plan.MarkFailed{Server: "consul-1"}, plan.ReasonReplacingFailed,
@@ -552,6 +588,30 @@ func TestUpkeep(t *testing.T) {
 		},
 		"but not while paused": {
 			func(o *plan.Observation) { o.Raft.MinQuorum, o.Spec.Paused = 0, true }, nil,
+		},
+		"I2 a drained server that can move is not evicted": {
+			func(o *plan.Observation) { o.Servers[1].Pod.Cordoned = true }, nil,
+		},
+		"one that cannot move is": {
+			func(o *plan.Observation) { drainedNowhere(o, 1) }, []plan.Action{plan.AllowEviction{}},
+		},
+		"I3 but not the leader": {func(o *plan.Observation) { drainedNowhere(o, 0) }, nil},
+		"unless there is no other": {
+			func(o *plan.Observation) {
+				drainedNowhere(o, 0)
+				o.Servers[1].Pod.Cordoned, o.Servers[2].Pod.Cordoned = true, true
+			}, []plan.Action{plan.AllowEviction{}},
+		},
+		"I1 one at a time": {
+			func(o *plan.Observation) { drainedNowhere(o, 1); o.Servers[2].Pod.Ready, o.Evictable = false, true },
+			[]plan.Action{plan.ForbidEviction{}},
+		},
+		"a paused cluster does not keep a node from being drained": {
+			func(o *plan.Observation) { o.Servers[1].Pod.Cordoned, o.Spec.Paused = true, true },
+			[]plan.Action{plan.AllowEviction{}},
+		},
+		"an operator that is not told of nodes lets one go at a time": {
+			func(o *plan.Observation) { o.NodesKnown = false }, []plan.Action{plan.AllowEviction{}},
 		},
 		"nothing in a cluster that is deleted": {
 			func(o *plan.Observation) { o.Spec.Deleting, o.Servers[1].Pod = true, nil }, nil,

@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+	"time"
 
 	. "github.com/onsi/gomega"
 
@@ -120,6 +121,31 @@ func TestRollouts(t *testing.T) {
 			w.run(w.updated(1))
 			w.note("the node of the new consul-3 dies, for good")
 			w.killNode("consul-3")
+			w.run(nil)
+			expectTransfers(t, w, 1)
+			return w
+		},
+		"node-drained": func(t *testing.T) *world {
+			w := founded(t, 3, 1)
+			w.run(func() bool { return w.now.Sub(w.start) > 10*time.Second })
+			w.note("the node of the leader, %s, is drained", w.raft.Leader)
+			w.cordon(w.raft.Leader)
+			w.run(nil)
+			expectTransfers(t, w, 1)
+			return w
+		},
+		"node-drained-and-nowhere-to-go": func(t *testing.T) *world {
+			w := founded(t, 3, 1)
+			w.full = true
+			w.run(func() bool { return w.now.Sub(w.start) > 10*time.Second })
+			w.note("the node of the leader, %s, is drained, and no other node takes a server", w.raft.Leader)
+			w.cordon("consul-0")
+			w.run(func() bool { return w.evictable })
+			w.note("the drain evicts consul-0")
+			w.stopPod(w.find("consul-0"))
+			w.run(func() bool { pod := w.find("consul-0").Pod; return pod != nil && !pod.Terminating && !w.evictable })
+			w.note("the node takes pods again")
+			w.uncordon("consul-0")
 			w.run(nil)
 			expectTransfers(t, w, 1)
 			return w

@@ -17,10 +17,20 @@ func upkeep(v view) []Action {
 	for _, pod := range v.Orphans {
 		actions = append(actions, DeleteOrphan{Pod: pod})
 	}
+	if v.evictable() != v.Evictable {
+		actions = append(actions, v.switchEvictions())
+	}
 	if v.Raft.Known && !v.held() && v.Raft.MinQuorum != v.Spec.Replicas {
 		actions = append(actions, SetMinQuorum{Servers: v.Spec.Replicas})
 	}
 	return actions
+}
+
+func (v view) switchEvictions() Action {
+	if v.Evictable {
+		return ForbidEviction{}
+	}
+	return AllowEviction{}
 }
 
 // podOf brings a server's pod back. One that retires is not started again, unless there is no leader: then its vote

@@ -35,6 +35,8 @@ type world struct {
 	strays  []*fake
 	// broken revisions never start.
 	broken map[string]bool
+	// evictable is what the disruption budget says. full is set where no node takes another server.
+	evictable, full bool
 	// transfers is the number of planned changes of leadership.
 	transfers int
 	log       strings.Builder
@@ -47,6 +49,8 @@ type fake struct {
 	pending []event
 	// nodeDead is set when no kubelet looks after its pod any more.
 	nodeDead bool
+	// cordoned is set when the node of its volume takes no pods.
+	cordoned bool
 }
 
 type event struct {
@@ -62,7 +66,7 @@ func newWorld(t *testing.T, spec plan.Spec) *world {
 
 // observe is what the operator sees.
 func (w *world) observe() plan.Observation {
-	o := plan.Observation{Spec: w.spec, Raft: w.raft}
+	o := plan.Observation{Spec: w.spec, Raft: w.raft, NodesKnown: true, Evictable: w.evictable}
 	o.Raft.Peers, o.Raft.Members = nil, nil
 	for _, s := range append(slices.Clone(w.servers), w.strays...) {
 		if s.Peer != nil {
@@ -198,6 +202,12 @@ func (w *world) act(action plan.Action) {
 		w.spec.Bootstrapped = true
 	case plan.SetMinQuorum:
 		w.raft.MinQuorum = a.Servers
+	case plan.AllowEviction:
+		w.evictable = true
+		w.note("one server may be evicted")
+	case plan.ForbidEviction:
+		w.evictable = false
+		w.note("no server may be evicted")
 	case plan.FinishTransfer:
 		w.spec.Transfer = nil
 	case plan.NameTransferTarget:
@@ -284,6 +294,10 @@ func (w *world) startPod(s *fake) {
 		s.Pod.Problem = plan.Problem{Reason: plan.ReasonServerCannotStart, Message: "image cannot be pulled"}
 		return
 	}
+	if w.full && (s.cordoned || s.Member == plan.MemberAbsent) && w.raft.Known {
+		s.Pod.Problem = plan.Problem{Reason: plan.ReasonUnschedulable, Message: "0/3 nodes are available"}
+		return
+	}
 	w.after(s, startTakes, func() {
 		s.Pod.Running, s.Agent.Answered = true, true
 		if !w.raft.Known {
@@ -326,6 +340,19 @@ func (w *world) leave(s *fake) {
 	w.after(s, leaveTakes, func() {
 		s.Member, s.Peer, s.Agent.Answered, s.Pod.Running = plan.MemberLeft, nil, false, false
 	})
+}
+
+// cordon is the beginning of a drain: the node of a server takes no more pods.
+func (w *world) cordon(name string) {
+	s := w.find(name)
+	s.cordoned, s.Pod.Cordoned = true, true
+}
+
+// uncordon lets a server that was evicted come back.
+func (w *world) uncordon(name string) {
+	s := w.find(name)
+	s.cordoned = false
+	w.startPod(s)
 }
 
 // killNode is the end of a follower's node: Kubernetes deletes its pod after a while, which nobody confirms.

@@ -19,6 +19,10 @@ func act(action plan.Action, seen, s *State) bool {
 		return sameRecord(seen, s) && setTransfer(s, int8(slot(a.To))) //nolint:gosec // at most maxServers
 	case plan.FinishTransfer:
 		return sameRecord(seen, s) && setTransfer(s, noTransfer)
+	case plan.AllowEviction:
+		return set(&s.Evictable, true)
+	case plan.ForbidEviction:
+		return set(&s.Evictable, false)
 	case plan.SetMinQuorum:
 		return askedOfLeader(seen, s) && setMinQuorum(s, a)
 	case plan.TransferLeadership:

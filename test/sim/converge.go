@@ -106,7 +106,9 @@ func rest(s *State) *Violation {
 			return violated(I7, "a leader leads without a quorum")
 		}
 		return nil
-	case s.Wanted == s.Bad:
+	case s.drainWaits():
+		return violated(I7, "a drain waits for ever: %s", decision.Message)
+	case s.Wanted == s.Bad, s.count(s.unschedulable) > 0:
 		return s.serves()
 	case !decision.Done:
 		return violated(I7, "nothing happens any more and the operator waits: %s: %s", decision.Reason, decision.Message)
@@ -154,7 +156,7 @@ func (s *State) asWanted() *Violation {
 			return violated(I9, "the Service sends no clients to #%d, a healthy voter", i)
 		}
 	}
-	if s.Leader == nobody || !s.Bootstrapped || s.MinQuorum != s.Replicas || s.Transfer != noTransfer {
+	if s.Leader == nobody || !s.Bootstrapped || s.Evictable || s.MinQuorum != s.Replicas || s.Transfer != noTransfer {
 		return violated(I7, "%s",
 			fmt.Sprintf("leader %d, bootstrapped %t, min_quorum %d, transfer %d", s.Leader, s.Bootstrapped, s.MinQuorum, s.Transfer))
 	}

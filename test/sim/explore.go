@@ -225,6 +225,9 @@ func checkAll(d plan.Decision, actions []plan.Action, s *State) *Violation {
 	if len(actions) == 0 && !d.Done && d.LookAgain == 0 && d.Reason != plan.ReasonPaused {
 		return violated(I7, "the operator waits (%s: %s) and never looks again", d.Reason, d.Message)
 	}
+	if stray := s.count(func(x *Server) bool { return x.Claim == ClaimNone && x.Peer != NoPeer }); d.Done && stray > 0 {
+		return violated(I7, "the operator calls a cluster healthy that has %d peers of nobody", stray)
+	}
 	current := *s
 	for _, action := range actions {
 		if violation := check(action, &current); violation != nil {

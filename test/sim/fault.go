@@ -16,6 +16,23 @@ var faults = []*kind{
 	{name: "is called unhealthy for a moment", can: isHealthy, do: fault(func(s *State, i int) { s.Servers[i].Healthy = false })},
 }
 
+// cordon is the beginning of a drain. It is no fault of the cluster, but as sudden.
+func cordon() *kind {
+	return &kind{
+		name: "is on a node that is drained",
+		can: func(s *State, i int) bool {
+			return s.Changes > 0 && s.Servers[i].Pod == PodRunning && !s.Servers[i].Cordoned
+		},
+		do: quietly(func(s *State, i int) {
+			s.Changes--
+			if s.Handoffs < unlimited {
+				s.Handoffs += 2 // the one whose turn it is may be drained itself
+			}
+			s.Servers[i].Cordoned = true
+		}),
+	}
+}
+
 // fault pays for an event. After one, leadership may have to move again; it is not counted any more how often.
 func fault(do func(*State, int)) func(*State, int) *Violation {
 	return func(s *State, i int) *Violation {

@@ -36,6 +36,8 @@ func check(action plan.Action, s *State) *Violation {
 	switch a := action.(type) {
 	case plan.CreateServer:
 		return checkCreate(s, a)
+	case plan.AllowEviction:
+		return checkAllowEviction(s)
 	case plan.NameTransferTarget:
 		return checkSuccessor(s, slot(a.To))
 	case plan.TransferLeadership:
@@ -83,6 +85,22 @@ func checkCreate(s *State, a plan.CreateServer) *Violation {
 	return nil
 }
 
+// checkAllowEviction : who may be evicted must be one of many, and not the leader where another one could lead.
+func checkAllowEviction(s *State) *Violation {
+	well, drained := s.count((*Server).well), s.count(func(x *Server) bool { return x.Cordoned && x.well() })
+	switch {
+	case well < int(s.Replicas):
+		return violated(I2, "a server may be evicted and %d of %d are healthy", well, s.Replicas)
+	case drained == 0:
+		return violated(I2, "a server may be evicted and none is drained")
+	case !s.Full && !s.Paused:
+		return violated(I2, "a server may be evicted that could move")
+	case s.Leader != nobody && s.Servers[s.Leader].Cordoned && drained < well && !s.Paused:
+		return violated(I3, "the leader may be evicted")
+	}
+	return nil
+}
+
 func checkTransfer(s *State, from, to int) *Violation {
 	x := &s.Servers[to]
 	switch {
@@ -104,12 +122,12 @@ func checkTransfer(s *State, from, to int) *Violation {
 
 // checkSuccessor : who is to take over must not have to hand over again where somebody else could do it.
 func checkSuccessor(s *State, to int) *Violation {
-	if s.Servers[to].Revision == s.Wanted {
+	if s.Servers[to].Revision == s.Wanted && !s.Servers[to].Cordoned {
 		return nil
 	}
 	for i := range s.slots() {
 		if x := &s.Servers[i]; int(s.Leader) != i && x.well() && x.Claim == ClaimBound && !x.Retiring &&
-			x.Revision == s.Wanted && x.PodRevision == s.Wanted {
+			x.Revision == s.Wanted && x.PodRevision == s.Wanted && !x.Cordoned {
 			return violated(I3, "leadership is to go to #%d, which is outdated, and not to #%d", to, i)
 		}
 	}

@@ -2,7 +2,37 @@ package sim
 
 func canStart(s *State, i int) bool {
 	x := &s.Servers[i]
-	return x.Pod == PodPending && x.Claim != ClaimNone && (s.Bad == 0 || x.PodRevision != s.Bad)
+	return x.Pod == PodPending && x.Claim != ClaimNone && (s.Bad == 0 || x.PodRevision != s.Bad) && !s.unschedulable(x)
+}
+
+// unschedulable : where nodes are full, a server has to go where its volume is, and a new one finds no node.
+func (s *State) unschedulable(x *Server) bool {
+	return s.Full && x.Pod == PodPending && (x.Cordoned || !x.Data && s.Founded)
+}
+
+// A drain evicts what it finds on its node, if the disruption budget lets it: ready pods, as long as one more is ready
+// than has to be.
+func canBeEvicted(s *State, i int) bool {
+	x := &s.Servers[i]
+	return x.Cordoned && s.Evictable && s.ready(x) &&
+		s.count(func(y *Server) bool { return s.ready(y) }) >= max(2, int(s.Replicas))
+}
+
+func evict(s *State, i int) { s.Servers[i].Pod = PodTerminating }
+
+func isCordoned(s *State, i int) bool { return s.Servers[i].Cordoned }
+
+// A node takes pods again when it was drained.
+func isEvicted(s *State, i int) bool {
+	x := &s.Servers[i]
+	return x.Cordoned && (x.Pod == PodPending || x.Pod == PodNone)
+}
+
+func uncordon(s *State, i int) { s.Servers[i].Cordoned = false }
+
+// drainWaits says whether a drain waits for a server that is ready to be evicted, while all others are well.
+func (s *State) drainWaits() bool {
+	return s.Replicas > 1 && s.count((*Server).well) >= int(s.Replicas) && s.count(func(x *Server) bool { return x.Cordoned && s.ready(x) }) > 0
 }
 
 func start(s *State, i int) {
@@ -40,6 +70,7 @@ func canVanish(s *State, i int) bool {
 func vanish(s *State, i int) {
 	x := &s.Servers[i]
 	x.Pod, x.PodRevision, x.PodFounder, x.Serving, x.Settled = PodNone, 0, false, false, false
+	x.Cordoned = x.Cordoned && s.Full // else it may go where its volume goes with it
 }
 
 // A deleted claim goes as soon as no pod uses it, and the disk with it.

@@ -40,7 +40,7 @@ var serfStatus = map[Serf]plan.MemberStatus{
 // observe is what the operator sees of Kubernetes in one state and of Consul in another. They are the same, unless its
 // cache is behind.
 func observe(kube, consul *State) plan.Observation {
-	o := plan.Observation{Spec: kube.spec(), Raft: consul.raft()}
+	o := plan.Observation{Spec: kube.spec(), Raft: consul.raft(), NodesKnown: true, Evictable: kube.Evictable}
 	for i := range kube.slots() {
 		switch x := &kube.Servers[i]; {
 		case x.Claim != ClaimNone:
@@ -124,7 +124,7 @@ func server(kube, consul *State, i int) plan.Server {
 func pod(s *State, x *Server) *plan.Pod {
 	pod := &plan.Pod{
 		Revision: revisions[x.PodRevision], Running: x.Process != Down || x.cutOff(), Ready: s.ready(x),
-		Serving: x.Serving, ServingFrom: longAgo,
+		Serving: x.Serving, ServingFrom: longAgo, Cordoned: x.Cordoned && x.Pod != PodPending,
 		Terminating: x.Pod == PodTerminating || x.Pod == PodStuck || x.Pod == PodOverdue, StopBy: now,
 	}
 	if x.Pod == PodOverdue {
@@ -132,6 +132,9 @@ func pod(s *State, x *Server) *plan.Pod {
 	}
 	if !x.Settled && !x.Serving && x.Pod == PodRunning {
 		pod.ServingFrom = now
+	}
+	if s.unschedulable(x) {
+		pod.Problem = plan.Problem{Reason: plan.ReasonUnschedulable, Message: "no node takes it"}
 	}
 	if s.Bad != 0 && x.PodRevision == s.Bad && x.Pod == PodPending {
 		pod.Problem = plan.Problem{Reason: plan.ReasonServerCannotStart, Message: "it cannot start"}

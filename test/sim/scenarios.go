@@ -21,6 +21,10 @@ func Scenarios() []Scenario {
 			patient(sized("faults alone, nothing replaced", replicas, 1, 2, 0)),
 			sized("upgrade and two faults", replicas, 1, 2, 1, want(2)),
 			broken(replicas, 0), broken(replicas, 1),
+			sized("drain", replicas, 1, 1, 2, cordon()),
+			sized("drain while upgrading", replicas, 1, 0, 2, want(2), cordon()),
+			full(sized("drain, and nowhere to go", replicas, 1, 1, 2, cordon())),
+			full(sized("drain while paused", replicas, 1, 0, 3, cordon(), pause(), unpause())),
 			sized("pause", replicas, 1, 1, 2, want(2), pause(), unpause()),
 			sized("transfer on request", replicas, 1, 1, 2, want(2), requestTransfer()),
 			sized("scale", replicas, 1, 0, 2, scale(1), scale(3), scale(5)),
@@ -97,6 +101,12 @@ func scaledDown() Scenario {
 // patient waits for what has failed, for as long as it takes.
 func patient(scenario Scenario) Scenario {
 	scenario.Start.Replace, scenario.Start.Returns = false, true
+	return scenario
+}
+
+// full has no node that takes a server which is new.
+func full(scenario Scenario) Scenario {
+	scenario.Start.Full = true
 	return scenario
 }
 

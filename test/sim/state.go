@@ -78,6 +78,7 @@ type Server struct {
 
 	Pod         Pod
 	PodRevision Revision
+	Cordoned    bool // the node that it runs on, or that its volume is on, takes no more pods
 	PodFounder  bool // the pod was started with bootstrap_expect
 	Serving     bool // the readiness gate
 	Settled     bool // out of the Service for long enough
@@ -103,6 +104,8 @@ type State struct {
 	Bad             Revision // a revision that never starts; 0 for none
 	Paused          bool
 	Replace         bool // failureReplacement is on
+	Full            bool // no node takes a server that is new
+	Evictable       bool // the disruption budget lets one go
 	Bootstrapped    bool
 	Transfer        int8 // noTransfer, anyServer, or a slot
 
@@ -239,6 +242,7 @@ func (x *Server) String() string {
 	add(x.Long, "unhealthy-for-long")
 	add(x.Serving, "gate")
 	add(x.Routed, "routed")
+	add(x.Cordoned, "cordoned")
 	kept := words[:0]
 	for _, word := range words {
 		if word != "" {
