@@ -33,6 +33,7 @@ type flags struct {
 	metrics       string
 	metricsSecure bool
 	namespaces    string
+	nodes         bool
 	concurrent    int
 	consulTimeout time.Duration
 	showVersion   bool
@@ -46,6 +47,7 @@ func parseFlags() flags {
 	flag.StringVar(&f.metrics, "metrics-bind-address", ":8443", "address of /metrics; 0 for none")
 	flag.BoolVar(&f.metricsSecure, "metrics-secure", true, "serve /metrics by HTTPS, to those whom the API server authorizes")
 	flag.StringVar(&f.namespaces, "watch-namespaces", "", "comma-separated namespaces to watch; all if empty")
+	flag.BoolVar(&f.nodes, "watch-nodes", true, "move servers off nodes that are drained; takes the right to read nodes")
 	flag.IntVar(&f.concurrent, "max-concurrent-reconciles", 8, "clusters that are looked at at the same time")
 	flag.DurationVar(&f.consulTimeout, "consul-timeout", 2*time.Second, "timeout of a call to a Consul agent")
 	flag.BoolVar(&f.showVersion, "version", false, "print the version and exit")
@@ -102,7 +104,8 @@ func run(f flags) error {
 		return err
 	}
 	dial := consul.NewDialer(consul.Options{Timeout: f.consulTimeout})
-	if err := controllers.SetupWithManager(mgr, dial, f.concurrent); err != nil {
+	options := controllers.Options{Concurrent: f.concurrent, Nodes: f.nodes}
+	if err := controllers.SetupWithManager(mgr, dial, options); err != nil {
 		return err
 	}
 	ctrl.Log.Info("starting", "version", version, "namespaces", f.namespaces)

@@ -7,6 +7,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
 	policyv1 "k8s.io/api/policy/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/util/workqueue"
@@ -17,6 +18,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/controller"
 	"sigs.k8s.io/controller-runtime/pkg/event"
 	"sigs.k8s.io/controller-runtime/pkg/handler"
+	"sigs.k8s.io/controller-runtime/pkg/log"
 	"sigs.k8s.io/controller-runtime/pkg/manager"
 	"sigs.k8s.io/controller-runtime/pkg/predicate"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
@@ -37,6 +39,7 @@ func CacheByObject() map[client.Object]cache.ByObject {
 	}
 	only := cache.ByObject{Label: ours}
 	return map[client.Object]cache.ByObject{
+		&corev1.Node{}:                  {Transform: stripNode},
 		&corev1.Pod{}:                   only,
 		&corev1.PersistentVolumeClaim{}: only,
 		&corev1.Secret{}:                only,
@@ -47,8 +50,28 @@ func CacheByObject() map[client.Object]cache.ByObject {
 	}
 }
 
+// stripNode keeps of a node what tells whether it takes pods.
+func stripNode(object any) (any, error) {
+	node, ok := object.(*corev1.Node)
+	if !ok {
+		return object, nil
+	}
+	return &corev1.Node{
+		ObjectMeta: metav1.ObjectMeta{Name: node.Name, UID: node.UID, ResourceVersion: node.ResourceVersion},
+		Spec:       corev1.NodeSpec{Unschedulable: node.Spec.Unschedulable, Taints: node.Spec.Taints},
+	}, nil
+}
+
+// Options of the reconciler.
+type Options struct {
+	// Concurrent is how many clusters are looked at at the same time.
+	Concurrent int
+	// Nodes is set if the operator may read nodes, and so sees which of them are drained.
+	Nodes bool
+}
+
 // SetupWithManager wires the reconciler into a manager.
-func SetupWithManager(mgr manager.Manager, dial consul.Dialer, concurrent int) error {
+func SetupWithManager(mgr manager.Manager, dial consul.Dialer, options Options) error {
 	woken := make(chan event.TypedGenericEvent[types.NamespacedName], 64)
 	wake := func(cluster types.NamespacedName) {
 		woken <- event.TypedGenericEvent[types.NamespacedName]{Object: cluster}
@@ -59,7 +82,7 @@ func SetupWithManager(mgr manager.Manager, dial consul.Dialer, concurrent int) e
 	}
 	reconciler := &ConsulClusterReconciler{
 		Client:   mgr.GetClient(),
-		Observer: &observe.Observer{Reader: mgr.GetClient(), Dial: dial, Now: time.Now},
+		Observer: &observe.Observer{Reader: mgr.GetClient(), Nodes: options.Nodes, Dial: dial, Now: time.Now},
 		Executor: &execute.Executor{Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Dial: dial, Now: time.Now},
 		Watcher:  watcher,
 		Events:   mgr.GetEventRecorder("consul-operator"),
@@ -67,7 +90,7 @@ func SetupWithManager(mgr manager.Manager, dial consul.Dialer, concurrent int) e
 	}
 	byLabel := handler.EnqueueRequestsFromMapFunc(clusterOf)
 	byName := handler.TypedFuncs[types.NamespacedName, reconcile.Request]{GenericFunc: enqueue}
-	return ctrl.NewControllerManagedBy(mgr).
+	build := ctrl.NewControllerManagedBy(mgr).
 		Named("consulcluster").
 		For(&v1alpha1.ConsulCluster{}, builder.WithPredicates(
 			predicate.Or(predicate.GenerationChangedPredicate{}, predicate.AnnotationChangedPredicate{}))).
@@ -79,8 +102,32 @@ func SetupWithManager(mgr manager.Manager, dial consul.Dialer, concurrent int) e
 		Watches(&policyv1.PodDisruptionBudget{}, byLabel).
 		Watches(&discoveryv1.EndpointSlice{}, byLabel).
 		WatchesRawSource(source.TypedChannel(woken, byName)).
-		WithOptions(controller.Options{MaxConcurrentReconciles: concurrent}).
-		Complete(reconciler)
+		WithOptions(controller.Options{MaxConcurrentReconciles: options.Concurrent})
+	if options.Nodes {
+		build = build.Watches(&corev1.Node{}, handler.EnqueueRequestsFromMapFunc(clustersOn(mgr.GetClient())),
+			builder.WithPredicates(predicate.Funcs{UpdateFunc: func(e event.UpdateEvent) bool {
+				return observe.Cordoned(e.ObjectOld.(*corev1.Node)) != observe.Cordoned(e.ObjectNew.(*corev1.Node))
+			}}))
+	}
+	return build.Complete(reconciler)
+}
+
+// clustersOn are the clusters that have a server on a node.
+func clustersOn(reader client.Reader) handler.MapFunc {
+	return func(ctx context.Context, node client.Object) []reconcile.Request {
+		var pods corev1.PodList // of ours, from the cache
+		if err := reader.List(ctx, &pods); err != nil {
+			log.FromContext(ctx).Error(err, "listing pods")
+			return nil
+		}
+		var requests []reconcile.Request
+		for i := range pods.Items {
+			if pods.Items[i].Spec.NodeName == node.GetName() {
+				requests = append(requests, clusterOf(ctx, &pods.Items[i])...)
+			}
+		}
+		return requests
+	}
 }
 
 // clusterOf is the cluster that an object is labelled with.

@@ -16,6 +16,7 @@ import (
 	"github.com/consul-operator/consul-operator/internal/consul"
 	"github.com/consul-operator/consul-operator/internal/observe"
 	"github.com/consul-operator/consul-operator/internal/plan"
+	"github.com/consul-operator/consul-operator/internal/resources"
 )
 
 // ErrStale means that the picture is out of date: nothing was done, look again.
@@ -62,6 +63,11 @@ func (e *Executor) dispatch(ctx context.Context, s *observe.Snapshot, action pla
 		return e.pod(ctx, s, action)
 	case plan.TransferLeadership, plan.Leave, plan.ForceLeave, plan.RemovePeer, plan.SetMinQuorum:
 		return e.consul(ctx, s, action)
+	case plan.AllowEviction:
+		return Outcome{Event: "one server may be evicted: no node takes another one in the place of a drained one"},
+			e.setBudget(ctx, s, resources.OpenDisruptionBudget(s.Cluster))
+	case plan.ForbidEviction:
+		return Outcome{}, e.setBudget(ctx, s, resources.DisruptionBudget(s.Cluster))
 	case plan.RecordBootstrapped, plan.NameTransferTarget, plan.FinishTransfer:
 		return e.record(ctx, s, action)
 	case plan.CreateServer:

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	policyv1 "k8s.io/api/policy/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -166,6 +167,16 @@ func retire(claim client.Object, how string) {
 func (e *Executor) delete(ctx context.Context, o client.Object) error {
 	uid, version := o.GetUID(), o.GetResourceVersion()
 	return client.IgnoreNotFound(e.Client.Delete(ctx, o, client.Preconditions{UID: &uid, ResourceVersion: &version}))
+}
+
+// setBudget opens or closes the disruption budget as it was observed. One that was not there is created by Sync first.
+func (e *Executor) setBudget(ctx context.Context, s *observe.Snapshot, wanted *policyv1.PodDisruptionBudget) error {
+	if s.Budget == nil {
+		return nil
+	}
+	changed := s.Budget.DeepCopy()
+	changed.Spec = wanted.Spec
+	return e.Client.Update(ctx, changed)
 }
 
 func (e *Executor) pod(ctx context.Context, s *observe.Snapshot, action plan.Action) (Outcome, error) {

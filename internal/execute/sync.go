@@ -39,7 +39,7 @@ func (e *Executor) Sync(ctx context.Context, s *observe.Snapshot) error {
 		{account, liveAccount, func() { liveAccount.AutomountServiceAccountToken = account.AutomountServiceAccountToken }},
 		{join, liveJoin, func() { adoptService(join, liveJoin) }},
 		{clients, liveClients, func() { adoptService(clients, liveClients) }},
-		{budget, liveBudget, func() { liveBudget.Spec = budget.Spec }},
+		{budget, liveBudget, func() { adoptBudget(c, budget, liveBudget) }},
 	} {
 		if err := e.ensure(ctx, object.wanted, object.live, object.adopt); err != nil {
 			return err
@@ -51,6 +51,14 @@ func (e *Executor) Sync(ctx context.Context, s *observe.Snapshot) error {
 		}
 	}
 	return e.dropRevisions(ctx, s)
+}
+
+// adoptBudget leaves a disruption budget open, or not: that is planned.
+func adoptBudget(c *v1alpha1.ConsulCluster, wanted, live *policyv1.PodDisruptionBudget) {
+	if resources.IsOpen(live) {
+		wanted = resources.OpenDisruptionBudget(c)
+	}
+	live.Spec = wanted.Spec
 }
 
 // adoptService takes over what the operator says of a Service and keeps what the API server filled in.

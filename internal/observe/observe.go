@@ -12,6 +12,8 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
+	policyv1 "k8s.io/api/policy/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/consul-operator/consul-operator/api/v1alpha1"
@@ -27,6 +29,8 @@ type Snapshot struct {
 	// Claims and Pods of the servers, by the server's name.
 	Claims map[string]*corev1.PersistentVolumeClaim
 	Pods   map[string]*corev1.Pod
+	// Budget is the disruption budget; nil before it was created.
+	Budget *policyv1.PodDisruptionBudget
 }
 
 // Address is host:port of the HTTP API of a server; empty if it has none.
@@ -41,8 +45,10 @@ func (s *Snapshot) Address(server string) string {
 // Observer looks at clusters.
 type Observer struct {
 	Reader client.Reader
-	Dial   consul.Dialer
-	Now    func() time.Time
+	// Nodes is set if the Reader may read nodes.
+	Nodes bool
+	Dial  consul.Dialer
+	Now   func() time.Time
 }
 
 // Observe looks at one cluster. It fails only if Kubernetes cannot be read; silent servers are part of the picture.
@@ -60,10 +66,16 @@ func (o *Observer) Observe(ctx context.Context, c *v1alpha1.ConsulCluster) (*Sna
 	if err != nil {
 		return nil, err
 	}
+	if err := o.budget(ctx, s); err != nil {
+		return nil, err
+	}
 	for name := range s.Claims {
 		s.Servers = append(s.Servers, server(s, name, routed))
 	}
 	slices.SortFunc(s.Servers, func(a, b plan.Server) int { return a.Serial - b.Serial })
+	if err := o.nodes(ctx, s); err != nil {
+		return nil, err
+	}
 	o.consul(ctx, s)
 	s.Spec.Invalid = invalid(c, s.Servers)
 	return s, nil
@@ -139,6 +151,19 @@ func (o *Observer) failedLately(c *v1alpha1.ConsulCluster, claim *corev1.Persist
 // Ours says whether a claim is a server of this cluster.
 func Ours(c *v1alpha1.ConsulCluster, claim *corev1.PersistentVolumeClaim) bool {
 	return claim.Labels[v1alpha1.LabelClusterUID] == string(c.UID) && claim.Labels[v1alpha1.LabelRetired] == ""
+}
+
+func (o *Observer) budget(ctx context.Context, s *Snapshot) error {
+	budget := &policyv1.PodDisruptionBudget{}
+	err := o.Reader.Get(ctx, client.ObjectKey{Namespace: s.Cluster.Namespace, Name: resources.DisruptionBudget(s.Cluster).Name}, budget)
+	if apierrors.IsNotFound(err) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("reading the disruption budget: %w", err)
+	}
+	s.Budget, s.Evictable = budget, resources.IsOpen(budget)
+	return nil
 }
 
 // routedAddresses are those to which the client Service sends new connections.

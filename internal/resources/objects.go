@@ -50,15 +50,32 @@ func port(name string, protocol corev1.Protocol, number int32) corev1.ServicePor
 	return corev1.ServicePort{Name: name, Protocol: protocol, Port: number, TargetPort: intstr.FromInt32(number)}
 }
 
-// DisruptionBudget lets one serving server go at a time, and none of a single one.
+// moreThanEver is more servers than any cluster has. As minAvailable it forbids every eviction, also of a server that is
+// not ready because it is just handing over leadership: maxUnavailable 0 would allow that one, as long as enough others
+// are ready (https://kubernetes.io/docs/tasks/run-application/configure-pdb/#unhealthy-pod-eviction-policy).
+const moreThanEver = 1000
+
+// DisruptionBudget lets no server be evicted: the operator moves the servers of a node that is drained.
 func DisruptionBudget(c *v1alpha1.ConsulCluster) *policyv1.PodDisruptionBudget {
 	return &policyv1.PodDisruptionBudget{
 		ObjectMeta: meta(c, c.Name),
 		Spec: policyv1.PodDisruptionBudgetSpec{
-			MinAvailable: ptr.To(intstr.FromInt32(max(1, c.Spec.Replicas-1))),
+			MinAvailable: ptr.To(intstr.FromInt32(moreThanEver)),
 			Selector:     &metav1.LabelSelector{MatchLabels: Selector(c)},
 		},
 	}
+}
+
+// OpenDisruptionBudget lets one serving server be evicted at a time, and none of a single one.
+func OpenDisruptionBudget(c *v1alpha1.ConsulCluster) *policyv1.PodDisruptionBudget {
+	budget := DisruptionBudget(c)
+	budget.Spec.MinAvailable = ptr.To(intstr.FromInt32(max(1, c.Spec.Replicas-1)))
+	return budget
+}
+
+// IsOpen says whether a disruption budget lets a server be evicted.
+func IsOpen(budget *policyv1.PodDisruptionBudget) bool {
+	return budget.Spec.MinAvailable == nil || budget.Spec.MinAvailable.IntVal != moreThanEver
 }
 
 // ServiceAccountName is the name of the servers' ServiceAccount.

@@ -38,7 +38,11 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
 
 {{- /* What the operator may do; generated from the markers in controllers/. */}}
 {{- define "consul-operator.rules" -}}
-{{ (.Files.Get "files/role.yaml" | fromYaml).rules | toYaml }}
+{{- $rules := list }}
+{{- range (.Files.Get "files/role.yaml" | fromYaml).rules }}
+{{- if not (has "nodes" .resources) }}{{ $rules = append $rules . }}{{ end }}
+{{- end }}
+{{- toYaml $rules }}
 {{- end }}
 
 {{- define "consul-operator.subjects" -}}
