@@ -27,6 +27,8 @@ type Snapshot struct {
 	// Claims and Pods of the servers, by the server's name.
 	Claims map[string]*corev1.PersistentVolumeClaim
 	Pods   map[string]*corev1.Pod
+	// NoCatalog is why the leader did not tell the catalog.
+	NoCatalog error
 }
 
 // Address is host:port of the HTTP API of a server; empty if it has none.
