@@ -29,6 +29,9 @@ import (
 // lookAgainSoon is when a picture that was out of date is taken anew.
 const lookAgainSoon = 50 * time.Millisecond
 
+// lookAgainLater is when a picture is taken anew that is all that the planner needs, and not all that people want to see.
+const lookAgainLater = 10 * time.Second
+
 // ConsulClusterReconciler keeps ConsulClusters as they should be. One reconcile is one pass.
 type ConsulClusterReconciler struct {
 	Client   client.Client
@@ -69,6 +72,9 @@ func (r *ConsulClusterReconciler) Reconcile(ctx context.Context, request ctrl.Re
 	if snapshot.Spec.Deleting {
 		r.Watcher.Forget(request.NamespacedName)
 		return ctrl.Result{}, nil
+	}
+	if snapshot.NoCatalog != nil && decision.LookAgain == 0 {
+		decision.LookAgain = lookAgainLater
 	}
 	handoff, failure := r.execute(ctx, snapshot, decision)
 	failure = r.refused(snapshot, &decision, failure)
@@ -131,7 +137,7 @@ func (r *ConsulClusterReconciler) report(
 	ctx context.Context, s *observe.Snapshot, d plan.Decision, handoff *execute.Handoff,
 ) error {
 	changed := s.Cluster.DeepCopy()
-	changed.Status = status.Build(s, d)
+	changed.Status = status.Build(s, d, r.Now())
 	if handoff != nil {
 		changed.Status.LastHandoff = &v1alpha1.Handoff{
 			From: handoff.From, To: handoff.To, At: metav1.NewTime(r.Now()),

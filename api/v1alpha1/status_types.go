@@ -83,6 +83,13 @@ type ConsulClusterStatus struct {
 	// +optional
 	Servers []ServerStatus `json:"servers,omitempty"`
 
+	// Disagreements are the servers on which Kubernetes, Raft, Serf and the catalog do not agree, those of nobody known
+	// among them. Some come and go with each server that joins or leaves. Empty while no leader is known.
+	//
+	// +listType=atomic
+	// +optional
+	Disagreements []Disagreement `json:"disagreements,omitempty"`
+
 	// LastHandoff is the last transfer of leadership that the operator made.
 	//
 	// +optional
@@ -113,6 +120,24 @@ type ServerStatus struct {
 	//
 	// +optional
 	State ServerState `json:"state,omitempty"`
+
+	// Raft is its place in the Raft configuration, as the leader has it: Voter, NonVoter or Absent; left out while no
+	// leader is known.
+	//
+	// +optional
+	Raft RaftSuffrage `json:"raft,omitempty"`
+
+	// Serf is its state in Serf LAN, as the leader sees it: Alive, Leaving, Left, Failed or Absent; left out while no
+	// leader is known.
+	//
+	// +optional
+	Serf SerfState `json:"serf,omitempty"`
+
+	// Catalog says whether it is in Consul's catalog: Registered or Absent; as it was last known while the leader does not
+	// tell.
+	//
+	// +optional
+	Catalog CatalogState `json:"catalog,omitempty"`
 
 	// Voter says whether Raft counts its vote.
 	//
@@ -160,6 +185,54 @@ const (
 	// ServerUnknown does not answer, and nobody can say how it is.
 	ServerUnknown ServerState = "Unknown"
 )
+
+// RaftSuffrage is a server's place in the Raft configuration.
+type RaftSuffrage string
+
+// The suffrages.
+const (
+	RaftVoter    RaftSuffrage = "Voter"
+	RaftNonVoter RaftSuffrage = "NonVoter"
+	RaftAbsent   RaftSuffrage = "Absent"
+)
+
+// SerfState is a server's state in Serf LAN.
+type SerfState string
+
+// The states in Serf. A server that has left said goodbye; one that has failed did not.
+const (
+	SerfAlive   SerfState = "Alive"
+	SerfLeaving SerfState = "Leaving"
+	SerfLeft    SerfState = "Left"
+	SerfFailed  SerfState = "Failed"
+	SerfAbsent  SerfState = "Absent"
+)
+
+// CatalogState is a server's state in Consul's catalog.
+type CatalogState string
+
+// The states in the catalog.
+const (
+	CatalogRegistered CatalogState = "Registered"
+	CatalogAbsent     CatalogState = "Absent"
+)
+
+// Disagreement is a server on which Kubernetes, Raft, Serf and the catalog do not agree.
+type Disagreement struct {
+	// Name of the server or node; its id where nobody knows a name.
+	Name string `json:"name"`
+
+	// ID is the Raft and node id.
+	//
+	// +optional
+	ID string `json:"id,omitempty"`
+
+	// Problem says who knows it, and who does not.
+	Problem string `json:"problem"`
+
+	// Action is what the operator does about it, or what a person can do.
+	Action string `json:"action"`
+}
 
 // Handoff is a transfer of leadership.
 type Handoff struct {

@@ -16,6 +16,9 @@ type Agent interface {
 	RaftPeers(ctx context.Context) ([]Peer, error)
 	// Members are the servers that Serf LAN knows, in the view of this agent; client agents are left out.
 	Members(ctx context.Context) ([]Member, error)
+	// Catalog are the servers in Consul's catalog, as this server has it, leader or not. It is empty in a new cluster for
+	// a moment, and where ACLs hide it.
+	Catalog(ctx context.Context) ([]Node, error)
 	// Health is autopilot's view. The leader makes it, other servers forward to the leader: ErrNoLeader or, sooner,
 	// ErrUnanswered without one. The leader looks each 2 s: right after an election Health may list no servers and
 	// not show who leads (measured).
@@ -103,6 +106,11 @@ type Member struct {
 	Address  string // host:port of the RPC address, comparable with Peer.Address
 	Status   MemberStatus
 	Version  string // without build metadata: 1.22.7
+}
+
+// Node is one server in the catalog.
+type Node struct {
+	ID, Name string
 }
 
 // Health is autopilot's view of the cluster.

@@ -111,6 +111,23 @@ func (a *agent) Members(ctx context.Context) ([]Member, error) {
 	return members, err
 }
 
+// Catalog reads GET /v1/catalog/service/consul?stale: the service that the leader registers each server with when Serf
+// sees it join, and deregisters when it has left. A server that has failed stays in it.
+func (a *agent) Catalog(ctx context.Context) ([]Node, error) {
+	var nodes []Node
+	err := a.call(ctx, "catalog", func(c *api.Client) error {
+		out, _, err := c.Catalog().Service("consul", "", &api.QueryOptions{AllowStale: true})
+		if err != nil {
+			return err
+		}
+		for _, n := range out {
+			nodes = append(nodes, Node{ID: n.ID, Name: n.Node})
+		}
+		return nil
+	})
+	return nodes, err
+}
+
 // Health reads GET /v1/operator/autopilot/health. It has the status 429 and the same body when a server is unhealthy
 // (measured), which is an answer and no error.
 func (a *agent) Health(ctx context.Context) (Health, error) {

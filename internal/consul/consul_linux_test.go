@@ -104,6 +104,16 @@ func everyServerAnswers(t *testing.T, s *realServers) {
 		g.Expect(peers).To(HaveLen(len(s.list)))
 		g.Expect(members).To(HaveLen(len(s.list)))
 	}
+	for _, server := range s.list { // registered a moment after they are elected
+		g.Eventually(func(g Gomega) {
+			nodes, err := server.Catalog(t.Context())
+			g.Expect(err).NotTo(HaveOccurred())
+			g.Expect(nodes).To(HaveLen(len(s.list)))
+			for _, other := range s.list {
+				g.Expect(nodes).To(ContainElement(Node{ID: other.id, Name: other.name}))
+			}
+		}, 10*time.Second, 100*time.Millisecond).Should(Succeed())
+	}
 	for _, server := range s.list { // forwarded, where it is not the leader
 		g.Eventually(func(g Gomega) {
 			health, err := server.Health(t.Context())
@@ -332,6 +342,8 @@ func deadIsPruned(t *testing.T, s *realServers) {
 	}, 5*time.Second, 50*time.Millisecond).Should(Succeed())
 	_, err := dead.Self(t.Context())
 	g.Expect(err).To(MatchError(ErrUnreachable))
+	node := Node{ID: dead.id, Name: dead.name}
+	g.Expect(leader.Catalog(t.Context())).To(ContainElement(node), "a server that has failed stays registered")
 
 	g.Expect(leader.ForceLeave(t.Context(), dead.name)).To(Succeed())
 	g.Expect(leader.RemovePeer(t.Context(), dead.id)).To(Or(Succeed(), MatchError(ErrNotFound)))
@@ -342,6 +354,7 @@ func deadIsPruned(t *testing.T, s *realServers) {
 		peers, err := leader.RaftPeers(t.Context())
 		g.Expect(err).NotTo(HaveOccurred())
 		g.Expect(peers).To(HaveLen(3))
+		g.Expect(leader.Catalog(t.Context())).NotTo(ContainElement(node))
 	}, 5*time.Second, 50*time.Millisecond).Should(Succeed())
 }
 

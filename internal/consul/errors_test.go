@@ -143,6 +143,7 @@ func TestHungAgentCostsTheTimeout(t *testing.T) {
 		"self":     func(ctx context.Context) error { _, err := a.Self(ctx); return err },
 		"peers":    func(ctx context.Context) error { _, err := a.RaftPeers(ctx); return err },
 		"members":  func(ctx context.Context) error { _, err := a.Members(ctx); return err },
+		"catalog":  func(ctx context.Context) error { _, err := a.Catalog(ctx); return err },
 		"health":   func(ctx context.Context) error { _, err := a.Health(ctx); return err },
 		"quorum":   func(ctx context.Context) error { return a.SetMinQuorum(ctx, 3) },
 		"leave":    a.Leave,

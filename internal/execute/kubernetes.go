@@ -153,8 +153,8 @@ func (e *Executor) quarantineClaim(ctx context.Context, s *observe.Snapshot, a p
 		return Outcome{}, err
 	}
 	err := e.patch(ctx, s.Claims[a.Server], func(o client.Object) { retire(o, v1alpha1.RetiredFailed) })
-	return Outcome{Event: fmt.Sprintf("%s has failed and is out of the cluster; its volume is kept: look at it, then delete claim %s",
-		a.Server, a.Server)}, err
+	return Outcome{Event: fmt.Sprintf("%s has failed and is out of the cluster; its volume is kept: look at it, "+
+		"then delete claim %s", a.Server, a.Server)}, err
 }
 
 func retire(claim client.Object, how string) {

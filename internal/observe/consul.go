@@ -76,7 +76,8 @@ func (o *Observer) selves(ctx context.Context, s *Snapshot) map[string]consul.Se
 	return selves
 }
 
-// cluster asks the leader's own agent for the Raft configuration, Serf's members and autopilot's opinion.
+// cluster asks the leader's own agent for the Raft configuration, Serf's members and autopilot's opinion, which all have
+// to be known, and for the catalog, which is for people alone: an upgrade does not wait for it.
 func (o *Observer) cluster(ctx context.Context, s *Snapshot, leader string) error {
 	agent, err := o.Dial(s.Address(leader))
 	if err != nil {
@@ -85,12 +86,14 @@ func (o *Observer) cluster(ctx context.Context, s *Snapshot, leader string) erro
 	var (
 		peers     []consul.Peer
 		members   []consul.Member
+		catalog   []consul.Node
 		health    consul.Health
 		minQuorum uint
 	)
 	if err := atOnce(
 		func() (err error) { peers, err = agent.RaftPeers(ctx); return err },
 		func() (err error) { members, err = agent.Members(ctx); return err },
+		func() error { catalog, s.NoCatalog = agent.Catalog(ctx); return nil },
 		func() (err error) { health, err = agent.Health(ctx); return err },
 		func() (err error) { minQuorum, err = agent.MinQuorum(ctx); return err },
 	); err != nil {
@@ -103,13 +106,16 @@ func (o *Observer) cluster(ctx context.Context, s *Snapshot, leader string) erro
 	for _, m := range members {
 		s.Raft.Members = append(s.Raft.Members, plan.Member{ID: m.ID, Name: m.Name, Status: plan.MemberStatus(m.Status)})
 	}
+	for _, n := range catalog {
+		s.Raft.Catalog = append(s.Raft.Catalog, plan.Node{ID: n.ID, Name: n.Name})
+	}
 	for i := range s.Servers {
 		join(&s.Servers[i], s.Raft, health)
 	}
 	return nil
 }
 
-// join finds a server by its id in Raft, in Serf and in autopilot's opinion.
+// join finds a server by its id in Raft, in Serf, in the catalog and in autopilot's opinion.
 func join(server *plan.Server, raft plan.Raft, health consul.Health) {
 	if i := slices.IndexFunc(raft.Peers, func(p plan.Peer) bool { return p.ID == server.ID }); i >= 0 {
 		peer := raft.Peers[i]
@@ -119,6 +125,7 @@ func join(server *plan.Server, raft plan.Raft, health consul.Health) {
 	if i := slices.IndexFunc(raft.Members, func(m plan.Member) bool { return m.ID == server.ID }); i >= 0 {
 		server.Member = raft.Members[i].Status
 	}
+	server.Registered = slices.ContainsFunc(raft.Catalog, func(n plan.Node) bool { return n.ID == server.ID })
 	i := slices.IndexFunc(health.Servers, func(h consul.ServerHealth) bool { return h.ID == server.ID })
 	switch {
 	case i < 0:

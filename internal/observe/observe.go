@@ -31,6 +31,8 @@ type Snapshot struct {
 	Pods   map[string]*corev1.Pod
 	// Budget is the disruption budget; nil before it was created.
 	Budget *policyv1.PodDisruptionBudget
+	// NoCatalog is why the leader did not tell the catalog.
+	NoCatalog error
 }
 
 // Address is host:port of the HTTP API of a server; empty if it has none.

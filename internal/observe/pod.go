@@ -2,6 +2,7 @@ package observe
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
@@ -35,15 +36,20 @@ func podFacts(pod *corev1.Pod) *plan.Pod {
 			}
 		}
 	}
-	for _, status := range append(pod.Status.InitContainerStatuses, pod.Status.ContainerStatuses...) {
-		if problem := startProblem(status); problem != "" && facts.Problem.Reason == "" {
-			facts.Problem = plan.Problem{Reason: plan.ReasonServerCannotStart, Message: problem}
-		}
-		if status.Name == resources.ContainerConsul {
-			facts.Running = status.State.Running != nil
-		}
+	for _, status := range slices.Concat(pod.Status.InitContainerStatuses, pod.Status.ContainerStatuses) {
+		containerFacts(facts, status)
 	}
 	return facts
+}
+
+// containerFacts adds what one container's status says. The first problem is told.
+func containerFacts(facts *plan.Pod, status corev1.ContainerStatus) {
+	if problem := startProblem(status); problem != "" && facts.Problem.Reason == "" {
+		facts.Problem = plan.Problem{Reason: plan.ReasonServerCannotStart, Message: problem}
+	}
+	if status.Name == resources.ContainerConsul {
+		facts.Running = status.State.Running != nil
+	}
 }
 
 // startProblem says what keeps a container from running; empty if it runs or is about to.

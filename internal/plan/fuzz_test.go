@@ -28,7 +28,28 @@ func FuzzPlan(f *testing.F) {
 			t.Fatalf("waits and never looks again: %+v", d)
 		}
 		keepsWhatCanBeSeen(t, o, d)
+		namesWhatIsPruned(t, o, d)
 	})
+}
+
+func namesWhatIsPruned(t *testing.T, o plan.Observation, d plan.Decision) {
+	t.Helper()
+	disagreements := plan.Disagreements(o, noon)
+	named := func(name string) bool {
+		return slices.ContainsFunc(disagreements, func(d plan.Disagreement) bool {
+			return d.Name == name && d.Problem != "" && d.Action != ""
+		})
+	}
+	switch step := d.Step.(type) {
+	case plan.ForceLeave:
+		if !named(step.Node) {
+			t.Fatalf("%+v is not named: %+v", step, disagreements)
+		}
+	case plan.RemovePeer:
+		if !named(step.Name) {
+			t.Fatalf("%+v is not named: %+v", step, disagreements)
+		}
+	}
 }
 
 func keepsWhatCanBeSeen(t *testing.T, o plan.Observation, d plan.Decision) {

@@ -77,6 +77,8 @@ type Server struct {
 	Peer *Peer
 	// Member is the server's state in Serf as the leader sees it.
 	Member MemberStatus
+	// Registered says whether the server is in the catalog, if that was told.
+	Registered bool
 	// Health is what the leader's autopilot says.
 	Health Health
 	// UnhealthySince is when autopilot last changed its mind, if the server is unhealthy. A new leader starts anew.
@@ -129,6 +131,8 @@ type Raft struct {
 	LeaderSince time.Time
 	Peers       []Peer
 	Members     []Member
+	// Catalog is empty if it was not told; no rule asks for it.
+	Catalog []Node
 	// MinQuorum is the autopilot's.
 	MinQuorum int
 }
@@ -145,6 +149,12 @@ type Member struct {
 	ID     string
 	Name   string
 	Status MemberStatus
+}
+
+// Node is an entry of Consul's catalog of its own servers.
+type Node struct {
+	ID   string
+	Name string
 }
 
 // MemberStatus is a member's state in Serf.

@@ -21,7 +21,7 @@ import (
 const lagShown = 250
 
 // Build is the status of a cluster. It equals the last one if nothing that matters has changed.
-func Build(s *observe.Snapshot, d plan.Decision) v1alpha1.ConsulClusterStatus {
+func Build(s *observe.Snapshot, d plan.Decision, now time.Time) v1alpha1.ConsulClusterStatus {
 	c := s.Cluster
 	status := *c.Status.DeepCopy()
 	status.ObservedGeneration = c.Generation
@@ -45,6 +45,8 @@ func Build(s *observe.Snapshot, d plan.Decision) v1alpha1.ConsulClusterStatus {
 		status.Version = lowest
 	}
 	raft(&status, s)
+	lists(&status, s)
+	disagreements(&status, s, now)
 	conditions(&status, s, d)
 	return status
 }

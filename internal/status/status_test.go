@@ -19,7 +19,7 @@ func snapshot() *observe.Snapshot {
 	voter := func(name string, index uint64) plan.Server {
 		return plan.Server{
 			Name: name, ID: name, Revision: "r", Peer: &plan.Peer{ID: name, Voter: true}, Member: plan.MemberAlive,
-			Health: plan.HealthHealthy, Agent: plan.Agent{Answered: true, Version: "1.22.7", LastIndex: index},
+			Registered: true, Health: plan.HealthHealthy, Agent: plan.Agent{Answered: true, Version: "1.22.7", LastIndex: index},
 			Pod: &plan.Pod{Running: true, Ready: true, Serving: true, Address: "127.0.0.1"},
 		}
 	}
@@ -30,16 +30,22 @@ func snapshot() *observe.Snapshot {
 	s.Servers[1].Agent.Version = "1.22.0"
 	s.Raft = plan.Raft{
 		Known: true, Leader: "consul-0", Term: 7, LeaderSince: time.Date(2026, 1, 1, 0, 0, 0, 5, time.UTC),
-		Peers: []plan.Peer{{Voter: true}, {Voter: true}, {Voter: true}},
+	}
+	for _, server := range s.Servers {
+		s.Raft.Peers = append(s.Raft.Peers, *server.Peer)
+		s.Raft.Members = append(s.Raft.Members, plan.Member{ID: server.ID, Name: server.Name, Status: server.Member})
+		s.Raft.Catalog = append(s.Raft.Catalog, plan.Node{ID: server.ID, Name: server.Name})
 	}
 	return s
 }
+
+var noon = time.Date(2026, 1, 1, 12, 0, 0, 0, time.UTC)
 
 var done = plan.Decision{Done: true, Reason: plan.ReasonHealthy, Message: "fine"}
 
 func TestWhatUsersSee(t *testing.T) {
 	g := NewWithT(t)
-	got := status.Build(snapshot(), done)
+	got := status.Build(snapshot(), done, noon)
 	g.Expect(got.Ready).To(Equal("3/3"))
 	g.Expect(got.Leader).To(Equal("consul-0"))
 	g.Expect(got.Term).To(Equal(int64(7)))
@@ -55,8 +61,8 @@ func TestWhatUsersSee(t *testing.T) {
 // I5: what has not changed is not written.
 func TestTheSameAgain(t *testing.T) {
 	s := snapshot()
-	s.Cluster.Status = status.Build(s, done)
-	NewWithT(t).Expect(status.Build(s, done)).To(Equal(s.Cluster.Status))
+	s.Cluster.Status = status.Build(s, done, noon)
+	NewWithT(t).Expect(status.Build(s, done, noon)).To(Equal(s.Cluster.Status))
 }
 
 func nothing(*observe.Snapshot) {}
@@ -86,7 +92,7 @@ func TestConditions(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			s := snapshot()
 			test.change(s)
-			got := status.Build(s, plan.Decision{Reason: test.reason, Done: test.reason == plan.ReasonHealthy})
+			got := status.Build(s, plan.Decision{Reason: test.reason, Done: test.reason == plan.ReasonHealthy}, noon)
 			for _, kind := range []string{"Ready", "Reconciling", "Stalled", "Available"} {
 				NewWithT(t).Expect(apimeta.IsStatusConditionTrue(got.Conditions, kind)).To(
 					Equal(slices.Contains(test.isTrue, kind)), kind)
@@ -108,7 +114,7 @@ func TestStates(t *testing.T) {
 		t.Run(string(want), func(t *testing.T) {
 			s := snapshot()
 			change(s, &s.Servers[1])
-			NewWithT(t).Expect(status.Build(s, done).Servers[1].State).To(Equal(want))
+			NewWithT(t).Expect(status.Build(s, done, noon).Servers[1].State).To(Equal(want))
 		})
 	}
 }

@@ -161,11 +161,21 @@ func TestDeadPeerIsPruned(t *testing.T) {
 		err := s.env.Client.Get(t.Context(), client.ObjectKeyFromObject(claim), claim)
 		return apierrors.IsNotFound(err)
 	})
+	s.until("the stray is named", func(c *v1alpha1.ConsulCluster) bool {
+		return slices.ContainsFunc(c.Status.Disagreements, func(d v1alpha1.Disagreement) bool {
+			return d.Name == victim && strings.HasPrefix(d.Problem, "a voter in Raft") &&
+				strings.HasSuffix(d.Problem, "no server of this cluster") && d.Action != ""
+		})
+	})
 	s.until("another took its place", func(c *v1alpha1.ConsulCluster) bool {
 		return slices.ContainsFunc(c.Status.Servers, func(server v1alpha1.ServerStatus) bool { return server.Name == "pruned-3" })
 	})
 	s.reach("healed", 2*time.Minute)
-	s.Expect(s.cluster().Status.Voters).To(BeNumerically("==", 3), "the dead peer was removed from Raft")
+	healed := s.cluster().Status
+	s.Expect(healed.Voters).To(BeNumerically("==", 3), "the dead peer was removed from Raft")
+	s.Expect(healed.Disagreements).To(BeEmpty(), "and nobody knows it any more")
+	s.Expect(healed.Servers).To(HaveEach(And(HaveField("Raft", v1alpha1.RaftVoter), HaveField("Serf", v1alpha1.SerfAlive),
+		HaveField("Catalog", v1alpha1.CatalogRegistered))))
 	s.end(0)
 }
 

@@ -124,6 +124,19 @@ func (a *agent) Members(ctx context.Context) (members []consul.Member, err error
 	return members, err
 }
 
+// Catalog : the leader registers who is in Serf, and deregisters who has left. That both take a moment is left out.
+func (a *agent) Catalog(ctx context.Context) (nodes []consul.Node, err error) {
+	err = a.ask(ctx, "catalog", false, func(c *cluster, _ int) (time.Duration, error) {
+		for i := range c.servers[:c.state.N] {
+			if serf := c.state.Servers[i].Serf; serf != sim.Absent && serf != sim.Left {
+				nodes = append(nodes, consul.Node{ID: c.servers[i].id, Name: c.servers[i].name})
+			}
+		}
+		return 0, nil
+	})
+	return nodes, err
+}
+
 func (a *agent) Health(ctx context.Context) (health consul.Health, err error) {
 	err = a.askLeader(ctx, "autopilot-health", false, func(c *cluster, _ int) (time.Duration, error) {
 		for i := range c.servers[:c.state.N] {

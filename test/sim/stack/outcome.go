@@ -65,10 +65,26 @@ func (r *run) end() string {
 		kinds[kindOf(o)]++
 		if cluster, ok := o.(*v1alpha1.ConsulCluster); ok {
 			fmt.Fprintf(&b, "%s ready, Consul %s, %s\n", cluster.Status.Ready, cluster.Status.Version, readiness(cluster))
+			fmt.Fprintf(&b, "%s\n", lists(cluster))
 		}
 	}
 	fmt.Fprint(&b, kinds)
 	return b.String()
+}
+
+// lists says where the servers are by the status, and what disagrees, without names.
+func lists(c *v1alpha1.ConsulCluster) string {
+	servers := make([]string, 0, len(c.Status.Servers))
+	for _, x := range c.Status.Servers {
+		servers = append(servers, fmt.Sprint(x.Raft, x.Serf, x.Catalog))
+	}
+	slices.Sort(servers)
+	problems := make([]string, 0, len(c.Status.Disagreements))
+	for _, x := range c.Status.Disagreements {
+		problems = append(problems, x.Problem)
+	}
+	slices.Sort(problems)
+	return fmt.Sprint(servers, problems)
 }
 
 // readiness is the Ready condition, in words.

@@ -1,0 +1,181 @@
+package observe_test
+
+import (
+	"sync"
+	"testing"
+	"time"
+
+	. "github.com/onsi/gomega"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/consul-operator/consul-operator/internal/consul"
+	"github.com/consul-operator/consul-operator/internal/plan"
+)
+
+func TestHealthyCluster(t *testing.T) {
+	w := newWorld(t)
+	s := w.look()
+	w.Expect(s.Raft.Known).To(BeTrue())
+	w.Expect(s.Raft.Leader).To(Equal("consul-0"))
+	w.Expect(s.Raft.Term).To(Equal(uint64(7)))
+	w.Expect(s.Raft.MinQuorum).To(Equal(3))
+	w.Expect(s.Raft.Peers).To(HaveLen(3))
+	w.Expect(s.Raft.Members).To(HaveLen(3))
+	w.Expect(s.Raft.Catalog).To(HaveLen(3))
+	w.Expect(s.NoCatalog).NotTo(HaveOccurred())
+	w.Expect(names(s.Servers)).To(Equal([]string{"consul-0", "consul-1", "consul-2"}))
+	for i, server := range s.Servers {
+		w.Expect(server.Agent).To(Equal(plan.Agent{Answered: true, Version: "1.22.7", LastIndex: 100}))
+		w.Expect(server.Peer).To(Equal(&plan.Peer{ID: w.agent(i).self.NodeID, Name: server.Name, Voter: true}))
+		w.Expect(server.Member).To(Equal(plan.MemberAlive))
+		w.Expect(server.Registered).To(BeTrue())
+		w.Expect(server.Health).To(Equal(plan.HealthHealthy))
+	}
+}
+
+// An address may belong to somebody else by now, and what it says of itself is not said of our server.
+func TestAnAgentWithAnotherNodeIDIsNotTheServer(t *testing.T) {
+	w := newWorld(t)
+	w.agent(1).self.NodeID = "somebody else"
+	s := w.look()
+	w.Expect(s.Servers[1].Agent).To(Equal(plan.Agent{}))
+	w.Expect(s.Servers[1].Peer).NotTo(BeNil(), "the leader speaks of the server")
+
+	w = newWorld(t)
+	w.agent(0).self.NodeID = "somebody else, who leads" // another cluster
+	s = w.look()
+	w.Expect(s.Raft).To(Equal(plan.Raft{Unknown: "consul-1, consul-2 run and none of them leads; consul-0 not answering"}))
+}
+
+func TestWhoIsAsked(t *testing.T) {
+	w := newWorld(t)
+	w.pods[1].Status.PodIP = ""
+	w.pods[2].Status.ContainerStatuses = nil
+	var mutex sync.Mutex
+	asked := map[string]bool{}
+	w.asked = func(address string) {
+		mutex.Lock()
+		defer mutex.Unlock()
+		asked[address] = true
+	}
+	s := w.look()
+	w.Expect(asked).To(Equal(map[string]bool{"10.0.0.0:8500": true}), "one without an address or a process is not")
+	w.Expect(s.Address("consul-0")).To(Equal("10.0.0.0:8500"))
+	w.Expect(s.Address("consul-1")).To(BeEmpty())
+	w.Expect(s.Address("nobody")).To(BeEmpty())
+	w.Expect(s.Servers[1].Agent.Answered).To(BeFalse())
+	w.Expect(s.Servers[2].Agent.Answered).To(BeFalse())
+}
+
+// An old leader that was cut off does not know that it was deposed.
+func TestTheLeaderOfTheHighestTerm(t *testing.T) {
+	for old := range 2 {
+		w := newWorld(t)
+		w.leads(1)
+		w.agent(old).self.Term = 6
+		w.agent(old).peers = nil // who knows what it believes
+		s := w.look()
+		w.Expect(s.Raft.Known).To(BeTrue())
+		w.Expect(s.Raft.Leader).To(Equal([]string{"consul-1", "consul-0"}[old]))
+		w.Expect(s.Raft.Term).To(Equal(uint64(7)))
+		w.Expect(s.Raft.Peers).To(HaveLen(3))
+	}
+}
+
+func TestNobodyLeads(t *testing.T) {
+	for want, change := range map[string]func(w *world){
+		"consul-0, consul-1, consul-2 run and none of them leads": func(w *world) { w.agent(0).self.State = consul.Candidate },
+		"consul-1, consul-2 run and none of them leads; consul-0 not answering": func(w *world) {
+			w.agent(0).silent["self"] = true
+		},
+		"consul-0, consul-1, consul-2 not answering": func(w *world) { w.agents = nil },
+		"there is no server":                         func(w *world) { w.claims = nil },
+	} {
+		w := newWorld(t)
+		change(w)
+		s := w.look()
+		w.Expect(s.Raft).To(Equal(plan.Raft{Unknown: want}))
+		for _, server := range s.Servers {
+			w.Expect(server.Peer).To(BeNil())
+			w.Expect(server.Member).To(Equal(plan.MemberAbsent))
+			w.Expect(server.Health).To(Equal(plan.HealthUnknown))
+		}
+	}
+}
+
+// Half of a picture is none: nothing voluntary happens on it.
+func TestALeaderThatDoesNotTellAll(t *testing.T) {
+	for _, call := range []string{"peers", "members", "health", "min-quorum"} {
+		t.Run(call, func(t *testing.T) {
+			w := newWorld(t)
+			w.agent(0).silent[call] = true
+			s := w.look()
+			w.Expect(s.Raft).To(Equal(plan.Raft{Unknown: "consul-0 leads and does not say how the cluster is: not today"}))
+			w.Expect(s.Servers[0].Agent.Answered).To(BeTrue())
+			for _, server := range s.Servers {
+				w.Expect(server.Peer).To(BeNil())
+				w.Expect(server.Member).To(Equal(plan.MemberAbsent))
+			}
+		})
+	}
+}
+
+// The catalog is for people.
+func TestALeaderThatDoesNotTellTheCatalog(t *testing.T) {
+	w := newWorld(t)
+	w.agent(0).silent["catalog"], w.agent(0).nodes = true, nil
+	s := w.look()
+	w.Expect(s.Raft.Known).To(BeTrue())
+	w.Expect(s.Raft.Catalog).To(BeEmpty())
+	w.Expect(s.NoCatalog).To(MatchError(errSay))
+}
+
+func TestSinceWhenALeaderLeads(t *testing.T) {
+	since := metav1.NewTime(now.Add(-time.Hour))
+	for name, test := range map[string]struct {
+		change func(w *world)
+		want   time.Time
+	}{
+		"the same in the same term": {func(*world) {}, since.Time},
+		"the same in another term":  {func(w *world) { w.agent(0).self.Term = 8 }, now},
+		"another one":               {func(w *world) { w.cluster.Status.Leader = "consul-1" }, now},
+		"the status does not say":   {func(w *world) { w.cluster.Status.LeaderSince = nil }, now},
+		"nothing was ever written":  {func(w *world) { w.cluster.Status.Leader, w.cluster.Status.Term = "", 0 }, now},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			w.cluster.Status.Leader, w.cluster.Status.Term, w.cluster.Status.LeaderSince = "consul-0", 7, &since
+			test.change(w)
+			w.Expect(w.look().Raft.LeaderSince).To(Equal(test.want))
+		})
+	}
+}
+
+func TestWhatTheLeaderSaysOfAServer(t *testing.T) {
+	w := newWorld(t)
+	leader := w.agent(0)
+	leader.peers[1].Voter, leader.peers[1].Name = false, "" // Serf does not know it
+	leader.serf[1].Status = consul.MemberFailed
+	leader.votes.Servers[1].Healthy, leader.votes.Servers[1].StableSince = false, now.Add(-time.Minute)
+	leader.peers, leader.serf, leader.nodes = leader.peers[:2], leader.serf[:2], leader.nodes[:2]
+	leader.votes.Servers = leader.votes.Servers[:2]
+	leader.peers = append(leader.peers, consul.Peer{ID: "x", Name: "stray", Voter: true})
+	leader.serf = append(leader.serf, consul.Member{ID: "x", Name: "stray", Status: consul.MemberLeft})
+	s := w.look()
+
+	sick := s.Servers[1]
+	w.Expect(sick.Peer).To(Equal(&plan.Peer{ID: sick.ID, Name: "consul-1"}), "the name is known from the claim")
+	w.Expect(sick.Member).To(Equal(plan.MemberFailed))
+	w.Expect(sick.Health).To(Equal(plan.HealthUnhealthy))
+	w.Expect(sick.UnhealthySince).To(Equal(now.Add(-time.Minute)))
+
+	unknown := s.Servers[2]
+	w.Expect(unknown.Peer).To(BeNil())
+	w.Expect(unknown.Member).To(Equal(plan.MemberAbsent))
+	w.Expect(unknown.Registered).To(BeFalse())
+	w.Expect(unknown.Health).To(Equal(plan.HealthUnknown))
+	w.Expect(unknown.Agent.Answered).To(BeTrue())
+
+	w.Expect(s.Raft.Peers).To(ContainElement(plan.Peer{ID: "x", Name: "stray", Voter: true}))
+	w.Expect(s.Raft.Members).To(ContainElement(plan.Member{ID: "x", Name: "stray", Status: plan.MemberLeft}))
+}

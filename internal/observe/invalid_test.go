@@ -1,0 +1,79 @@
+package observe_test
+
+import (
+	"strings"
+	"testing"
+
+	. "github.com/onsi/gomega"
+	corev1 "k8s.io/api/core/v1"
+
+	"github.com/consul-operator/consul-operator/api/v1alpha1"
+)
+
+func TestInvalid(t *testing.T) {
+	for name, test := range map[string]struct {
+		change  func(w *world)
+		message string // of the problem, its beginning; empty if there is none
+	}{
+		"nothing":              {func(*world) {}, ""},
+		"an upgrade":           {func(w *world) { w.cluster.Spec.Version = "1.23.0" }, ""},
+		"a patch version less": {func(w *world) { w.cluster.Spec.Version = "1.22.1" }, ""},
+		"a minor version less": {func(w *world) { w.cluster.Spec.Version = "1.21.5" },
+			"spec.version: 1.21.5 is a downgrade, consul-0 runs 1.22.7, "},
+		"a major version less": {
+			func(w *world) { w.agent(2).self.Version = "2.0.0+ent" }, "spec.version: 1.22.7 is a downgrade, consul-2 runs 2.0.0+ent, ",
+		},
+		"a downgrade that a person allows": {
+			func(w *world) {
+				w.cluster.Spec.Version = "1.21.5"
+				w.cluster.Annotations[v1alpha1.AnnotationAllowDowngrade] = "1.21.5"
+			}, "",
+		},
+		"another one is allowed": {
+			func(w *world) {
+				w.cluster.Spec.Version = "1.21.5"
+				w.cluster.Annotations[v1alpha1.AnnotationAllowDowngrade] = "1.21.4"
+			}, "spec.version: 1.21.5 is a downgrade",
+		},
+		"a mistyped version never took part": {
+			func(w *world) { w.agent(2).self.Version, w.agent(0).peers = "9.9.9", w.agent(0).peers[:2] }, "",
+		},
+		"a version that nobody can read": {func(w *world) { w.cluster.Spec.Version = "newest" }, ""},
+		"a container with our name": {
+			func(w *world) {
+				w.cluster.Spec.PodTemplate.Containers = []corev1.Container{{Name: "x"}, {Name: "consul"}}
+			},
+			"spec.podTemplate.containers[1].name: consul belongs to the operator",
+		},
+		"a volume with a name of ours": {
+			func(w *world) { w.cluster.Spec.PodTemplate.Volumes = []corev1.Volume{{Name: "data"}} },
+			"spec.podTemplate.volumes[0].name: data belongs to the operator",
+		},
+		"our environment": {
+			func(w *world) { w.cluster.Spec.PodTemplate.Env = []corev1.EnvVar{{Name: "X"}, {Name: "POD_IP"}} },
+			"spec.podTemplate.env: POD_IP belongs to the operator",
+		},
+		"names of others": {
+			func(w *world) {
+				w.cluster.Spec.PodTemplate = v1alpha1.PodTemplate{
+					Containers: []corev1.Container{{Name: "x"}}, Volumes: []corev1.Volume{{Name: "x"}}, Env: []corev1.EnvVar{{Name: "X"}},
+				}
+			}, "",
+		},
+		"a configuration that is none": {
+			func(w *world) { w.cluster.Spec.Config = &v1alpha1.Config{Raw: []byte("[]")} }, "spec.config",
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			test.change(w)
+			invalid := w.look().Spec.Invalid
+			if test.message == "" {
+				w.Expect(invalid).To(BeNil())
+				return
+			}
+			w.Expect(invalid).NotTo(BeNil())
+			w.Expect(strings.HasPrefix(invalid.Message, test.message)).To(BeTrue(), invalid.Message)
+		})
+	}
+}

@@ -1,0 +1,176 @@
+package observe_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"testing"
+	"time"
+
+	. "github.com/onsi/gomega"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/types"
+	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/client/fake"
+
+	"github.com/consul-operator/consul-operator/api/v1alpha1"
+	"github.com/consul-operator/consul-operator/internal/consul"
+	"github.com/consul-operator/consul-operator/internal/observe"
+	"github.com/consul-operator/consul-operator/internal/plan"
+	"github.com/consul-operator/consul-operator/internal/resources"
+)
+
+const clusterUID = types.UID("7d9c2f5e-3b8a-4c57-9c55-0f4f0f1f9a01")
+
+var (
+	now    = time.Date(2026, 1, 1, 12, 0, 0, 0, time.UTC)
+	errSay = errors.New("not today")
+)
+
+// agent is a server's own. What a test does not expect it to be asked ends the test.
+type agent struct {
+	consul.Agent
+	self  consul.Self
+	peers []consul.Peer
+	serf  []consul.Member
+	nodes []consul.Node
+	votes consul.Health
+	// silent are the calls that it does not answer.
+	silent map[string]bool
+}
+
+func (a *agent) says(call string) error {
+	if a.silent[call] {
+		return errSay
+	}
+	return nil
+}
+
+func (a *agent) Self(context.Context) (consul.Self, error)        { return a.self, a.says("self") }
+func (a *agent) RaftPeers(context.Context) ([]consul.Peer, error) { return a.peers, a.says("peers") }
+func (a *agent) Members(context.Context) ([]consul.Member, error) { return a.serf, a.says("members") }
+func (a *agent) Catalog(context.Context) ([]consul.Node, error)   { return a.nodes, a.says("catalog") }
+func (a *agent) Health(context.Context) (consul.Health, error)    { return a.votes, a.says("health") }
+func (a *agent) MinQuorum(context.Context) (uint, error)          { return 3, a.says("min-quorum") }
+
+// world is a cluster of three healthy servers, of which consul-0 leads, for tests to change before they look.
+type world struct {
+	*WithT
+	t       *testing.T
+	cluster *v1alpha1.ConsulCluster
+	claims  []*corev1.PersistentVolumeClaim
+	pods    []*corev1.Pod
+	others  []client.Object
+	// agents by the address of their HTTP API.
+	agents map[string]*agent
+	asked  func(address string)
+}
+
+func newWorld(t *testing.T) *world {
+	t.Helper()
+	w := &world{
+		WithT: NewWithT(t), t: t, agents: map[string]*agent{}, asked: func(string) {},
+		cluster: &v1alpha1.ConsulCluster{
+			ObjectMeta: metav1.ObjectMeta{
+				Name: "consul", Namespace: "default", UID: clusterUID,
+				Annotations: map[string]string{v1alpha1.AnnotationBootstrapped: "since then", v1alpha1.AnnotationNextSerial: "3"},
+			},
+			Spec: v1alpha1.ConsulClusterSpec{
+				Version: "1.22.7", Replicas: 3,
+				FailureReplacement: v1alpha1.FailureReplacement{MaxPerHour: 3},
+			},
+		},
+	}
+	for serial := range 3 {
+		name := resources.ServerName("consul", serial)
+		w.claims = append(w.claims, claim(w.cluster, name))
+		w.pods = append(w.pods, pod(w.cluster, name, fmt.Sprintf("10.0.0.%d", serial)))
+		w.agents[fmt.Sprintf("10.0.0.%d:8500", serial)] = &agent{silent: map[string]bool{}, self: consul.Self{
+			NodeID: resources.NodeID(clusterUID, name), Name: name, Version: "1.22.7", State: consul.Follower, Term: 7, LastIndex: 100,
+		}}
+	}
+	w.leads(0)
+	return w
+}
+
+func claim(c *v1alpha1.ConsulCluster, name string) *corev1.PersistentVolumeClaim {
+	return resources.Claim(c, name, map[string]string{v1alpha1.AnnotationRevision: "r"})
+}
+
+func pod(c *v1alpha1.ConsulCluster, name, ip string) *corev1.Pod {
+	labels := resources.Labels(c)
+	labels["app.kubernetes.io/component"], labels[v1alpha1.LabelRevision] = "server", "r"
+	return &corev1.Pod{
+		ObjectMeta: metav1.ObjectMeta{Name: name, Namespace: c.Namespace, Labels: labels},
+		Status: corev1.PodStatus{Phase: corev1.PodRunning, PodIP: ip, ContainerStatuses: []corev1.ContainerStatus{{
+			Name: "consul", State: corev1.ContainerState{Running: &corev1.ContainerStateRunning{}},
+		}}},
+	}
+}
+
+func (w *world) agent(serial int) *agent { return w.agents[fmt.Sprintf("10.0.0.%d:8500", serial)] }
+
+// leads makes a server the leader, who knows all that there are.
+func (w *world) leads(serial int) {
+	leader := w.agent(serial)
+	leader.self.State = consul.Leader
+	for i := range w.claims {
+		id, name := w.agent(i).self.NodeID, w.agent(i).self.Name
+		leader.peers = append(leader.peers, consul.Peer{ID: id, Name: name, Voter: true})
+		leader.serf = append(leader.serf, consul.Member{ID: id, Name: name, Status: consul.MemberAlive})
+		leader.nodes = append(leader.nodes, consul.Node{ID: id, Name: name})
+		leader.votes.Servers = append(leader.votes.Servers, consul.ServerHealth{ID: id, Healthy: true})
+	}
+}
+
+func (w *world) dial(address string) (consul.Agent, error) {
+	w.asked(address)
+	a, there := w.agents[address]
+	if !there {
+		return nil, errSay
+	}
+	return a, nil
+}
+
+// observer looks at what is there now.
+func (w *world) observer() *observe.Observer {
+	w.t.Helper()
+	scheme := runtime.NewScheme()
+	w.Expect(clientgoscheme.AddToScheme(scheme)).To(Succeed())
+	objects := w.others
+	for _, o := range w.claims {
+		objects = append(objects, o)
+	}
+	for _, o := range w.pods {
+		objects = append(objects, o)
+	}
+	return &observe.Observer{
+		Reader: fake.NewClientBuilder().WithScheme(scheme).WithObjects(objects...).Build(),
+		Dial:   w.dial, Now: func() time.Time { return now },
+	}
+}
+
+func (w *world) look() *observe.Snapshot {
+	w.t.Helper()
+	s, err := w.observer().Observe(w.t.Context(), w.cluster)
+	w.Expect(err).NotTo(HaveOccurred())
+	return s
+}
+
+func names(servers []plan.Server) (all []string) {
+	for _, s := range servers {
+		all = append(all, s.Name)
+	}
+	return all
+}
+
+// deleted is an object that somebody has deleted and that something holds on to.
+func deleted[T client.Object](o T) T {
+	at := metav1.NewTime(now)
+	o.SetDeletionTimestamp(&at)
+	o.SetFinalizers([]string{"kubernetes.io/pvc-protection"})
+	return o
+}

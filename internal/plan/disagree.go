@@ -1,0 +1,167 @@
+package plan
+
+import (
+	"cmp"
+	"slices"
+	"strings"
+	"time"
+)
+
+// Disagreement is a node on which Kubernetes, Raft, Serf and the catalog do not agree.
+type Disagreement struct {
+	// Name is the id where nobody knows a name.
+	Name, ID string
+	// Problem is what they say, and Action what the operator does about it, for people.
+	Problem, Action string
+}
+
+// Disagreements compares the lists of servers. Nothing is decided here: what it says of the operator follows from the
+// rules. It does not depend on the order of the lists, which Serf's has not, and is empty while no leader is known.
+func Disagreements(o Observation, now time.Time) []Disagreement {
+	if !o.Raft.Known {
+		return nil
+	}
+	v := view{Observation: o, now: now}
+	var all []Disagreement
+	add := func(s Server, problem string, action func(Server) string) {
+		if problem != "" {
+			all = append(all, Disagreement{Name: cmp.Or(s.Name, s.ID), ID: s.ID, Problem: problem, Action: action(s)})
+		}
+	}
+	for _, s := range v.Servers {
+		add(s, v.compare(s, true), v.aboutOurs)
+	}
+	for _, s := range v.strays() {
+		add(s, v.compare(s, false), aboutStray)
+	}
+	return all
+}
+
+// strays are the nodes that a list knows and that are no servers of ours, by name.
+func (v view) strays() []Server {
+	var strays []Server
+	named := func(id, name string) *Server {
+		i := slices.IndexFunc(strays, func(s Server) bool { return s.ID == id })
+		if i < 0 {
+			i = len(strays)
+			strays = append(strays, Server{ID: id})
+		}
+		strays[i].Name = cmp.Or(strays[i].Name, name)
+		return &strays[i]
+	}
+	for _, p := range v.Raft.Peers {
+		if !v.ours(p.ID) {
+			named(p.ID, p.Name).Peer = &p
+		}
+	}
+	for _, m := range v.Raft.Members {
+		if !v.ours(m.ID) {
+			named(m.ID, m.Name).Member = v.memberStatus(m.ID)
+		}
+	}
+	for _, n := range v.Raft.Catalog {
+		if !v.ours(n.ID) {
+			named(n.ID, n.Name).Registered = true
+		}
+	}
+	slices.SortFunc(strays, func(a, b Server) int { return cmp.Or(cmp.Compare(a.Name, b.Name), cmp.Compare(a.ID, b.ID)) })
+	return strays
+}
+
+// compare says who knows a node and who does not; empty if they agree. They do so too on one that has left and that
+// nobody asks for: Serf remembers it for a day.
+func (v view) compare(s Server, ours bool) string {
+	var yes, no []string
+	say := func(is bool, positive, negative string) {
+		if is {
+			yes = append(yes, positive)
+		} else {
+			no = append(no, negative)
+		}
+	}
+	serf := cmp.Or(string(s.Member), "not") + " in Serf"
+	if ours {
+		yes = append(yes, "a server of this cluster")
+	}
+	say(s.Peer != nil, suffrage(s)+" in Raft", "not in Raft")
+	say(s.Member == MemberAlive || s.Member == MemberLeaving, serf, serf)
+	if len(v.Raft.Catalog) > 0 {
+		say(s.Registered, "in the catalog", "not in the catalog")
+	}
+	if !ours {
+		no = append(no, "no server of this cluster")
+	}
+	switch {
+	case len(no) == 0, len(yes) == 0 && s.Member != MemberFailed:
+		return ""
+	case len(yes) == 0:
+		return enumerate(no)
+	}
+	return enumerate(yes) + ", but " + enumerate(no)
+}
+
+func suffrage(s Server) string {
+	if isVoter(s) {
+		return "a voter"
+	}
+	return "a non-voter"
+}
+
+func enumerate(words []string) string {
+	last := len(words) - 1
+	if last == 0 {
+		return words[0]
+	}
+	return strings.Join(words[:last], ", ") + " and " + words[last]
+}
+
+// aboutStray follows prune. That Consul's leader cleans up its catalog is from its source: each minute it deregisters
+// nodes that Serf has forgotten, if they were registered by Serf.
+func aboutStray(s Server) string {
+	switch {
+	case s.Member == MemberAlive:
+		return "none, since it is alive: if it does not belong here, run `consul leave` on it and see that it does not join again"
+	case s.Member == MemberLeaving:
+		return "the operator waits until it has left"
+	case s.Member == MemberFailed && s.Peer != nil:
+		return "the operator tells Serf that it has left, then removes it from Raft"
+	case s.Member == MemberFailed:
+		return "the operator tells Serf that it has left"
+	case s.Peer != nil:
+		return "the operator removes it from Raft"
+	}
+	return "none: Consul's leader deregisters it within a minute, unless it was registered by hand"
+}
+
+// aboutOurs follows retire, replaceIdle, create and awaitServers.
+func (v view) aboutOurs(s Server) string {
+	held := hold(v)
+	switch {
+	case s.Retiring:
+		return "it retires: the operator sees that it is gone from Raft, then removes its pod, then its claim"
+	case v.outdated(s) && held != nil:
+		return "none for now: " + held.Message
+	case s.Failed, isDrained(s):
+		return "another server takes its place"
+	case v.outdated(s):
+		return "it is replaced by one of the wanted revision"
+	case s.Member == MemberAlive && s.Peer == nil:
+		return "the operator waits: Consul's leader adds it to Raft"
+	case s.Member == MemberAlive:
+		return "none: Consul's leader registers it"
+	case !lostToSerf(s):
+		return "the operator waits until it joins"
+	}
+	return "the operator waits until it is back" + v.unlessBack(s)
+}
+
+// unlessBack says what becomes of a server of ours that Serf has lost and that stays away.
+func (v view) unlessBack(s Server) string {
+	if held := hold(v); held != nil {
+		return "; " + held.Message
+	}
+	if isVoter(s) && v.Spec.ReplaceFailedAfter == 0 {
+		return "; it is not replaced, since spec.failureReplacement.after is 0s"
+	}
+	return v.prospect(s)
+}
