@@ -58,7 +58,7 @@ func (e *Executor) Do(ctx context.Context, s *observe.Snapshot, action plan.Acti
 }
 
 func (e *Executor) dispatch(ctx context.Context, s *observe.Snapshot, action plan.Action) (Outcome, error) {
-	switch a := action.(type) {
+	switch action.(type) {
 	case plan.CreatePod, plan.DeletePod, plan.DeleteOrphan, plan.StartServing, plan.StopServing:
 		return e.pod(ctx, s, action)
 	case plan.TransferLeadership, plan.Leave, plan.ForceLeave, plan.RemovePeer, plan.SetMinQuorum:
@@ -70,6 +70,13 @@ func (e *Executor) dispatch(ctx context.Context, s *observe.Snapshot, action pla
 		return Outcome{}, e.setBudget(ctx, s, resources.DisruptionBudget(s.Cluster))
 	case plan.RecordBootstrapped, plan.NameTransferTarget, plan.FinishTransfer:
 		return e.record(ctx, s, action)
+	}
+	return e.server(ctx, s, action)
+}
+
+// server creates a server, marks it, or lets its claim go.
+func (e *Executor) server(ctx context.Context, s *observe.Snapshot, action plan.Action) (Outcome, error) {
+	switch a := action.(type) {
 	case plan.CreateServer:
 		return e.createServer(ctx, s, a)
 	case plan.MarkFailed:

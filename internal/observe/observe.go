@@ -157,7 +157,7 @@ func Ours(c *v1alpha1.ConsulCluster, claim *corev1.PersistentVolumeClaim) bool {
 
 func (o *Observer) budget(ctx context.Context, s *Snapshot) error {
 	budget := &policyv1.PodDisruptionBudget{}
-	err := o.Reader.Get(ctx, client.ObjectKey{Namespace: s.Cluster.Namespace, Name: resources.DisruptionBudget(s.Cluster).Name}, budget)
+	err := o.Reader.Get(ctx, client.ObjectKeyFromObject(resources.DisruptionBudget(s.Cluster)), budget)
 	if apierrors.IsNotFound(err) {
 		return nil
 	}

@@ -55,28 +55,6 @@ func fourth(o *plan.Observation) {
 	o.Servers = append(o.Servers, s)
 }
 
-// sick is a voter that has been unhealthy for a while.
-func sick(o *plan.Observation, i int, since time.Duration) *plan.Server {
-	s := &o.Servers[i]
-	s.Health, s.UnhealthySince, s.Member, s.Agent.Answered = plan.HealthUnhealthy, noon.Add(-since), plan.MemberFailed, false
-	return s
-}
-
-// overdue is a server on a node of which nothing is heard.
-func overdue(s *plan.Server) *plan.Server {
-	s.Pod.Terminating, s.Pod.StopBy = true, noon.Add(-time.Minute)
-	return s
-}
-
-// drainedNowhere is a cluster in which the node of a server is drained, and no other node takes another one.
-func drainedNowhere(o *plan.Observation, i int) {
-	fourth(o)
-	o.Servers[i].Pod.Cordoned = true
-	s := &o.Servers[3]
-	s.Peer, s.Member, s.Health, s.Agent, s.Routed = nil, plan.MemberAbsent, plan.HealthUnknown, plan.Agent{}, false
-	s.Pod = &plan.Pod{Revision: "r", Problem: plan.Problem{Reason: plan.ReasonUnschedulable, Message: "no node"}}
-}
-
 func stray(o *plan.Observation, status plan.MemberStatus) {
 	for _, s := range o.Servers {
 		o.Raft.Peers = append(o.Raft.Peers, *s.Peer)
@@ -87,12 +65,33 @@ func stray(o *plan.Observation, status plan.MemberStatus) {
 	}
 }
 
+// stepTest is what is to be done in an observation, and why.
+type stepTest struct {
+	change func(o *plan.Observation)
+	step   plan.Action
+	reason plan.Reason
+}
+
+func testSteps(t *testing.T, tests map[string]stepTest) {
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			g := NewWithT(t)
+			o := healthy(test.change)
+			d := plan.Plan(o, noon)
+			if test.step == nil {
+				g.Expect(d.Step).To(BeNil(), d.Message)
+			} else {
+				g.Expect(d.Step).To(Equal(test.step), d.Message)
+			}
+			g.Expect(d.Reason).To(Equal(test.reason), d.Message)
+			g.Expect(d.Done).To(Equal(test.reason == plan.ReasonHealthy))
+			g.Expect(plan.Plan(o, noon)).To(Equal(d), "the same observation gives the same decision")
+		})
+	}
+}
+
 func TestStep(t *testing.T) {
-	for name, test := range map[string]struct {
-		change func(o *plan.Observation)
-		step   plan.Action
-		reason plan.Reason
-	}{
+	testSteps(t, map[string]stepTest{
 		"nothing to do": {func(*plan.Observation) {}, nil, plan.ReasonHealthy},
 		"a cluster that is deleted is left to garbage collection": {
 			func(o *plan.Observation) { o.Spec.Deleting, o.Servers[0].Pod = true, nil }, nil, plan.ReasonDeleting,
@@ -298,111 +297,6 @@ func TestStep(t *testing.T) {
 				s.Pod.Terminating, s.Pod.StopBy, s.Agent.Answered = true, noon.Add(-20*time.Second), false
 			}, nil, plan.ReasonRemovingServer,
 		},
-		"retiring on a dead node: its peer is pruned": {
-			func(o *plan.Observation) { fourth(o); sick(o, 1, time.Hour); overdue(retiring(o, 1)) },
-			plan.ForceLeave{Node: "consul-1"}, plan.ReasonPruning,
-		},
-		"I4 retiring on a dead node: not while Serf hears it": {
-			func(o *plan.Observation) {
-				fourth(o)
-				s := overdue(retiring(o, 1))
-				s.Agent.Answered, s.Peer = false, nil
-			}, nil, plan.ReasonRemovingServer,
-		},
-		"retiring on a dead node: its volume is set aside": {
-			func(o *plan.Observation) {
-				fourth(o)
-				s := overdue(retiring(o, 1))
-				s.Agent.Answered, s.Peer, s.Member = false, nil, plan.MemberLeft
-			}, plan.QuarantineClaim{Server: "consul-1"}, plan.ReasonRemovingServer,
-		},
-		"retiring, its kubelet is dead: it is asked to leave": {
-			func(o *plan.Observation) { fourth(o); overdue(retiring(o, 1)) },
-			plan.Leave{Server: "consul-1"}, plan.ReasonLeaving,
-		},
-		"given up: its volume is set aside": {
-			func(o *plan.Observation) {
-				fourth(o)
-				s := retiring(o, 1)
-				s.Failed, s.Pod, s.Peer, s.Member = true, nil, nil, plan.MemberLeft
-			}, plan.QuarantineClaim{Server: "consul-1"}, plan.ReasonRemovingServer,
-		},
-		"given up, and back too late": {
-			func(o *plan.Observation) {
-				fourth(o)
-				s := retiring(o, 1)
-				s.Failed, s.Revision = true, "r"
-			}, plan.Leave{Server: "consul-1"}, plan.ReasonLeaving,
-		},
-		"drained: another server takes its place": {
-			func(o *plan.Observation) { o.Servers[1].Pod.Cordoned = true }, plan.CreateServer{Serial: 3}, plan.ReasonDraining,
-		},
-		"drained: it goes when another one serves": {
-			func(o *plan.Observation) { fourth(o); o.Servers[1].Pod.Cordoned = true },
-			plan.MarkRetiring{Server: "consul-1"}, plan.ReasonRetiringServer,
-		},
-		"drained, and nowhere to go: that is said": {
-			func(o *plan.Observation) { drainedNowhere(o, 1) }, nil, plan.ReasonUnschedulable,
-		},
-		"I3 drained, and nowhere to go: the leader hands over before it is evicted": {
-			func(o *plan.Observation) { drainedNowhere(o, 0) },
-			plan.TransferLeadership{From: "consul-0", To: "consul-1"}, plan.ReasonDraining,
-		},
-		"drained, and nowhere to go: the only one": {
-			func(o *plan.Observation) {
-				drainedNowhere(o, 0)
-				o.Servers, o.Spec.Replicas, o.Raft.MinQuorum = []plan.Server{o.Servers[0], o.Servers[3]}, 1, 1
-			}, nil, plan.ReasonUnschedulable,
-		},
-		"drained, all of them": {
-			func(o *plan.Observation) {
-				drainedNowhere(o, 0)
-				o.Servers[1].Pod.Cordoned, o.Servers[2].Pod.Cordoned = true, true
-			}, nil, plan.ReasonUnschedulable,
-		},
-		"failed: that is written down first": {
-			func(o *plan.Observation) { sick(o, 1, 5*time.Minute) },
-			plan.MarkFailed{Server: "consul-1"}, plan.ReasonReplacingFailed,
-		},
-		"failed: not yet": {
-			func(o *plan.Observation) { sick(o, 1, 4*time.Minute) }, nil, plan.ReasonWaitingForServer,
-		},
-		"failed: never, if nobody wants that": {
-			func(o *plan.Observation) { sick(o, 1, time.Hour); o.Spec.ReplaceFailedAfter = 0 }, nil, plan.ReasonWaitingForServer,
-		},
-		"failed: no more in this hour": {
-			func(o *plan.Observation) { sick(o, 1, time.Hour); o.Spec.ReplacementsLeft = 0 }, nil, plan.ReasonWaitingForServer,
-		},
-		"failed: nobody is given up twice": {
-			func(o *plan.Observation) { sick(o, 1, time.Hour).Failed = true },
-			plan.CreateServer{Serial: 3}, plan.ReasonReplacingFailed,
-		},
-		"failed: it does not count towards the surge": {
-			func(o *plan.Observation) {
-				fourth(o)
-				sick(o, 3, time.Hour).Failed = true
-				o.Servers[0].Revision, o.Spec.NextSerial = "old", 4
-			}, plan.CreateServer{Serial: 4}, plan.ReasonReplacingFailed,
-		},
-		"failed: retires once there is another one": {
-			func(o *plan.Observation) { fourth(o); sick(o, 1, time.Hour).Failed = true },
-			plan.MarkRetiring{Server: "consul-1"}, plan.ReasonRetiringServer,
-		},
-		"failed: nobody waits for it": {
-			func(o *plan.Observation) {
-				fourth(o)
-				sick(o, 1, time.Hour).Failed = true
-				o.Servers[3].Pod.Ready = false
-			}, nil, plan.ReasonWaitingForReady,
-		},
-		"failed: a node that does not say that a pod has stopped": {
-			func(o *plan.Observation) { overdue(&o.Servers[1]).Agent.Answered = false },
-			plan.MarkFailed{Server: "consul-1"}, plan.ReasonReplacingFailed,
-		},
-		"I9 nobody retires before the new one serves": {
-			func(o *plan.Observation) { fourth(o); o.Servers[1].Revision = "old"; o.Servers[3].Pod.Ready = false },
-			nil, plan.ReasonWaitingForReady,
-		},
 		"I4 retiring: no claim goes while Serf calls the peer alive": {
 			func(o *plan.Observation) { fourth(o); retiring(o, 1).Pod = nil }, nil, plan.ReasonRemovingServer,
 		},
@@ -510,115 +404,5 @@ func TestStep(t *testing.T) {
 			func(o *plan.Observation) { o.Spec.Transfer = &plan.TransferRequest{To: "x"} },
 			plan.FinishTransfer{Because: "there is no server x to hand leadership to"}, plan.ReasonTransferRequested,
 		},
-	} {
-		t.Run(name, func(t *testing.T) {
-			g := NewWithT(t)
-			o := healthy(test.change)
-			d := plan.Plan(o, noon)
-			if test.step == nil {
-				g.Expect(d.Step).To(BeNil(), d.Message)
-			} else {
-				g.Expect(d.Step).To(Equal(test.step), d.Message)
-			}
-			g.Expect(d.Reason).To(Equal(test.reason), d.Message)
-			g.Expect(d.Done).To(Equal(test.reason == plan.ReasonHealthy))
-			g.Expect(plan.Plan(o, noon)).To(Equal(d), "the same observation gives the same decision")
-		})
-	}
-}
-
-func TestUpkeep(t *testing.T) {
-	for name, test := range map[string]struct {
-		change func(o *plan.Observation)
-		upkeep []plan.Action
-	}{
-		"I5 nothing to do": {func(*plan.Observation) {}, nil},
-		"a pod that is gone comes back, also while paused": {
-			func(o *plan.Observation) { o.Servers[1].Pod, o.Spec.Paused = nil, true },
-			[]plan.Action{plan.CreatePod{Server: "consul-1"}},
-		},
-		"a pod that will never run again is deleted": {
-			func(o *plan.Observation) { o.Servers[1].Pod.Finished = true }, []plan.Action{plan.DeletePod{Server: "consul-1"}},
-		},
-		"a retiring server is not started again": {
-			func(o *plan.Observation) { retiring(o, 1).Pod = nil }, nil,
-		},
-		"a retiring server is started again when its vote may be the missing one": {
-			func(o *plan.Observation) { retiring(o, 1).Pod, o.Raft = nil, plan.Raft{} },
-			[]plan.Action{plan.CreatePod{Server: "consul-1"}},
-		},
-		"a server that is about to be replaced in place gets no pod of the old revision": {
-			func(o *plan.Observation) {
-				s := &o.Servers[1]
-				s.Pod, s.Peer, s.Member, s.Revision = nil, nil, plan.MemberAbsent, "old"
-			}, nil,
-		},
-		"a pod without a claim is deleted": {
-			func(o *plan.Observation) { o.Orphans = []string{"consul-9"} }, []plan.Action{plan.DeleteOrphan{Pod: "consul-9"}},
-		},
-		"a claim that is being deleted gets no pod": {
-			func(o *plan.Observation) { o.Servers[1].Pod, o.Servers[1].ClaimDeleting = nil, true }, nil,
-		},
-		"a healthy voter starts to serve": {
-			func(o *plan.Observation) { o.Servers[1].Pod.Serving = false }, []plan.Action{plan.StartServing{Server: "consul-1"}},
-		},
-		"an unhealthy voter does not start to serve": {
-			func(o *plan.Observation) {
-				o.Servers[1].Pod.Serving, o.Servers[1].Health = false, plan.HealthUnhealthy
-			}, nil,
-		},
-		"the Service does not run empty when autopilot calls all unhealthy after an election": {
-			func(o *plan.Observation) {
-				for i := range o.Servers {
-					o.Servers[i].Health = plan.HealthUnhealthy
-				}
-			}, nil,
-		},
-		"a retiring server stops serving": {
-			func(o *plan.Observation) { o.Servers[1].Retiring = true }, []plan.Action{plan.StopServing{Server: "consul-1"}},
-		},
-		"a server without a vote stops serving": {
-			func(o *plan.Observation) { o.Servers[1].Peer.Voter = false }, []plan.Action{plan.StopServing{Server: "consul-1"}},
-		},
-		"without a leader no gate is touched": {
-			func(o *plan.Observation) { o.Raft, o.Servers[1].Retiring = plan.Raft{}, true }, nil,
-		},
-		"autopilot's minimum follows replicas": {
-			func(o *plan.Observation) { o.Raft.MinQuorum = 0 }, []plan.Action{plan.SetMinQuorum{Servers: 3}},
-		},
-		"but not while paused": {
-			func(o *plan.Observation) { o.Raft.MinQuorum, o.Spec.Paused = 0, true }, nil,
-		},
-		"I2 a drained server that can move is not evicted": {
-			func(o *plan.Observation) { o.Servers[1].Pod.Cordoned = true }, nil,
-		},
-		"one that cannot move is": {
-			func(o *plan.Observation) { drainedNowhere(o, 1) }, []plan.Action{plan.AllowEviction{}},
-		},
-		"I3 but not the leader": {func(o *plan.Observation) { drainedNowhere(o, 0) }, nil},
-		"unless there is no other": {
-			func(o *plan.Observation) {
-				drainedNowhere(o, 0)
-				o.Servers[1].Pod.Cordoned, o.Servers[2].Pod.Cordoned = true, true
-			}, []plan.Action{plan.AllowEviction{}},
-		},
-		"I1 one at a time": {
-			func(o *plan.Observation) { drainedNowhere(o, 1); o.Servers[2].Pod.Ready, o.Evictable = false, true },
-			[]plan.Action{plan.ForbidEviction{}},
-		},
-		"a paused cluster does not keep a node from being drained": {
-			func(o *plan.Observation) { o.Servers[1].Pod.Cordoned, o.Spec.Paused = true, true },
-			[]plan.Action{plan.AllowEviction{}},
-		},
-		"an operator that is not told of nodes lets one go at a time": {
-			func(o *plan.Observation) { o.NodesKnown = false }, []plan.Action{plan.AllowEviction{}},
-		},
-		"nothing in a cluster that is deleted": {
-			func(o *plan.Observation) { o.Spec.Deleting, o.Servers[1].Pod = true, nil }, nil,
-		},
-	} {
-		t.Run(name, func(t *testing.T) {
-			NewWithT(t).Expect(plan.Plan(healthy(test.change), noon).Upkeep).To(Equal(test.upkeep))
-		})
-	}
+	})
 }

@@ -64,12 +64,24 @@ func retire(v view) *Decision {
 	}
 	s := v.Servers[i]
 	switch {
-	case s.Member == MemberAlive && s.Pod != nil && (!s.Pod.Terminating || v.overdue(s) && s.Agent.Answered):
+	case v.canLeave(s):
 		return v.retireAlive(s)
 	case s.Pod != nil && !v.lost(s):
 		return v.retireStopped(s)
 	case s.Peer != nil:
 		return v.removePeer(*s.Peer, s.Member)
+	}
+	return v.letVolumeGo(s)
+}
+
+// canLeave says whether a server can be asked to leave: it runs, and nobody else stops it.
+func (v view) canLeave(s Server) bool {
+	return s.Member == MemberAlive && s.Pod != nil && (!s.Pod.Terminating || v.overdue(s) && s.Agent.Answered)
+}
+
+// letVolumeGo is the end of a server that is gone from Raft.
+func (v view) letVolumeGo(s Server) *Decision {
+	switch {
 	case v.lost(s) && (s.Member == MemberAlive || s.Member == MemberLeaving):
 		return wait(lookOften, ReasonRemovingServer, "Serf still hears %s and its node does not say that its pod has stopped; "+
 			"stop its process, or delete the pod by force if it is gone", s.Name)
@@ -89,7 +101,7 @@ func (v view) retireAlive(s Server) *Decision {
 	if d := hold(v); d != nil {
 		return d
 	}
-	if s.Routed || !s.Pod.Terminating && (s.Pod.Serving || v.now.Before(s.Pod.ServingFrom.Add(EndpointsSettle))) {
+	if v.hasClients(s) {
 		return wait(lookSoon, ReasonWaitingForEndpoints, "%s is being taken out of the client Service", s.Name)
 	}
 	if isVoter(s) && !v.enoughWithout(s) {
@@ -111,6 +123,11 @@ func (v view) retireAlive(s Server) *Decision {
 		return step(DeletePod{Server: s.Name}, ReasonLeaving, "the agent of %s does not answer: it is stopped", s.Name)
 	}
 	return step(Leave{Server: s.Name}, ReasonLeaving, "%s leaves the cluster", s.Name)
+}
+
+// hasClients says whether the client Service sends connections to a server, or did until a moment ago.
+func (v view) hasClients(s Server) bool {
+	return s.Routed || !s.Pod.Terminating && (s.Pod.Serving || v.now.Before(s.Pod.ServingFrom.Add(EndpointsSettle)))
 }
 
 // wantedAfterAll says whether the reason for retiring a server is gone, as after a rollback.

@@ -27,7 +27,7 @@ func (s *story) drain(node string) chan error {
 	s.t.Helper()
 	done := make(chan error, 1)
 	go func() {
-		out, err := s.env.Kubectl(s.t.Context(), "drain", node, "--delete-emptydir-data", "--ignore-daemonsets", "--force", "--timeout=3m")
+		out, err := s.env.Kubectl(s.t.Context(), "drain", node, "--delete-emptydir-data", "--ignore-daemonsets", "--timeout=3m")
 		s.t.Logf("kubectl drain %s: %s", node, out)
 		done <- err
 	}()

@@ -1,0 +1,140 @@
+package plan_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/consul-operator/consul-operator/internal/plan"
+)
+
+// sick is a voter that has been unhealthy for a while.
+func sick(o *plan.Observation, i int, since time.Duration) *plan.Server {
+	s := &o.Servers[i]
+	s.Health, s.UnhealthySince, s.Member, s.Agent.Answered = plan.HealthUnhealthy, noon.Add(-since), plan.MemberFailed, false
+	return s
+}
+
+// overdue is a server on a node of which nothing is heard.
+func overdue(s *plan.Server) *plan.Server {
+	s.Pod.Terminating, s.Pod.StopBy = true, noon.Add(-time.Minute)
+	return s
+}
+
+// drainedNowhere is a cluster in which the node of a server is drained, and no other node takes another one.
+func drainedNowhere(o *plan.Observation, i int) {
+	fourth(o)
+	o.Servers[i].Pod.Cordoned = true
+	s := &o.Servers[3]
+	s.Peer, s.Member, s.Health, s.Agent, s.Routed = nil, plan.MemberAbsent, plan.HealthUnknown, plan.Agent{}, false
+	s.Pod = &plan.Pod{Revision: "r", Problem: plan.Problem{Reason: plan.ReasonUnschedulable, Message: "no node"}}
+}
+
+func TestStepWhereServersFailOrAreDrained(t *testing.T) {
+	testSteps(t, map[string]stepTest{
+		"retiring on a dead node: its peer is pruned": {
+			func(o *plan.Observation) { fourth(o); sick(o, 1, time.Hour); overdue(retiring(o, 1)) },
+			plan.ForceLeave{Node: "consul-1"}, plan.ReasonPruning,
+		},
+		"I4 retiring on a dead node: not while Serf hears it": {
+			func(o *plan.Observation) {
+				fourth(o)
+				s := overdue(retiring(o, 1))
+				s.Agent.Answered, s.Peer = false, nil
+			}, nil, plan.ReasonRemovingServer,
+		},
+		"retiring on a dead node: its volume is set aside": {
+			func(o *plan.Observation) {
+				fourth(o)
+				s := overdue(retiring(o, 1))
+				s.Agent.Answered, s.Peer, s.Member = false, nil, plan.MemberLeft
+			}, plan.QuarantineClaim{Server: "consul-1"}, plan.ReasonRemovingServer,
+		},
+		"retiring, its kubelet is dead: it is asked to leave": {
+			func(o *plan.Observation) { fourth(o); overdue(retiring(o, 1)) },
+			plan.Leave{Server: "consul-1"}, plan.ReasonLeaving,
+		},
+		"given up: its volume is set aside": {
+			func(o *plan.Observation) {
+				fourth(o)
+				s := retiring(o, 1)
+				s.Failed, s.Pod, s.Peer, s.Member = true, nil, nil, plan.MemberLeft
+			}, plan.QuarantineClaim{Server: "consul-1"}, plan.ReasonRemovingServer,
+		},
+		"given up, and back too late": {
+			func(o *plan.Observation) {
+				fourth(o)
+				s := retiring(o, 1)
+				s.Failed, s.Revision = true, "r"
+			}, plan.Leave{Server: "consul-1"}, plan.ReasonLeaving,
+		},
+		"drained: another server takes its place": {
+			func(o *plan.Observation) { o.Servers[1].Pod.Cordoned = true }, plan.CreateServer{Serial: 3}, plan.ReasonDraining,
+		},
+		"drained: it goes when another one serves": {
+			func(o *plan.Observation) { fourth(o); o.Servers[1].Pod.Cordoned = true },
+			plan.MarkRetiring{Server: "consul-1"}, plan.ReasonRetiringServer,
+		},
+		"drained, and nowhere to go: that is said": {
+			func(o *plan.Observation) { drainedNowhere(o, 1) }, nil, plan.ReasonUnschedulable,
+		},
+		"I3 drained, and nowhere to go: the leader hands over before it is evicted": {
+			func(o *plan.Observation) { drainedNowhere(o, 0) },
+			plan.TransferLeadership{From: "consul-0", To: "consul-1"}, plan.ReasonDraining,
+		},
+		"drained, and nowhere to go: the only one": {
+			func(o *plan.Observation) {
+				drainedNowhere(o, 0)
+				o.Servers, o.Spec.Replicas, o.Raft.MinQuorum = []plan.Server{o.Servers[0], o.Servers[3]}, 1, 1
+			}, nil, plan.ReasonUnschedulable,
+		},
+		"drained, all of them": {
+			func(o *plan.Observation) {
+				drainedNowhere(o, 0)
+				o.Servers[1].Pod.Cordoned, o.Servers[2].Pod.Cordoned = true, true
+			}, nil, plan.ReasonUnschedulable,
+		},
+		"failed: that is written down first": {
+			func(o *plan.Observation) { sick(o, 1, 5*time.Minute) },
+			plan.MarkFailed{Server: "consul-1"}, plan.ReasonReplacingFailed,
+		},
+		"failed: not yet": {
+			func(o *plan.Observation) { sick(o, 1, 4*time.Minute) }, nil, plan.ReasonWaitingForServer,
+		},
+		"failed: never, if nobody wants that": {
+			func(o *plan.Observation) { sick(o, 1, time.Hour); o.Spec.ReplaceFailedAfter = 0 }, nil, plan.ReasonWaitingForServer,
+		},
+		"failed: no more in this hour": {
+			func(o *plan.Observation) { sick(o, 1, time.Hour); o.Spec.ReplacementsLeft = 0 }, nil, plan.ReasonWaitingForServer,
+		},
+		"failed: nobody is given up twice": {
+			func(o *plan.Observation) { sick(o, 1, time.Hour).Failed = true },
+			plan.CreateServer{Serial: 3}, plan.ReasonReplacingFailed,
+		},
+		"failed: it does not count towards the surge": {
+			func(o *plan.Observation) {
+				fourth(o)
+				sick(o, 3, time.Hour).Failed = true
+				o.Servers[0].Revision, o.Spec.NextSerial = "old", 4
+			}, plan.CreateServer{Serial: 4}, plan.ReasonReplacingFailed,
+		},
+		"failed: retires once there is another one": {
+			func(o *plan.Observation) { fourth(o); sick(o, 1, time.Hour).Failed = true },
+			plan.MarkRetiring{Server: "consul-1"}, plan.ReasonRetiringServer,
+		},
+		"failed: nobody waits for it": {
+			func(o *plan.Observation) {
+				fourth(o)
+				sick(o, 1, time.Hour).Failed = true
+				o.Servers[3].Pod.Ready = false
+			}, nil, plan.ReasonWaitingForReady,
+		},
+		"failed: a node that does not say that a pod has stopped": {
+			func(o *plan.Observation) { overdue(&o.Servers[1]).Agent.Answered = false },
+			plan.MarkFailed{Server: "consul-1"}, plan.ReasonReplacingFailed,
+		},
+		"I9 nobody retires before the new one serves": {
+			func(o *plan.Observation) { fourth(o); o.Servers[1].Revision = "old"; o.Servers[3].Pod.Ready = false },
+			nil, plan.ReasonWaitingForReady,
+		},
+	})
+}

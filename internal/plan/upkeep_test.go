@@ -1,0 +1,105 @@
+package plan_test
+
+import (
+	"testing"
+
+	. "github.com/onsi/gomega"
+
+	"github.com/consul-operator/consul-operator/internal/plan"
+)
+
+func TestUpkeep(t *testing.T) {
+	for name, test := range map[string]struct {
+		change func(o *plan.Observation)
+		upkeep []plan.Action
+	}{
+		"I5 nothing to do": {func(*plan.Observation) {}, nil},
+		"a pod that is gone comes back, also while paused": {
+			func(o *plan.Observation) { o.Servers[1].Pod, o.Spec.Paused = nil, true },
+			[]plan.Action{plan.CreatePod{Server: "consul-1"}},
+		},
+		"a pod that will never run again is deleted": {
+			func(o *plan.Observation) { o.Servers[1].Pod.Finished = true }, []plan.Action{plan.DeletePod{Server: "consul-1"}},
+		},
+		"a retiring server is not started again": {
+			func(o *plan.Observation) { retiring(o, 1).Pod = nil }, nil,
+		},
+		"a retiring server is started again when its vote may be the missing one": {
+			func(o *plan.Observation) { retiring(o, 1).Pod, o.Raft = nil, plan.Raft{} },
+			[]plan.Action{plan.CreatePod{Server: "consul-1"}},
+		},
+		"a server that is about to be replaced in place gets no pod of the old revision": {
+			func(o *plan.Observation) {
+				s := &o.Servers[1]
+				s.Pod, s.Peer, s.Member, s.Revision = nil, nil, plan.MemberAbsent, "old"
+			}, nil,
+		},
+		"a pod without a claim is deleted": {
+			func(o *plan.Observation) { o.Orphans = []string{"consul-9"} }, []plan.Action{plan.DeleteOrphan{Pod: "consul-9"}},
+		},
+		"a claim that is being deleted gets no pod": {
+			func(o *plan.Observation) { o.Servers[1].Pod, o.Servers[1].ClaimDeleting = nil, true }, nil,
+		},
+		"a healthy voter starts to serve": {
+			func(o *plan.Observation) { o.Servers[1].Pod.Serving = false }, []plan.Action{plan.StartServing{Server: "consul-1"}},
+		},
+		"an unhealthy voter does not start to serve": {
+			func(o *plan.Observation) {
+				o.Servers[1].Pod.Serving, o.Servers[1].Health = false, plan.HealthUnhealthy
+			}, nil,
+		},
+		"the Service does not run empty when autopilot calls all unhealthy after an election": {
+			func(o *plan.Observation) {
+				for i := range o.Servers {
+					o.Servers[i].Health = plan.HealthUnhealthy
+				}
+			}, nil,
+		},
+		"a retiring server stops serving": {
+			func(o *plan.Observation) { o.Servers[1].Retiring = true }, []plan.Action{plan.StopServing{Server: "consul-1"}},
+		},
+		"a server without a vote stops serving": {
+			func(o *plan.Observation) { o.Servers[1].Peer.Voter = false }, []plan.Action{plan.StopServing{Server: "consul-1"}},
+		},
+		"without a leader no gate is touched": {
+			func(o *plan.Observation) { o.Raft, o.Servers[1].Retiring = plan.Raft{}, true }, nil,
+		},
+		"autopilot's minimum follows replicas": {
+			func(o *plan.Observation) { o.Raft.MinQuorum = 0 }, []plan.Action{plan.SetMinQuorum{Servers: 3}},
+		},
+		"but not while paused": {
+			func(o *plan.Observation) { o.Raft.MinQuorum, o.Spec.Paused = 0, true }, nil,
+		},
+		"I2 a drained server that can move is not evicted": {
+			func(o *plan.Observation) { o.Servers[1].Pod.Cordoned = true }, nil,
+		},
+		"one that cannot move is": {
+			func(o *plan.Observation) { drainedNowhere(o, 1) }, []plan.Action{plan.AllowEviction{}},
+		},
+		"I3 but not the leader": {func(o *plan.Observation) { drainedNowhere(o, 0) }, nil},
+		"unless there is no other": {
+			func(o *plan.Observation) {
+				drainedNowhere(o, 0)
+				o.Servers[1].Pod.Cordoned, o.Servers[2].Pod.Cordoned = true, true
+			}, []plan.Action{plan.AllowEviction{}},
+		},
+		"I1 one at a time": {
+			func(o *plan.Observation) { drainedNowhere(o, 1); o.Servers[2].Pod.Ready, o.Evictable = false, true },
+			[]plan.Action{plan.ForbidEviction{}},
+		},
+		"a paused cluster does not keep a node from being drained": {
+			func(o *plan.Observation) { o.Servers[1].Pod.Cordoned, o.Spec.Paused = true, true },
+			[]plan.Action{plan.AllowEviction{}},
+		},
+		"an operator that is not told of nodes lets one go at a time": {
+			func(o *plan.Observation) { o.NodesKnown = false }, []plan.Action{plan.AllowEviction{}},
+		},
+		"nothing in a cluster that is deleted": {
+			func(o *plan.Observation) { o.Spec.Deleting, o.Servers[1].Pod = true, nil }, nil,
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			NewWithT(t).Expect(plan.Plan(healthy(test.change), noon).Upkeep).To(Equal(test.upkeep))
+		})
+	}
+}
