@@ -46,7 +46,7 @@ type server struct {
 	up       time.Time // since when every try was answered
 
 	claimForfeited bool // whoever injects faults deletes its claim
-	spans    []Span
+	spans          []Span
 }
 
 // model turns what was seen into a time line and checks the invariants on the way. It is pure: the time is given,
