@@ -60,11 +60,11 @@ func (r *report) violations() []string {
 	if r.unreadable != nil {
 		add("I8 the last values cannot be read: %v", r.unreadable)
 	}
-	for _, key := range r.linearity.illegal {
-		add("I8 the history of %s is not linearizable", key)
+	if keys := r.linearity.illegal; len(keys) > 0 {
+		add("I8 not linearizable: the histories of %s", some(keys))
 	}
-	for _, key := range r.linearity.undecided {
-		add("the history of %s could not be checked within %s", key, checkLimit)
+	if keys := r.linearity.undecided; len(keys) > 0 {
+		add("I8 not known: the histories of %s could not be checked within %s each", some(keys), checkLimit)
 	}
 	return found
 }
@@ -104,10 +104,20 @@ func (r *report) text() string {
 	if len(r.violations()) == 0 {
 		line("Invariants violated", "none")
 	}
-	for _, file := range append(r.linearity.files, r.dir) {
-		line("See", "%s", file)
+	if len(r.linearity.files) > 0 {
+		line("Drawn for a browser", "%s", some(r.linearity.files))
 	}
+	line("Logs and timeline", "%s", r.dir)
 	return b.String()
+}
+
+// some names the first few.
+func some(names []string) string {
+	const few = 3
+	if more := len(names) - few; more > 0 {
+		return fmt.Sprintf("%s and %d more", strings.Join(names[:few], ", "), more)
+	}
+	return strings.Join(names, ", ")
 }
 
 func (r *report) operations(line func(name, format string, args ...any)) {
