@@ -8,7 +8,9 @@ import (
 	"path/filepath"
 	"time"
 
+	"github.com/go-logr/logr"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/klog/v2"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/consul-operator/consul-operator/test/harness"
@@ -43,6 +45,7 @@ type chaos struct {
 
 // run returns an error if anything is not as it has to be.
 func run(ctx context.Context, o options, out io.Writer) error {
+	klog.SetLogger(logr.Discard()) // The client libraries complain about a cluster that is being stopped.
 	fmt.Fprintf(out, "Chaos for %s, seed %d\n\n", o.duration, o.seed)
 	c := &chaos{options: o, out: out}
 	defer c.close()

@@ -16,9 +16,6 @@ import (
 	"os/signal"
 	"syscall"
 	"time"
-
-	"github.com/go-logr/logr"
-	"k8s.io/klog/v2"
 )
 
 // version is set by the build.
@@ -49,7 +46,6 @@ func parseOptions() options {
 func newSeed() uint64 { return uint64(time.Now().UnixMilli()) % 1_000_000_000 } //nolint:gosec // any number will do
 
 func main() {
-	klog.SetLogger(logr.Discard()) // The client libraries complain about a cluster that is being stopped.
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	context.AfterFunc(ctx, stop) // A second Ctrl-C ends it at once; the processes die with it.
 	switch err := run(ctx, parseOptions(), os.Stdout); {
