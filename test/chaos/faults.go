@@ -131,7 +131,8 @@ func (f *faults) shuffled() []kind {
 // wait lets a few seconds pass, or, one time in four, the time until the cluster has recovered, since the invariants
 // say most about a cluster without a fault in which something goes on. It is false when no more faults are to come.
 func (f *faults) wait(ctx context.Context) bool {
-	const recoveryLimit = 45 * time.Second // The next fault may be what it takes, such as a server killed out of its back-off.
+	// The next fault may come sooner than a server whose restart is backed off for minutes.
+	const recoveryLimit = 45 * time.Second
 	until := time.Now().Add(time.Second + time.Duration(f.random.Int64N(int64(6*time.Second))))
 	calm := f.random.IntN(4) == 0
 	limit := until.Add(recoveryLimit)

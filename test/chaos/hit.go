@@ -23,7 +23,8 @@ var errNoVictim = errors.New("there is no server to hit")
 
 // victim draws one of the servers that can be hit, rather often the leader: that hurts most.
 func (f *faults) victim(can func(observer.ServerNow) bool) (observer.ServerNow, error) {
-	there := slices.DeleteFunc(f.observer.Snapshot().Servers, func(s observer.ServerNow) bool { return !can(s) })
+	cannot := func(s observer.ServerNow) bool { return !can(s) }
+	there := slices.DeleteFunc(f.observer.Snapshot().Servers, cannot)
 	if len(there) == 0 {
 		return observer.ServerNow{}, errNoVictim
 	}
@@ -53,8 +54,8 @@ func (f *faults) runs(s observer.ServerNow) bool {
 func (f *faults) goesOn(s observer.ServerNow) bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	_, stopped := f.stopped[s.Name]
-	return !stopped && f.runs(s)
+	pid, running := f.pid(s.Name)
+	return running && f.stopped[s.Name] != pid
 }
 
 func (f *faults) pid(server string) (int, bool) {
