@@ -19,6 +19,10 @@ REPLICAS ?= 3
 SURGE    ?= 1
 KEEP     ?=
 
+# What `make chaos` does: for how long, and the seed of a former run (empty: a new one).
+DURATION ?= 5m
+SEED     ?=
+
 # What `make image` makes.
 IMAGE ?= consul-operator:local
 ARCH  ?= $(shell go env GOARCH)
@@ -80,6 +84,11 @@ sim: ## Explore the states of the simulation's scenarios: with crashes, faults a
 .PHONY: mutants
 mutants: ## Break the planner in each way of test/sim/mutants and see that the simulation notices (about 5 minutes).
 	@go run ./test/sim/mutants
+
+.PHONY: chaos
+chaos: ## Inject faults at random for minutes and check invariants and linearizability (DURATION= SEED=).
+	@$(BUILD) $(CONTROL_PLANE) consul-1.22.0 consul-1.22.7 consul-operator chaos
+	@exec bin/chaos --duration=$(DURATION) $(if $(SEED),--seed=$(SEED))
 
 .PHONY: lint
 lint: ## Run go vet and golangci-lint.

@@ -3,6 +3,7 @@ module github.com/consul-operator/consul-operator
 go 1.26.7
 
 require (
+	github.com/anishathalye/porcupine v1.3.1
 	github.com/go-logr/logr v1.4.3
 	github.com/google/uuid v1.6.0
 	github.com/hashicorp/consul/api v1.34.5

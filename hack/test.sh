@@ -19,7 +19,7 @@ suite() {
 }
 
 # The packages that start processes; all others need nothing but Go.
-integration_packages() { go list ./test/localcluster/... ./test/integration/... ./test/sim/consul/...; }
+integration_packages() { go list ./test/localcluster/... ./test/integration/... ./test/chaos/... ./test/sim/consul/...; }
 
 unit() {
   local all slow

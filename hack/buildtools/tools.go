@@ -75,6 +75,7 @@ func knownTools(modules, version string) ([]tool, error) {
 		own("consul-operator", ".", version),
 		own("demo", "./test/demo", version),
 		own("bench", "./test/bench", version),
+		own("chaos", "./test/chaos", version),
 		own("provisioner", "./test/provisioner", version),
 		own("pause", "./hack/nodes/pause", version),
 		tool{name: "image", dir: "hack/image", pkg: ".", own: true, usual: "15 s"},

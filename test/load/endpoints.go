@@ -31,8 +31,8 @@ func (s Static) Addresses() []string { return s }
 
 var errNoEndpoint = errors.New(ClassNoEndpoint)
 
-// pick chooses as kube-proxy does: at random.
-func pick(endpoints Endpoints) (string, error) {
+// Pick chooses as kube-proxy does: at random.
+func Pick(endpoints Endpoints) (string, error) {
 	addresses := endpoints.Addresses()
 	if len(addresses) == 0 {
 		return "", errNoEndpoint

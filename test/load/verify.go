@@ -64,7 +64,7 @@ func (t trail) allows(value int) bool {
 }
 
 func (l *Load) readBack(ctx context.Context) (map[string]int, error) {
-	address, err := pick(l.endpoints)
+	address, err := Pick(l.endpoints)
 	if err != nil {
 		return nil, err
 	}

@@ -54,7 +54,7 @@ func newWriter(l *Load, kind Kind, prefix string) *writer {
 }
 
 func (w *writer) dial(ctx context.Context, network, _ string) (net.Conn, error) {
-	address, err := pick(w.load.endpoints)
+	address, err := Pick(w.load.endpoints)
 	if err != nil {
 		return nil, err
 	}

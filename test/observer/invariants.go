@@ -82,7 +82,7 @@ func (m *model) checkView(v view) {
 		if !s.retiring.IsZero() && v.started.After(s.retiring) {
 			retiring = append(retiring, name)
 		}
-		if !s.claimDeleting.IsZero() && v.started.After(s.claimDeleting) {
+		if !s.claimForfeited && !s.claimDeleting.IsZero() && v.started.After(s.claimDeleting) {
 			deleted = append(deleted, name)
 		}
 	}
@@ -118,8 +118,13 @@ func (m *model) stopping(at time.Time, name string) {
 	}
 }
 
-// aliveAfterRemoval is called when a peer was removed and Serf, asked afterwards, calls its member alive.
-func (m *model) aliveAfterRemoval(at time.Time, name string) {
+// aliveAfterRemoval is called when a peer was removed after the view of that time and Serf, asked afterwards, calls its
+// member alive. While faults are injected that proves something only for a server that they spared: another one may have
+// been removed when it was dead, or have left by itself, and be back before anybody leads who could have told.
+func (m *model) aliveAfterRemoval(at time.Time, name string, viewed time.Time) {
+	if s := m.servers[name]; m.faults && (s == nil || !s.pod || s.podDeleting || s.refused || !s.up.Before(viewed)) {
+		return
+	}
 	m.violations.once(at, I4, fmt.Sprintf("%s was removed from Raft while its member was alive", name))
 }
 

@@ -43,7 +43,10 @@ type server struct {
 	version  string
 	answered time.Time // the last answer of this pod
 	refused  bool      // the last try was not answered
-	spans    []Span
+	up       time.Time // since when every try was answered
+
+	claimForfeited bool // whoever injects faults deletes its claim
+	spans          []Span
 }
 
 // model turns what was seen into a time line and checks the invariants on the way. It is pure: the time is given,
@@ -61,6 +64,7 @@ type model struct {
 
 	wanted, floor  int
 	faults         bool
+	disturbance    disturbance
 	allowedChanges int // of leadership; negative: any number
 	changesBefore  int // that happened before the expectation was set
 
@@ -181,6 +185,9 @@ func (m *model) answer(name, uid, version string, v view) {
 	if s.podUID != uid {
 		return // A process that is gone already.
 	}
+	if s.answered.IsZero() || s.refused {
+		s.up = v.at
+	}
 	s.answered, s.refused, s.version = v.at, false, version
 	switch {
 	case v.leader == name:
@@ -292,6 +299,7 @@ func (m *model) changed(now time.Time) {
 	for _, s := range m.servers {
 		m.extend(s, now)
 	}
+	m.heal(now)
 	m.checkAlways(now)
 }
 

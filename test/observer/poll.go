@@ -50,16 +50,17 @@ func (p *poller) poll(ctx context.Context) {
 		return
 	}
 	var removed map[string]peer
+	var before view
 	o.update(func(m *model, now time.Time) {
 		v.at = now
-		before := m.leaderView
+		before = m.leaderView
 		m.answer(p.name, p.uid, p.version, v)
 		if m.leaderView.at.Equal(v.at) {
 			removed = removedPeers(before, v)
 		}
 	})
 	if len(removed) > 0 {
-		p.checkRemoved(ctx, removed)
+		p.checkRemoved(ctx, removed, before.at)
 	}
 }
 
@@ -125,8 +126,8 @@ func (p *poller) introduce(ctx context.Context) error {
 	return nil
 }
 
-// checkRemoved asks Serf, after the removal, whether the removed peers are alive.
-func (p *poller) checkRemoved(ctx context.Context, removed map[string]peer) {
+// checkRemoved asks Serf, after the removal, whether the removed peers are alive. They were peers when viewed last.
+func (p *poller) checkRemoved(ctx context.Context, removed map[string]peer, viewed time.Time) {
 	var members []struct {
 		Tags   map[string]string
 		Status int
@@ -137,7 +138,7 @@ func (p *poller) checkRemoved(ctx context.Context, removed map[string]peer) {
 	for name, removedPeer := range removed {
 		for _, member := range members {
 			if member.Tags["id"] == removedPeer.id && member.Status == memberAlive {
-				p.observer.update(func(m *model, now time.Time) { m.aliveAfterRemoval(now, name) })
+				p.observer.update(func(m *model, now time.Time) { m.aliveAfterRemoval(now, name, viewed) })
 			}
 		}
 	}

@@ -15,6 +15,7 @@ func (m *model) timeline(end time.Time) Timeline {
 		Serving:       slices.Clone(m.servingSteps),
 		Events:        slices.Clone(m.events),
 		Violations:    slices.Clone(m.violations.list),
+		Disturbed:     m.disturbance.until(end),
 	}
 	for _, s := range m.sorted() {
 		if len(s.spans) > 0 {
@@ -31,6 +32,8 @@ func (m *model) snapshot(now time.Time) Snapshot {
 		FewestVoters:  max(0, m.fewest),
 		Serving:       len(m.serving),
 		Violations:    len(m.violations.list),
+		Faults:        m.faults,
+		Whole:         m.whole(now),
 	}
 	if current := m.current(); current != nil {
 		snapshot.Term = current.Term

@@ -19,6 +19,8 @@ type Timeline struct {
 	Servers    []Server
 	Events     []Event
 	Violations []Violation
+	// Disturbed is for how long faults were in effect, see Disturb.
+	Disturbed time.Duration
 }
 
 // Leadership is the time in which one server led one term.
@@ -107,6 +109,10 @@ type Snapshot struct {
 	FewestVoters  int
 	Serving       int
 	Violations    int
+	// Faults says whether faults are in effect, see SetFaults and Disturb.
+	Faults bool
+	// Whole says whether somebody leads, the wanted number votes, and every voter answers and is to stay on its disk.
+	Whole bool
 	// Reason and Message are what the operator says itself: to be shown, not to judge by.
 	Reason, Message string
 	Ready           bool

@@ -1,0 +1,211 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"syscall"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/consul-operator/consul-operator/internal/resources"
+	"github.com/consul-operator/consul-operator/test/harness"
+	"github.com/consul-operator/consul-operator/test/observer"
+)
+
+// mostStopped is how many servers may stand still at a time: of three, that is more than the cluster bears.
+const mostStopped = 2
+
+var errNoVictim = errors.New("there is no server to hit")
+
+// victim draws one of the servers that can be hit, rather often the leader: that hurts most.
+func (f *faults) victim(can func(observer.ServerNow) bool) (observer.ServerNow, error) {
+	cannot := func(s observer.ServerNow) bool { return !can(s) }
+	there := slices.DeleteFunc(f.observer.Snapshot().Servers, cannot)
+	if len(there) == 0 {
+		return observer.ServerNow{}, errNoVictim
+	}
+	leads := slices.IndexFunc(there, func(s observer.ServerNow) bool { return s.Leader })
+	i, rather := f.random.IntN(len(there)), f.random.IntN(3) == 0
+	if rather && leads >= 0 {
+		i = leads
+	}
+	return there[i], nil
+}
+
+// title is a server's name and what it is.
+func title(s observer.ServerNow) string {
+	if s.Leader {
+		return s.Name + ", the leader"
+	}
+	return fmt.Sprintf("%s, %s", s.Name, s.State)
+}
+
+func exists(s observer.ServerNow) bool { return s.State != observer.Gone }
+
+func (f *faults) runs(s observer.ServerNow) bool {
+	_, running := f.pid(s.Name)
+	return running
+}
+
+func (f *faults) goesOn(s observer.ServerNow) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	pid, running := f.pid(s.Name)
+	return running && f.stopped[s.Name] != pid
+}
+
+func (f *faults) pid(server string) (int, bool) {
+	return f.env.Cluster.PID(f.key.Namespace, server, resources.ContainerConsul)
+}
+
+// killServer leaves the disk as it is, in the middle of whatever was written.
+func (f *faults) killServer(context.Context) (string, error) {
+	server, err := f.victim(f.runs)
+	if err != nil {
+		return "", err
+	}
+	f.observer.Disturb()
+	return title(server), f.signal(server.Name, syscall.SIGKILL)
+}
+
+// killAll takes the quorum away. They come back on their disks.
+func (f *faults) killAll(context.Context) (string, error) {
+	f.observer.Disturb()
+	killed := 0
+	for _, server := range f.observer.Snapshot().Servers {
+		switch err := f.signal(server.Name, syscall.SIGKILL); {
+		case err == nil:
+			killed++
+		case !errors.Is(err, errNoVictim):
+			return "", err
+		}
+	}
+	return harness.Count(killed, "server") + " at once", nil
+}
+
+func (f *faults) mayStop() bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return len(f.stopped) < mostStopped
+}
+
+// stopServer is a partition's poor cousin: nobody hears of the server, and it does not know. A leader goes on believing
+// that it leads.
+func (f *faults) stopServer(context.Context) (string, error) {
+	server, err := f.victim(f.goesOn)
+	if err != nil {
+		return "", err
+	}
+	f.observer.Disturb()
+	pid, _ := f.pid(server.Name)
+	if err := f.signal(server.Name, syscall.SIGSTOP); err != nil {
+		return "", err
+	}
+	f.mu.Lock()
+	f.stopped[server.Name] = pid
+	f.mu.Unlock()
+	duration := f.seconds(2, 30)
+	f.later(duration, func() error { return f.resume(server.Name) })
+	return fmt.Sprintf("%s, for %s", title(server), harness.Seconds(duration)), nil
+}
+
+func (f *faults) resume(server string) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	pid := f.stopped[server]
+	delete(f.stopped, server)
+	if now, running := f.pid(server); !running || now != pid {
+		return nil // It was killed meanwhile.
+	}
+	f.observer.Disturb() // It is back with what it knew then: that is a fault of its own.
+	if err := f.signal(server, syscall.SIGCONT); !errors.Is(err, errNoVictim) {
+		return err
+	}
+	return nil
+}
+
+// signal reaches the process that runs now, and no other: the kernel gives numbers of processes away again.
+func (f *faults) signal(server string, signal syscall.Signal) error {
+	pid, running := f.pid(server)
+	if !running {
+		return fmt.Errorf("%w: %s does not run", errNoVictim, server)
+	}
+	err := syscall.Kill(pid, signal)
+	if errors.Is(err, syscall.ESRCH) {
+		return fmt.Errorf("%w: %s has just ended", errNoVictim, server)
+	}
+	return err
+}
+
+// deletePod is what a drain does, or with no time left a node that is taken away.
+func (f *faults) deletePod(ctx context.Context) (string, error) {
+	server, err := f.victim(exists)
+	if err != nil {
+		return "", err
+	}
+	f.observer.Disturb()
+	how, err := f.removePod(ctx, server.Name)
+	return title(server) + how, err
+}
+
+// mayDelete : a minority of the voters may lose its disk, and no more. So everybody else has to be there, and whoever
+// lost its disk before has to be replaced. A server that stands still since a moment ago looks as if it were there.
+func (f *faults) mayDelete() bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return len(f.stopped) == 0 && f.observer.Snapshot().Whole
+}
+
+// deleteServer takes a disk away for good. The claim goes when no pod uses it any more.
+func (f *faults) deleteServer(ctx context.Context) (string, error) {
+	server, err := f.victim(exists)
+	if err != nil {
+		return "", err
+	}
+	f.observer.Disturb()
+	f.observer.ForfeitClaim(server.Name)
+	claim := &corev1.PersistentVolumeClaim{ObjectMeta: metav1.ObjectMeta{Namespace: f.key.Namespace, Name: server.Name}}
+	if err := f.env.Client.Delete(ctx, claim); err != nil {
+		return "", err
+	}
+	how, err := f.removePod(ctx, server.Name)
+	return title(server) + how, err
+}
+
+// removePod gives a pod the time it has by its spec, or none.
+func (f *faults) removePod(ctx context.Context, name string) (string, error) {
+	pod := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: f.key.Namespace, Name: name}}
+	if f.random.IntN(2) == 0 {
+		return "", f.env.Client.Delete(ctx, pod)
+	}
+	return ", without grace", f.env.Client.Delete(ctx, pod, client.GracePeriodSeconds(0))
+}
+
+func (f *faults) operatorRuns() bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return !f.operatorDown
+}
+
+// killOperator breaks no invariant: the operator keeps nothing in memory, and Consul does without it. So it is no
+// disturbance.
+func (f *faults) killOperator(context.Context) (string, error) {
+	f.setOperatorDown(true)
+	f.env.KillOperator()
+	duration := f.seconds(0, 8)
+	f.later(duration, func() error {
+		defer f.setOperatorDown(false)
+		return f.env.StartOperator()
+	})
+	return "for " + harness.Seconds(duration), nil
+}
+
+func (f *faults) setOperatorDown(down bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.operatorDown = down
+}

@@ -1,0 +1,59 @@
+// Command chaos runs a real Consul cluster under load on this machine and, for minutes, does to it what happens in bad
+// weeks: processes are killed or stand still, pods and disks go, the operator dies, and users change the spec meanwhile.
+// In the end the cluster has to be as wanted, no invariant broken, no acknowledged write lost, and what clients read and
+// wrote has to be linearizable.
+//
+// The faults are drawn by a seed, which is printed. The same seed draws the same faults in the same order; what they
+// meet is another matter, since nobody controls when a real process does what.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
+)
+
+// version is set by the build.
+var version = "dev"
+
+type options struct {
+	duration time.Duration
+	seed     uint64
+}
+
+func parseOptions() options {
+	var o options
+	flag.DurationVar(&o.duration, "duration", 5*time.Minute, "for how long faults are injected")
+	flag.Uint64Var(&o.seed, "seed", 0, "seed of the faults; by default one of the time")
+	showVersion := flag.Bool("version", false, "print the version and exit")
+	flag.Parse()
+	if *showVersion {
+		fmt.Println(version)
+		os.Exit(0)
+	}
+	if o.seed == 0 {
+		o.seed = newSeed()
+	}
+	return o
+}
+
+// newSeed is short enough to be typed.
+func newSeed() uint64 { return uint64(time.Now().UnixMilli()) % 1_000_000_000 } //nolint:gosec // any number will do
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	context.AfterFunc(ctx, stop) // A second Ctrl-C ends it at once; the processes die with it.
+	switch err := run(ctx, parseOptions(), os.Stdout); {
+	case errors.Is(err, context.Canceled) && ctx.Err() != nil:
+		fmt.Println("\nstopped, nothing is left running")
+		os.Exit(130)
+	case err != nil:
+		fmt.Fprintf(os.Stderr, "\nFAILED: %v\n", err)
+		os.Exit(1)
+	}
+}
