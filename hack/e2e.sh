@@ -21,7 +21,7 @@ nodes=()
 if [[ -z ${KUBECONFIG:-} ]]; then
   hack/cluster down
   trap 'hack/cluster down' EXIT
-  hack/cluster up 3
+  hack/cluster up 4
   hack/cluster load "${archives[@]}"
   nodes=("$PWD/hack/cluster" exec)
 fi

@@ -31,8 +31,8 @@ unit() {
 # A part of what `make sim` explores: some thousand states of each scenario.
 sim() { go run ./test/sim/explore -states=3000; }
 
-# One package after another and verbose, so that a person sees each step as it happens. They are compiled all at once
-# before that.
+# One package after another and verbose, so that a person sees each step as it happens; the last two, which wait for
+# Consul most of the time, at once. They are compiled all together before that.
 #
 # Consul deposes a leader when its machine stands still for half a second, and these tests see it. Up to three that fail
 # are run once more, and named in the end: one that is named often is broken.
@@ -41,10 +41,20 @@ integration() {
   packages=$(integration_packages) || return
   # shellcheck disable=SC2086 # one word for each package and flag
   go test -run='^$' $packages >/dev/null || return
+  together 1 ./test/localcluster/... ./test/integration/... || result=1
+  together 2 ./test/sim/consul/... ./test/chaos/... || result=1
+  return $result
+}
+
+# together N PACKAGES: tests N packages at a time.
+together() {
+  local report result=0
+  report=$(mktemp)
   # shellcheck disable=SC2086
-  bin/gotestsum --format=standard-verbose --hide-summary=skipped --packages="$(tr '\n' ' ' <<<"$packages")" \
-    --rerun-fails=1 --rerun-fails-max-failures=3 --rerun-fails-run-root-test --rerun-fails-report="$rerun" \
-    -- -v -p=1 -count=1 -timeout=40m ${ARGS:-} || result=1
+  bin/gotestsum --format=standard-verbose --hide-summary=skipped --packages="${*:2}" \
+    --rerun-fails=1 --rerun-fails-max-failures=3 --rerun-fails-run-root-test --rerun-fails-report="$report" \
+    -- -v "-p=$1" -count=1 -timeout=40m ${ARGS:-} || result=1
+  cat "$report" >>"$rerun" && rm -f "$report"
   return $result
 }
 

@@ -64,7 +64,7 @@ func (e *Executor) dispatch(ctx context.Context, s *observe.Snapshot, action pla
 	case plan.TransferLeadership, plan.Leave, plan.ForceLeave, plan.RemovePeer, plan.SetMinQuorum:
 		return e.consul(ctx, s, action)
 	case plan.AllowEviction:
-		return Outcome{Event: "one server may be evicted: no node takes another one in the place of a drained one"},
+		return Outcome{Event: "one server at a time may be evicted"},
 			e.setBudget(ctx, s, resources.OpenDisruptionBudget(s.Cluster))
 	case plan.ForbidEviction:
 		return Outcome{}, e.setBudget(ctx, s, resources.DisruptionBudget(s.Cluster))
