@@ -18,7 +18,7 @@
 // to no server is a stray. The cluster can do without a server if as many serving healthy voters stay as are wanted, and
 // the votes that count are a quorum now and of what remains.
 //
-// A server is overdue if its pod should be gone for 30 s and its node does not say so, and lost if its own agent is
+// A server is overdue if its pod should be gone for a minute and its node does not say so, and lost if its own agent is
 // silent too. One that was given up is outdated, and so is one whose node is cordoned: it is drained.
 //
 // # The order of decisions

@@ -16,7 +16,7 @@ func sick(o *plan.Observation, i int, since time.Duration) *plan.Server {
 
 // overdue is a server on a node of which nothing is heard.
 func overdue(s *plan.Server) *plan.Server {
-	s.Pod.Terminating, s.Pod.StopBy = true, noon.Add(-time.Minute)
+	s.Pod.Terminating, s.Pod.StopBy = true, noon.Add(-2*time.Minute)
 	return s
 }
 

@@ -294,7 +294,7 @@ func TestStep(t *testing.T) {
 			func(o *plan.Observation) {
 				fourth(o)
 				s := retiring(o, 1)
-				s.Pod.Terminating, s.Pod.StopBy, s.Agent.Answered = true, noon.Add(-20*time.Second), false
+				s.Pod.Terminating, s.Pod.StopBy, s.Agent.Answered = true, noon.Add(-40*time.Second), false
 			}, nil, plan.ReasonRemovingServer,
 		},
 		"I4 retiring: no claim goes while Serf calls the peer alive": {

@@ -2,8 +2,13 @@ package plan
 
 import "time"
 
-// unconfirmed is how long after the moment when a pod has to be gone its node may take to say so.
-const unconfirmed = 30 * time.Second
+const (
+	// unconfirmed is how long after the moment when a pod has to be gone its node may take to say so. The moment is by
+	// the API server's clock.
+	unconfirmed = time.Minute
+	// doubt is how long autopilot's doubts are not worth a word: after each election it calls all servers unhealthy.
+	doubt = 10 * time.Second
+)
 
 // giveUp writes down that a server has failed, before another one takes its place: when autopilot has removed it from
 // Raft, or a new leader looks at it with fresh eyes, nothing else tells that its volume is not to be deleted.
@@ -46,7 +51,7 @@ func hasFailed(s Server) bool { return s.Failed }
 // prospect says what becomes of a voter that stays unhealthy.
 func (v view) prospect(s Server) string {
 	switch {
-	case !v.isSick(s) || v.Spec.ReplaceFailedAfter == 0:
+	case !v.isSick(s) || v.Spec.ReplaceFailedAfter == 0 || v.now.Before(s.UnhealthySince.Add(doubt)):
 		return ""
 	case v.Spec.ReplacementsLeft == 0:
 		return "; it is not replaced: spec.failureReplacement.maxPerHour is used up"

@@ -45,7 +45,7 @@ var takes = map[string]time.Duration{
 	"node is back":                  time.Minute,
 	"does not answer and is killed": time.Minute,
 	evicted:                         5 * time.Minute,
-	"should be gone by now":         25 * time.Second, // before the operator calls it so
+	"should be gone by now":         55 * time.Second, // before the operator calls it so
 	"is unhealthy for long":         5 * time.Minute,
 	"founds the cluster":            2 * time.Second,
 	"steps down":                    500 * time.Millisecond,
