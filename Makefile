@@ -110,7 +110,7 @@ build: ## Build the operator, bin/consul-operator.
 image: ## Build the operator's image as an archive, bin/images/consul-operator.tar, without a container engine (IMAGE= ARCH=).
 	@$(BUILD) image
 	@mkdir -p bin/images
-	GOOS=linux GOARCH=$(ARCH) go build -trimpath -ldflags "-s -w -X main.version=$(VERSION)" -o bin/images/consul-operator .
+	GOFLAGS=-trimpath GOOS=linux GOARCH=$(ARCH) go build -ldflags "-s -w -X main.version=$(VERSION)" -o bin/images/consul-operator .
 	bin/image --name=$(IMAGE) --out=bin/images/consul-operator.tar --arch=$(ARCH) --entrypoint=/consul-operator \
 	  bin/images/consul-operator=/consul-operator
 

@@ -8,6 +8,7 @@ import (
 
 	. "github.com/onsi/gomega"
 	corev1 "k8s.io/api/core/v1"
+	policyv1 "k8s.io/api/policy/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
@@ -127,6 +128,7 @@ func (w *world) touch(t *testing.T, o client.Object) {
 // membership are the actions that change who is in the cluster, or lead to it.
 var membership = []plan.Action{
 	plan.CreateServer{Serial: 2}, plan.MarkRetiring{Server: "consul-1"}, plan.ReleaseClaim{Server: "consul-1"},
+	plan.MarkFailed{Server: "consul-1"}, plan.QuarantineClaim{Server: "consul-1"},
 	plan.DeletePod{Server: "consul-1"}, plan.DeleteOrphan{Pod: "consul-1"},
 	plan.TransferLeadership{From: "consul-0", To: "consul-1"}, plan.Leave{Server: "consul-1"},
 	plan.ForceLeave{Node: "gone"}, plan.RemovePeer{ID: "gone", Name: "gone"},
@@ -206,6 +208,43 @@ func TestDeletesCarryWhatWasSeen(t *testing.T) {
 		w.Expect(*w.deletes[0].Preconditions.UID).To(Equal(seen.GetUID()))
 		w.Expect(*w.deletes[0].Preconditions.ResourceVersion).To(Equal(seen.GetResourceVersion()))
 	}
+}
+
+// The volume of a server that was given up is no server any more and goes with the cluster, as all volumes do.
+func TestVolumesOfFailedServersAreSetAside(t *testing.T) {
+	w := newWorld(t)
+	for _, action := range []plan.Action{plan.MarkFailed{Server: "consul-1"}, plan.QuarantineClaim{Server: "consul-1"}} {
+		_, err := w.executor.Do(t.Context(), w.seen, action)
+		w.Expect(err).NotTo(HaveOccurred())
+		w.look(t)
+	}
+	claim := w.seen.Claims["consul-1"]
+	w.Expect(claim.Annotations).To(HaveKey(v1alpha1.AnnotationFailed))
+	w.Expect(claim.Labels).To(HaveKeyWithValue(v1alpha1.LabelRetired, v1alpha1.RetiredFailed))
+	w.Expect(claim.OwnerReferences).NotTo(BeEmpty())
+	w.Expect(observe.Ours(w.seen.Cluster, claim)).To(BeFalse())
+	w.Expect(w.deletes).To(BeEmpty())
+}
+
+func TestTheDisruptionBudgetOpensAndStaysOpen(t *testing.T) {
+	w := newWorld(t)
+	look := func() *policyv1.PodDisruptionBudget {
+		budget := &policyv1.PodDisruptionBudget{}
+		w.Expect(w.client.Get(t.Context(), key("consul"), budget)).To(Succeed())
+		w.seen.Budget = budget
+		return budget
+	}
+	w.seen.Spec.Invalid = &plan.Problem{} // no revision is to be written
+	w.Expect(w.executor.Sync(t.Context(), w.seen)).To(Succeed())
+	w.Expect(resources.IsOpen(look())).To(BeFalse(), "nobody is evicted")
+	_, err := w.executor.Do(t.Context(), w.seen, plan.AllowEviction{})
+	w.Expect(err).NotTo(HaveOccurred())
+	w.seen.Cluster.Spec.Replicas = 5
+	w.Expect(w.executor.Sync(t.Context(), w.seen)).To(Succeed())
+	w.Expect(look().Spec.MinAvailable.IntValue()).To(Equal(4), "all but one")
+	_, err = w.executor.Do(t.Context(), w.seen, plan.ForbidEviction{})
+	w.Expect(err).NotTo(HaveOccurred())
+	w.Expect(resources.IsOpen(look())).To(BeFalse())
 }
 
 // An operator that stops after it has raised the serial wastes one and never uses one twice; what is there already is
