@@ -31,8 +31,8 @@ unit() {
 # A part of what `make sim` explores: some thousand states of each scenario.
 sim() { go run ./test/sim/explore -states=3000; }
 
-# One package after another and verbose, so that a person sees each step as it happens; the last two, which wait for
-# Consul most of the time, at once. They are compiled all together before that.
+# Verbose, so that a person sees each step as it happens. The stories come first and alone; what waits for Consul's timers
+# most of the time runs two packages at a time after them. All are compiled together before that.
 #
 # Consul deposes a leader when its machine stands still for half a second, and these tests see it. Up to three that fail
 # are run once more, and named in the end: one that is named often is broken.
@@ -41,8 +41,8 @@ integration() {
   packages=$(integration_packages) || return
   # shellcheck disable=SC2086 # one word for each package and flag
   go test -run='^$' $packages >/dev/null || return
-  together 1 ./test/localcluster/... ./test/integration/... || result=1
-  together 2 ./test/sim/consul/... ./test/chaos/... || result=1
+  together 1 ./test/integration/... || result=1
+  together 2 ./test/chaos/... ./test/sim/consul/... ./test/localcluster/... || result=1
   return $result
 }
 

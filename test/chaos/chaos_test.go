@@ -9,7 +9,7 @@ import (
 )
 
 // boundedFor is enough for some faults of each run to be others. `make chaos` goes on for longer.
-const boundedFor = 30 * time.Second
+const boundedFor = 20 * time.Second
 
 func TestChaosForAWhile(t *testing.T) {
 	NewWithT(t).Expect(run(t.Context(), options{duration: boundedFor, seed: newSeed()}, os.Stdout)).To(Succeed())
