@@ -61,7 +61,7 @@ func knownTools(modules, version string) ([]tool, error) {
 		helm(modules),
 	}
 	for _, dir := range dirs {
-		t := module(modules, filepath.Base(dir), "github.com/hashicorp/consul", "3 min, another version after it 1 min")
+		t := module(modules, filepath.Base(dir), "github.com/hashicorp/consul", "4 min 30 s, another version after it 1 min")
 		for _, packages := range unusedByConsul {
 			t.gcflags = append(t.gcflags, packages+"="+unoptimized)
 		}
