@@ -98,6 +98,12 @@ type ConsulClusterSpec struct {
 	// +optional
 	FailureReplacement FailureReplacement `json:"failureReplacement,omitempty"`
 
+	// Recovery says what is done when so many voters are lost for good that no leader can be elected any more.
+	//
+	// +kubebuilder:default={}
+	// +optional
+	Recovery Recovery `json:"recovery,omitempty"`
+
 	// Paused stops every voluntary change; servers that crash still come back and the status stays true.
 	//
 	// +optional
@@ -180,6 +186,33 @@ type FailureReplacement struct {
 	// +optional
 	MaxPerHour int32 `json:"maxPerHour,omitempty"`
 }
+
+// Recovery from the loss of the quorum: the server with the newest data carries on alone, and others are added to it.
+type Recovery struct {
+	// Mode: Manual waits for a person to accept the loss by the annotation consuloperator.io/accept-loss-of, whose value
+	// the Stalled condition gives. Automatic needs nobody where the volume claim of each lost server is gone.
+	//
+	// +kubebuilder:validation:Enum=Manual;Automatic
+	// +kubebuilder:default=Manual
+	// +optional
+	Mode RecoveryMode `json:"mode,omitempty"`
+
+	// After is how long Automatic waits once the quorum is known to be lost for good.
+	//
+	// +kubebuilder:default="5m"
+	// +kubebuilder:validation:XValidation:rule="duration(self) >= duration('0s') && duration(self) <= duration('168h')",message="after has to be between 0s and 168h"
+	// +optional
+	After metav1.Duration `json:"after,omitempty"`
+}
+
+// RecoveryMode says who decides that a lost quorum is recovered.
+type RecoveryMode string
+
+// Who decides that a lost quorum is recovered.
+const (
+	RecoveryManual    RecoveryMode = "Manual"
+	RecoveryAutomatic RecoveryMode = "Automatic"
+)
 
 // PodTemplate adds to the servers' pods. What it leaves out stays as the operator renders it.
 type PodTemplate struct {

@@ -36,10 +36,12 @@ func annotate(key, value string) func(client.Object) {
 	}
 }
 
-func unannotate(key string) func(client.Object) {
+func unannotate(keys ...string) func(client.Object) {
 	return func(o client.Object) {
 		annotations := o.GetAnnotations()
-		delete(annotations, key)
+		for _, key := range keys {
+			delete(annotations, key)
+		}
 		o.SetAnnotations(annotations)
 	}
 }
@@ -56,6 +58,11 @@ func (e *Executor) record(ctx context.Context, s *observe.Snapshot, action plan.
 		return Outcome{}, e.patch(ctx, s.Cluster, annotate(v1alpha1.AnnotationTransferLeadership, a.To))
 	case plan.FinishTransfer:
 		return Outcome{Event: a.Because}, e.patch(ctx, s.Cluster, unannotate(v1alpha1.AnnotationTransferLeadership))
+	case plan.CancelRecovery:
+		return Outcome{Event: a.Because}, e.patch(ctx, s.Cluster, unannotate(v1alpha1.AnnotationRecovery))
+	case plan.FinishRecovery:
+		return Outcome{Event: a.Because},
+			e.patch(ctx, s.Cluster, unannotate(v1alpha1.AnnotationRecovery, v1alpha1.AnnotationAcceptLoss))
 	}
 	return Outcome{}, nil
 }
@@ -222,6 +229,7 @@ func (e *Executor) createPod(ctx context.Context, s *observe.Snapshot, name stri
 	if !s.Spec.Bootstrapped {
 		server.BootstrapExpect, _ = strconv.Atoi(claim.Annotations[v1alpha1.AnnotationBootstrapExpect]) // absent: 0
 	}
+	server.Recovery = resources.RecoveryOf(s.Cluster)
 	pod, err := resources.Pod(s.Cluster, server, &revision)
 	if err != nil {
 		return err

@@ -98,7 +98,25 @@ func spec(c *v1alpha1.ConsulCluster) plan.Spec {
 	if to, asked := c.Annotations[v1alpha1.AnnotationTransferLeadership]; asked {
 		spec.Transfer = &plan.TransferRequest{To: to}
 	}
+	recovery(&spec, c)
 	return spec
+}
+
+// recovery fills in what is wanted, and what is under way, where the quorum is lost.
+func recovery(spec *plan.Spec, c *v1alpha1.ConsulCluster) {
+	spec.Object = c.Name + " -n " + c.Namespace
+	if r := resources.RecoveryOf(c); r != nil {
+		spec.Recovery = &plan.Recovery{ID: r.ID, Survivor: r.Survivor, Lost: r.Lost}
+	}
+	if names, accepted := c.Annotations[v1alpha1.AnnotationAcceptLoss]; accepted {
+		spec.AcceptedLoss = []string{}
+		for name := range strings.SplitSeq(names, ",") {
+			spec.AcceptedLoss = append(spec.AcceptedLoss, strings.TrimSpace(name))
+		}
+	}
+	if c.Spec.Recovery.Mode == v1alpha1.RecoveryAutomatic {
+		spec.RecoverAfter = &c.Spec.Recovery.After.Duration
+	}
 }
 
 // kubernetes fills in claims and pods. Claims of the same name that belong to a former cluster, or that are retained,

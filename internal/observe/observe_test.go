@@ -193,7 +193,7 @@ func TestSpec(t *testing.T) {
 	w.Expect(w.look().Spec).To(Equal(plan.Spec{
 		Replicas: 3, MaxSurge: 2, LeaderStableFor: 10 * time.Second, Revision: resources.Revision(w.cluster), Paused: true,
 		Bootstrapped: true, NextSerial: 3, ReplaceFailedAfter: 5 * time.Minute, ReplacementsLeft: 3,
-		Transfer: &plan.TransferRequest{To: "consul-2"},
+		Transfer: &plan.TransferRequest{To: "consul-2"}, Object: "consul -n default",
 	}))
 
 	w.cluster.Annotations = nil

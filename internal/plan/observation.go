@@ -40,6 +40,24 @@ type Spec struct {
 	ReplacementsLeft int
 	// Transfer is a person's request to hand over leadership; nil if there is none.
 	Transfer *TransferRequest
+	// Recovery is the recovery of a lost quorum that is under way; nil if there is none.
+	Recovery *Recovery
+	// AcceptedLoss are the servers that a person gives up for good; nil if there is no such word.
+	AcceptedLoss []string
+	// RecoverAfter is how long a quorum is lost for good before it is recovered without a person; nil for never.
+	RecoverAfter *time.Duration
+	// Object is what the cluster is called in a command: "consul -n default".
+	Object string
+}
+
+// Recovery of a lost quorum, as it was decided.
+type Recovery struct {
+	// ID is that of no other recovery.
+	ID string
+	// Survivor carries on as the only voter, with what it has.
+	Survivor string
+	// Lost are the servers that are given up.
+	Lost []string
 }
 
 // Problem is something that a person has to put right.
@@ -107,6 +125,8 @@ type Pod struct {
 	Finished bool
 	// Problem says what keeps the process from running; empty if nothing does.
 	Problem Problem
+	// Recovery is the id of the recovery that it was created for; empty for none.
+	Recovery string
 }
 
 // Agent is what a server's own agent said.
@@ -114,8 +134,16 @@ type Agent struct {
 	// Answered is false when it did not answer in time: that says neither that it is dead nor that it is alive.
 	Answered bool
 	Version  string
-	// LastIndex is the index of its last Raft log entry.
-	LastIndex uint64
+	// LastIndex and LastTerm are those of its last Raft log entry.
+	LastIndex, LastTerm uint64
+	// Outlook is how it sees the cluster where nobody leads; nil if it was not asked, or did not say.
+	Outlook *Outlook
+}
+
+// Outlook is the cluster as one server sees it.
+type Outlook struct {
+	Peers   []Peer
+	Members []Member
 }
 
 // Raft is the cluster as the leader's own agent describes it.
@@ -127,6 +155,8 @@ type Raft struct {
 	// Leader is the name of the server that leads.
 	Leader string
 	Term   uint64
+	// LostSince is when the quorum was first seen to be lost for good.
+	LostSince time.Time
 	// LeaderSince is when this leader was first seen in this term.
 	LeaderSince time.Time
 	Peers       []Peer

@@ -21,6 +21,7 @@ const (
 	suspicionTakes = 6 * time.Second
 	graceTakes     = 30 * time.Second
 	evictionTakes  = 5 * time.Minute
+	aloneTakes     = 7 * time.Second
 )
 
 // world is a small model of Consul and Kubernetes with a clock of its own. It does what actions ask for, and asserts
@@ -82,6 +83,7 @@ func (w *world) observe() plan.Observation {
 			pod := *s.Pod
 			seen.Pod = &pod
 		}
+		w.leaderless(&seen)
 		o.Servers = append(o.Servers, seen)
 	}
 	return o
@@ -218,7 +220,9 @@ func (w *world) act(action plan.Action) {
 	case plan.RemovePeer:
 		w.dead(a.Name).Peer = nil
 	default:
-		w.actOnServer(action)
+		if !w.actOnRecovery(action) {
+			w.actOnServer(action)
+		}
 	}
 }
 
@@ -290,6 +294,9 @@ func (w *world) actOnServer(action plan.Action) {
 
 func (w *world) startPod(s *fake) {
 	s.Pod = &plan.Pod{Revision: s.Revision}
+	if w.spec.Recovery != nil {
+		s.Pod.Recovery = w.spec.Recovery.ID
+	}
 	if w.broken[s.Revision] {
 		s.Pod.Problem = plan.Problem{Reason: plan.ReasonServerCannotStart, Message: "image cannot be pulled"}
 		return
@@ -300,16 +307,21 @@ func (w *world) startPod(s *fake) {
 	}
 	w.after(s, startTakes, func() {
 		s.Pod.Running, s.Agent.Answered = true, true
+		w.startAlone(s)
 		if !w.raft.Known {
 			return
 		}
-		s.Member, s.Health = plan.MemberAlive, plan.HealthHealthy
-		s.Peer = &plan.Peer{ID: s.ID, Name: s.Name}
-		w.after(s, promotionTakes, func() {
-			if s.Peer != nil {
-				s.Peer.Voter = true
-			}
-		})
+		w.join(s)
+	})
+}
+
+// join : the leader adds a server to Raft, and autopilot promotes it later.
+func (w *world) join(s *fake) {
+	s.Member, s.Health, s.Peer = plan.MemberAlive, plan.HealthHealthy, &plan.Peer{ID: s.ID, Name: s.Name}
+	w.after(s, promotionTakes, func() {
+		if s.Peer != nil {
+			s.Peer.Voter = true
+		}
 	})
 }
 
@@ -321,7 +333,10 @@ func (w *world) stopPod(s *fake) {
 		return
 	}
 	w.after(s, stopTakes, func() {
-		s.Pod, s.Agent.Answered, s.Peer = nil, false, nil
+		s.Pod, s.Agent.Answered = nil, false
+		if w.raft.Known || w.raft.Term == 0 { // without a leader nobody removes it
+			s.Peer = nil
+		}
 		if s.Member != plan.MemberAbsent {
 			s.Member = plan.MemberLeft
 		}
@@ -371,7 +386,7 @@ func (w *world) lose(name string) {
 	w.servers = slices.DeleteFunc(w.servers, func(x *fake) bool { return x == s })
 	w.strays = append(w.strays, s)
 	w.after(s, suspicionTakes, func() { s.Member = plan.MemberFailed })
-	if w.raft.Leader != name {
+	if w.raft.Leader != name || len(w.servers) == 0 {
 		return
 	}
 	w.raft.Known, w.raft.Leader, w.raft.Unknown = false, "", "nobody leads"

@@ -19,6 +19,12 @@ func act(action plan.Action, seen, s *State) bool {
 		return sameRecord(seen, s) && setTransfer(s, int8(slot(a.To))) //nolint:gosec // at most maxServers
 	case plan.FinishTransfer:
 		return sameRecord(seen, s) && setTransfer(s, noTransfer)
+	case plan.BeginRecovery:
+		return sameClaims(seen, s) && sameRecord(seen, s) && beginRecovery(s, a)
+	case plan.CancelRecovery:
+		return sameRecord(seen, s) && cancelRecovery(s)
+	case plan.FinishRecovery:
+		return sameRecord(seen, s) && finishRecovery(s)
 	case plan.AllowEviction:
 		return set(&s.Evictable, true)
 	case plan.ForbidEviction:
@@ -145,7 +151,7 @@ func sameClaim(a, b *Server) bool {
 // sameRecord is the resourceVersion of the ConsulCluster.
 func sameRecord(seen, s *State) bool {
 	return seen.Replicas == s.Replicas && seen.Wanted == s.Wanted && seen.Paused == s.Paused &&
-		seen.Bootstrapped == s.Bootstrapped && seen.Transfer == s.Transfer
+		seen.Bootstrapped == s.Bootstrapped && seen.Transfer == s.Transfer && sameRecovery(seen, s)
 }
 
 // samePod is the UID and resourceVersion of a pod: its status counts.
@@ -177,7 +183,7 @@ func createPod(seen, s *State, i int) bool {
 		return false
 	}
 	x.Pod, x.PodRevision, x.PodFounder = PodPending, seen.Servers[i].Revision, seen.Servers[i].Founder && !seen.Bootstrapped
-	x.Serving, x.Settled = false, true
+	x.Serving, x.Settled, x.PodRescue = false, true, rescueOf(seen, i)
 	return true
 }
 
@@ -198,7 +204,7 @@ func deletePod(seen, s *State, i int) bool {
 		x.Pod = PodTerminating
 		return true
 	}
-	x.Pod, x.PodRevision, x.PodFounder, x.Settled = PodNone, 0, false, false
+	x.Pod, x.PodRevision, x.PodFounder, x.Settled, x.PodRescue = PodNone, 0, false, false, NoRescue
 	return true
 }
 

@@ -3,7 +3,7 @@ package sim
 // progress is what Consul and Kubernetes do by themselves. A fair world does all of it sooner or later; the order here
 // is the one that a fair run prefers.
 var progress = []*kind{
-	{name: "starts", can: canStart, do: quietly(start)},
+	{name: "starts", can: canStart, do: start},
 	{name: "is told to stop", can: canGetSignal, do: quietly(getSignal)},
 	{name: "is seen to leave", can: canSayGoodbye, do: quietly(sayGoodbye)},
 	{name: "pod is gone", can: canVanish, do: quietly(vanish)},

@@ -101,7 +101,7 @@ func rest(s *State) *Violation {
 	switch {
 	case s.Paused:
 		return nil
-	case s.lostForGood():
+	case s.lostForGood() && !s.recoverable():
 		if s.readable() {
 			return violated(I7, "a leader leads without a quorum")
 		}

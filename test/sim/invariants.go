@@ -36,6 +36,8 @@ func check(action plan.Action, s *State) *Violation {
 	switch a := action.(type) {
 	case plan.CreateServer:
 		return checkCreate(s, a)
+	case plan.BeginRecovery:
+		return checkRecovery(s, slot(a.Survivor), a.Lost)
 	case plan.AllowEviction:
 		return checkAllowEviction(s)
 	case plan.NameTransferTarget:
@@ -185,7 +187,7 @@ func checkDeletePod(s *State, i int) *Violation {
 	switch {
 	case x.Process == Leaving && x.Serf != Left:
 		return violated(I1, "the pod of #%d is deleted before it has left", i)
-	case x.Peer == Voter && s.Founded && s.Bootstrapped && !s.hasQuorum() && x.Serf != Left && x.Pod == PodRunning:
+	case x.Peer == Voter && s.Founded && s.Bootstrapped && !s.hasQuorum() && s.Survivor == nobody && x.Serf != Left && x.Pod == PodRunning:
 		return violated(I1, "the pod of voter #%d is deleted while the quorum needs it back", i)
 	case x.Process == Down || x.Peer == NoPeer:
 		return nil
@@ -267,7 +269,7 @@ func checkRelease(s *State, i int) *Violation {
 func checkQuarantine(s *State, i int) *Violation {
 	x := &s.Servers[i]
 	switch {
-	case x.Peer != NoPeer:
+	case x.Peer != NoPeer && !x.Lost:
 		return violated(I4, "the volume of #%d is set aside while it is a Raft peer", i)
 	case x.Pod == PodPending, x.Pod == PodRunning, x.Pod != PodTerminating && x.Process != Down:
 		return violated(I4, "the volume of #%d is set aside while it may run", i)

@@ -36,9 +36,17 @@ func (s *State) drainWaits() bool {
 	return waits > 0 && s.Replicas > 1 && s.count((*Server).well) >= int(s.Replicas)
 }
 
-func start(s *State, i int) {
+func start(s *State, i int) *Violation {
 	x := &s.Servers[i]
 	x.Pod, x.Process = PodRunning, Up
+	if x.PodRescue == NoRescue || x.Rescued || !x.Data {
+		return nil
+	}
+	x.Rescued = true
+	if x.PodRescue == SavesAndLeads {
+		return s.rescue(i)
+	}
+	return nil
 }
 
 // restartPolicy Always, also after a leave.
@@ -71,6 +79,7 @@ func canVanish(s *State, i int) bool {
 func vanish(s *State, i int) {
 	x := &s.Servers[i]
 	x.Pod, x.PodRevision, x.PodFounder, x.Serving, x.Settled = PodNone, 0, false, false, false
+	x.PodRescue = NoRescue
 	x.Cordoned = x.Cordoned && s.Full // else it may go where its volume goes with it
 }
 
@@ -87,7 +96,7 @@ func loseClaim(s *State, i int) {
 }
 
 func setAside(x *Server) {
-	x.Claim, x.Revision, x.Founder, x.Retiring, x.Failed = ClaimNone, 0, false, false, false
+	x.Claim, x.Revision, x.Founder, x.Retiring, x.Failed, x.Rescued = ClaimNone, 0, false, false, false, false
 }
 
 func isHung(s *State, i int) bool {

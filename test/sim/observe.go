@@ -58,7 +58,7 @@ func (s *State) kubernetes() State {
 	k.Leader, k.Stable, k.MinQuorum, k.Founded, k.Faults, k.Changes, k.Handoffs = nobody, s.Leader != nobody, 0, false, 0, 0, 0
 	for i := range k.slots() {
 		x := &k.Servers[i]
-		x.Data, x.Behind, x.Peer, x.Serf, x.Healthy, x.Long = false, false, NoPeer, Absent, false, false
+		x.Data, x.Behind, x.Peer, x.Serf, x.Healthy, x.Long, x.Rescued = false, false, NoPeer, Absent, false, false, false
 	}
 	return k
 }
@@ -72,6 +72,7 @@ func (s *State) spec() plan.Spec {
 	if s.Replace {
 		spec.ReplaceFailedAfter = replaceAfter
 	}
+	s.recovery(&spec)
 	switch s.Transfer {
 	case noTransfer:
 	case anyServer:
@@ -125,6 +126,7 @@ func pod(s *State, x *Server) *plan.Pod {
 	pod := &plan.Pod{
 		Revision: revisions[x.PodRevision], Running: x.Process != Down || x.cutOff(), Ready: s.ready(x),
 		Serving: x.Serving, ServingFrom: longAgo, Cordoned: x.Cordoned && x.Pod != PodPending,
+		Recovery:    recoveries[x.PodRescue],
 		Terminating: x.Pod == PodTerminating || x.Pod == PodStuck || x.Pod == PodOverdue, StopBy: now,
 	}
 	if x.Pod == PodOverdue {
@@ -150,6 +152,9 @@ func says(seen *plan.Server, consul *State, i int) {
 		if x.Behind {
 			seen.Agent.LastIndex = 0
 		}
+	}
+	if consul.Leader == nobody && seen.Agent.Answered {
+		seen.Agent.LastTerm, seen.Agent.Outlook = 1, consul.outlook(i)
 	}
 	if !consul.readable() {
 		return

@@ -33,6 +33,14 @@ func Scenarios() []Scenario {
 		)
 	}
 	all = append(all, scaledDown())
+	for _, replicas := range []uint8{1, 3, 5} {
+		all = append(all,
+			automatic(sized("faults, automatic recovery", replicas, 1, replicas/2+1, 0)),
+			automatic(sized("upgrade and faults, automatic recovery", replicas, 1, replicas/2+1, 1, want(2))),
+			sized("faults, and a person gives up who is missing", replicas, 1, replicas/2+1, 1, accept()),
+			automatic(quorumLost(sized("quorum lost, automatic recovery", replicas, 1, 1, 1, want(2)))),
+			quorumLost(sized("quorum lost, and a person gives up who is missing", replicas, 1, 1, 1, accept())))
+	}
 	for i := range all {
 		all[i].Limit = 50_000
 	}
@@ -69,7 +77,7 @@ func some(n uint8, thing string) string {
 }
 
 func empty(replicas, surge uint8) State {
-	return State{Replicas: replicas, Surge: surge, Wanted: 1, Replace: true, Leader: nobody, Transfer: noTransfer}
+	return State{Replicas: replicas, Surge: surge, Wanted: 1, Replace: true, Leader: nobody, Transfer: noTransfer, Survivor: nobody}
 }
 
 // bootstrap starts with nothing.

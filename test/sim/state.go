@@ -46,6 +46,16 @@ const (
 	Leaving
 )
 
+// Rescue is what a pod does for the recovery of a lost quorum before its server starts.
+type Rescue uint8
+
+// What a pod does for a recovery.
+const (
+	NoRescue      Rescue = iota
+	Saves                // its data
+	SavesAndLeads        // it becomes the only voter as well
+)
+
 // Suffrage is a server's place in the Raft configuration.
 type Suffrage uint8
 
@@ -75,11 +85,14 @@ type Server struct {
 	Founder  bool // bootstrap_expect
 	Retiring bool // the marker on the claim
 	Failed   bool // the other marker on the claim: it was given up
+	Lost     bool // the record of the recovery says that it is given up
+	Accepted bool // a person says so
 
 	Pod         Pod
 	PodRevision Revision
 	Cordoned    bool // the node that it runs on, or that its volume is on, takes no more pods
 	PodFounder  bool // the pod was started with bootstrap_expect
+	PodRescue   Rescue
 	Serving     bool // the readiness gate
 	Settled     bool // out of the Service for long enough
 	Routed      bool // the client Service sends connections here
@@ -87,6 +100,7 @@ type Server struct {
 	Process Process
 	Data    bool // its disk holds the Raft log
 	Behind  bool // it misses entries that were committed
+	Rescued bool // its disk says that it has taken part in this recovery
 	Peer    Suffrage
 	Serf    Serf
 	Healthy bool // autopilot's opinion, which is late
@@ -108,6 +122,8 @@ type State struct {
 	Evictable       bool // the disruption budget lets one go
 	Bootstrapped    bool
 	Transfer        int8 // noTransfer, anyServer, or a slot
+	Automatic       bool // a quorum that is lost for good is recovered without a person
+	Survivor        int8 // of the recovery that is under way: a slot, nowhere if it is gone, or nobody
 
 	// Raft.
 	Founded   bool
@@ -189,9 +205,14 @@ func (s *State) remove(i int) {
 	} else {
 		s.Transfer = moved(s.Transfer, i)
 	}
+	if s.Survivor == int8(i) { //nolint:gosec // at most maxServers
+		s.Survivor = nowhere
+	} else {
+		s.Survivor = moved(s.Survivor, i)
+	}
 }
 
-// nowhere is a transfer to a server that is gone.
+// nowhere is the slot of a server that is gone.
 const nowhere = maxServers
 
 func moved(slot int8, gone int) int8 {
@@ -233,6 +254,9 @@ func (x *Server) String() string {
 	add(x.Claim == ClaimDeleting, "claim-deleting")
 	add(x.Retiring, "retiring")
 	add(x.Failed, "given-up")
+	add(x.Lost, "lost")
+	add(x.PodRescue == Saves, "saves")
+	add(x.PodRescue == SavesAndLeads, "saves-and-leads")
 	words = append(words,
 		[...]string{"no-pod", "pending", "", "terminating", "node-dead", "node-dead terminating", "node-dead overdue"}[x.Pod],
 		[...]string{"down", "", "hung", "leaving"}[x.Process],
