@@ -95,5 +95,8 @@ func (s *State) RemovePeer(slot int) { removeByOperator(s, slot) }
 // KillNode is the end of a server's node: Kubernetes calls the pod running until it is deleted.
 func (s *State) KillNode(slot int) { nodeDies(s, slot) }
 
+// SetAside is what becomes of a server whose volume is no server's any more.
+func (s *State) SetAside(slot int) { setAside(&s.Servers[slot]) }
+
 // Lose is the loss of a node with the only volume: claim and pod are gone without a word.
 func (s *State) Lose(slot int) { loseAll(s, slot) }

@@ -4,6 +4,7 @@ import (
 	"maps"
 	"os"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -11,6 +12,8 @@ import (
 	"time"
 
 	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/consul-operator/consul-operator/api/v1alpha1"
 )
 
 // wholeStories has each run with trouble told to its end, also where it has come to a situation that is known from the
@@ -117,6 +120,9 @@ func newBaseline(t *testing.T, story scenario) *baseline {
 	count(b.outcome)
 	if len(b.violations) > 0 {
 		t.Fatalf("without any trouble: %v\n%s", b.violations, b.trace)
+	}
+	if !strings.Contains(b.end, v1alpha1.ReasonHealthy) {
+		t.Fatalf("without any trouble the cluster is not as wanted: %s\n%s", b.end, b.trace)
 	}
 	return b
 }

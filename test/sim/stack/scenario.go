@@ -57,6 +57,13 @@ func scenarios() []scenario {
 			say: "a node dies",
 			do:  func(r *run) { r.world.killNode(clusterName + "-1") },
 		}}},
+		{name: "a lost quorum", replicas: 3, steps: []step{
+			change("recovery is automatic", func(c *v1alpha1.ConsulCluster) { c.Spec.Recovery.Mode = v1alpha1.RecoveryAutomatic }),
+			{say: "two nodes die, and a person deletes pods and claims that were on them", do: func(r *run) {
+				r.world.lose(clusterName + "-0")
+				r.world.lose(clusterName + "-1")
+			}},
+		}},
 	}
 }
 

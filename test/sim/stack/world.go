@@ -85,6 +85,8 @@ type cluster struct {
 	state   sim.State
 	servers [sim.MaxServers]identity
 	term    uint64
+	// recovery is the id of the recovery that is under way; empty for none.
+	recovery string
 	pending []happening
 	// shown is what was written to the API server last, by object.
 	shown map[objectKey]string
@@ -285,6 +287,8 @@ func (w *world) adopt(o *v1alpha1.ConsulCluster) *cluster {
 	s.Wanted, s.Paused = w.revision(resources.Revision(o)), o.Spec.Paused
 	s.Replace = o.Spec.FailureReplacement.After.Duration > 0
 	s.Bootstrapped = o.Annotations[v1alpha1.AnnotationBootstrapped] != ""
+	s.Automatic = o.Spec.Recovery.Mode == v1alpha1.RecoveryAutomatic
+	c.adoptRecovery(resources.RecoveryOf(o))
 	s.Transfer = sim.NoTransfer
 	if to, asked := o.Annotations[v1alpha1.AnnotationTransferLeadership]; asked {
 		s.Transfer = sim.AnyServer
@@ -311,7 +315,7 @@ func (w *world) wroteClaim(c *cluster, o *corev1.PersistentVolumeClaim) {
 	}
 	switch {
 	case o.Labels[v1alpha1.LabelRetired] != "":
-		x.Claim, x.Retiring, x.Failed = sim.ClaimNone, false, false
+		c.state.SetAside(i)
 	case o.DeletionTimestamp != nil:
 		x.Claim = sim.ClaimDeleting
 	}
@@ -328,7 +332,7 @@ func (w *world) wrotePod(c *cluster, old, o *corev1.Pod) {
 		c.servers[i].ip = fmt.Sprintf("10.0.%d.%d", w.ips/200, w.ips%200+1)
 		c.servers[i].version, c.servers[i].restarts = versionOf(o), 0
 		x.Pod, x.PodRevision = sim.PodPending, w.revision(o.Labels[v1alpha1.LabelRevision])
-		x.PodFounder, x.Serving, x.Settled = founder(o), false, true
+		x.PodFounder, x.Serving, x.Settled, x.PodRescue = founder(o), false, true, c.rescueOf(o)
 		return
 	}
 	if o.DeletionTimestamp != nil && x.Pod != sim.PodTerminating {
