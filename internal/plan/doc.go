@@ -29,27 +29,33 @@
 //  2. Not bootstrapped yet: create the first servers with bootstrap_expect, all expecting the number that the first one
 //     was given, then record that a leader was seen. Never again. Until then outdated servers are replaced in place.
 //     The pods of a deleted cluster of the same name have to be gone first: new servers would join the old ones.
-//  3. Without a leader whose own agent answers nothing is known: wait. Unknown is never healthy and never dead.
-//  4. Strays that are dead in Serf are pruned, before they can cost the quorum: force-leave if Serf calls them failed,
+//  3. A quorum that cannot come back is recovered: no leader can be elected without voters whose volume claim is gone and
+//     whom nobody hears, in the eyes of every server. Where all others answer, it is done by itself if the spec says so;
+//     otherwise a person gives up, by name, all who do not answer. That is written down first. Then those are fenced:
+//     their pods stop, their claims are set aside. Then the others start anew and save what they have, and the one
+//     with the newest log, as Raft compares logs, last: as the only voter. Whoever is back before it was touched, or
+//     leads without the vote of one that stops, ends the recovery.
+//  4. Without a leader whose own agent answers nothing is known: wait. Unknown is never healthy and never dead.
+//  5. Strays that are dead in Serf are pruned, before they can cost the quorum: force-leave if Serf calls them failed,
 //     then remove-peer.
-//  5. A server on its way out goes on: out of the Service and the endpoints gone, leadership handed over, leave, gone
+//  6. A server on its way out goes on: out of the Service and the endpoints gone, leadership handed over, leave, gone
 //     from Raft, pod, claim. Nobody waits for the pod of one that is lost; its claim, and that of one that was given up,
 //     is set aside and not deleted. One that is wanted after all, or that the cluster cannot do without any more under a leader
 //     that is stable, stays: it may wait for a server that nobody would create as long as it retires.
-//  6. A paused cluster, or one whose spec cannot be honoured, is left as it is.
-//  7. Idle outdated servers are replaced in place, as many as are needed: pod, revision, pod. A bad spec is rolled back
+//  7. A paused cluster, or one whose spec cannot be honoured, is left as it is.
+//  8. Idle outdated servers are replaced in place, as many as are needed: pod, revision, pod. A bad spec is rolled back
 //     without a human.
-//  8. A transfer of leadership that a person asked for: the target is written down, then leadership moves to it, once
+//  9. A transfer of leadership that a person asked for: the target is written down, then leadership moves to it, once
 //     the leader has led for a while. One that is impossible for good is dropped; one that is impossible now holds up
 //     nothing below.
-//  9. Nothing else starts until the leader has led for leaderStableFor.
-//  10. Where servers are drained and no node takes another one, the leader is handed to one that is not drained.
-//  11. A server that is overdue, or a voter that autopilot has called unhealthy for failureReplacement.after, is given up,
+//  10. Nothing else starts until the leader has led for leaderStableFor.
+//  11. Where servers are drained and no node takes another one, the leader is handed to one that is not drained.
+//  12. A server that is overdue, or a voter that autopilot has called unhealthy for failureReplacement.after, is given up,
 //     up to maxPerHour: that it failed is written down.
-//  12. Fewer current servers than wanted: create one, up to replicas + maxSurge, those that were given up not counted.
-//  13. Outdated servers, or else surplus ones: mark one as retiring, if the cluster can do without it. Servers without a
+//  13. Fewer current servers than wanted: create one, up to replicas + maxSurge, those that were given up not counted.
+//  14. Outdated servers, or else surplus ones: mark one as retiring, if the cluster can do without it. Servers without a
 //     vote go first, then the sick, then followers, the leader last.
-//  14. Wait for what a person asked for, for servers that are not serving voters yet, and for strays that are alive to
+//  15. Wait for what a person asked for, for servers that are not serving voters yet, and for strays that are alive to
 //     stop, and say what they wait for.
 //
 // # Upkeep
@@ -70,6 +76,7 @@
 //     while its server goes on running.
 //   - I5: where all is as wanted there is no action.
 //   - I7: from every state the wanted one is reached once faults stop.
-//   - I8: bootstrap_expect is given to no server of a cluster that has had a leader.
+//   - I8: bootstrap_expect is given to no server of a cluster that has had a leader; nobody becomes the only voter while
+//     others could elect a leader, or know more and were not given up by a person.
 //   - I9: a server leaves only when the client Service sends it nothing any more, and serves only with a vote.
 package plan

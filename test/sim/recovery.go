@@ -167,12 +167,14 @@ func (x *Server) missing() bool {
 	return x.Process != Up && x.Process != Leaving
 }
 
-// quorumLost starts when so many servers are lost with their volumes that the others cannot elect a leader.
+// quorumLost starts when so many servers are lost with their volumes that the others cannot elect a leader. Where there
+// are several of those, the first one has missed what was acknowledged last.
 func quorumLost(scenario Scenario) Scenario {
 	s := &scenario.Start
 	for i := range s.quorum() {
 		loseAll(s, i)
 	}
+	s.Servers[s.quorum()].Behind = s.quorum() < int(s.N)-1
 	s.Handoffs = unlimited
 	return scenario
 }
