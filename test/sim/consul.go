@@ -4,6 +4,8 @@ package sim
 // is the one that a fair run prefers.
 var progress = []*kind{
 	{name: "starts", can: canStart, do: quietly(start)},
+	{name: "is garbage of a former cluster and is deleted", can: canBeCollected, do: quietly(collect)},
+	{name: "joins the servers of a former cluster", can: canJoinFormer, do: joinFormer},
 	{name: "is told to stop", can: canGetSignal, do: quietly(getSignal)},
 	{name: "is seen to leave", can: canSayGoodbye, do: quietly(sayGoodbye)},
 	{name: "pod is gone", can: canVanish, do: quietly(vanish)},
@@ -57,6 +59,18 @@ func found(s *State, i int) *Violation {
 	s.Founded = true
 	s.lead(i)
 	return nil
+}
+
+// A new server joins whoever it finds by the name of its cluster.
+func canJoinFormer(s *State, i int) bool {
+	x := &s.Servers[i]
+	return !x.Former && x.Process == Up && !x.Data && s.count((*Server).isFormer) > 0
+}
+
+func (x *Server) isFormer() bool { return x.Former && x.Pod != PodNone && x.Process == Up }
+
+func joinFormer(_ *State, i int) *Violation {
+	return violated(I8, "#%d joins the servers of a former cluster", i)
 }
 
 // lead makes a server the leader. Autopilot has to look before it calls anybody healthy again.
@@ -117,7 +131,7 @@ func (s *State) works() bool {
 
 func canJoinSerf(s *State, i int) bool {
 	x := &s.Servers[i]
-	return x.Process == Up && x.Serf != Alive
+	return x.Process == Up && x.Serf != Alive && !x.Former
 }
 
 func joinSerf(s *State, i int) { s.Servers[i].Serf = Alive }

@@ -90,6 +90,14 @@ func setAside(x *Server) {
 	x.Claim, x.Revision, x.Founder, x.Retiring, x.Failed = ClaimNone, 0, false, false, false
 }
 
+// The pods of a cluster that was deleted are deleted as well, sooner or later.
+func canBeCollected(s *State, i int) bool {
+	x := &s.Servers[i]
+	return x.Former && (x.Pod == PodPending || x.Pod == PodRunning || x.Pod == PodLost)
+}
+
+func collect(s *State, i int) { deletePod(s, s, i) }
+
 func isHung(s *State, i int) bool {
 	return s.Servers[i].Process == Hung && s.Servers[i].Pod == PodRunning
 }

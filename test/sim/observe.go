@@ -45,6 +45,8 @@ func observe(kube, consul *State) plan.Observation {
 		switch x := &kube.Servers[i]; {
 		case x.Claim != ClaimNone:
 			o.Servers = append(o.Servers, server(kube, consul, i))
+		case x.Former && x.Pod != PodNone:
+			o.Former = append(o.Former, names[i])
 		case x.Pod == PodPending:
 			o.Orphans = append(o.Orphans, names[i])
 		}

@@ -75,6 +75,7 @@ type Server struct {
 	Founder  bool // bootstrap_expect
 	Retiring bool // the marker on the claim
 	Failed   bool // the other marker on the claim: it was given up
+	Former   bool // it is a deleted cluster's of the same name, of which nothing but the pod and the process is in the model
 
 	Pod         Pod
 	PodRevision Revision
@@ -229,7 +230,8 @@ func (x *Server) String() string {
 			words = append(words, word)
 		}
 	}
-	add(x.Claim == ClaimNone, "stray")
+	add(x.Claim == ClaimNone && !x.Former, "stray")
+	add(x.Former, "of-a-former-cluster")
 	add(x.Claim == ClaimDeleting, "claim-deleting")
 	add(x.Retiring, "retiring")
 	add(x.Failed, "given-up")
