@@ -2,7 +2,7 @@ package sim
 
 func canStart(s *State, i int) bool {
 	x := &s.Servers[i]
-	return x.Pod == PodPending && x.Claim != ClaimNone && (s.Bad == 0 || x.PodRevision != s.Bad) && !s.unschedulable(x)
+	return x.Pod == PodPending && x.Process == Down && x.Claim != ClaimNone && (s.Bad == 0 || x.PodRevision != s.Bad) && !s.unschedulable(x)
 }
 
 // unschedulable : where nodes are full, a server has to go where its volume is, and a new one finds no node.
@@ -71,6 +71,7 @@ func canVanish(s *State, i int) bool {
 func vanish(s *State, i int) {
 	x := &s.Servers[i]
 	x.Pod, x.PodRevision, x.PodFounder, x.Serving, x.Settled = PodNone, 0, false, false, false
+	x.Alone = x.Alone && x.Process != Down
 	x.Cordoned = x.Cordoned && s.Full // else it may go where its volume goes with it
 }
 
@@ -108,6 +109,9 @@ func resume(s *State, i int) {
 		s.Servers[i].Serf = Alive // in its own view
 	}
 }
+
+// A kubelet that is back stops what runs without a pod.
+func hasOutlived(s *State, i int) bool { return s.Servers[i].outlives() }
 
 func isCutOff(s *State, i int) bool { return s.Servers[i].cutOff() }
 
@@ -153,7 +157,7 @@ func settle(s *State, _ int) {
 func (s *State) canonical() {
 	for i := int(s.N) - 1; i >= 0; i-- {
 		x := &s.Servers[i]
-		if x.Claim == ClaimNone && x.Pod == PodNone && x.Peer == NoPeer && (x.Serf == Absent || x.Serf == Left) {
+		if x.Claim == ClaimNone && x.Pod == PodNone && x.Process == Down && x.Peer == NoPeer && (x.Serf == Absent || x.Serf == Left) {
 			s.remove(i)
 		}
 	}

@@ -125,7 +125,7 @@ func server(kube, consul *State, i int) plan.Server {
 
 func pod(s *State, x *Server) *plan.Pod {
 	pod := &plan.Pod{
-		Revision: revisions[x.PodRevision], Running: x.Process != Down || x.cutOff(), Ready: s.ready(x),
+		Revision: revisions[x.PodRevision], Running: x.runsInPod() || x.cutOff(), Ready: s.ready(x),
 		Serving: x.Serving, ServingFrom: longAgo, Cordoned: x.Cordoned && x.Pod != PodPending,
 		Terminating: x.Pod == PodTerminating || x.Pod == PodStuck || x.Pod == PodOverdue, StopBy: now,
 	}
