@@ -81,8 +81,12 @@ func (v view) canLeave(s Server) bool {
 
 // letVolumeGo is the end of a server that is gone from Raft.
 func (v view) letVolumeGo(s Server) *Decision {
+	heard := s.Member == MemberAlive || s.Member == MemberLeaving
 	switch {
-	case v.lost(s) && (s.Member == MemberAlive || s.Member == MemberLeaving):
+	case heard && s.Pod == nil: // a process may outlive its pod
+		return wait(lookOften, ReasonRemovingServer, "%s has no pod any more and Serf still hears it; if that goes on, stop its process",
+			s.Name)
+	case heard && v.lost(s):
 		return wait(lookOften, ReasonRemovingServer, "Serf still hears %s and its node does not say that its pod has stopped; "+
 			"stop its process, or delete the pod by force if it is gone", s.Name)
 	case s.Failed || v.lost(s):
@@ -137,10 +141,11 @@ func (v view) wantedAfterAll(s Server) bool {
 
 // needed keeps a server whose turn to retire came too early: voters were lost, or more are wanted, since it was chosen.
 // It may have to wait for a server that nobody would create as long as it retires. Where the voters are there, and only
-// one did not answer in time or autopilot is in doubt for a moment, it waits.
+// one did not answer in time or autopilot is in doubt for a moment, it waits. One whose pod does not run is not there: its
+// process may have outlived another pod, and nobody would serve.
 func (v view) needed(s Server) *Decision {
 	there := filter(v.staying(), func(s Server) bool {
-		return isVoter(s) && s.Member == MemberAlive && s.Pod != nil && !s.Pod.Terminating
+		return isVoter(s) && s.Member == MemberAlive && s.Pod != nil && s.Pod.Running && !s.Pod.Terminating
 	})
 	if !v.leaderIsStable() || len(there) >= v.Spec.Replicas {
 		return v.notEnoughVoters()

@@ -158,8 +158,10 @@ func sameRecord(seen, s *State) bool {
 func samePod(seen, s *State, i int) bool {
 	a, b := seen.Servers[i], s.Servers[i]
 	return a.Pod == b.Pod && a.PodRevision == b.PodRevision && a.Serving == b.Serving &&
-		(a.Process == Down) == (b.Process == Down) && seen.ready(&a) == s.ready(&b)
+		a.runsInPod() == b.runsInPod() && seen.ready(&a) == s.ready(&b)
 }
+
+func (x *Server) runsInPod() bool { return x.Process != Down && !x.outlives() }
 
 // askedOfLeader : most calls go to the agent that led when it was looked at.
 func askedOfLeader(seen, s *State) bool { return s.Leader == seen.Leader && s.works() && s.readable() }
@@ -234,7 +236,7 @@ func transfer(s *State, to int) bool {
 	if s.Servers[to].Peer == NoPeer {
 		return false // Consul does not know it, and says so
 	}
-	if x := &s.Servers[to]; x.Peer != Voter || x.Process != Up || x.Behind {
+	if x := &s.Servers[to]; x.Peer != Voter || !x.heard() || x.Behind {
 		stepDown(s, 0)
 		return true
 	}
@@ -245,7 +247,7 @@ func transfer(s *State, to int) bool {
 // forceLeave of a member that is alive is refuted by it.
 func forceLeave(s *State, i int) bool {
 	x := &s.Servers[i]
-	if x.Process == Up {
+	if x.heard() {
 		return false
 	}
 	if x.Serf == Failed || x.Serf == LeavingSerf {

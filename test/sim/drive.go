@@ -56,7 +56,7 @@ func NewState(replicas, surge uint8) State {
 func (s *State) Free() int {
 	for i := range s.slots() {
 		x := &s.Servers[i]
-		if x.Claim == ClaimNone && x.Pod == PodNone && x.Peer == NoPeer && (x.Serf == Absent || x.Serf == Left) {
+		if x.Claim == ClaimNone && x.Pod == PodNone && x.Process == Down && x.Peer == NoPeer && (x.Serf == Absent || x.Serf == Left) {
 			*x = Server{}
 			return i
 		}

@@ -261,6 +261,8 @@ func checkRelease(s *State, i int) *Violation {
 		return violated(I4, "the volume of #%d is deleted while its pod is there", i)
 	case x.Failed:
 		return violated(I4, "the volume of #%d, which was given up, is deleted", i)
+	case x.outlives() && x.heard() && x.Serf == Alive:
+		return violated(I4, "the volume of #%d is deleted while Serf hears it", i)
 	}
 	return nil
 }
@@ -271,6 +273,7 @@ func checkQuarantine(s *State, i int) *Violation {
 	switch {
 	case x.Peer != NoPeer && !x.Lost:
 		return violated(I4, "the volume of #%d is set aside while it is a Raft peer", i)
+	case x.outlives() && x.Alone: // nobody hears anything of it
 	case x.Pod == PodPending, x.Pod == PodRunning, x.Pod != PodTerminating && x.Process != Down:
 		return violated(I4, "the volume of #%d is set aside while it may run", i)
 	}

@@ -2,7 +2,7 @@ package sim
 
 func canStart(s *State, i int) bool {
 	x := &s.Servers[i]
-	return x.Pod == PodPending && x.Claim != ClaimNone && (s.Bad == 0 || x.PodRevision != s.Bad) && !s.unschedulable(x)
+	return x.Pod == PodPending && x.Process == Down && x.Claim != ClaimNone && (s.Bad == 0 || x.PodRevision != s.Bad) && !s.unschedulable(x)
 }
 
 // unschedulable : where nodes are full, a server has to go where its volume is, and a new one finds no node.
@@ -80,6 +80,7 @@ func vanish(s *State, i int) {
 	x := &s.Servers[i]
 	x.Pod, x.PodRevision, x.PodFounder, x.Serving, x.Settled = PodNone, 0, false, false, false
 	x.PodRescue = NoRescue
+	x.Alone = x.Alone && x.Process != Down
 	x.Cordoned = x.Cordoned && s.Full // else it may go where its volume goes with it
 }
 
@@ -99,6 +100,14 @@ func setAside(x *Server) {
 	x.Claim, x.Revision, x.Founder, x.Retiring, x.Failed, x.Rescued = ClaimNone, 0, false, false, false, false
 }
 
+// The pods of a cluster that was deleted are deleted as well, sooner or later.
+func canBeCollected(s *State, i int) bool {
+	x := &s.Servers[i]
+	return x.Former && (x.Pod == PodPending || x.Pod == PodRunning || x.Pod == PodLost)
+}
+
+func collect(s *State, i int) { deletePod(s, s, i) }
+
 func isHung(s *State, i int) bool {
 	return s.Servers[i].Process == Hung && s.Servers[i].Pod == PodRunning
 }
@@ -109,6 +118,9 @@ func resume(s *State, i int) {
 		s.Servers[i].Serf = Alive // in its own view
 	}
 }
+
+// A kubelet that is back stops what runs without a pod.
+func hasOutlived(s *State, i int) bool { return s.Servers[i].outlives() }
 
 func isCutOff(s *State, i int) bool { return s.Servers[i].cutOff() }
 
@@ -154,7 +166,7 @@ func settle(s *State, _ int) {
 func (s *State) canonical() {
 	for i := int(s.N) - 1; i >= 0; i-- {
 		x := &s.Servers[i]
-		if x.Claim == ClaimNone && x.Pod == PodNone && x.Peer == NoPeer && (x.Serf == Absent || x.Serf == Left) {
+		if x.Claim == ClaimNone && x.Pod == PodNone && x.Process == Down && x.Peer == NoPeer && (x.Serf == Absent || x.Serf == Left) {
 			s.remove(i)
 		}
 	}

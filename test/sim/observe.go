@@ -45,6 +45,8 @@ func observe(kube, consul *State) plan.Observation {
 		switch x := &kube.Servers[i]; {
 		case x.Claim != ClaimNone:
 			o.Servers = append(o.Servers, server(kube, consul, i))
+		case x.Former && x.Pod != PodNone:
+			o.Former = append(o.Former, names[i])
 		case x.Pod == PodPending:
 			o.Orphans = append(o.Orphans, names[i])
 		}
@@ -124,7 +126,7 @@ func server(kube, consul *State, i int) plan.Server {
 
 func pod(s *State, x *Server) *plan.Pod {
 	pod := &plan.Pod{
-		Revision: revisions[x.PodRevision], Running: x.Process != Down || x.cutOff(), Ready: s.ready(x),
+		Revision: revisions[x.PodRevision], Running: x.runsInPod() || x.cutOff(), Ready: s.ready(x),
 		Serving: x.Serving, ServingFrom: longAgo, Cordoned: x.Cordoned && x.Pod != PodPending,
 		Recovery:    recoveries[x.PodRescue],
 		Terminating: x.Pod == PodTerminating || x.Pod == PodStuck || x.Pod == PodOverdue, StopBy: now,

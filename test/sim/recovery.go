@@ -151,9 +151,9 @@ func checkRecovery(s *State, survivor int, lost []string) *Violation {
 
 // recoverable says whether a quorum that is lost for good has to come back without a person.
 func (s *State) recoverable() bool {
-	survivors := s.count(func(x *Server) bool { return x.Claim != ClaimNone && x.Peer != NoPeer && x.Process == Up })
+	survivors := s.count(func(x *Server) bool { return x.Claim != ClaimNone && x.Peer != NoPeer && x.heard() })
 	down := s.count(func(x *Server) bool { return x.Claim != ClaimNone && x.missing() })
-	deaf := s.count(func(x *Server) bool { return x.Claim != ClaimNone && !x.missing() && x.cutOff() })
+	deaf := s.count(func(x *Server) bool { return x.Claim != ClaimNone && !x.missing() && (x.cutOff() || x.Alone) })
 	mistaken := s.count(func(x *Server) bool { return x.Accepted != x.missing() })
 	accepted := s.count(func(x *Server) bool { return x.Accepted })
 	return survivors > 0 && deaf == 0 && (s.Automatic && accepted == 0 && down == 0 || accepted > 0 && mistaken == 0)

@@ -32,7 +32,6 @@ func Scenarios() []Scenario {
 			sized("scale while upgrading", replicas, 2, 1, 2, want(2), scale(1), scale(3), scale(5)),
 		)
 	}
-	all = append(all, scaledDown())
 	for _, replicas := range []uint8{1, 3, 5} {
 		all = append(all,
 			automatic(sized("faults, automatic recovery", replicas, 1, replicas/2+1, 0)),
@@ -41,6 +40,7 @@ func Scenarios() []Scenario {
 			automatic(quorumLost(sized("quorum lost, automatic recovery", replicas, 1, 1, 1, want(2)))),
 			quorumLost(sized("quorum lost, and a person gives up who is missing", replicas, 1, 1, 1, accept())))
 	}
+	all = append(all, scaledDown(), createdAnew(1, 1), createdAnew(3, 0), createdAnew(3, 1))
 	for i := range all {
 		all[i].Limit = 50_000
 	}
@@ -89,6 +89,19 @@ func bootstrap(replicas, faultBudget, changes uint8, changeKinds ...*kind) Scena
 			some(changes, "change")),
 		Start: s, Faults: faults, Changes: changeKinds,
 	}
+}
+
+// createdAnew starts when a cluster was deleted and another one of the same name created: the servers of the first still
+// run.
+func createdAnew(replicas, faultBudget uint8) Scenario {
+	scenario := bootstrap(replicas, faultBudget, 0)
+	scenario.Name = "created anew, " + scenario.Name
+	s := &scenario.Start
+	for i := range replicas {
+		s.Servers[i] = Server{Former: true, Pod: PodRunning, PodRevision: 1, Settled: true, Process: Up, Data: true}
+	}
+	s.N = replicas
+	return scenario
 }
 
 // scaledDown starts in the middle of an upgrade, after the user has made do with one server: the leader is the last

@@ -87,6 +87,7 @@ type Server struct {
 	Failed   bool // the other marker on the claim: it was given up
 	Lost     bool // the record of the recovery says that it is given up
 	Accepted bool // a person says so
+	Former   bool // it is a deleted cluster's of the same name, of which nothing but the pod and the process is in the model
 
 	Pod         Pod
 	PodRevision Revision
@@ -98,6 +99,7 @@ type Server struct {
 	Routed      bool // the client Service sends connections here
 
 	Process Process
+	Alone   bool // it and the other servers do not hear each other; the operator hears all
 	Data    bool // its disk holds the Raft log
 	Behind  bool // it misses entries that were committed
 	Rescued bool // its disk says that it has taken part in this recovery
@@ -166,7 +168,18 @@ func (s *State) count(is func(*Server) bool) int {
 }
 
 // votes says whether a server takes part in elections and acknowledges writes.
-func (x *Server) votes() bool { return x.Peer == Voter && (x.Process == Up || x.Process == Leaving) }
+func (x *Server) votes() bool {
+	return x.Peer == Voter && (x.Process == Up || x.Process == Leaving) && !x.Alone
+}
+
+// heard says whether the other servers hear a server.
+func (x *Server) heard() bool { return x.Process == Up && !x.Alone }
+
+// outlives says whether a process goes on although its pod is gone: the pod of a node that is not heard of was deleted by
+// force. The volume is still there, so another pod for it does not start.
+func (x *Server) outlives() bool {
+	return x.Process != Down && (x.Pod == PodNone || x.Pod == PodPending)
+}
 
 // cutOff says whether no kubelet looks after a pod any more.
 func (x *Server) cutOff() bool { return x.Pod == PodLost || x.Pod == PodStuck || x.Pod == PodOverdue }
@@ -184,14 +197,15 @@ func (x *Server) remains() bool {
 // hasQuorum says whether enough voters are up to elect a leader and to commit.
 func (s *State) hasQuorum() bool { return s.count((*Server).votes) >= s.quorum() }
 
-// readable says whether the operator can learn how the cluster is: somebody leads, and its agent answers.
+// readable says whether the operator can learn how the cluster is: somebody leads, and its agent answers. A leader that
+// was cut off from the others answers, too, until it steps down half a second later.
 func (s *State) readable() bool {
-	return s.Leader != nobody && s.Servers[s.Leader].Process == Up
+	return s.Leader != nobody && s.Servers[s.Leader].Process == Up && !s.Servers[s.Leader].outlives()
 }
 
 // ready is a pod's Ready condition: the probe, which asks for a leader, and the gate.
 func (s *State) ready(x *Server) bool {
-	return x.Serving && x.Pod == PodRunning && x.Process == Up && s.Leader != nobody
+	return x.Serving && x.Pod == PodRunning && x.heard() && s.Leader != nobody
 }
 
 // remove takes a slot out and moves the later ones up.
@@ -250,7 +264,8 @@ func (x *Server) String() string {
 			words = append(words, word)
 		}
 	}
-	add(x.Claim == ClaimNone, "stray")
+	add(x.Claim == ClaimNone && !x.Former, "stray")
+	add(x.Former, "of-a-former-cluster")
 	add(x.Claim == ClaimDeleting, "claim-deleting")
 	add(x.Retiring, "retiring")
 	add(x.Failed, "given-up")
@@ -263,6 +278,7 @@ func (x *Server) String() string {
 		[...]string{"no-peer", "nonvoter", "voter"}[x.Peer],
 		[...]string{"absent", "", "serf-leaving", "left", "failed"}[x.Serf])
 	add(x.Behind, "behind")
+	add(x.Alone, "cut-off-from-the-others")
 	add(x.Peer != NoPeer && !x.Healthy && !x.Long, "unhealthy")
 	add(x.Long, "unhealthy-for-long")
 	add(x.Serving, "gate")

@@ -87,7 +87,7 @@ type cluster struct {
 	term    uint64
 	// recovery is the id of the recovery that is under way; empty for none.
 	recovery string
-	pending []happening
+	pending  []happening
 	// shown is what was written to the API server last, by object.
 	shown map[objectKey]string
 }
@@ -228,11 +228,26 @@ func (w *world) happen(c *cluster, next happening) {
 		w.wrote(pod, w.api.live[keyOf(pod)])
 		return
 	}
+	if former := w.former(c); next.Name() == "starts" && former != "" {
+		w.broken = append(w.broken, fmt.Sprintf("%s: %s starts and finds %s of the former cluster", sim.I8, c.servers[next.Slot()].name, former))
+	}
 	w.change(c, next.at, func(s *sim.State) {
 		if violation := next.Happen(s); violation != nil {
 			w.broken = append(w.broken, violation.String())
 		}
 	})
+}
+
+// former is a server that runs and that a cluster's servers find by their cluster's name, although it is another one's.
+func (w *world) former(c *cluster) string {
+	for _, other := range w.clusters {
+		for i, x := range other.servers[:other.state.N] {
+			if other != c && other.name == c.name && x.ip != "" && other.state.Servers[i].Process == sim.Up {
+				return x.name
+			}
+		}
+	}
+	return ""
 }
 
 // first is the happening that is due first; -1 if there is none.
