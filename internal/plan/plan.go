@@ -23,6 +23,7 @@ const EndpointsSettle = time.Second
 var rules = []func(view) *Decision{
 	deleting,
 	bootstrap,
+	reviseOnly,
 	noLeader,
 	prune,
 	retire,

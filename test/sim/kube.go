@@ -87,7 +87,7 @@ func loseClaim(s *State, i int) {
 }
 
 func setAside(x *Server) {
-	x.Claim, x.Revision, x.Founder, x.Retiring, x.Failed = ClaimNone, 0, false, false, false
+	x.Claim, x.Revision, x.Founder, x.Retiring, x.InPlace, x.Failed = ClaimNone, 0, false, false, false, false
 }
 
 func isHung(s *State, i int) bool {

@@ -33,6 +33,7 @@ func Scenarios() []Scenario {
 		)
 	}
 	all = append(all, scaledDown())
+	all = append(all, updatesInPlace()...)
 	for i := range all {
 		all[i].Limit = 50_000
 	}

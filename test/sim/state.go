@@ -74,7 +74,8 @@ type Server struct {
 	Revision Revision
 	Founder  bool // bootstrap_expect
 	Retiring bool // the marker on the claim
-	Failed   bool // the other marker on the claim: it was given up
+	InPlace  bool // beside it: it comes back on its claim
+	Failed   bool // another marker on the claim: it was given up
 
 	Pod         Pod
 	PodRevision Revision
@@ -100,6 +101,7 @@ type State struct {
 
 	// The spec and the cluster's own record.
 	Replicas, Surge uint8
+	InPlace         bool // servers are updated on the claims they have
 	Wanted          Revision
 	Bad             Revision // a revision that never starts; 0 for none
 	Paused          bool
@@ -208,6 +210,9 @@ func (s *State) String() string {
 	if s.Paused {
 		b.WriteString(" paused")
 	}
+	if s.InPlace {
+		b.WriteString(" in place")
+	}
 	leader := "nobody"
 	if s.Leader != nobody {
 		leader = fmt.Sprintf("#%d", s.Leader)
@@ -232,6 +237,7 @@ func (x *Server) String() string {
 	add(x.Claim == ClaimNone, "stray")
 	add(x.Claim == ClaimDeleting, "claim-deleting")
 	add(x.Retiring, "retiring")
+	add(x.InPlace, "in-place")
 	add(x.Failed, "given-up")
 	words = append(words,
 		[...]string{"no-pod", "pending", "", "terminating", "node-dead", "node-dead terminating", "node-dead overdue"}[x.Pod],
