@@ -243,16 +243,19 @@ func (w *world) actOnServer(action plan.Action) {
 	case plan.DeletePod:
 		w.stopPod(w.find(a.Server))
 	case plan.SetRevision:
-		w.find(a.Server).Revision = w.spec.Revision
+		s := w.find(a.Server)
+		s.Revision, s.Retiring, s.InPlace = w.spec.Revision, false, false
 	case plan.MarkRetiring:
 		for _, s := range w.servers {
 			if s.Retiring {
 				w.t.Errorf("I2: %s and %s retire at the same time", s.Name, a.Server)
 			}
 		}
-		w.find(a.Server).Retiring = true
+		s := w.find(a.Server)
+		s.Retiring, s.InPlace = true, a.InPlace
 	case plan.UnmarkRetiring:
-		w.find(a.Server).Retiring = false
+		s := w.find(a.Server)
+		s.Retiring, s.InPlace = false, false
 	case plan.MarkFailed:
 		w.find(a.Server).Failed = true
 	case plan.StartServing:
@@ -300,6 +303,13 @@ func (w *world) startPod(s *fake) {
 	}
 	w.after(s, startTakes, func() {
 		s.Pod.Running, s.Agent.Answered = true, true
+		if s.Peer != nil { // the only one: it has its log, and its own vote
+			w.after(s, electTakes, func() {
+				s.Member = plan.MemberAlive
+				w.lead(s.Name)
+			})
+			return
+		}
 		if !w.raft.Known {
 			return
 		}
@@ -321,7 +331,14 @@ func (w *world) stopPod(s *fake) {
 		return
 	}
 	w.after(s, stopTakes, func() {
-		s.Pod, s.Agent.Answered, s.Peer = nil, false, nil
+		s.Pod, s.Agent.Answered = nil, false
+		switch { // who leads and is the only one stays a peer
+		case !w.raft.Known:
+		case s.Name == w.raft.Leader:
+			w.raft.Known, w.raft.Leader, w.raft.Unknown = false, "", s.Name+" not answering"
+		default:
+			s.Peer = nil
+		}
 		if s.Member != plan.MemberAbsent {
 			s.Member = plan.MemberLeft
 		}
@@ -332,9 +349,12 @@ func (w *world) leave(s *fake) {
 	if s.Name == w.raft.Leader {
 		w.t.Errorf("I3: the leader %s is stopped", s.Name)
 	}
-	wasVoter := s.Peer != nil && s.Peer.Voter
+	wasVoter, mustStay := s.Peer != nil && s.Peer.Voter, w.spec.Replicas
+	if s.InPlace {
+		mustStay--
+	}
 	s.Member = plan.MemberLeaving
-	if wasVoter && w.healthyVoters() < w.spec.Replicas {
+	if wasVoter && w.healthyVoters() < mustStay {
 		w.t.Errorf("I2: only %d voters stay when %s leaves", w.healthyVoters(), s.Name)
 	}
 	w.after(s, leaveTakes, func() {
