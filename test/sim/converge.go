@@ -100,6 +100,9 @@ func rest(s *State) *Violation {
 	}
 	switch {
 	case s.Paused:
+		if s.count(func(x *Server) bool { return x.InPlace }) > 0 {
+			return violated(I9, "while the cluster is paused clients are kept from a server that is to be updated in place")
+		}
 		return nil
 	case s.lostForGood():
 		if s.readable() {
