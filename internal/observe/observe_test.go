@@ -193,8 +193,8 @@ func TestSpec(t *testing.T) {
 	w.cluster.Spec.FailureReplacement.After.Duration = 5 * time.Minute
 	w.cluster.Spec.Paused = true
 	w.Expect(w.look().Spec).To(Equal(plan.Spec{
-		Replicas: 3, MaxSurge: 2, InPlace: true, LeaderStableFor: 10 * time.Second, Revision: resources.Revision(w.cluster), Paused: true,
-		Bootstrapped: true, NextSerial: 3, ReplaceFailedAfter: 5 * time.Minute, ReplacementsLeft: 3,
+		Replicas: 3, MaxSurge: 2, InPlace: true, LeaderStableFor: 10 * time.Second, Revision: resources.Revision(w.cluster),
+		Paused: true, Bootstrapped: true, NextSerial: 3, ReplaceFailedAfter: 5 * time.Minute, ReplacementsLeft: 3,
 		Transfer: &plan.TransferRequest{To: "consul-2"},
 	}))
 

@@ -49,8 +49,10 @@ func (v view) outdatedOnes() []Server {
 
 // updateInPlace begins: all others serve, so this server is the only one that is missing until it is back.
 func (v view) updateInPlace(s Server) *Decision {
+	others := v.Spec.Replicas - 1
 	return step(MarkRetiring{Server: s.Name, InPlace: true}, ReasonUpdatingInPlace,
-		"updating %s in place: it is of an older revision, and all others are healthy voters", s.Name)
+		"updating %s in place: it is of an older revision and all others serve; how many of them may fail until it is back: %d",
+		s.Name, others-quorum(others))
 }
 
 // isOnly says whether there is one server, and nobody else is to be.

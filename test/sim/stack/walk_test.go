@@ -78,7 +78,9 @@ func (w *walker) step() step {
 
 // change of the spec: valid, at the boundary, or such as only the operator can refuse.
 func (w *walker) change() step {
-	choices := []func() (string, func(*v1alpha1.ConsulCluster)){w.version, w.replicas, w.config, w.template, w.paused, w.request, w.kind}
+	choices := []func() (string, func(*v1alpha1.ConsulCluster)){
+		w.version, w.replicas, w.config, w.template, w.paused, w.request, w.kind,
+	}
 	say, do := pick(w.Rand, choices...)()
 	do(&w.last)
 	return change(say, do)
