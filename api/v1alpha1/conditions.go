@@ -80,6 +80,9 @@ const (
 	// AnnotationRetiring on a claim says since when the server is on its way out. It is written before the first
 	// step that cannot be undone.
 	AnnotationRetiring = "consuloperator.io/retiring"
+	// AnnotationInPlace on a claim, beside AnnotationRetiring, says that the server comes back on it with another
+	// revision: it holds, whatever becomes of spec.update.type, once the server has left.
+	AnnotationInPlace = "consuloperator.io/in-place"
 	// AnnotationFailed on a claim says since when its server is given up.
 	AnnotationFailed = "consuloperator.io/failed"
 	// GateServing is the readiness gate of the servers' pods: True for healthy voters that are not retiring.

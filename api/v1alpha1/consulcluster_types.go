@@ -153,7 +153,18 @@ const (
 
 // Update says how a rolling upgrade goes.
 type Update struct {
-	// MaxSurge is how many servers there may be beyond replicas while servers are replaced.
+	// Type of the upgrade. Surge adds a server of the new revision before an old one goes: there is never a voter less
+	// than replicas. InPlace is for those who have no room for one more: one server at a time leaves and comes back on
+	// its volume. Meanwhile there is one voter less, and three servers tolerate no failure; a single server is not there
+	// for some seconds. Servers that fail or whose node is drained are replaced by others all the same.
+	//
+	// +kubebuilder:validation:Enum=Surge;InPlace
+	// +kubebuilder:default=Surge
+	// +optional
+	Type UpdateType `json:"type,omitempty"`
+
+	// MaxSurge is how many servers there may be beyond replicas while servers are replaced. With type InPlace that is
+	// where one has failed or its node is drained.
 	//
 	// +kubebuilder:default=1
 	// +kubebuilder:validation:Minimum=1
@@ -168,6 +179,15 @@ type Update struct {
 	// +optional
 	LeaderStableFor metav1.Duration `json:"leaderStableFor,omitempty"`
 }
+
+// UpdateType says whether an upgrade adds servers.
+type UpdateType string
+
+// The types of upgrades.
+const (
+	UpdateSurge   UpdateType = "Surge"
+	UpdateInPlace UpdateType = "InPlace"
+)
 
 // FailureReplacement says when a server is given up. Its volume is kept and labelled consuloperator.io/retired=failed.
 type FailureReplacement struct {

@@ -87,6 +87,7 @@ func spec(c *v1alpha1.ConsulCluster) plan.Spec {
 	next, _ := strconv.Atoi(c.Annotations[v1alpha1.AnnotationNextSerial]) // absent before the first server
 	spec := plan.Spec{
 		Replicas: int(c.Spec.Replicas), MaxSurge: int(c.Spec.Update.MaxSurge),
+		InPlace:            c.Spec.Update.Type == v1alpha1.UpdateInPlace,
 		LeaderStableFor:    c.Spec.Update.LeaderStableFor.Duration,
 		ReplaceFailedAfter: c.Spec.FailureReplacement.After.Duration,
 		ReplacementsLeft:   int(c.Spec.FailureReplacement.MaxPerHour),
@@ -212,11 +213,12 @@ func server(s *Snapshot, name string, routed map[string]bool) plan.Server {
 	serial, _ := resources.Serial(s.Cluster.Name, name)
 	expect, _ := strconv.Atoi(claim.Annotations[v1alpha1.AnnotationBootstrapExpect]) // absent on all but the first
 	_, retiring := claim.Annotations[v1alpha1.AnnotationRetiring]
+	_, inPlace := claim.Annotations[v1alpha1.AnnotationInPlace]
 	_, failed := claim.Annotations[v1alpha1.AnnotationFailed]
 	server := plan.Server{
 		Name: name, Serial: serial, ID: resources.NodeID(s.Cluster.UID, name),
 		Revision:        claim.Annotations[v1alpha1.AnnotationRevision],
-		BootstrapExpect: expect, Retiring: retiring, Failed: failed,
+		BootstrapExpect: expect, Retiring: retiring, InPlace: retiring && inPlace, Failed: failed,
 		ClaimDeleting: !claim.DeletionTimestamp.IsZero(),
 	}
 	if pod := s.Pods[name]; pod != nil {

@@ -35,12 +35,15 @@ type (
 	DeletePod struct{ Server string }
 	// DeleteOrphan deletes a pod that belongs to no server.
 	DeleteOrphan struct{ Pod string }
-	// SetRevision makes a server that takes no part one of the wanted revision.
+	// SetRevision makes a server one of the wanted revision, and one that stays: one that takes no part, or the only one.
 	SetRevision struct{ Server string }
 	// MarkFailed writes down that a server is given up.
 	MarkFailed struct{ Server string }
-	// MarkRetiring writes down that a server is on its way out.
-	MarkRetiring struct{ Server string }
+	// MarkRetiring writes down that a server is on its way out, and whether it comes back on its volume.
+	MarkRetiring struct {
+		Server  string
+		InPlace bool
+	}
 	// UnmarkRetiring takes that back.
 	UnmarkRetiring struct{ Server string }
 	// StartServing puts a server into the client Service.
@@ -141,6 +144,8 @@ const (
 	ReasonDraining Reason = "NodeDraining"
 	// ReasonRetiringServer : a server is on its way out.
 	ReasonRetiringServer Reason = "RetiringServer"
+	// ReasonUpdatingInPlace : a server is given the wanted revision on the volume it has.
+	ReasonUpdatingInPlace Reason = "UpdatingInPlace"
 	// ReasonKeepingServer : a server is not to retire after all.
 	ReasonKeepingServer Reason = "KeepingServer"
 	// ReasonWaitingForEndpoints : a retiring server still receives connections from the client Service.

@@ -58,6 +58,20 @@
 //  15. Wait for what a person asked for, for servers that are not serving voters yet, and for strays that are alive to
 //     stop, and say what they wait for.
 //
+// # Updates in place
+//
+// Where spec.update.type is InPlace nobody is added for a new revision: a server that has a future (no deleted claim, not
+// given up, its node not drained) counts as one that is there, and is updated on its claim when its turn to retire comes.
+// It is marked as retiring in place if all others serve, and goes as in 5; when it is gone from Raft, its claim gets the
+// wanted revision and loses both markers, and it comes back by the same name and id. Until it has left the marker is taken
+// back when nothing asks for it any more, when it is overtaken by a failure or a drain, and while the cluster is paused;
+// afterwards it comes back whatever the spec says, and as it was while the cluster is paused. Who is too many goes first:
+// servers that take no part before those that serve. So a type that changes in the middle of a rollout goes on from there.
+//
+// A single server has nobody to hand over to, and is away for some seconds. It does not leave, nor retire: its claim gets
+// the revision, then its pod is deleted; SIGTERM stops it in order, and on its claim it is the one voter as before. There
+// is no leader until it is back, so while its process does not run it is corrected without one, before 3.
+//
 // # Upkeep
 //
 // Whatever the rules say: a server without a pod gets one, unless its claim is being deleted, it is about to be replaced
@@ -69,7 +83,8 @@
 // # What always holds
 //
 //   - I1: after each voluntary step the healthy voters are at least a quorum of the resulting membership.
-//   - I2: voters never drop below replicas; one server retires at a time.
+//   - I2: voters never drop below replicas, nor below replicas - 1 where servers are updated in place; one server retires
+//     at a time. A single server that is updated in place is no exception but for itself: there is no other one.
 //   - I3: a leader is never stopped before another server was seen leading, and the leader goes last, to a server that
 //     stays: one change of leadership in a whole upgrade.
 //   - I4: a member that is alive is never pruned; a claim is never deleted while its server is a Raft peer, nor set aside

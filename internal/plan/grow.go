@@ -69,12 +69,11 @@ func (v view) replaceInPlace(s Server) *Decision {
 	return nil
 }
 
-// create adds a server when there are fewer current ones than wanted, within the surge. One that has failed does not
+// create adds a server when fewer than wanted are current, or will be, within the surge. One that has failed does not
 // count: it may be there for long, and its place is needed now.
 func create(v view) *Decision {
-	current := len(v.current())
 	failed := filter(v.Servers, hasFailed)
-	if current >= v.Spec.Replicas || len(v.Servers)-len(failed) >= v.Spec.Replicas+v.Spec.MaxSurge {
+	if len(v.lasting()) >= v.Spec.Replicas || len(v.Servers)-len(failed) >= v.Spec.Replicas+v.Spec.MaxSurge {
 		return nil
 	}
 	if len(failed) > 0 {
@@ -86,7 +85,7 @@ func create(v view) *Decision {
 			"adding a server in the place of %s, whose node is drained", drained[0].Name)
 	}
 	return step(CreateServer{Serial: v.Spec.NextSerial}, ReasonCreatingServer,
-		"adding a server: %d of %d are of the wanted revision", current, v.Spec.Replicas)
+		"adding a server: %d of %d are of the wanted revision", len(v.current()), v.Spec.Replicas)
 }
 
 // awaitServers says which server is not a serving voter yet, and what it waits for. Nobody waits for one that has failed.
@@ -103,7 +102,7 @@ func awaitServers(v view) *Decision {
 		}
 	}
 	if len(v.staying()) != v.Spec.Replicas || len(v.current()) != v.Spec.Replicas {
-		return v.notEnoughVoters()
+		return v.notEnoughVoters(v.Spec.Replicas)
 	}
 	return nil
 }

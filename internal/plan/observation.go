@@ -21,8 +21,10 @@ type Observation struct {
 
 // Spec is what is wanted, and what the cluster's own record says of its past.
 type Spec struct {
-	Replicas        int
-	MaxSurge        int
+	Replicas int
+	MaxSurge int
+	// InPlace is true if servers get another revision on the volumes they have.
+	InPlace         bool
 	LeaderStableFor time.Duration
 	// Revision that every server should run.
 	Revision string
@@ -84,6 +86,8 @@ type Server struct {
 	BootstrapExpect int
 	// Retiring is the marker on the claim.
 	Retiring bool
+	// InPlace is a marker beside it: the server comes back on its volume, of another revision.
+	InPlace bool
 	// Failed is another marker: the server was given up, and its volume is not to be deleted.
 	Failed bool
 	// ClaimDeleting is true when somebody has deleted the claim; its volume is lost as soon as no pod uses it.

@@ -24,6 +24,7 @@ var rules = []func(view) *Decision{
 	deleting,
 	bootstrap,
 	recoverQuorum,
+	reviseOnly,
 	noLeader,
 	prune,
 	retire,

@@ -8,9 +8,9 @@ import (
 	"github.com/consul-operator/consul-operator/internal/plan"
 )
 
-// leaderless is a cluster without a leader, as all of its servers see it. The voters in gone have no volume claim any
+// withoutLeader is a cluster without a leader, as all of its servers see it. The voters in gone have no volume claim any
 // more, and nobody hears of them.
-func leaderless(o *plan.Observation, gone ...int) {
+func withoutLeader(o *plan.Observation, gone ...int) {
 	o.Raft = plan.Raft{Unknown: "nobody leads", LostSince: noon.Add(-time.Minute)}
 	o.Spec.Object = "consul -n default"
 	outlook := plan.Outlook{}
@@ -54,7 +54,7 @@ func automatic(o *plan.Observation, after time.Duration) { o.Spec.RecoverAfter =
 // recovering is a cluster of five that has lost three, and goes on with consul-3.
 func recovering(o *plan.Observation) {
 	five(o)
-	leaderless(o, 0, 1)
+	withoutLeader(o, 0, 1)
 	down(o, 0)
 	o.Spec.Recovery = &plan.Recovery{ID: "now", Survivor: "consul-3", Lost: []string{"consul-0", "consul-1", "consul-2"}}
 }
@@ -68,32 +68,32 @@ func fenced(o *plan.Observation) {
 func TestStepWhereTheQuorumIsLost(t *testing.T) {
 	testSteps(t, map[string]stepTest{
 		"all servers are gone with their data": {
-			func(o *plan.Observation) { leaderless(o); o.Servers = nil }, nil, plan.ReasonQuorumLost,
+			func(o *plan.Observation) { withoutLeader(o); o.Servers = nil }, nil, plan.ReasonQuorumLost,
 		},
 		"a leader is about to be elected": {
-			func(o *plan.Observation) { leaderless(o, 0); automatic(o, 0) }, nil, plan.ReasonNoLeader,
+			func(o *plan.Observation) { withoutLeader(o, 0); automatic(o, 0) }, nil, plan.ReasonNoLeader,
 		},
 		"a leader is about to be elected: an acceptance of a loss changes nothing": {
-			func(o *plan.Observation) { leaderless(o, 0); o.Spec.AcceptedLoss = []string{"consul-0"} }, nil, plan.ReasonNoLeader,
+			func(o *plan.Observation) { withoutLeader(o, 0); o.Spec.AcceptedLoss = []string{"consul-0"} }, nil, plan.ReasonNoLeader,
 		},
 		"I8 two are down, and may come back": {
-			func(o *plan.Observation) { leaderless(o); down(o, 0); down(o, 1); automatic(o, 0) }, nil, plan.ReasonNoLeader,
+			func(o *plan.Observation) { withoutLeader(o); down(o, 0); down(o, 1); automatic(o, 0) }, nil, plan.ReasonNoLeader,
 		},
 		"I8 two are stuck: a person may give them up": {
 			func(o *plan.Observation) {
-				leaderless(o)
+				withoutLeader(o)
 				down(o, 0).Pod.Problem = plan.Problem{Reason: plan.ReasonUnschedulable, Message: "no node"}
 				overdue(down(o, 1))
 				automatic(o, 0)
 			}, nil, plan.ReasonNoLeader,
 		},
 		"I8 nobody who answers is to be left out of the count": {
-			func(o *plan.Observation) { leaderless(o, 0, 1); automatic(o, 0); o.Servers[0].Agent.Outlook = nil },
+			func(o *plan.Observation) { withoutLeader(o, 0, 1); automatic(o, 0); o.Servers[0].Agent.Outlook = nil },
 			nil, plan.ReasonNoLeader,
 		},
 		"I8 one that has never joined knows nothing": {
 			func(o *plan.Observation) {
-				leaderless(o)
+				withoutLeader(o)
 				o.Servers = o.Servers[:1]
 				o.Servers[0].Agent.Outlook = &plan.Outlook{}
 			},
@@ -101,50 +101,53 @@ func TestStepWhereTheQuorumIsLost(t *testing.T) {
 		},
 		"I8 one without a claim is alive all the same": {
 			func(o *plan.Observation) {
-				leaderless(o, 0, 1)
+				withoutLeader(o, 0, 1)
 				o.Servers[0].Agent.Outlook.Members[1].Status = plan.MemberAlive
 				automatic(o, 0)
 			}, nil, plan.ReasonNoLeader,
 		},
 		"lost for good: a person decides": {
-			func(o *plan.Observation) { leaderless(o, 0, 1) }, nil, plan.ReasonQuorumLost,
+			func(o *plan.Observation) { withoutLeader(o, 0, 1) }, nil, plan.ReasonQuorumLost,
 		},
 		"lost for good: not while the cluster is paused": {
 			func(o *plan.Observation) {
-				leaderless(o, 0, 1)
+				withoutLeader(o, 0, 1)
 				automatic(o, 0)
 				o.Spec.Paused, o.Spec.AcceptedLoss = true, []string{"consul-0", "consul-1"}
 			}, nil, plan.ReasonQuorumLost,
 		},
 		"lost for good: a person says so": {
-			func(o *plan.Observation) { leaderless(o, 0, 1); o.Spec.AcceptedLoss = []string{"consul-1", "consul-0"} },
+			func(o *plan.Observation) {
+				withoutLeader(o, 0, 1)
+				o.Spec.AcceptedLoss = []string{"consul-1", "consul-0"}
+			},
 			plan.BeginRecovery{Survivor: "consul-2", Lost: []string{"consul-0", "consul-1"}}, plan.ReasonRecovering,
 		},
 		"lost for good: a person means others": {
-			func(o *plan.Observation) { leaderless(o, 0, 1); o.Spec.AcceptedLoss = []string{"consul-0"} }, nil, plan.ReasonQuorumLost,
+			func(o *plan.Observation) { withoutLeader(o, 0, 1); o.Spec.AcceptedLoss = []string{"consul-0"} }, nil, plan.ReasonQuorumLost,
 		},
 		"stuck: a person gives them up": {
 			func(o *plan.Observation) {
-				leaderless(o)
+				withoutLeader(o)
 				down(o, 0)
 				down(o, 1)
 				o.Spec.AcceptedLoss = []string{"consul-0", "consul-1"}
 			}, plan.BeginRecovery{Survivor: "consul-2", Lost: []string{"consul-0", "consul-1"}}, plan.ReasonRecovering,
 		},
 		"lost for good: automatic, not yet": {
-			func(o *plan.Observation) { leaderless(o, 0, 1); automatic(o, 2*time.Minute) }, nil, plan.ReasonRecovering,
+			func(o *plan.Observation) { withoutLeader(o, 0, 1); automatic(o, 2*time.Minute) }, nil, plan.ReasonRecovering,
 		},
 		"lost for good: automatic": {
-			func(o *plan.Observation) { leaderless(o, 0, 1); automatic(o, time.Minute) },
+			func(o *plan.Observation) { withoutLeader(o, 0, 1); automatic(o, time.Minute) },
 			plan.BeginRecovery{Survivor: "consul-2", Lost: []string{"consul-0", "consul-1"}}, plan.ReasonRecovering,
 		},
 		"I8 lost for good: one that is down may have seen more": {
-			func(o *plan.Observation) { five(o); leaderless(o, 0, 1, 2); down(o, 0); automatic(o, 0) }, nil, plan.ReasonQuorumLost,
+			func(o *plan.Observation) { five(o); withoutLeader(o, 0, 1, 2); down(o, 0); automatic(o, 0) }, nil, plan.ReasonQuorumLost,
 		},
 		"I8 the newest log wins: its term": {
 			func(o *plan.Observation) {
 				five(o)
-				leaderless(o, 0, 1, 2)
+				withoutLeader(o, 0, 1, 2)
 				o.Servers[0].Agent.LastIndex, o.Servers[1].Agent.LastTerm = 200, 6
 				automatic(o, 0)
 			}, plan.BeginRecovery{Survivor: "consul-4", Lost: []string{"consul-0", "consul-1", "consul-2"}}, plan.ReasonRecovering,
@@ -152,7 +155,7 @@ func TestStepWhereTheQuorumIsLost(t *testing.T) {
 		"I8 the newest log wins: its index": {
 			func(o *plan.Observation) {
 				five(o)
-				leaderless(o, 0, 1, 2)
+				withoutLeader(o, 0, 1, 2)
 				o.Servers[1].Agent.LastIndex = 101
 				automatic(o, 0)
 			}, plan.BeginRecovery{Survivor: "consul-4", Lost: []string{"consul-0", "consul-1", "consul-2"}}, plan.ReasonRecovering,
@@ -234,16 +237,16 @@ func TestWhatAPersonIsToldOfALostQuorum(t *testing.T) {
 		says   string
 	}{
 		"the command": {
-			func(o *plan.Observation) { leaderless(o, 0, 1) },
+			func(o *plan.Observation) { withoutLeader(o, 0, 1) },
 			"the quorum is lost for good with the volumes of consul-0, consul-1; to carry on with the data of consul-2: " +
 				"kubectl annotate consulcluster consul -n default --overwrite consuloperator.io/accept-loss-of=consul-0,consul-1",
 		},
 		"when it is recovered": {
-			func(o *plan.Observation) { leaderless(o, 0, 1); automatic(o, 2*time.Minute) },
+			func(o *plan.Observation) { withoutLeader(o, 0, 1); automatic(o, 2*time.Minute) },
 			"the quorum is lost for good with the volumes of consul-0, consul-1; consul-2 carries on alone at 12:01:00 UTC",
 		},
 		"who may know more": {
-			func(o *plan.Observation) { five(o); leaderless(o, 0, 1, 2); down(o, 0) },
+			func(o *plan.Observation) { five(o); withoutLeader(o, 0, 1, 2); down(o, 0) },
 			"the quorum is lost for good with the volumes of consul-0, consul-1, consul-2; consul-3 may have newer data than consul-4: " +
 				"bring them back, or give them up too: kubectl annotate consulcluster consul -n default --overwrite " +
 				"consuloperator.io/accept-loss-of=consul-0,consul-1,consul-2,consul-3",

@@ -43,7 +43,7 @@ func (w *world) updated(n int) func() bool {
 
 // Each scenario is a whole story; its log is kept, so that a reviewer sees what a change of a rule does to users.
 func TestRollouts(t *testing.T) {
-	for name, tell := range map[string]func(t *testing.T) *world{
+	expectGolden(t, map[string]func(t *testing.T) *world{
 		"bootstrap-3": func(t *testing.T) *world {
 			w := newWorld(t, plan.Spec{Replicas: 3, MaxSurge: 1, Revision: "old"})
 			w.run(nil)
@@ -195,7 +195,13 @@ func TestRollouts(t *testing.T) {
 			expectTransfers(t, w, 1)
 			return w
 		},
-	} {
+	})
+}
+
+// expectGolden tells stories and compares their logs with the ones that are kept.
+func expectGolden(t *testing.T, stories map[string]func(t *testing.T) *world) {
+	t.Helper()
+	for name, tell := range stories {
 		t.Run(name, func(t *testing.T) {
 			w := tell(t)
 			file := filepath.Join("testdata", "rollouts", name+".golden")

@@ -247,16 +247,19 @@ func (w *world) actOnServer(action plan.Action) {
 	case plan.DeletePod:
 		w.stopPod(w.find(a.Server))
 	case plan.SetRevision:
-		w.find(a.Server).Revision = w.spec.Revision
+		s := w.find(a.Server)
+		s.Revision, s.Retiring, s.InPlace = w.spec.Revision, false, false
 	case plan.MarkRetiring:
 		for _, s := range w.servers {
 			if s.Retiring {
 				w.t.Errorf("I2: %s and %s retire at the same time", s.Name, a.Server)
 			}
 		}
-		w.find(a.Server).Retiring = true
+		s := w.find(a.Server)
+		s.Retiring, s.InPlace = true, a.InPlace
 	case plan.UnmarkRetiring:
-		w.find(a.Server).Retiring = false
+		s := w.find(a.Server)
+		s.Retiring, s.InPlace = false, false
 	case plan.MarkFailed:
 		w.find(a.Server).Failed = true
 	case plan.StartServing:
@@ -308,6 +311,13 @@ func (w *world) startPod(s *fake) {
 	w.after(s, startTakes, func() {
 		s.Pod.Running, s.Agent.Answered = true, true
 		w.startAlone(s)
+		if s.Peer != nil && len(w.servers)+len(w.strays) == 1 { // the only one: it has its log, and its own vote
+			w.after(s, electTakes, func() {
+				s.Member = plan.MemberAlive
+				w.lead(s.Name)
+			})
+			return
+		}
 		if !w.raft.Known {
 			return
 		}
@@ -334,7 +344,11 @@ func (w *world) stopPod(s *fake) {
 	}
 	w.after(s, stopTakes, func() {
 		s.Pod, s.Agent.Answered = nil, false
-		if w.raft.Known || w.raft.Term == 0 { // without a leader nobody removes it
+		switch { // who leads and is the only one stays a peer
+		case !w.raft.Known:
+		case s.Name == w.raft.Leader:
+			w.raft.Known, w.raft.Leader, w.raft.Unknown = false, "", s.Name+" not answering"
+		default:
 			s.Peer = nil
 		}
 		if s.Member != plan.MemberAbsent {
@@ -347,9 +361,12 @@ func (w *world) leave(s *fake) {
 	if s.Name == w.raft.Leader {
 		w.t.Errorf("I3: the leader %s is stopped", s.Name)
 	}
-	wasVoter := s.Peer != nil && s.Peer.Voter
+	wasVoter, mustStay := s.Peer != nil && s.Peer.Voter, w.spec.Replicas
+	if s.InPlace {
+		mustStay--
+	}
 	s.Member = plan.MemberLeaving
-	if wasVoter && w.healthyVoters() < w.spec.Replicas {
+	if wasVoter && w.healthyVoters() < mustStay {
 		w.t.Errorf("I2: only %d voters stay when %s leaves", w.healthyVoters(), s.Name)
 	}
 	w.after(s, leaveTakes, func() {

@@ -44,7 +44,7 @@ func act(action plan.Action, seen, s *State) bool {
 func actOnServer(action plan.Action, seen, s *State) bool {
 	i := slot(serverOf(action))
 	x := &s.Servers[i]
-	switch action.(type) {
+	switch a := action.(type) {
 	case plan.CreatePod:
 		return createPod(seen, s, i)
 	case plan.DeletePod:
@@ -55,14 +55,14 @@ func actOnServer(action plan.Action, seen, s *State) bool {
 		if !sameClaim(&seen.Servers[i], x) {
 			return false
 		}
-		x.Revision = seen.Wanted
+		x.Revision, x.Retiring, x.InPlace = seen.Wanted, false, false
 		return true
 	case plan.MarkRetiring:
-		return sameClaims(seen, s) && set(&x.Retiring, true)
+		return sameClaims(seen, s) && set(&x.Retiring, true) && set(&x.InPlace, a.InPlace)
 	case plan.MarkFailed:
 		return sameClaims(seen, s) && set(&x.Failed, true)
 	case plan.UnmarkRetiring:
-		return sameClaim(&seen.Servers[i], x) && set(&x.Retiring, false)
+		return sameClaim(&seen.Servers[i], x) && unmark(x)
 	case plan.StartServing:
 		return gate(x, true)
 	case plan.StopServing:
@@ -133,6 +133,11 @@ func set(field *bool, value bool) bool {
 	return true
 }
 
+func unmark(x *Server) bool {
+	x.Retiring, x.InPlace = false, false
+	return true
+}
+
 // sameClaims is the check that the claims have not changed, which is made against the API server itself.
 func sameClaims(seen, s *State) bool {
 	for i := range s.Servers {
@@ -145,12 +150,13 @@ func sameClaims(seen, s *State) bool {
 
 // sameClaim is the resourceVersion of a claim.
 func sameClaim(a, b *Server) bool {
-	return a.Claim == b.Claim && a.Revision == b.Revision && a.Retiring == b.Retiring && a.Failed == b.Failed
+	return a.Claim == b.Claim && a.Revision == b.Revision && a.Retiring == b.Retiring && a.InPlace == b.InPlace &&
+		a.Failed == b.Failed
 }
 
 // sameRecord is the resourceVersion of the ConsulCluster.
 func sameRecord(seen, s *State) bool {
-	return seen.Replicas == s.Replicas && seen.Wanted == s.Wanted && seen.Paused == s.Paused &&
+	return seen.Replicas == s.Replicas && seen.Wanted == s.Wanted && seen.Paused == s.Paused && seen.InPlace == s.InPlace &&
 		seen.Bootstrapped == s.Bootstrapped && seen.Transfer == s.Transfer && sameRecovery(seen, s)
 }
 

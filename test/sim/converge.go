@@ -130,6 +130,9 @@ func rest(s *State) *Violation {
 	}
 	switch {
 	case s.Paused:
+		if s.count(func(x *Server) bool { return x.InPlace }) > 0 {
+			return violated(I9, "while the cluster is paused clients are kept from a server that is to be updated in place")
+		}
 		return nil
 	case s.lostForGood() && !s.recoverable():
 		if s.readable() {
@@ -145,6 +148,8 @@ func rest(s *State) *Violation {
 		return s.serves()
 	case s.drainWaits():
 		return violated(I7, "a drain waits for ever: %s", decision.Message)
+	case s.InPlace && s.count(s.lasts) > int(s.Replicas):
+		return violated(I7, "a server waits for room that nobody needs it to have")
 	case s.Wanted == s.Bad, s.count(s.unschedulable) > 0:
 		return s.serves()
 	case !decision.Done:
@@ -158,8 +163,11 @@ func (s *State) lostForGood() bool {
 	return s.Founded && s.count(func(x *Server) bool { return x.Peer == Voter && x.Data && !s.goneForGood(x) }) < s.quorum()
 }
 
-// goneForGood : a process that nobody starts again.
+// goneForGood : a process that nobody starts again, or that cannot start on a volume that is lost when its pod goes.
 func (s *State) goneForGood(x *Server) bool {
+	if x.Claim == ClaimDeleting && x.Pod == PodPending && s.Bad != 0 && x.PodRevision == s.Bad {
+		return true
+	}
 	return !s.Returns && (x.Process == Down && x.cutOff() || x.Alone)
 }
 
@@ -169,7 +177,7 @@ func (x *Server) neverJoins() bool { return x.Alone && x.Peer != Voter }
 
 // serves says whether a cluster that cannot become what is wanted still serves as it did.
 func (s *State) serves() *Violation {
-	if !s.Founded {
+	if !s.Founded || s.InPlace && s.Replicas == 1 { // the only server was stopped for it
 		return nil
 	}
 	routed, well := s.count(func(x *Server) bool { return x.Routed }), s.count((*Server).well)

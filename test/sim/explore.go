@@ -169,7 +169,8 @@ func (x *explorer) lookBehind(was *State, is State, how node) {
 	next := is
 	for _, action := range actions {
 		before := next
-		before.Replicas, before.Wanted, before.Paused = was.Replicas, was.Wanted, was.Paused // right by what it knew
+		before.Replicas, before.Wanted = was.Replicas, was.Wanted // right by what it knew
+		before.Paused, before.InPlace = was.Paused, was.InPlace
 		if !act(action, was, &next) {
 			continue
 		}

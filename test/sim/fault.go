@@ -133,6 +133,12 @@ func unpause() *kind {
 	}
 }
 
+// otherType changes spec.update.type.
+func otherType() *kind {
+	return change("the other type of update is asked for", func(*State) bool { return true },
+		func(s *State) { s.InPlace = !s.InPlace })
+}
+
 func requestTransfer() *kind {
 	return change("a person asks for another leader", func(s *State) bool { return s.Transfer == noTransfer },
 		func(s *State) { s.Transfer = anyServer })

@@ -97,7 +97,7 @@ func loseClaim(s *State, i int) {
 }
 
 func setAside(x *Server) {
-	x.Claim, x.Revision, x.Founder, x.Retiring, x.Failed, x.Rescued = ClaimNone, 0, false, false, false, false
+	x.Claim, x.Revision, x.Founder, x.Retiring, x.InPlace, x.Failed, x.Rescued = ClaimNone, 0, false, false, false, false, false
 }
 
 // The pods of a cluster that was deleted are deleted as well, sooner or later.

@@ -67,7 +67,7 @@ func (s *State) kubernetes() State {
 
 func (s *State) spec() plan.Spec {
 	spec := plan.Spec{
-		Replicas: int(s.Replicas), MaxSurge: int(s.Surge), LeaderStableFor: stableFor,
+		Replicas: int(s.Replicas), MaxSurge: int(s.Surge), InPlace: s.InPlace, LeaderStableFor: stableFor,
 		Revision: revisions[s.Wanted], Paused: s.Paused, Bootstrapped: s.Bootstrapped, NextSerial: int(s.N),
 		ReplacementsLeft: 1,
 	}
@@ -111,8 +111,8 @@ func (s *State) raft() plan.Raft {
 func server(kube, consul *State, i int) plan.Server {
 	x := &kube.Servers[i]
 	seen := plan.Server{
-		Name: names[i], Serial: i, ID: ids[i], Revision: revisions[x.Revision], Retiring: x.Retiring, Failed: x.Failed,
-		ClaimDeleting: x.Claim == ClaimDeleting, Routed: x.Routed,
+		Name: names[i], Serial: i, ID: ids[i], Revision: revisions[x.Revision], Retiring: x.Retiring, InPlace: x.InPlace,
+		Failed: x.Failed, ClaimDeleting: x.Claim == ClaimDeleting, Routed: x.Routed,
 	}
 	if x.Founder {
 		seen.BootstrapExpect = int(kube.Expect)

@@ -41,6 +41,7 @@ func Scenarios() []Scenario {
 			quorumLost(sized("quorum lost, and a person gives up who is missing", replicas, 1, 1, 1, accept())))
 	}
 	all = append(all, scaledDown(), createdAnew(1, 1), createdAnew(3, 0), createdAnew(3, 1))
+	all = append(all, updatesInPlace()...)
 	for i := range all {
 		all[i].Limit = 50_000
 	}

@@ -84,7 +84,8 @@ type Server struct {
 	Revision Revision
 	Founder  bool // bootstrap_expect
 	Retiring bool // the marker on the claim
-	Failed   bool // the other marker on the claim: it was given up
+	InPlace  bool // beside it: it comes back on its claim
+	Failed   bool // another marker on the claim: it was given up
 	Lost     bool // the record of the recovery says that it is given up
 	Accepted bool // a person says so
 	Former   bool // it is a deleted cluster's of the same name, of which nothing but the pod and the process is in the model
@@ -116,6 +117,7 @@ type State struct {
 
 	// The spec and the cluster's own record.
 	Replicas, Surge uint8
+	InPlace         bool // servers are updated on the claims they have
 	Wanted          Revision
 	Bad             Revision // a revision that never starts; 0 for none
 	Paused          bool
@@ -243,6 +245,9 @@ func (s *State) String() string {
 	if s.Paused {
 		b.WriteString(" paused")
 	}
+	if s.InPlace {
+		b.WriteString(" in place")
+	}
 	leader := "nobody"
 	if s.Leader != nobody {
 		leader = fmt.Sprintf("#%d", s.Leader)
@@ -268,6 +273,7 @@ func (x *Server) String() string {
 	add(x.Former, "of-a-former-cluster")
 	add(x.Claim == ClaimDeleting, "claim-deleting")
 	add(x.Retiring, "retiring")
+	add(x.InPlace, "in-place")
 	add(x.Failed, "given-up")
 	add(x.Lost, "lost")
 	add(x.PodRescue == Saves, "saves")

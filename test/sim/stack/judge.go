@@ -72,7 +72,8 @@ func (r *run) judgeClaim(c *cluster, old, o *corev1.PersistentVolumeClaim) {
 	name := sim.Name(i)
 	_, was := old.Annotations[v1alpha1.AnnotationRetiring]
 	if _, is := o.Annotations[v1alpha1.AnnotationRetiring]; is && !was {
-		r.judge(c, plan.MarkRetiring{Server: name})
+		_, inPlace := o.Annotations[v1alpha1.AnnotationInPlace]
+		r.judge(c, plan.MarkRetiring{Server: name, InPlace: inPlace})
 	}
 	if old.Annotations[v1alpha1.AnnotationRevision] != o.Annotations[v1alpha1.AnnotationRevision] {
 		r.judge(c, plan.SetRevision{Server: name})

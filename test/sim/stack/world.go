@@ -299,6 +299,7 @@ func (w *world) adopt(o *v1alpha1.ConsulCluster) *cluster {
 	}
 	s := &c.state
 	s.Replicas, s.Surge = uint8(o.Spec.Replicas), uint8(o.Spec.Update.MaxSurge) //nolint:gosec // at most 7
+	s.InPlace = o.Spec.Update.Type == v1alpha1.UpdateInPlace
 	s.Wanted, s.Paused = w.revision(resources.Revision(o)), o.Spec.Paused
 	s.Replace = o.Spec.FailureReplacement.After.Duration > 0
 	s.Bootstrapped = o.Annotations[v1alpha1.AnnotationBootstrapped] != ""
@@ -324,6 +325,7 @@ func (w *world) wroteClaim(c *cluster, o *corev1.PersistentVolumeClaim) {
 	x := &c.state.Servers[i]
 	x.Revision = w.revision(o.Annotations[v1alpha1.AnnotationRevision])
 	_, x.Retiring = o.Annotations[v1alpha1.AnnotationRetiring]
+	_, x.InPlace = o.Annotations[v1alpha1.AnnotationInPlace]
 	_, x.Failed = o.Annotations[v1alpha1.AnnotationFailed]
 	if expect, err := strconv.Atoi(o.Annotations[v1alpha1.AnnotationBootstrapExpect]); err == nil {
 		x.Founder, c.state.Expect = true, uint8(expect) //nolint:gosec // at most 7
