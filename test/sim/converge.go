@@ -109,6 +109,8 @@ func rest(s *State) *Violation {
 			return violated(I7, "a leader leads without a quorum")
 		}
 		return nil
+	case s.count(func(x *Server) bool { return x.Claim == ClaimBound && x.Pod == PodNone && !x.Retiring }) > 0:
+		return violated(I7, "a server stays and gets no pod: %s", decision.Message)
 	case s.drainWaits():
 		return violated(I7, "a drain waits for ever: %s", decision.Message)
 	case s.InPlace && s.count(s.lasts) > int(s.Replicas):
