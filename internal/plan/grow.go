@@ -41,9 +41,10 @@ func bootstrap(v view) *Decision {
 }
 
 // replaceIdle gives outdated servers that take no part the wanted revision. A spec that cannot start must never keep
-// a better one from being applied. Where there are enough current servers already, such a server is retired instead.
+// a better one from being applied. Where there are enough current servers already, such a server is retired instead; one
+// that no node takes is none of them, or a server that was evicted would wait for room that it does not need.
 func replaceIdle(v view) *Decision {
-	enough := len(v.current()) >= v.Spec.Replicas
+	enough := len(filter(v.current(), func(s Server) bool { return !isHomeless(s) })) >= v.Spec.Replicas
 	for _, s := range v.staying() {
 		if takesPart(s) || s.ClaimDeleting || enough && s.Revision != v.Spec.Revision {
 			continue

@@ -146,6 +146,8 @@ func rest(s *State) *Violation {
 		return nil
 	case s.count((*Server).neverJoins) > 0:
 		return s.serves()
+	case s.count(func(x *Server) bool { return x.Claim == ClaimBound && x.Pod == PodNone && !x.Retiring }) > 0:
+		return violated(I7, "a server stays and gets no pod: %s", decision.Message)
 	case s.drainWaits():
 		return violated(I7, "a drain waits for ever: %s", decision.Message)
 	case s.InPlace && s.count(s.lasts) > int(s.Replicas):

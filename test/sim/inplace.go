@@ -14,6 +14,7 @@ func updatesInPlace() []Scenario {
 			inPlace(sized("pause", replicas, 1, 1, 2, want(2), pause(), unpause())),
 			inPlace(sized("scale while upgrading", replicas, 1, 0, 2, want(2), scale(1), scale(3), scale(5))),
 			inPlace(sized("drain while upgrading", replicas, 1, 0, 2, want(2), cordon())),
+			inPlace(full(sized("drain while upgrading, and nowhere to go", replicas, 1, 0, 3, want(2), cordon()))),
 			inPlace(broken(replicas, 0)), inPlace(broken(replicas, 1)),
 			inPlace(sized("upgrade, and another type of update", replicas, 1, 1, 2, want(2), otherType())),
 			full(sized("upgrade for which there is no room, then in place", replicas, 1, 0, 3, want(2), want(3), otherType())),

@@ -24,6 +24,7 @@ func Scenarios() []Scenario {
 			sized("drain", replicas, 1, 1, 2, cordon()),
 			sized("drain while upgrading", replicas, 1, 0, 2, want(2), cordon()),
 			full(sized("drain, and nowhere to go", replicas, 1, 1, 2, cordon())),
+			full(sized("drain while upgrading, and nowhere to go", replicas, 1, 0, 3, want(2), cordon())),
 			full(sized("drain while paused", replicas, 1, 0, 3, cordon(), pause(), unpause())),
 			sized("pause", replicas, 1, 1, 2, want(2), pause(), unpause()),
 			sized("transfer on request", replicas, 1, 1, 2, want(2), requestTransfer()),
