@@ -62,8 +62,11 @@ func isGone(s *State, i int) bool {
 }
 func isHealthy(s *State, i int) bool { return s.Faults > 0 && s.Servers[i].Healthy }
 
-// canOutlive : it is trouble enough without a volume that is lost as well.
-func canOutlive(s *State, i int) bool { return isUpOnNode(s, i) && s.Servers[i].Claim == ClaimBound }
+// canOutlive : it is trouble enough without a volume that is lost as well, or a revision that cannot start: one that takes
+// part without a pod could be given it, and its vote be missing.
+func canOutlive(s *State, i int) bool {
+	return isUpOnNode(s, i) && s.Servers[i].Claim == ClaimBound && s.Bad == 0
+}
 
 // canBeAlone : the only voter is cut off from nobody that it needs.
 func canBeAlone(s *State, i int) bool {
