@@ -233,7 +233,11 @@ func TestStep(t *testing.T) {
 			nil, plan.ReasonNotEnoughVoters,
 		},
 		"I9 retiring: a voter whose pod does not run is not there": {
-			func(o *plan.Observation) { fourth(o); retiring(o, 1); o.Servers[2].Pod.Running, o.Servers[2].Agent.Answered = false, false },
+			func(o *plan.Observation) {
+				fourth(o)
+				retiring(o, 1)
+				o.Servers[2].Pod.Running, o.Servers[2].Agent.Answered = false, false
+			},
 			plan.UnmarkRetiring{Server: "consul-1"}, plan.ReasonKeepingServer,
 		},
 		"I4 retiring: a process has outlived its pod and never joined Raft": {

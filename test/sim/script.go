@@ -28,7 +28,7 @@ var deeds = map[Deed]func(*State, int){
 	Kill:       (*State).stop,
 	Freeze:     hang,
 	Thaw:       resume,
-	CutOff:     func(s *State, i int) { s.Servers[i].Alone = true },
+	CutOff:     cutOff,
 	Join:       beHeard,
 	Terminate:  getSignal,
 	StartAgain: restart,
