@@ -95,8 +95,8 @@ func (v view) letVolumeGo(s Server) *Decision {
 	heard := s.Member == MemberAlive || s.Member == MemberLeaving
 	switch {
 	case heard && s.Pod == nil: // a process may outlive its pod
-		return wait(lookOften, ReasonRemovingServer, "%s has no pod any more and Serf still hears it; if that goes on, stop its process",
-			s.Name)
+		return wait(lookOften, ReasonRemovingServer,
+			"%s has no pod any more and Serf still hears it; if that goes on, stop its process", s.Name)
 	case heard && v.lost(s):
 		return wait(lookOften, ReasonRemovingServer, "Serf still hears %s and its node does not say that its pod has stopped; "+
 			"stop its process, or delete the pod by force if it is gone", s.Name)

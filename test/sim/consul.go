@@ -138,7 +138,7 @@ func canJoinSerf(s *State, i int) bool {
 
 func joinSerf(s *State, i int) { s.Servers[i].Serf = Alive }
 
-func isAlone(s *State, i int) bool { return s.Servers[i].Alone }
+func isAlone(s *State, i int) bool { return s.Servers[i].Alone && s.Servers[i].Pod != PodScript }
 func beHeard(s *State, i int)      { s.Servers[i].Alone = false }
 
 // A member that does not answer is failed, unless it had said goodbye. Others have to be there to notice. A leader that is

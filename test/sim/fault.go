@@ -7,7 +7,7 @@ var faults = []*kind{
 	{name: "pod is evicted", can: hasPod, do: fault(func(s *State, i int) { s.Servers[i].Pod = PodTerminating })},
 	{name: "pod is deleted by force", can: hasAnyPod, do: fault(killPod)},
 	{name: "node is not heard of and its pod is deleted by force", can: canOutlive, do: fault(vanish)},
-	{name: "is cut off from the other servers", can: canBeAlone, do: fault(func(s *State, i int) { s.Servers[i].Alone = true; s.commit() })},
+	{name: "is cut off from the other servers", can: canBeAlone, do: fault(cutOff)},
 	{name: "node dies", can: hasPod, do: fault(nodeDies)},
 	{name: "kubelet dies", can: isUpOnNode, do: fault(func(s *State, i int) { s.Servers[i].Pod = PodLost })},
 	{name: "claim is deleted by a person", can: hasClaim, do: fault(func(s *State, i int) { s.Servers[i].Claim = ClaimDeleting })},
@@ -62,13 +62,21 @@ func isGone(s *State, i int) bool {
 }
 func isHealthy(s *State, i int) bool { return s.Faults > 0 && s.Servers[i].Healthy }
 
-// canOutlive : it is trouble enough without a volume that is lost as well.
-func canOutlive(s *State, i int) bool { return isUpOnNode(s, i) && s.Servers[i].Claim == ClaimBound }
+// canOutlive : it is trouble enough without a volume that is lost as well, or a revision that cannot start: one that takes
+// part without a pod could be given it, and its vote be missing.
+func canOutlive(s *State, i int) bool {
+	return isUpOnNode(s, i) && s.Servers[i].Claim == ClaimBound && s.Bad == 0
+}
 
 // canBeAlone : the only voter is cut off from nobody that it needs.
 func canBeAlone(s *State, i int) bool {
 	x := &s.Servers[i]
 	return isUpOnNode(s, i) && !x.Alone && (x.Peer != Voter || s.voters() > 1) && s.count((*Server).heard) > 1
+}
+
+func cutOff(s *State, i int) {
+	s.Servers[i].Alone = true
+	s.commit()
 }
 
 func hang(s *State, i int) {

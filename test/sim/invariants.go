@@ -297,7 +297,7 @@ func checkQuarantine(s *State, i int) *Violation {
 	switch {
 	case x.Peer != NoPeer && !x.Lost:
 		return violated(I4, "the volume of #%d is set aside while it is a Raft peer", i)
-	case x.outlives() && x.Alone: // nobody hears anything of it
+	case x.outlives() && (x.Alone || x.Serf != Alive): // nobody hears anything of it
 	case x.Pod == PodPending, x.Pod == PodRunning, x.Pod != PodTerminating && x.Process != Down:
 		return violated(I4, "the volume of #%d is set aside while it may run", i)
 	}

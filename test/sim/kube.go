@@ -2,7 +2,8 @@ package sim
 
 func canStart(s *State, i int) bool {
 	x := &s.Servers[i]
-	return x.Pod == PodPending && x.Process == Down && x.Claim != ClaimNone && (s.Bad == 0 || x.PodRevision != s.Bad) && !s.unschedulable(x)
+	return x.Pod == PodPending && x.Process == Down && x.Claim != ClaimNone && !s.unschedulable(x) &&
+		(s.Bad == 0 || x.PodRevision != s.Bad)
 }
 
 // unschedulable : where nodes are full, a server has to go where its volume is, and a new one finds no node.

@@ -33,6 +33,7 @@ const (
 	PodLost    // its kubelet is dead, maybe with the whole node: the API server still calls it running
 	PodStuck   // the same, and it is to be terminated
 	PodOverdue // the same, and it should be gone by now
+	PodScript  // there is none, and nothing starts or ends the process but a Script
 )
 
 // Process is the Consul process in a pod.
@@ -279,7 +280,7 @@ func (x *Server) String() string {
 	add(x.PodRescue == Saves, "saves")
 	add(x.PodRescue == SavesAndLeads, "saves-and-leads")
 	words = append(words,
-		[...]string{"no-pod", "pending", "", "terminating", "node-dead", "node-dead terminating", "node-dead overdue"}[x.Pod],
+		[...]string{"no-pod", "pending", "", "terminating", "node-dead", "node-dead terminating", "node-dead overdue", ""}[x.Pod],
 		[...]string{"down", "", "hung", "leaving"}[x.Process],
 		[...]string{"no-peer", "nonvoter", "voter"}[x.Peer],
 		[...]string{"absent", "", "serf-leaving", "left", "failed"}[x.Serf])

@@ -108,7 +108,8 @@ func (m mutant) caught(work string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	test := exec.Command("go", "test", "-overlay", overlay, "-count=1", "-failfast", "-run", m.tests(), m.In) //nolint:gosec // our own
+	args := []string{"test", "-overlay", overlay, "-count=1", "-failfast", "-run", m.tests(), m.In}
+	test := exec.Command("go", args...) //nolint:gosec // our own
 	output, err := test.CombinedOutput()
 	switch {
 	case err == nil && strings.Contains(string(output), "no tests to run"):

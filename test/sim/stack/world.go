@@ -229,7 +229,8 @@ func (w *world) happen(c *cluster, next happening) {
 		return
 	}
 	if former := w.former(c); next.Name() == "starts" && former != "" {
-		w.broken = append(w.broken, fmt.Sprintf("%s: %s starts and finds %s of the former cluster", sim.I8, c.servers[next.Slot()].name, former))
+		w.broken = append(w.broken, fmt.Sprintf("%s: %s starts and finds %s of the former cluster",
+			sim.I8, c.servers[next.Slot()].name, former))
 	}
 	w.change(c, next.at, func(s *sim.State) {
 		if violation := next.Happen(s); violation != nil {
