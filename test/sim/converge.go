@@ -130,7 +130,7 @@ func rest(s *State) *Violation {
 	}
 	switch {
 	case s.Paused:
-		if s.count(func(x *Server) bool { return x.InPlace }) > 0 {
+		if s.readable() && s.count(func(x *Server) bool { return x.InPlace }) > 0 {
 			return violated(I9, "while the cluster is paused clients are kept from a server that is to be updated in place")
 		}
 		return nil
@@ -146,7 +146,7 @@ func rest(s *State) *Violation {
 		return nil
 	case s.count((*Server).neverJoins) > 0:
 		return s.serves()
-	case s.count(func(x *Server) bool { return x.Claim == ClaimBound && x.Pod == PodNone && !x.Retiring }) > 0:
+	case s.Wanted != s.Bad && s.count(func(x *Server) bool { return x.Claim == ClaimBound && x.Pod == PodNone && !x.Retiring }) > 0:
 		return violated(I7, "a server stays and gets no pod: %s", decision.Message)
 	case s.drainWaits():
 		return violated(I7, "a drain waits for ever: %s", decision.Message)
