@@ -13,6 +13,9 @@ make_cgroups() {
   for file in cpuset.cpus cpuset.mems; do
     [[ ! -e /sys/fs/cgroup/cpuset/$file ]] || cat "/sys/fs/cgroup/cpuset/$file" >"/sys/fs/cgroup/cpuset/$(cgroup "$1")/$file"
   done
+  # All pods of a node together would be given as much of a busy machine as any one process outside of them is: Consul
+  # deposes a leader that stands still for half a second.
+  echo 16384 >"/sys/fs/cgroup/cpu/$(cgroup "$1")/cpu.shares"
 }
 
 pod_cgroups() { find /sys/fs/cgroup -depth -type d -path "*/$PREFIX-node*" 2>/dev/null; }
