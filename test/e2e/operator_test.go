@@ -35,6 +35,17 @@ var _ = Describe("the operator, installed by Helm", Ordered, ContinueOnFailure, 
 		}, "30s", "200ms").ShouldNot(ContainSubstring("check"), "nothing of the test is left")
 	})
 
+	It("passes it with rights in one namespace only", func() {
+		restricted("watched")
+		DeferCleanup(func() {
+			release()
+			kubectl("delete", "namespace", "watched", "--timeout=1m")
+		})
+		release("--set=watchNamespaces={watched}")
+		Expect(helm("test", "consul-operator", "--namespace="+operators, "--timeout=2m")).To(And(
+			ContainSubstring("ConsulCluster watched/consul-operator-check"), ContainSubstring("the operator answered Paused")))
+	})
+
 	It("tells its metrics to those whom the API server lets read them", func() {
 		in := "--namespace=" + operators
 		kubectl("create", "serviceaccount", "prometheus", in)
