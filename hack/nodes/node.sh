@@ -100,6 +100,8 @@ authorization: {mode: Webhook}
 clusterDNS: ["$(address 1)"]
 clusterDomain: cluster.local
 resolvConf: ""
+# By default all nodes would share a folder, and remove each other's logs from it.
+podLogsDir: "$DIR/node$1/pods"
 tlsCertFile: "$DIR/pki/node$1.crt"
 tlsPrivateKeyFile: "$DIR/pki/node$1.key"
 containerRuntimeEndpoint: "unix://$DIR/node$1/containerd/ctd.sock"
