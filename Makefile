@@ -135,6 +135,11 @@ manifests: ## Generate the CRD and the operator's ClusterRole from the markers i
 	cp config/crd/bases/consuloperator.io_consulclusters.yaml charts/consul-operator/files/crd.yaml
 	cp config/rbac/role.yaml charts/consul-operator/files/role.yaml
 
+.PHONY: chart-readme
+chart-readme: ## Generate the chart's README from the comments in its values.yaml.
+	@$(BUILD) helm-docs
+	bin/helm-docs --chart-search-root=charts --sort-values-order=file --skip-version-footer --log-level=warning
+
 .PHONY: fmt
 fmt: ## Format the code and sort its imports.
 	@$(BUILD) golangci-lint

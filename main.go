@@ -1,7 +1,9 @@
-// Command consul-operator runs Consul server clusters on Kubernetes so that nobody notices an upgrade.
+// Command consul-operator runs Consul server clusters on Kubernetes so that nobody notices an upgrade. `consul-operator check`
+// says whether one that is installed works.
 package main
 
 import (
+	"context"
 	"crypto/tls"
 	"flag"
 	"fmt"
@@ -13,6 +15,8 @@ import (
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/client/config"
 	"sigs.k8s.io/controller-runtime/pkg/healthz"
 	"sigs.k8s.io/controller-runtime/pkg/log/zap"
 	"sigs.k8s.io/controller-runtime/pkg/metrics/filters"
@@ -20,6 +24,7 @@ import (
 
 	"github.com/consul-operator/consul-operator/api/v1alpha1"
 	"github.com/consul-operator/consul-operator/controllers"
+	"github.com/consul-operator/consul-operator/internal/check"
 	"github.com/consul-operator/consul-operator/internal/consul"
 )
 
@@ -57,6 +62,13 @@ func parseFlags() flags {
 }
 
 func main() {
+	if len(os.Args) > 1 && os.Args[1] == "check" {
+		if err := runCheck(os.Args[2:]); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		return
+	}
 	f := parseFlags()
 	if f.showVersion {
 		fmt.Println(version)
@@ -69,19 +81,50 @@ func main() {
 	}
 }
 
-func run(f flags) error {
+// newScheme knows the types of Kubernetes and ours.
+func newScheme() (*runtime.Scheme, error) {
 	scheme := runtime.NewScheme()
 	if err := clientgoscheme.AddToScheme(scheme); err != nil {
+		return nil, err
+	}
+	return scheme, v1alpha1.AddToScheme(scheme)
+}
+
+// runCheck is `consul-operator check`, which `helm test` runs: does the operator that is installed work?
+func runCheck(args []string) error {
+	set := flag.NewFlagSet("consul-operator check", flag.ExitOnError)
+	namespace := set.String("namespace", "default", "a namespace that the operator watches")
+	name := set.String("name", "consul-operator-check", "name of the ConsulCluster that is created and deleted")
+	timeout := set.Duration("timeout", time.Minute, "how long the operator may take to answer")
+	config.RegisterFlags(set)
+	_ = set.Parse(args) // it exits by itself
+	scheme, err := newScheme()
+	if err != nil {
 		return err
 	}
-	if err := v1alpha1.AddToScheme(scheme); err != nil {
-		return err
-	}
-	config, err := ctrl.GetConfig()
+	rest, err := ctrl.GetConfig()
 	if err != nil {
 		return fmt.Errorf("no way to the API server, try --kubeconfig: %w", err)
 	}
-	mgr, err := ctrl.NewManager(config, ctrl.Options{
+	api, err := client.New(rest, client.Options{Scheme: scheme})
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctrl.SetupSignalHandler(), *timeout)
+	defer cancel()
+	return check.Run(ctx, api, client.ObjectKey{Namespace: *namespace, Name: *name}, 500*time.Millisecond, os.Stdout)
+}
+
+func run(f flags) error {
+	scheme, err := newScheme()
+	if err != nil {
+		return err
+	}
+	rest, err := ctrl.GetConfig()
+	if err != nil {
+		return fmt.Errorf("no way to the API server, try --kubeconfig: %w", err)
+	}
+	mgr, err := ctrl.NewManager(rest, ctrl.Options{
 		Scheme: scheme, Logger: ctrl.Log,
 		Metrics:                metricsOptions(f),
 		HealthProbeBindAddress: f.probeAddress,

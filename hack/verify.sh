@@ -18,7 +18,7 @@ git_aside() {
 # snapshot prints the id of a tree with all files that are not ignored, committed or not.
 snapshot() { git_aside add --all && git_aside write-tree; }
 
-steps=6
+steps=7
 step=0
 announce() { step=$((step + 1)) && echo "[$step/$steps] $*"; }
 
@@ -27,6 +27,8 @@ announce "deepcopy code"
 make generate
 announce "CRD and ClusterRole"
 make manifests
+announce "README of the chart"
+make chart-readme
 announce "go.mod and go.sum"
 make tidy
 announce "formatting"

@@ -58,7 +58,9 @@ func knownTools(modules, version string) ([]tool, error) {
 		of(modules, "containerd", "github.com/containerd/containerd/v2/cmd/ctr", "15 s"),
 		of(modules, "containerd", "github.com/containerd/containerd/v2/cmd/containerd-shim-runc-v2", "15 s"),
 		module(modules, "coredns", "github.com/coredns/coredns", "2 min"),
+		module(modules, "kind", "sigs.k8s.io/kind", "15 s"),
 		helm(modules),
+		module(modules, "helm-docs", "github.com/norwoodj/helm-docs/cmd/helm-docs", "15 s"),
 	}
 	for _, dir := range dirs {
 		t := module(modules, filepath.Base(dir), "github.com/hashicorp/consul", "4 min 30 s, another version after it 1 min")

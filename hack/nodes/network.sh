@@ -43,17 +43,20 @@ network() {
   done
 }
 
+# The namespaces that are there.
+networks() { ip netns list 2>/dev/null | awk -v prefix="$PREFIX-" 'index($1, prefix) == 1 { print $1 }'; }
+
 # Processes that run in the nodes' networks: everything but what is in pods.
 processes_on_nodes() {
   local name
-  for name in $(ip netns list | awk -v prefix="$PREFIX-" 'index($1, prefix) == 1 { print $1 }'); do
+  for name in $(networks); do
     ip netns pids "$name"
   done
 }
 
 remove_network() {
   local name
-  for name in $(ip netns list | awk -v prefix="$PREFIX-" 'index($1, prefix) == 1 { print $1 }'); do
+  for name in $(networks); do
     ip netns delete "$name"
   done
 }

@@ -13,6 +13,9 @@ make_cgroups() {
   for file in cpuset.cpus cpuset.mems; do
     [[ ! -e /sys/fs/cgroup/cpuset/$file ]] || cat "/sys/fs/cgroup/cpuset/$file" >"/sys/fs/cgroup/cpuset/$(cgroup "$1")/$file"
   done
+  # All pods of a node together would be given as much of a busy machine as any one process outside of them is: Consul
+  # deposes a leader that stands still for half a second.
+  echo 16384 >"/sys/fs/cgroup/cpu/$(cgroup "$1")/cpu.shares"
 }
 
 pod_cgroups() { find /sys/fs/cgroup -depth -type d -path "*/$PREFIX-node*" 2>/dev/null; }
@@ -97,6 +100,8 @@ authorization: {mode: Webhook}
 clusterDNS: ["$(address 1)"]
 clusterDomain: cluster.local
 resolvConf: ""
+# By default all nodes would share a folder, and remove each other's logs from it.
+podLogsDir: "$DIR/node$1/pods"
 tlsCertFile: "$DIR/pki/node$1.crt"
 tlsPrivateKeyFile: "$DIR/pki/node$1.key"
 containerRuntimeEndpoint: "unix://$DIR/node$1/containerd/ctd.sock"

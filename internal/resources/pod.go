@@ -195,19 +195,26 @@ func volumes(c *v1alpha1.ConsulCluster, revision string) []corev1.Volume {
 	}
 }
 
-// affinity prefers different nodes for servers unless the user says otherwise.
+// affinity prefers different nodes for servers unless the user says otherwise. The servers of a revision are kept apart
+// among themselves, too: three new ones beside three old ones in four zones would be well spread, and not be any more when
+// the old ones have gone.
 func affinity(c *v1alpha1.ConsulCluster) *corev1.Affinity {
 	if c.Spec.PodTemplate.Affinity != nil {
 		return c.Spec.PodTemplate.Affinity
 	}
 	return &corev1.Affinity{PodAntiAffinity: &corev1.PodAntiAffinity{
-		PreferredDuringSchedulingIgnoredDuringExecution: []corev1.WeightedPodAffinityTerm{{
-			Weight: 100,
-			PodAffinityTerm: corev1.PodAffinityTerm{
-				TopologyKey:   corev1.LabelHostname,
-				LabelSelector: &metav1.LabelSelector{MatchLabels: Selector(c)},
-			},
-		}},
+		PreferredDuringSchedulingIgnoredDuringExecution: []corev1.WeightedPodAffinityTerm{
+			apart(c, corev1.LabelHostname),
+			apart(c, corev1.LabelHostname, v1alpha1.LabelRevision),
+			apart(c, corev1.LabelTopologyZone, v1alpha1.LabelRevision),
+		},
+	}}
+}
+
+// apart prefers that servers with the same values of these labels are in different topologies.
+func apart(c *v1alpha1.ConsulCluster, topology string, same ...string) corev1.WeightedPodAffinityTerm {
+	return corev1.WeightedPodAffinityTerm{Weight: 100, PodAffinityTerm: corev1.PodAffinityTerm{
+		TopologyKey: topology, LabelSelector: &metav1.LabelSelector{MatchLabels: Selector(c)}, MatchLabelKeys: same,
 	}}
 }
 

@@ -100,6 +100,31 @@ func TestWrongValuesAreRefused(t *testing.T) {
 	}
 }
 
+// README.md is generated; a value without a comment is a row without words.
+func TestEveryValueIsExplained(t *testing.T) {
+	g := NewWithT(t)
+	readme, err := os.ReadFile(filepath.Join(chart, "README.md"))
+	g.Expect(err).NotTo(HaveOccurred())
+	var unexplained []string
+	for line := range strings.Lines(string(readme)) {
+		if strings.HasPrefix(line, "|") && strings.HasSuffix(strings.TrimSpace(line), "|  |") {
+			unexplained = append(unexplained, line)
+		}
+	}
+	g.Expect(unexplained).To(BeEmpty())
+	g.Expect(string(readme)).To(ContainSubstring("| watchNamespaces | list |"))
+}
+
+// What `helm test` runs is not taken for the operator, and creates its cluster where the operator looks.
+func TestOwnTest(t *testing.T) {
+	g := NewWithT(t)
+	rendered, err := template(t, "--show-only=templates/tests/check.yaml", "--set=watchNamespaces={blue,red}")
+	g.Expect(err).NotTo(HaveOccurred(), rendered)
+	g.Expect(rendered).To(And(
+		ContainSubstring("args: [check, --namespace=blue,"),
+		Not(ContainSubstring("app.kubernetes.io/name: consul-operator\n"))))
+}
+
 func TestCRDIsKept(t *testing.T) {
 	g := NewWithT(t)
 	kept, err := template(t, "--show-only=templates/crds.yaml")

@@ -1,28 +1,26 @@
 package e2e
 
 import (
+	"maps"
+	"slices"
+	"strings"
 	"time"
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
 	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/consul-operator/consul-operator/api/v1alpha1"
+	"github.com/consul-operator/consul-operator/test/harness"
 	"github.com/consul-operator/consul-operator/test/load"
 )
 
-var _ = Describe("drains", Ordered, func() {
-	BeforeAll(func() {
-		restricted(operators)
-		release("install")
-	})
-	AfterAll(func() {
-		kubectl("delete", "consulclusters", "--all", "--all-namespaces", "--timeout=2m")
-		helm("uninstall", "consul-operator", "--namespace="+operators, "--wait")
-	})
+var _ = Describe("drains", Ordered, ContinueOnFailure, func() {
+	installed()
 
-	It("moves the servers of one node after another before they are evicted", func() {
+	It("move the servers of one node after another before they are evicted", func() {
 		c := create("drained", func(*v1alpha1.ConsulClusterSpec) {})
 		c.watch(load.Options{Rate: 200})
 		c.observer.AllowLeaderChanges(-1)
@@ -33,9 +31,7 @@ var _ = Describe("drains", Ordered, func() {
 			}
 			DeferCleanup(func() { kubectl("uncordon", node) })
 			kubectl("drain", node, "--delete-emptydir-data", "--ignore-daemonsets", "--timeout=3m")
-			for _, server := range c.get().Status.Servers {
-				Expect(c.nodeOf(server.Name)).NotTo(Equal(node))
-			}
+			Expect(c.pods()).NotTo(ContainElement(ContainSubstring(" on " + node + ",")))
 			kubectl("uncordon", node)
 			c.ready(2 * time.Minute)
 		}
@@ -43,6 +39,47 @@ var _ = Describe("drains", Ordered, func() {
 		seen := c.end()
 		Expect(seen.LeaderChanges).To(BeNumerically("<=", leaders), "I3: one change for each leader that was drained")
 		Expect(seen.FewestVoters).To(BeNumerically(">=", 3), "I2: voters never drop below replicas")
+	})
+
+	It("say so where no other node takes a server, and have it back on its volume with its node", func() {
+		c := create("nowhere-to-go", func(spec *v1alpha1.ConsulClusterSpec) {
+			spec.PodTemplate.Affinity = &corev1.Affinity{PodAntiAffinity: &corev1.PodAntiAffinity{
+				RequiredDuringSchedulingIgnoredDuringExecution: []corev1.PodAffinityTerm{{
+					TopologyKey:   corev1.LabelHostname,
+					LabelSelector: &metav1.LabelSelector{MatchLabels: map[string]string{v1alpha1.LabelCluster: "consul"}},
+				}},
+			}}
+		})
+		taken := map[string]bool{}
+		for server := range c.pods() {
+			taken[c.nodeOf(server)] = true
+		}
+		for _, node := range nodes() {
+			DeferCleanup(func() { kubectl("uncordon", node) })
+			if !taken[node] {
+				kubectl("cordon", node)
+			}
+		}
+		c.watch(load.Options{Rate: 200})
+		c.observer.SetFaults(true) // there cannot be three voters on two nodes
+		leader, servers := c.get().Status.Leader, c.names()
+		node := c.nodeOf(leader)
+		drained := make(chan struct{})
+		go func() {
+			defer GinkgoRecover()
+			defer close(drained)
+			kubectl("drain", node, "--delete-emptydir-data", "--ignore-daemonsets", "--timeout=3m")
+		}()
+		c.until("it says that no node takes another one", func(c *v1alpha1.ConsulCluster) bool {
+			return strings.Contains(harness.Saying(c), "Unschedulable: no node takes ")
+		})
+		AddReportEntry("says", harness.Saying(c.get()))
+		Eventually(drained, "3m").Should(BeClosed(), "it is evicted all the same")
+		Expect(c.get().Status.Leader).NotTo(Equal(leader), "leadership was handed over before")
+		kubectl("uncordon", node)
+		c.ready(2 * time.Minute)
+		Expect(c.names()).To(Equal(servers))
+		Expect(c.end().LeaderChanges).To(Equal(1), "one for the leader that was drained")
 	})
 })
 
@@ -55,6 +92,12 @@ func nodes() []string {
 		names = append(names, node.Name)
 	}
 	return names
+}
+
+// names of the servers, in order.
+func (c *consul) names() []string {
+	GinkgoHelper()
+	return slices.Sorted(maps.Keys(c.pods()))
 }
 
 func (c *consul) nodeOf(server string) string {

@@ -7,58 +7,38 @@ import (
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
-	coordinationv1 "k8s.io/api/coordination/v1"
 	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/consul-operator/consul-operator/api/v1alpha1"
+	"github.com/consul-operator/consul-operator/test/harness"
 	"github.com/consul-operator/consul-operator/test/load"
 )
 
-// release installs or upgrades the operator, and waits until it runs.
-func release(how string, flags ...string) {
-	GinkgoHelper()
-	helm(append([]string{
-		how, "consul-operator", "charts/consul-operator", "--namespace=" + operators, "--wait", "--timeout=2m",
-		"--set=image.repository=consul-operator,image.tag=local,image.pullPolicy=Never",
-	}, flags...)...)
-}
-
-var _ = Describe("the operator, installed by Helm", Ordered, ContinueOnFailure, func() {
-	BeforeAll(func() {
-		restricted(operators)
-		release("install")
-	})
-	AfterAll(func() {
-		kubectl("delete", "consulclusters", "--all", "--all-namespaces", "--timeout=2m")
-		helm("uninstall", "consul-operator", "--namespace="+operators, "--wait")
-		Expect(kubectl("get", "crd", "consulclusters.consuloperator.io", "--output=name")).NotTo(BeEmpty(), "the CRD is kept")
-	})
+var _ = Describe("a cluster", Ordered, ContinueOnFailure, func() {
+	installed()
 
 	for surge := int32(1); surge <= 3; surge += 2 {
 		It(fmt.Sprintf("upgrades under load with maxSurge %d", surge), func() {
 			c := create(fmt.Sprintf("surge-%d", surge), func(spec *v1alpha1.ConsulClusterSpec) { spec.Update.MaxSurge = surge })
 			c.watch(load.Options{Rate: 500}) // the nodes themselves take a good part of two cores
 			start := time.Now()
-			c.patch(toVersion(newest))
+			c.patch(toNewest)
 			c.ready(5 * time.Minute)
 			AddReportEntry("duration", time.Since(start).Round(100*time.Millisecond).String())
 			seen := c.end()
 			Expect(seen.LeaderChanges).To(Equal(1), "I3: one planned change of leadership")
 			Expect(seen.FewestVoters).To(BeNumerically(">=", 3), "I2: voters never drop below replicas")
-			Expect(seen.All.Gap.Length()).To(BeNumerically("<", 150*time.Millisecond))
-			Expect(kubectl("get", "consulcluster", "consul", "--namespace="+c.key.Namespace)).To(ContainSubstring(newest))
+			Expect(c.zones()).To(HaveLen(3), "each server is in a zone of its own again")
+			Expect(kubectl("get", "consulcluster", "consul", c.in())).To(ContainSubstring(newest))
 		})
 	}
 
 	It("spreads servers over nodes, scales, answers by name and is deleted", func() {
 		c := create("operate", func(*v1alpha1.ConsulClusterSpec) {})
-		nodes := map[string]bool{}
-		for _, where := range c.pods() {
-			nodes[where[strings.Index(where, " on "):strings.Index(where, ",")]] = true
-		}
-		Expect(nodes).To(HaveLen(3), "each server has a node of its own")
-		in := "--namespace=" + c.key.Namespace
+		Expect(c.zones()).To(HaveLen(3), "each server is in a zone of its own")
+		in := c.in()
 		kubectl("scale", "consulcluster/consul", "--replicas=1", in)
 		kubectl("wait", "consulcluster/consul", "--for=jsonpath={.status.voters}=1", "--timeout=2m", in)
 		kubectl("wait", "consulcluster/consul", "--for=condition=Ready", "--timeout=2m", in)
@@ -72,48 +52,67 @@ var _ = Describe("the operator, installed by Helm", Ordered, ContinueOnFailure, 
 		}, "1m", "500ms").Should(BeEmpty(), "nothing is left")
 	})
 
-	It("is upgraded itself and fails over in the middle of an upgrade, and no server notices", func() {
-		c := create("operators-own", func(*v1alpha1.ConsulClusterSpec) {})
-		before := c.pods()
-		release("upgrade", "--set=replicas=2,logLevel=debug")
-		c.ready(time.Minute)
-		Expect(c.pods()).To(Equal(before), "I6: a new operator alone restarts no server")
-
+	It("hands leadership over when its leader's pod is deleted, and has it back on its volume", func() {
+		c := create("deleted", func(*v1alpha1.ConsulClusterSpec) {})
 		c.watch(load.Options{Rate: 200})
-		c.patch(toVersion(newest))
-		Expect(env.WaitFor(GinkgoT().Context(), c.key, time.Minute, nil, func(c *v1alpha1.ConsulCluster) bool {
-			return len(c.Status.Servers) > 3
-		})).To(Succeed(), "the upgrade has begun")
-		former := active()
-		Expect(env.Client.Delete(GinkgoT().Context(), former, client.GracePeriodSeconds(0))).To(Succeed())
-		Eventually(func() string { return active().Name }, "1m", "200ms").ShouldNot(Equal(former.Name))
-		c.ready(5 * time.Minute)
-		Expect(c.end().LeaderChanges).To(Equal(1), "I3")
+		c.observer.SetFaults(true) // that there are two voters for a while is what the user asks for
+		leader, before := c.get().Status.Leader, c.pods()
+		claim := kubectl("get", "persistentvolumeclaim", leader, "--output=jsonpath={.metadata.uid}", c.in())
+		kubectl("delete", "pod", leader, "--timeout=1m", c.in())
+		Eventually(c.pods, "1m", "200ms").Should(HaveKeyWithValue(leader, Not(Equal(before[leader]))))
+		c.until("it votes again", func(c *v1alpha1.ConsulCluster) bool { return c.Status.Voters == 3 && harness.IsReady(c) })
+		Expect(c.pods()).To(HaveLen(3))
+		Expect(kubectl("get", "persistentvolumeclaim", leader, "--output=jsonpath={.metadata.uid}", c.in())).To(Equal(claim))
+		Expect(c.get().Status.Leader).NotTo(Equal(leader))
+		Expect(c.end().LeaderChanges).To(Equal(1), "handed over once, on SIGTERM")
 	})
 
-	It("does what was asked for while it was down", func() {
-		c := create("operator-down", func(*v1alpha1.ConsulClusterSpec) {})
-		in := "--namespace=" + operators
-		kubectl("scale", "deployment/consul-operator", "--replicas=0", in)
-		kubectl("wait", "pods", "--for=delete", "--all", "--timeout=1m", in)
+	It("waits with the scheduler's reason where no node takes the next server, and changes nothing", func() {
+		c := create("unschedulable", func(*v1alpha1.ConsulClusterSpec) {})
 		before := c.pods()
-		c.patch(toVersion(newest))
 		c.watch(load.Options{Rate: 200})
-		Consistently(c.pods, "5s", "1s").Should(Equal(before))
-		kubectl("scale", "deployment/consul-operator", "--replicas=1", in)
+		c.observer.AllowLeaderChanges(0)
+		c.patch(func(c *v1alpha1.ConsulCluster) {
+			c.Spec.Version, c.Spec.PodTemplate.NodeSelector = newest, map[string]string{"disk": "there-is-none"}
+		})
+		c.until("it says why", func(c *v1alpha1.ConsulCluster) bool {
+			return strings.Contains(harness.Saying(c), "didn't match Pod's node affinity/selector")
+		})
+		AddReportEntry("says", harness.Saying(c.get()))
+		c.patch(func(c *v1alpha1.ConsulCluster) { c.Spec.Version, c.Spec.PodTemplate.NodeSelector = older, nil })
+		c.ready(time.Minute)
+		Expect(c.pods()).To(Equal(before))
+		Expect(c.end().LeaderChanges).To(BeZero())
+	})
+
+	It("keeps its servers in different zones through an upgrade, by constraints that are strict", func() {
+		c := create("zones", func(spec *v1alpha1.ConsulClusterSpec) {
+			spec.Update.MaxSurge = 3
+			spec.PodTemplate.TopologySpreadConstraints = []corev1.TopologySpreadConstraint{{
+				TopologyKey: corev1.LabelTopologyZone, MaxSkew: 1, WhenUnsatisfiable: corev1.DoNotSchedule,
+				LabelSelector:  &metav1.LabelSelector{MatchLabels: map[string]string{v1alpha1.LabelCluster: "consul"}},
+				MatchLabelKeys: []string{v1alpha1.LabelRevision}, // old and new servers each among themselves
+			}}
+		})
+		Expect(c.zones()).To(HaveLen(3))
+		c.patch(toNewest)
 		c.ready(5 * time.Minute)
-		Expect(c.end().LeaderChanges).To(Equal(1), "I3")
+		Expect(c.zones()).To(HaveLen(3))
 	})
 })
 
-// active is the pod of the operator that holds the lease.
-func active() *corev1.Pod {
+// in is the flag of kubectl for the cluster's namespace.
+func (c *consul) in() string { return "--namespace=" + c.key.Namespace }
+
+// zones in which there are servers.
+func (c *consul) zones() map[string][]string {
 	GinkgoHelper()
-	var leases coordinationv1.LeaseList
-	Expect(env.Client.List(GinkgoT().Context(), &leases, client.InNamespace(operators))).To(Succeed())
-	Expect(leases.Items).To(HaveLen(1))
-	name, _, _ := strings.Cut(*leases.Items[0].Spec.HolderIdentity, "_")
-	pod := &corev1.Pod{}
-	pod.Name, pod.Namespace = name, operators
-	return pod
+	zones := map[string][]string{}
+	for server := range c.pods() {
+		node := &corev1.Node{}
+		Expect(env.Client.Get(GinkgoT().Context(), client.ObjectKey{Name: c.nodeOf(server)}, node)).To(Succeed())
+		zone := node.Labels[corev1.LabelTopologyZone]
+		zones[zone] = append(zones[zone], server)
+	}
+	return zones
 }

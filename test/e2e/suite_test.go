@@ -51,8 +51,8 @@ func TestE2E(t *testing.T) {
 	RunSpecs(t, "consul-operator on real nodes", suite, reporter)
 }
 
-// helm runs the real helm against the cluster.
-func helm(args ...string) {
+// helm runs the real helm against the cluster and returns what it prints.
+func helm(args ...string) string {
 	GinkgoHelper()
 	root, err := harness.Root()
 	Expect(err).NotTo(HaveOccurred())
@@ -60,6 +60,7 @@ func helm(args ...string) {
 	cmd.Dir = root
 	output, err := cmd.CombinedOutput()
 	Expect(err).NotTo(HaveOccurred(), "helm %v: %s", args, output)
+	return string(output)
 }
 
 func kubectl(args ...string) string {
@@ -68,6 +69,42 @@ func kubectl(args ...string) string {
 	Expect(err).NotTo(HaveOccurred(), "kubectl %v: %s", args, output)
 	return output
 }
+
+// release installs or upgrades the operator, and waits until it runs.
+func release(flags ...string) {
+	GinkgoHelper()
+	helm(append([]string{
+		"upgrade", "--install", "consul-operator", "charts/consul-operator", "--namespace=" + operators, "--wait", "--timeout=2m",
+		"--set=image.repository=consul-operator,image.tag=local,image.pullPolicy=Never",
+	}, flags...)...)
+}
+
+// installed has the operator installed while the specs of a container run.
+func installed() {
+	BeforeAll(func() {
+		restricted(operators)
+		release()
+	})
+	AfterAll(func() {
+		kubectl("delete", "consulclusters", "--all", "--all-namespaces", "--timeout=2m")
+		helm("uninstall", "consul-operator", "--namespace="+operators, "--wait", "--ignore-not-found")
+	})
+}
+
+// What a person would look at first when a spec fails.
+var _ = AfterEach(func() {
+	if !CurrentSpecReport().Failed() {
+		return
+	}
+	for _, look := range [][]string{
+		{"get", "nodes,pods,consulclusters", "--all-namespaces", "--output=wide"},
+		{"get", "events", "--all-namespaces", "--field-selector=type=Warning", "--sort-by=.lastTimestamp"},
+		{"logs", "deployment/consul-operator", "--namespace=" + operators, "--all-pods", "--tail=40"},
+	} {
+		output, err := env.Kubectl(context.Background(), look...)
+		fmt.Fprintf(GinkgoWriter, "kubectl %v (%v):\n%s\n", look, err, output)
+	}
+})
 
 // restricted makes a namespace in which the restricted Pod Security Standard is enforced.
 func restricted(name string) {
@@ -87,6 +124,9 @@ type consul struct {
 // create makes a cluster of three servers in a namespace of its own, and waits until it is Ready.
 func create(namespace string, change func(*v1alpha1.ConsulClusterSpec)) *consul {
 	GinkgoHelper()
+	if attempt := CurrentSpecReport().NumAttempts; attempt > 1 {
+		namespace = fmt.Sprintf("%s-%d", namespace, attempt)
+	}
 	restricted(namespace)
 	c := &v1alpha1.ConsulCluster{
 		ObjectMeta: metav1.ObjectMeta{Name: "consul", Namespace: namespace},
@@ -123,16 +163,28 @@ func (c *consul) patch(change func(*v1alpha1.ConsulCluster)) {
 	Expect(env.Patch(GinkgoT().Context(), c.key, change)).To(Succeed())
 }
 
+// until waits until the status says something.
+func (c *consul) until(what string, done func(*v1alpha1.ConsulCluster) bool) {
+	GinkgoHelper()
+	Expect(env.WaitFor(GinkgoT().Context(), c.key, 2*time.Minute, nil, done)).To(Succeed(), what)
+}
+
 // watch puts the cluster under load, through the cluster IP of its Service, and under observation.
 func (c *consul) watch(options load.Options) {
+	GinkgoHelper()
+	service := &corev1.Service{}
+	Expect(env.Client.Get(GinkgoT().Context(), c.key, service)).To(Succeed())
+	c.watchAt(service.Spec.ClusterIP+":8500", options)
+}
+
+// watchAt is watch with the load at another address.
+func (c *consul) watchAt(address string, options load.Options) {
 	GinkgoHelper()
 	var err error
 	c.observer, err = observer.Start(GinkgoT().Context(), env.Config, c.key, observer.Options{Wanted: int(c.get().Spec.Replicas)})
 	Expect(err).NotTo(HaveOccurred())
 	DeferCleanup(c.observer.Stop)
-	service := &corev1.Service{}
-	Expect(env.Client.Get(GinkgoT().Context(), c.key, service)).To(Succeed())
-	c.load = load.Start(GinkgoT().Context(), load.Static{service.Spec.ClusterIP + ":8500"}, options)
+	c.load = load.Start(GinkgoT().Context(), load.Static{address}, options)
 	DeferCleanup(func() { c.load.Stop() })
 }
 
@@ -158,11 +210,22 @@ func (c *consul) end() report {
 		AddReportEntry(string(kind), fmt.Sprintf("%d of %d writes failed %v, longest gap %s",
 			totals.Failed, totals.Attempts(), totals.Classes, totals.Gap.Length().Round(time.Millisecond)))
 	}
-	AddReportEntry("observer", fmt.Sprintf("%d leader changes, fewest voters %d, longest gap %s",
-		r.LeaderChanges, r.FewestVoters, r.All.Gap.Length().Round(time.Millisecond)))
+	AddReportEntry("observer", fmt.Sprintf("%d leader changes, fewest voters %d, longest gap %s, %s",
+		r.LeaderChanges, r.FewestVoters, r.All.Gap.Length().Round(time.Millisecond), r.whenGap()))
 	Expect(verification.Lost).To(BeEmpty(), "I8: an acknowledged write is never lost")
 	Expect(r.Violations).To(BeEmpty())
 	return r
+}
+
+// whenGap tells where in the story the longest gap was.
+func (r report) whenGap() string {
+	since := r.All.Gap.From.Sub(r.Result.Start).Round(time.Millisecond)
+	for _, l := range r.Leaderships {
+		if near := r.All.Gap.From.Sub(l.From); near.Abs() < time.Second && l != r.Leaderships[0] {
+			return fmt.Sprintf("from %s on: %+d ms from when %s was first seen to lead", since, near.Milliseconds(), l.Server)
+		}
+	}
+	return fmt.Sprintf("from %s on, while nobody handed over", since)
 }
 
 // pods of the servers, by name, with their UID and how often their container was restarted.
@@ -173,11 +236,15 @@ func (c *consul) pods() map[string]string {
 		client.MatchingLabels{v1alpha1.LabelCluster: c.key.Name})).To(Succeed())
 	seen := map[string]string{}
 	for _, pod := range pods.Items {
-		seen[pod.Name] = fmt.Sprintf("%s on %s, %d restarts", pod.UID, pod.Spec.NodeName, pod.Status.ContainerStatuses[0].RestartCount)
+		restarts := int32(0)
+		for _, container := range pod.Status.ContainerStatuses {
+			restarts += container.RestartCount
+		}
+		seen[pod.Name] = fmt.Sprintf("%s on %s, %d restarts", pod.UID, pod.Spec.NodeName, restarts)
 	}
 	return seen
 }
 
-func toVersion(version string) func(*v1alpha1.ConsulCluster) {
-	return func(c *v1alpha1.ConsulCluster) { c.Spec.Version = version }
-}
+func surge3(spec *v1alpha1.ConsulClusterSpec) { spec.Update.MaxSurge = 3 } // half the time of an upgrade one by one
+
+func toNewest(c *v1alpha1.ConsulCluster) { c.Spec.Version = newest }

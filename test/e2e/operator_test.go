@@ -1,0 +1,134 @@
+package e2e
+
+import (
+	"crypto/tls"
+	"io"
+	"net/http"
+	"strings"
+	"time"
+
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+	dto "github.com/prometheus/client_model/go"
+	"github.com/prometheus/common/expfmt"
+	"github.com/prometheus/common/model"
+	coordinationv1 "k8s.io/api/coordination/v1"
+	corev1 "k8s.io/api/core/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/consul-operator/consul-operator/api/v1alpha1"
+	"github.com/consul-operator/consul-operator/test/load"
+)
+
+var _ = Describe("the operator, installed by Helm", Ordered, ContinueOnFailure, func() {
+	installed()
+
+	It("passes its own test, where pods have to be restricted", func() {
+		output, err := env.Kubectl(GinkgoT().Context(), "run", "not-restricted", "--image=consul-operator:local",
+			"--dry-run=server", "--namespace="+operators)
+		Expect(err).To(HaveOccurred())
+		Expect(output).To(ContainSubstring("violates PodSecurity"), "the namespace enforces it")
+		said := helm("test", "consul-operator", "--namespace="+operators, "--timeout=2m")
+		Expect(said).To(ContainSubstring("the operator answered Paused"))
+		Eventually(func() string {
+			return kubectl("get", "consulclusters,serviceaccounts,roles,rolebindings,pods", "--output=name", "--namespace="+operators)
+		}, "30s", "200ms").ShouldNot(ContainSubstring("check"), "nothing of the test is left")
+	})
+
+	It("passes it with rights in one namespace only", func() {
+		restricted("watched")
+		DeferCleanup(func() {
+			release()
+			kubectl("delete", "namespace", "watched", "--timeout=1m")
+		})
+		release("--set=watchNamespaces={watched}")
+		Expect(helm("test", "consul-operator", "--namespace="+operators, "--timeout=2m")).To(And(
+			ContainSubstring("ConsulCluster watched/consul-operator-check"), ContainSubstring("the operator answered Paused")))
+	})
+
+	It("tells its metrics to those whom the API server lets read them", func() {
+		in := "--namespace=" + operators
+		kubectl("create", "serviceaccount", "prometheus", in)
+		DeferCleanup(func() { kubectl("delete", "serviceaccount", "prometheus", in) })
+		kubectl("create", "clusterrolebinding", "prometheus", "--clusterrole=consul-operator-metrics-reader",
+			"--serviceaccount="+operators+":prometheus")
+		DeferCleanup(func() { kubectl("delete", "clusterrolebinding", "prometheus") })
+		service := &corev1.Service{}
+		key := client.ObjectKey{Namespace: operators, Name: "consul-operator-metrics"}
+		Expect(env.Client.Get(GinkgoT().Context(), key, service)).To(Succeed())
+		at := "https://" + service.Spec.ClusterIP + ":8443/metrics"
+		_, status := scrape(at, "")
+		Expect(status).To(Equal(http.StatusUnauthorized))
+		metrics, status := scrape(at, kubectl("create", "token", "prometheus", in))
+		Expect(status).To(Equal(http.StatusOK))
+		Expect(metrics).To(HaveKey("controller_runtime_reconcile_total"))
+	})
+
+	It("is upgraded itself and fails over in the middle of an upgrade, and no server notices", func() {
+		c := create("operators-own", surge3)
+		before := c.pods()
+		release("--set=replicas=2,logLevel=debug,networkPolicy.enabled=true")
+		c.ready(time.Minute)
+		Expect(c.pods()).To(Equal(before), "I6: a new operator alone restarts no server")
+		Expect(kubectl("get", "networkpolicies,poddisruptionbudgets", "--output=name", "--namespace="+operators)).To(And(
+			ContainSubstring("networkpolicy"), ContainSubstring("poddisruptionbudget")))
+
+		c.watch(load.Options{Rate: 200})
+		c.patch(toNewest)
+		c.until("the upgrade has begun", func(c *v1alpha1.ConsulCluster) bool { return len(c.Status.Servers) > 3 })
+		former := active()
+		Expect(env.Client.Delete(GinkgoT().Context(), former, client.GracePeriodSeconds(0))).To(Succeed())
+		Eventually(func() string { return active().Name }, "1m", "200ms").ShouldNot(Equal(former.Name))
+		c.ready(5 * time.Minute)
+		Expect(c.end().LeaderChanges).To(Equal(1), "I3")
+	})
+
+	It("leaves clusters as they are when it is uninstalled, and does what was asked for meanwhile when it is back", func() {
+		c := create("uninstalled", surge3)
+		before := c.pods()
+		c.watch(load.Options{Rate: 200})
+		helm("uninstall", "consul-operator", "--namespace="+operators, "--wait")
+		Expect(kubectl("get", "crd", "consulclusters.consuloperator.io", "--output=name")).NotTo(BeEmpty(), "the CRD is kept")
+		c.patch(toNewest)
+		Consistently(c.pods, "5s", "1s").Should(Equal(before))
+		release()
+		c.ready(5 * time.Minute)
+		Expect(c.end().LeaderChanges).To(Equal(1), "I3")
+	})
+})
+
+// active is the pod of the operator that holds the lease.
+func active() *corev1.Pod {
+	GinkgoHelper()
+	var leases coordinationv1.LeaseList
+	Expect(env.Client.List(GinkgoT().Context(), &leases, client.InNamespace(operators))).To(Succeed())
+	Expect(leases.Items).To(HaveLen(1))
+	name, _, _ := strings.Cut(*leases.Items[0].Spec.HolderIdentity, "_")
+	pod := &corev1.Pod{}
+	pod.Name, pod.Namespace = name, operators
+	return pod
+}
+
+// scrape reads metrics as Prometheus does.
+func scrape(url, token string) (map[string]*dto.MetricFamily, int) {
+	GinkgoHelper()
+	request, err := http.NewRequestWithContext(GinkgoT().Context(), http.MethodGet, url, http.NoBody)
+	Expect(err).NotTo(HaveOccurred())
+	if token != "" {
+		request.Header.Set("Authorization", "Bearer "+token)
+	}
+	// The certificate is the operator's own.
+	transport := &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}} //nolint:gosec // see above
+	defer transport.CloseIdleConnections()
+	answer, err := (&http.Client{Transport: transport, Timeout: 10 * time.Second}).Do(request)
+	Expect(err).NotTo(HaveOccurred())
+	defer func() { _ = answer.Body.Close() }()
+	if answer.StatusCode != http.StatusOK {
+		_, _ = io.Copy(io.Discard, answer.Body)
+		return nil, answer.StatusCode
+	}
+	parser := expfmt.NewTextParser(model.UTF8Validation)
+	metrics, err := parser.TextToMetricFamilies(answer.Body)
+	Expect(err).NotTo(HaveOccurred())
+	return metrics, answer.StatusCode
+}
