@@ -109,7 +109,7 @@ func rest(s *State) *Violation {
 			return violated(I7, "a leader leads without a quorum")
 		}
 		return nil
-	case s.count(func(x *Server) bool { return x.Claim == ClaimBound && x.Pod == PodNone && !x.Retiring }) > 0:
+	case s.Wanted != s.Bad && s.count(func(x *Server) bool { return x.Claim == ClaimBound && x.Pod == PodNone && !x.Retiring }) > 0:
 		return violated(I7, "a server stays and gets no pod: %s", decision.Message)
 	case s.drainWaits():
 		return violated(I7, "a drain waits for ever: %s", decision.Message)
