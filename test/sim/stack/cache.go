@@ -78,21 +78,22 @@ func newCache(server *apiServer, l lag, former *cache) *cache {
 	return c
 }
 
-// see takes in the next version of a kind; it says whether that wakes the operator.
-func (c *cache) see(kind string) bool {
+// see takes in the next version of a kind.
+func (c *cache) see(kind string) {
 	v := c.server.history[kind][c.next[kind]]
 	c.next[kind]++
-	old := c.seen[v.key]
 	if v.object == nil {
 		delete(c.seen, v.key)
 	} else {
 		c.seen[v.key] = v.object
 	}
-	return wakes(old, v.object)
 }
 
 // wakes is what the controller's predicates say.
 func wakes(old, now client.Object) bool {
+	if old == nil && now == nil {
+		return false
+	}
 	if _, ok := now.(*v1alpha1.ConsulCluster); !ok || old == nil {
 		return true
 	}
@@ -100,15 +101,28 @@ func wakes(old, now client.Object) bool {
 		!equality.Semantic.DeepEqual(old.GetAnnotations(), now.GetAnnotations())
 }
 
-// advance takes in what is due; it says whether that wakes the operator.
+// advance takes in what is due; it says whether that wakes the operator. What has come and gone at once, as when an informer
+// lists anew, is an event that nobody sees.
 func (c *cache) advance(now time.Time) bool {
-	woken := false
-	for kind := range c.server.history {
+	var before map[objectKey]client.Object
+	for kind, history := range c.server.history {
 		for !c.dueOf(kind).After(now) {
-			woken = c.see(kind) || woken
+			key := history[c.next[kind]].key
+			if _, noted := before[key]; !noted {
+				if before == nil {
+					before = map[objectKey]client.Object{}
+				}
+				before[key] = c.seen[key]
+			}
+			c.see(kind)
 		}
 	}
-	return woken
+	for key, old := range before {
+		if wakes(old, c.seen[key]) {
+			return true
+		}
+	}
+	return false
 }
 
 // never is later than any story.

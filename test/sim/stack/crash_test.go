@@ -37,11 +37,13 @@ func TestLongDeathAtEachEffect(t *testing.T) {
 // An operator that starts anew may see what was before what the one before it has seen.
 func TestBackInTimeAfterADeath(t *testing.T) {
 	for _, story := range scenarios() {
-		t.Run(story.name, func(t *testing.T) {
-			t.Parallel()
-			late := settings{downtime: time.Second, lag: lag{restart: 2}}
-			atEachEffect(t, baselineOf(t, story), late, func(call) verdict { return verdict{kill: true} })
-		})
+		for _, versions := range []int{2, 8} {
+			t.Run(fmt.Sprintf("%s, by %d versions of each kind", story.name, versions), func(t *testing.T) {
+				t.Parallel()
+				late := settings{downtime: time.Second, lag: lag{restart: versions}}
+				atEachEffect(t, baselineOf(t, story), late, func(call) verdict { return verdict{kill: true} })
+			})
+		}
 	}
 }
 

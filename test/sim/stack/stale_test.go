@@ -2,8 +2,12 @@ package stack
 
 import (
 	"fmt"
+	"slices"
 	"testing"
 	"time"
+
+	. "github.com/onsi/gomega"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 )
 
 // lags are the ways in which caches are late.
@@ -57,6 +61,37 @@ func TestClusterOfTheSameName(t *testing.T) {
 	}
 }
 
+// The same in the middle of each story, whatever is half done there.
+func TestClusterOfTheSameNameInTheMiddle(t *testing.T) {
+	const moments = 5
+	fresh := baselineOf(t, scenario{name: "a cluster of its own", steps: []step{found(3)}})
+	late := lags()
+	late["not behind"] = lag{}
+	for _, story := range scenarios() {
+		if story.stuck {
+			continue // new servers wait until a person deletes the pod
+		}
+		t.Run(story.name, func(t *testing.T) {
+			t.Parallel()
+			b := baselineOf(t, story)
+			for i := range moments {
+				from := &b.checkpoints[(2*i+1)*len(b.checkpoints)/(2*moments)]
+				for _, name := range []string{"not behind", "brought up to date every 300ms"} {
+					for _, gap := range []time.Duration{0, 3 * time.Second} {
+						middle := replaced(gap)
+						middle.steps[0].when = func(*cluster) bool { return true }
+						middle.steps = slices.Concat(story.steps[:from.step], middle.steps)
+						o := play(t, middle, from, settings{lag: late[name]})
+						count(o)
+						o.tally = fresh.tally
+						expect(t, fmt.Sprintf("deleted after %d effects, created anew after %s, %s", from.effects, gap, name), o, fresh)
+					}
+				}
+			}
+		})
+	}
+}
+
 // replaced is the story of a cluster that is deleted and, a while later, created anew.
 func replaced(gap time.Duration) scenario {
 	var deleted time.Time
@@ -70,4 +105,15 @@ func replaced(gap time.Duration) scenario {
 		}},
 		again,
 	}}
+}
+
+// What came and went between two looks of an informer is an event that nobody sees.
+func TestEventsThatNobodySees(t *testing.T) {
+	g, s, pod := withPod(t)
+	g.Expect(s.delete(t.Context(), pod)).To(Succeed())
+	s.finish(podKey)
+	c := &cache{server: s, seen: map[objectKey]client.Object{}, next: map[string]int{}}
+	g.Expect(c.advance(time.Now())).To(BeFalse())
+	g.Expect(c.seen).To(BeEmpty())
+	g.Expect(c.next).To(HaveKeyWithValue("Pod", len(s.history["Pod"])))
 }
