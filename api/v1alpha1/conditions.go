@@ -22,8 +22,6 @@ const (
 	ReasonAvailable = "Available"
 	// ReasonNoServingServer : no server is in the client Service.
 	ReasonNoServingServer = "NoServingServer"
-	// ReasonProgressing : a step was taken just now.
-	ReasonProgressing = "Progressing"
 	// ReasonInvalidSpec : a field of the spec, named in the message, cannot be honoured; the servers are left alone.
 	ReasonInvalidSpec = "InvalidSpec"
 	// ReasonVersionDowngrade : the version is a minor or major below what runs; annotate to go on.

@@ -1,6 +1,8 @@
 package v1alpha1
 
 import (
+	"time"
+
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -177,7 +179,7 @@ type Update struct {
 	// +kubebuilder:default="10s"
 	// +kubebuilder:validation:XValidation:rule="duration(self) >= duration('0s') && duration(self) <= duration('1h')",message="leaderStableFor has to be between 0s and 1h"
 	// +optional
-	LeaderStableFor metav1.Duration `json:"leaderStableFor,omitempty"`
+	LeaderStableFor *metav1.Duration `json:"leaderStableFor,omitempty"`
 }
 
 // UpdateType says whether an upgrade adds servers.
@@ -196,7 +198,7 @@ type FailureReplacement struct {
 	// +kubebuilder:default="5m"
 	// +kubebuilder:validation:XValidation:rule="duration(self) == duration('0s') || duration(self) >= duration('10s') && duration(self) <= duration('168h')",message="after has to be 0s (never) or between 10s and 168h"
 	// +optional
-	After metav1.Duration `json:"after,omitempty"`
+	After *metav1.Duration `json:"after,omitempty"`
 
 	// MaxPerHour is how many servers are given up in an hour: when servers fail again and again, it is not for them.
 	//
@@ -222,8 +224,15 @@ type Recovery struct {
 	// +kubebuilder:default="5m"
 	// +kubebuilder:validation:XValidation:rule="duration(self) >= duration('0s') && duration(self) <= duration('168h')",message="after has to be between 0s and 168h"
 	// +optional
-	After metav1.Duration `json:"after,omitempty"`
+	After *metav1.Duration `json:"after,omitempty"`
 }
+
+// Defaults, as the API server fills them in. Durations are pointers: a Go client that leaves one out must not ask for 0s.
+const (
+	DefaultLeaderStableFor = 10 * time.Second
+	DefaultReplaceAfter    = 5 * time.Minute
+	DefaultRecoverAfter    = 5 * time.Minute
+)
 
 // RecoveryMode says who decides that a lost quorum is recovered.
 type RecoveryMode string

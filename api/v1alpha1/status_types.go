@@ -164,6 +164,11 @@ type ServerStatus struct {
 	// +optional
 	Lag int64 `json:"lag,omitempty"`
 
+	// UnhealthySince is when the leader was first seen to call it unhealthy; left out while it does not.
+	//
+	// +optional
+	UnhealthySince *metav1.Time `json:"unhealthySince,omitempty"`
+
 	// Message says what keeps it from serving.
 	//
 	// +optional

@@ -126,7 +126,6 @@ type ServerHealth struct {
 	Healthy, Voter, Leader bool
 	LastIndex, LastTerm    uint64
 	LastContact            time.Duration // with the leader
-	StableSince            time.Time     // when Healthy last changed
 	SerfStatus             MemberStatus
 	Version                string
 }

@@ -143,7 +143,7 @@ func (a *agent) Health(ctx context.Context) (Health, error) {
 			health.Servers = append(health.Servers, ServerHealth{
 				ID: s.ID, Name: s.Name, Healthy: s.Healthy, Voter: s.Voter, Leader: s.Leader,
 				LastIndex: s.LastIndex, LastTerm: s.LastTerm, LastContact: s.LastContact.Duration(),
-				StableSince: s.StableSince, SerfStatus: MemberStatus(s.SerfStatus), Version: s.Version,
+				SerfStatus: MemberStatus(s.SerfStatus), Version: s.Version,
 			})
 		}
 		return nil

@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"sync"
 
+	"github.com/consul-operator/consul-operator/api/v1alpha1"
 	"github.com/consul-operator/consul-operator/internal/consul"
 	"github.com/consul-operator/consul-operator/internal/plan"
 	"github.com/consul-operator/consul-operator/internal/resources"
@@ -44,8 +45,22 @@ func (o *Observer) consul(ctx context.Context, s *Snapshot) {
 	}
 	s.Raft.Known, s.Raft.Leader, s.Raft.Term = true, leader, selves[leader].Term
 	s.Raft.LeaderSince = o.Now()
-	if last := s.Cluster.Status; last.Leader == leader && uint64(last.Term) == s.Raft.Term && last.LeaderSince != nil {
-		s.Raft.LeaderSince = last.LeaderSince.Time
+	last := s.Cluster.Status
+	if last.Leader != leader || uint64(last.Term) != s.Raft.Term || last.LeaderSince == nil {
+		return
+	}
+	s.Raft.LeaderSince = last.LeaderSince.Time
+	for i := range s.Servers {
+		rememberHealth(&s.Servers[i], last)
+	}
+}
+
+// rememberHealth is since when a server is unhealthy in the eyes of this leader. Autopilot has a field for it, which tells
+// when it first heard of the server instead (stable_since, 1.19.2 to 1.22.7).
+func rememberHealth(server *plan.Server, last v1alpha1.ConsulClusterStatus) {
+	i := slices.IndexFunc(last.Servers, func(s v1alpha1.ServerStatus) bool { return s.Name == server.Name })
+	if server.Health == plan.HealthUnhealthy && i >= 0 && last.Servers[i].UnhealthySince != nil {
+		server.UnhealthySince = last.Servers[i].UnhealthySince.Time
 	}
 }
 
@@ -114,6 +129,9 @@ func (o *Observer) cluster(ctx context.Context, s *Snapshot, leader string) erro
 	}
 	for i := range s.Servers {
 		join(&s.Servers[i], s.Raft, health)
+		if s.Servers[i].Health == plan.HealthUnhealthy {
+			s.Servers[i].UnhealthySince = o.Now()
+		}
 	}
 	return nil
 }
@@ -136,7 +154,7 @@ func join(server *plan.Server, raft plan.Raft, health consul.Health) {
 	case health.Servers[i].Healthy:
 		server.Health = plan.HealthHealthy
 	default:
-		server.Health, server.UnhealthySince = plan.HealthUnhealthy, health.Servers[i].StableSince
+		server.Health = plan.HealthUnhealthy
 	}
 }
 

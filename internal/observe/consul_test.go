@@ -8,6 +8,7 @@ import (
 	. "github.com/onsi/gomega"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"github.com/consul-operator/consul-operator/api/v1alpha1"
 	"github.com/consul-operator/consul-operator/internal/consul"
 	"github.com/consul-operator/consul-operator/internal/plan"
 )
@@ -44,7 +45,7 @@ func TestAnAgentWithAnotherNodeIDIsNotTheServer(t *testing.T) {
 	w = newWorld(t)
 	w.agent(0).self.NodeID = "somebody else, who leads" // another cluster
 	s = w.look()
-	w.Expect(s.Raft).To(Equal(plan.Raft{Unknown: "consul-1, consul-2 run and none of them leads; consul-0 not answering", LostSince: now}))
+	w.Expect(s.Raft).To(Equal(plan.Raft{Unknown: "consul-1, consul-2 answering and not leading; consul-0 not answering", LostSince: now}))
 }
 
 func TestWhoIsAsked(t *testing.T) {
@@ -84,8 +85,8 @@ func TestTheLeaderOfTheHighestTerm(t *testing.T) {
 
 func TestNobodyLeads(t *testing.T) {
 	for want, change := range map[string]func(w *world){
-		"consul-0, consul-1, consul-2 run and none of them leads": func(w *world) { w.agent(0).self.State = consul.Candidate },
-		"consul-1, consul-2 run and none of them leads; consul-0 not answering": func(w *world) {
+		"consul-0, consul-1, consul-2 answering and not leading": func(w *world) { w.agent(0).self.State = consul.Candidate },
+		"consul-1, consul-2 answering and not leading; consul-0 not answering": func(w *world) {
 			w.agent(0).silent["self"] = true
 		},
 		"consul-0, consul-1, consul-2 not answering": func(w *world) { w.agents = nil },
@@ -156,7 +157,7 @@ func TestWhatTheLeaderSaysOfAServer(t *testing.T) {
 	leader := w.agent(0)
 	leader.peers[1].Voter, leader.peers[1].Name = false, "" // Serf does not know it
 	leader.serf[1].Status = consul.MemberFailed
-	leader.votes.Servers[1].Healthy, leader.votes.Servers[1].StableSince = false, now.Add(-time.Minute)
+	leader.votes.Servers[1].Healthy = false
 	leader.peers, leader.serf, leader.nodes = leader.peers[:2], leader.serf[:2], leader.nodes[:2]
 	leader.votes.Servers = leader.votes.Servers[:2]
 	leader.peers = append(leader.peers, consul.Peer{ID: "x", Name: "stray", Voter: true})
@@ -167,7 +168,7 @@ func TestWhatTheLeaderSaysOfAServer(t *testing.T) {
 	w.Expect(sick.Peer).To(Equal(&plan.Peer{ID: sick.ID, Name: "consul-1"}), "the name is known from the claim")
 	w.Expect(sick.Member).To(Equal(plan.MemberFailed))
 	w.Expect(sick.Health).To(Equal(plan.HealthUnhealthy))
-	w.Expect(sick.UnhealthySince).To(Equal(now.Add(-time.Minute)))
+	w.Expect(sick.UnhealthySince).To(Equal(now), "it is seen for the first time")
 
 	unknown := s.Servers[2]
 	w.Expect(unknown.Peer).To(BeNil())
@@ -178,4 +179,31 @@ func TestWhatTheLeaderSaysOfAServer(t *testing.T) {
 
 	w.Expect(s.Raft.Peers).To(ContainElement(plan.Peer{ID: "x", Name: "stray", Voter: true}))
 	w.Expect(s.Raft.Members).To(ContainElement(plan.Member{ID: "x", Name: "stray", Status: plan.MemberLeft}))
+}
+
+// Autopilot's stable_since is when it first heard of a server. A server that hung for a moment after hours of health was
+// given up by it.
+func TestSinceWhenAServerIsUnhealthy(t *testing.T) {
+	led, since := metav1.NewTime(now.Add(-time.Hour)), metav1.NewTime(now.Add(-time.Minute))
+	for name, test := range map[string]struct {
+		change func(w *world)
+		want   time.Time
+	}{
+		"it was before":              {func(*world) {}, since.Time},
+		"it was not before":          {func(w *world) { w.cluster.Status.Servers[0].UnhealthySince = nil }, now},
+		"it is new":                  {func(w *world) { w.cluster.Status.Servers = nil }, now},
+		"another leader says so":     {func(w *world) { w.cluster.Status.Leader = "consul-2" }, now},
+		"there was no leader":        {func(w *world) { w.cluster.Status.Leader, w.cluster.Status.LeaderSince = "", nil }, now},
+		"it is healthy by now":       {func(w *world) { w.agent(0).votes.Servers[1].Healthy = true }, time.Time{}},
+		"autopilot speaks not of it": {func(w *world) { w.agent(0).votes.Servers = nil }, time.Time{}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			w.agent(0).votes.Servers[1].Healthy = false
+			w.cluster.Status.Leader, w.cluster.Status.Term, w.cluster.Status.LeaderSince = "consul-0", 7, &led
+			w.cluster.Status.Servers = []v1alpha1.ServerStatus{{Name: "consul-1", UnhealthySince: &since}}
+			test.change(w)
+			w.Expect(w.look().Servers[1].UnhealthySince).To(Equal(test.want))
+		})
+	}
 }

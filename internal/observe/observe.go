@@ -14,6 +14,7 @@ import (
 	discoveryv1 "k8s.io/api/discovery/v1"
 	policyv1 "k8s.io/api/policy/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/consul-operator/consul-operator/api/v1alpha1"
@@ -88,8 +89,8 @@ func spec(c *v1alpha1.ConsulCluster) plan.Spec {
 	spec := plan.Spec{
 		Replicas: int(c.Spec.Replicas), MaxSurge: int(c.Spec.Update.MaxSurge),
 		InPlace:            c.Spec.Update.Type == v1alpha1.UpdateInPlace,
-		LeaderStableFor:    c.Spec.Update.LeaderStableFor.Duration,
-		ReplaceFailedAfter: c.Spec.FailureReplacement.After.Duration,
+		LeaderStableFor:    duration(c.Spec.Update.LeaderStableFor, v1alpha1.DefaultLeaderStableFor),
+		ReplaceFailedAfter: duration(c.Spec.FailureReplacement.After, v1alpha1.DefaultReplaceAfter),
 		ReplacementsLeft:   int(c.Spec.FailureReplacement.MaxPerHour),
 		Revision:           resources.Revision(c),
 		Paused:             c.Spec.Paused, Deleting: !c.DeletionTimestamp.IsZero(),
@@ -116,8 +117,16 @@ func recovery(spec *plan.Spec, c *v1alpha1.ConsulCluster) {
 		}
 	}
 	if c.Spec.Recovery.Mode == v1alpha1.RecoveryAutomatic {
-		spec.RecoverAfter = &c.Spec.Recovery.After.Duration
+		after := duration(c.Spec.Recovery.After, v1alpha1.DefaultRecoverAfter)
+		spec.RecoverAfter = &after
 	}
+}
+
+func duration(d *metav1.Duration, otherwise time.Duration) time.Duration {
+	if d == nil {
+		return otherwise
+	}
+	return d.Duration
 }
 
 // kubernetes fills in claims and pods. Claims of the same name that belong to a former cluster, or that are retained,
@@ -240,7 +249,7 @@ func unknown(servers []plan.Server, selves map[string]consul.Self) string {
 	}
 	var parts []string
 	if len(leaderless) > 0 {
-		parts = append(parts, strings.Join(leaderless, ", ")+" run and none of them leads")
+		parts = append(parts, strings.Join(leaderless, ", ")+" answering and not leading")
 	}
 	if len(silent) > 0 {
 		parts = append(parts, strings.Join(silent, ", ")+" not answering")

@@ -62,7 +62,7 @@ func TestWhatIsWantedOfARecovery(t *testing.T) {
 	w := newWorld(t)
 	since := metav1.NewTime(now.Add(-time.Minute))
 	w.cluster.Status.QuorumLostSince = &since
-	w.cluster.Spec.Recovery = v1alpha1.Recovery{Mode: v1alpha1.RecoveryAutomatic, After: metav1.Duration{Duration: time.Minute}}
+	w.cluster.Spec.Recovery = v1alpha1.Recovery{Mode: v1alpha1.RecoveryAutomatic, After: &metav1.Duration{Duration: time.Minute}}
 	w.cluster.Annotations[v1alpha1.AnnotationAcceptLoss] = "consul-0, consul-1"
 	w.cluster.Annotations[v1alpha1.AnnotationRecovery] = resources.Recovery{
 		ID: "now", Survivor: "consul-2", Lost: []string{"consul-0", "consul-1"},

@@ -103,7 +103,7 @@ type Server struct {
 	Registered bool
 	// Health is what the leader's autopilot says.
 	Health Health
-	// UnhealthySince is when autopilot last changed its mind, if the server is unhealthy. A new leader starts anew.
+	// UnhealthySince is when this leader was first seen to call the server unhealthy, if it does. A new leader starts anew.
 	UnhealthySince time.Time
 	// Routed is true while the client Service sends connections to the server.
 	Routed bool

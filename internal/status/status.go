@@ -59,9 +59,7 @@ func raft(status *v1alpha1.ConsulClusterStatus, s *observe.Snapshot) {
 		return
 	}
 	if status.Leader != s.Raft.Leader || uint64(status.Term) != s.Raft.Term || status.LeaderSince == nil {
-		// Seconds are all that a Kubernetes time holds: round up, so that a leader never seems stable too early.
-		since := metav1.NewTime(s.Raft.LeaderSince.Add(time.Second - 1).Truncate(time.Second))
-		status.LeaderSince = &since
+		status.LeaderSince = since(s.Raft.LeaderSince)
 	}
 	status.Leader, status.Term = s.Raft.Leader, int64(s.Raft.Term)
 	voters, healthy := int32(0), int32(0)
@@ -86,9 +84,15 @@ func quorum(status *v1alpha1.ConsulClusterStatus, s *observe.Snapshot, d plan.De
 		return
 	}
 	if status.QuorumLostSince == nil {
-		since := metav1.NewTime(s.Raft.LostSince.Add(time.Second - 1).Truncate(time.Second))
-		status.QuorumLostSince = &since
+		status.QuorumLostSince = since(s.Raft.LostSince)
 	}
+}
+
+// since is a time from which something is counted. Seconds are all that a Kubernetes time holds: it is rounded up, so that
+// nothing seems to last longer than it does.
+func since(t time.Time) *metav1.Time {
+	rounded := metav1.NewTime(t.Add(time.Second - 1).Truncate(time.Second))
+	return &rounded
 }
 
 func serverStatus(s *observe.Snapshot, server plan.Server) v1alpha1.ServerStatus {
@@ -102,6 +106,9 @@ func serverStatus(s *observe.Snapshot, server plan.Server) v1alpha1.ServerStatus
 	if server.Pod != nil {
 		status.Address = server.Pod.Address
 		status.Message = server.Pod.Problem.Message
+	}
+	if server.Health == plan.HealthUnhealthy {
+		status.UnhealthySince = since(server.UnhealthySince)
 	}
 	for _, leader := range s.Servers {
 		if leader.Name == s.Raft.Leader && server.Agent.Answered && leader.Agent.LastIndex > server.Agent.LastIndex+lagShown {

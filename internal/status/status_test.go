@@ -117,6 +117,19 @@ func TestSinceWhenTheQuorumIsLost(t *testing.T) {
 	g.Expect(s.Cluster.Status.QuorumLostSince).To(BeNil())
 }
 
+// The time of failureReplacement counts from the first look at which a server was unhealthy.
+func TestSinceWhenAServerIsUnhealthy(t *testing.T) {
+	g := NewWithT(t)
+	s := snapshot()
+	s.Servers[1].UnhealthySince = noon.Add(time.Millisecond)
+	g.Expect(status.Build(s, done, noon).Servers[1].UnhealthySince).To(BeNil())
+	s.Servers[1].Health = plan.HealthUnhealthy
+	s.Cluster.Status = status.Build(s, done, noon)
+	g.Expect(s.Cluster.Status.Servers[1].UnhealthySince.Time).To(Equal(noon.Add(time.Second)), "rounded up")
+	s.Servers[1].UnhealthySince = s.Cluster.Status.Servers[1].UnhealthySince.Time
+	g.Expect(status.Build(s, done, noon)).To(Equal(s.Cluster.Status), "I5: what has not changed is not written")
+}
+
 func TestStates(t *testing.T) {
 	for want, change := range map[v1alpha1.ServerState]func(s *observe.Snapshot, one *plan.Server){
 		v1alpha1.ServerServing:   func(*observe.Snapshot, *plan.Server) {},

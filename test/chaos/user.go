@@ -32,8 +32,8 @@ func (s userSpec) newCluster(name string) *v1alpha1.ConsulCluster {
 		Spec: v1alpha1.ConsulClusterSpec{
 			Replicas: int32(s.replicas), Version: s.version, //nolint:gosec // three or five
 			Storage:            v1alpha1.Storage{Size: resource.MustParse("1Gi")},
-			Update:             v1alpha1.Update{LeaderStableFor: metav1.Duration{Duration: 5 * time.Second}},
-			FailureReplacement: v1alpha1.FailureReplacement{After: metav1.Duration{Duration: 45 * time.Second}},
+			Update:             v1alpha1.Update{LeaderStableFor: &metav1.Duration{Duration: 5 * time.Second}},
+			FailureReplacement: v1alpha1.FailureReplacement{After: &metav1.Duration{Duration: 45 * time.Second}},
 		},
 	}
 }

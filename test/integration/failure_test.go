@@ -66,7 +66,7 @@ func (s *story) deleteByForce(server string) {
 func TestServerWithACorruptDiskIsReplaced(t *testing.T) {
 	t.Parallel()
 	s := begin(t, shared, "corrupt", func(spec *v1alpha1.ConsulClusterSpec) {
-		spec.FailureReplacement = v1alpha1.FailureReplacement{After: metav1.Duration{Duration: 15 * time.Second}, MaxPerHour: 1}
+		spec.FailureReplacement = v1alpha1.FailureReplacement{After: &metav1.Duration{Duration: 15 * time.Second}, MaxPerHour: 1}
 	})
 	s.observer.SetFaults(true)
 	victim := s.follower()
@@ -80,6 +80,31 @@ func TestServerWithACorruptDiskIsReplaced(t *testing.T) {
 	s.Expect(s.cluster().Status.Voters).To(BeNumerically("==", 3), "the dead peer was removed from Raft")
 	s.Expect(s.claim(victim).Labels).To(HaveKeyWithValue(v1alpha1.LabelRetired, v1alpha1.RetiredFailed), "its volume is kept")
 	s.end(0)
+}
+
+// A server that hangs for a moment after it was healthy for longer than failureReplacement.after is not given up.
+func TestServerThatHangsForAMomentStays(t *testing.T) {
+	t.Parallel()
+	s := begin(t, shared, "hung", func(spec *v1alpha1.ConsulClusterSpec) {
+		spec.FailureReplacement = v1alpha1.FailureReplacement{After: &metav1.Duration{Duration: 20 * time.Second}, MaxPerHour: 1}
+	})
+	s.observer.SetFaults(true)
+	s.observer.AllowLeaderChanges(-1)
+	healthySince := time.Now()
+	s.Eventually(func() time.Duration { return time.Since(healthySince) }, time.Minute, time.Second).
+		Should(BeNumerically(">", 25*time.Second), "it has been healthy for longer than it may be unhealthy")
+	before, victim := s.servers(), s.follower()
+	pid, runs := s.env.Cluster.PID(s.key.Namespace, victim, resources.ContainerConsul)
+	s.Expect(runs).To(BeTrue())
+	s.Expect(syscall.Kill(pid, syscall.SIGSTOP)).To(Succeed())
+	s.until("its leader calls it unhealthy", func(c *v1alpha1.ConsulCluster) bool {
+		i := slices.IndexFunc(c.Status.Servers, func(server v1alpha1.ServerStatus) bool { return server.Name == victim })
+		return c.Status.Servers[i].UnhealthySince != nil
+	})
+	s.Expect(syscall.Kill(pid, syscall.SIGCONT)).To(Succeed())
+	s.reach("well again", time.Minute)
+	s.Expect(s.servers()).To(Equal(before), "nobody was replaced")
+	s.verify()
 }
 
 // All servers are gone at the same moment and come back on their volumes, each with another address.

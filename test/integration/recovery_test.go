@@ -69,7 +69,7 @@ func (s *story) recovered(survivors, lost []string) {
 func TestQuorumLostForGoodIsRecoveredAutomatically(t *testing.T) {
 	t.Parallel()
 	s := begin(t, shared, "automatic", func(spec *v1alpha1.ConsulClusterSpec) {
-		spec.Recovery = v1alpha1.Recovery{Mode: v1alpha1.RecoveryAutomatic, After: metav1.Duration{Duration: 5 * time.Second}}
+		spec.Recovery = v1alpha1.Recovery{Mode: v1alpha1.RecoveryAutomatic, After: &metav1.Duration{Duration: 5 * time.Second}}
 	})
 	before := s.servers()
 	start := time.Now()

@@ -76,7 +76,7 @@ func begin(t *testing.T, env *harness.Env, name string, change func(*v1alpha1.Co
 		Spec: v1alpha1.ConsulClusterSpec{
 			Version: older,
 			Storage: v1alpha1.Storage{Size: resource.MustParse("1Gi")},
-			Update:  v1alpha1.Update{LeaderStableFor: metav1.Duration{Duration: 10 * time.Second}},
+			Update:  v1alpha1.Update{LeaderStableFor: &metav1.Duration{Duration: 10 * time.Second}},
 		},
 	}
 	change(&c.Spec)

@@ -144,12 +144,8 @@ func (a *agent) Health(ctx context.Context) (health consul.Health, err error) {
 	err = a.askLeader(ctx, "autopilot-health", false, func(c *cluster, _ int) (time.Duration, error) {
 		for i := range c.servers[:c.state.N] {
 			if x := c.state.Servers[i]; x.Peer != sim.NoPeer {
-				since := time.Now()
-				if x.Long {
-					since = since.Add(-time.Hour)
-				}
 				health.Servers = append(health.Servers, consul.ServerHealth{
-					ID: c.servers[i].id, Healthy: x.Healthy, StableSince: since,
+					ID: c.servers[i].id, Healthy: x.Healthy,
 				})
 			}
 		}

@@ -78,8 +78,8 @@ func newCluster(replicas int32) *v1alpha1.ConsulCluster {
 		Spec: v1alpha1.ConsulClusterSpec{
 			Replicas: replicas, Version: older, Datacenter: "dc1",
 			Storage:            v1alpha1.Storage{Size: resource.MustParse("10Gi"), Retention: v1alpha1.RetentionDelete},
-			Update:             v1alpha1.Update{MaxSurge: 1, LeaderStableFor: metav1.Duration{Duration: 10 * time.Second}},
-			FailureReplacement: v1alpha1.FailureReplacement{After: metav1.Duration{Duration: 5 * time.Minute}, MaxPerHour: 3},
+			Update:             v1alpha1.Update{MaxSurge: 1, LeaderStableFor: &metav1.Duration{Duration: 10 * time.Second}},
+			FailureReplacement: v1alpha1.FailureReplacement{After: &metav1.Duration{Duration: 5 * time.Minute}, MaxPerHour: 3},
 		},
 	}
 }

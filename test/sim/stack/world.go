@@ -302,7 +302,7 @@ func (w *world) adopt(o *v1alpha1.ConsulCluster) *cluster {
 	s.Replicas, s.Surge = uint8(o.Spec.Replicas), uint8(o.Spec.Update.MaxSurge) //nolint:gosec // at most 7
 	s.InPlace = o.Spec.Update.Type == v1alpha1.UpdateInPlace
 	s.Wanted, s.Paused = w.revision(resources.Revision(o)), o.Spec.Paused
-	s.Replace = o.Spec.FailureReplacement.After.Duration > 0
+	s.Replace = o.Spec.FailureReplacement.After == nil || o.Spec.FailureReplacement.After.Duration > 0
 	s.Bootstrapped = o.Annotations[v1alpha1.AnnotationBootstrapped] != ""
 	s.Automatic = o.Spec.Recovery.Mode == v1alpha1.RecoveryAutomatic
 	c.adoptRecovery(resources.RecoveryOf(o))
