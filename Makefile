@@ -81,8 +81,12 @@ test-e2e: ## Run the tests on real nodes: as root on Linux, or on the cluster of
 sim: ## Explore the states of the simulation's scenarios: with crashes, faults and stale reads (about 3 minutes).
 	@go run ./test/sim/explore
 
+.PHONY: sim-errors
+sim-errors: ## Let each call that the operator makes in each story fail in each way (about 7 minutes); make test tries a part.
+	@SIM_ERRORS=all go test -count=1 -timeout=1h -v -run '^TestEachErrorOfEachCall$$' ./test/sim/stack
+
 .PHONY: mutants
-mutants: ## Break the planner in each way of test/sim/mutants and see that the simulation notices (about 5 minutes).
+mutants: ## Break planner, observer and executor in each way of test/sim/mutants and see that tests notice (about 8 minutes).
 	@go run ./test/sim/mutants
 
 .PHONY: chaos

@@ -71,6 +71,7 @@ func TestDefaults(t *testing.T) {
 	g.Expect(read.Spec.Datacenter).To(Equal("dc1"))
 	g.Expect(read.Spec.Storage.Size.String()).To(Equal("10Gi"))
 	g.Expect(read.Spec.Storage.Retention).To(Equal(v1alpha1.RetentionDelete))
+	g.Expect(read.Spec.Update.Type).To(Equal(v1alpha1.UpdateSurge))
 	g.Expect(read.Spec.Update.MaxSurge).To(Equal(int32(1)))
 	g.Expect(read.Spec.Update.LeaderStableFor.Duration.String()).To(Equal("10s"))
 }
@@ -90,6 +91,7 @@ func TestCreateIsRefusedByName(t *testing.T) {
 		"datacenter in capitals": {values{"datacenter": "DC 1"}, "spec.datacenter"},
 		"storage of no size":     {values{"storage": values{"size": "0"}}, "spec.storage.size"},
 		"unknown retention":      {values{"storage": values{"retention": "Keep"}}, "spec.storage.retention"},
+		"unknown update type":    {values{"update": values{"type": "Recreate"}}, "spec.update.type"},
 		"surge of 0":             {values{"update": values{"maxSurge": int64(0)}}, "spec.update.maxSurge"},
 		"negative stability":     {values{"update": values{"leaderStableFor": "-1s"}}, "spec.update.leaderStableFor"},
 		"bootstrap":              {owned("bootstrap", true), "spec.config.bootstrap"},

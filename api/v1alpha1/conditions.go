@@ -37,6 +37,9 @@ const (
 	// AnnotationTransferLeadership asks for one transfer of leadership, to the server it names or, if empty, to
 	// the best one. The operator removes it when done.
 	AnnotationTransferLeadership = "consuloperator.io/transfer-leadership"
+	// AnnotationAcceptLoss names the servers, separated by commas, that are given up for good where they have taken the
+	// quorum with them. The others carry on with the data that they have. The operator removes it when there is a leader.
+	AnnotationAcceptLoss = "consuloperator.io/accept-loss-of"
 	// AnnotationAllowDowngrade set to a version allows a downgrade to exactly that version.
 	AnnotationAllowDowngrade = "consuloperator.io/allow-downgrade"
 )
@@ -49,6 +52,9 @@ const (
 	// AnnotationNextSerial is the serial of the next server. It is raised before a server is created, so that no
 	// serial is used twice.
 	AnnotationNextSerial = "consuloperator.io/next-serial"
+	// AnnotationRecovery is the recovery of a lost quorum that is under way, as JSON: id, survivor, lost. On a pod it is the
+	// id of the recovery that it was created for.
+	AnnotationRecovery = "consuloperator.io/recovery"
 )
 
 // Labels and annotations of the objects that belong to a cluster.
@@ -74,6 +80,9 @@ const (
 	// AnnotationRetiring on a claim says since when the server is on its way out. It is written before the first
 	// step that cannot be undone.
 	AnnotationRetiring = "consuloperator.io/retiring"
+	// AnnotationInPlace on a claim, beside AnnotationRetiring, says that the server comes back on it with another
+	// revision: it holds, whatever becomes of spec.update.type, once the server has left.
+	AnnotationInPlace = "consuloperator.io/in-place"
 	// AnnotationFailed on a claim says since when its server is given up.
 	AnnotationFailed = "consuloperator.io/failed"
 	// GateServing is the readiness gate of the servers' pods: True for healthy voters that are not retiring.

@@ -98,6 +98,12 @@ type ConsulClusterSpec struct {
 	// +optional
 	FailureReplacement FailureReplacement `json:"failureReplacement,omitempty"`
 
+	// Recovery says what is done when so many voters are lost for good that no leader can be elected any more.
+	//
+	// +kubebuilder:default={}
+	// +optional
+	Recovery Recovery `json:"recovery,omitempty"`
+
 	// Paused stops every voluntary change; servers that crash still come back and the status stays true.
 	//
 	// +optional
@@ -147,7 +153,18 @@ const (
 
 // Update says how a rolling upgrade goes.
 type Update struct {
-	// MaxSurge is how many servers there may be beyond replicas while servers are replaced.
+	// Type of the upgrade. Surge adds a server of the new revision before an old one goes: there is never a voter less
+	// than replicas. InPlace is for those who have no room for one more: one server at a time leaves and comes back on
+	// its volume. Meanwhile there is one voter less, and three servers tolerate no failure; a single server is not there
+	// for some seconds. Servers that fail or whose node is drained are replaced by others all the same.
+	//
+	// +kubebuilder:validation:Enum=Surge;InPlace
+	// +kubebuilder:default=Surge
+	// +optional
+	Type UpdateType `json:"type,omitempty"`
+
+	// MaxSurge is how many servers there may be beyond replicas while servers are replaced. With type InPlace that is
+	// where one has failed or its node is drained.
 	//
 	// +kubebuilder:default=1
 	// +kubebuilder:validation:Minimum=1
@@ -162,6 +179,15 @@ type Update struct {
 	// +optional
 	LeaderStableFor metav1.Duration `json:"leaderStableFor,omitempty"`
 }
+
+// UpdateType says whether an upgrade adds servers.
+type UpdateType string
+
+// The types of upgrades.
+const (
+	UpdateSurge   UpdateType = "Surge"
+	UpdateInPlace UpdateType = "InPlace"
+)
 
 // FailureReplacement says when a server is given up. Its volume is kept and labelled consuloperator.io/retired=failed.
 type FailureReplacement struct {
@@ -180,6 +206,33 @@ type FailureReplacement struct {
 	// +optional
 	MaxPerHour int32 `json:"maxPerHour,omitempty"`
 }
+
+// Recovery from the loss of the quorum: the server with the newest data carries on alone, and others are added to it.
+type Recovery struct {
+	// Mode: Manual waits for a person to accept the loss by the annotation consuloperator.io/accept-loss-of, whose value
+	// the Stalled condition gives. Automatic needs nobody where the volume claim of each lost server is gone.
+	//
+	// +kubebuilder:validation:Enum=Manual;Automatic
+	// +kubebuilder:default=Manual
+	// +optional
+	Mode RecoveryMode `json:"mode,omitempty"`
+
+	// After is how long Automatic waits once the quorum is known to be lost for good.
+	//
+	// +kubebuilder:default="5m"
+	// +kubebuilder:validation:XValidation:rule="duration(self) >= duration('0s') && duration(self) <= duration('168h')",message="after has to be between 0s and 168h"
+	// +optional
+	After metav1.Duration `json:"after,omitempty"`
+}
+
+// RecoveryMode says who decides that a lost quorum is recovered.
+type RecoveryMode string
+
+// Who decides that a lost quorum is recovered.
+const (
+	RecoveryManual    RecoveryMode = "Manual"
+	RecoveryAutomatic RecoveryMode = "Automatic"
+)
 
 // PodTemplate adds to the servers' pods. What it leaves out stays as the operator renders it.
 type PodTemplate struct {

@@ -49,6 +49,11 @@ type ConsulClusterStatus struct {
 	// +optional
 	LeaderSince *metav1.Time `json:"leaderSince,omitempty"`
 
+	// QuorumLostSince is when the quorum was first seen to be lost for good; left out while it is not.
+	//
+	// +optional
+	QuorumLostSince *metav1.Time `json:"quorumLostSince,omitempty"`
+
 	// Term is the leader's Raft term.
 	//
 	// +optional

@@ -69,6 +69,8 @@ func (t tool) build(ctx context.Context, label string) error {
 	return os.WriteFile(t.stamp(), []byte(recipe), 0o644)
 }
 
+var errInterrupted = errors.New("interrupted; what is compiled so far is kept")
+
 func (t tool) goBuild(ctx context.Context, output, label string, start time.Time) error {
 	output, err := filepath.Abs(output)
 	if err != nil {
@@ -94,7 +96,7 @@ func (t tool) goBuild(ctx context.Context, output, label string, start time.Time
 	_ = writer.Close()
 	said := <-watched
 	if ctx.Err() != nil {
-		return errors.New("interrupted; what is compiled so far is kept")
+		return errInterrupted
 	}
 	if err != nil {
 		return fmt.Errorf("%w: %s\n%s", err, cmd, said)

@@ -12,6 +12,9 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"slices"
+	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 )
@@ -69,7 +72,9 @@ func lock(path string) (unlock func(), err error) {
 	return func() { _ = file.Close() }, nil
 }
 
-// buildAll builds the tools in the order given; those up to date cost one line together.
+// buildAll builds the tools; those up to date cost one line together. Programs that are compiled without the optimizer
+// share nothing with the others, so both are built side by side: while one is linked, or waits for a download, the other
+// has the processors.
 func buildAll(ctx context.Context, wanted []tool) error {
 	var stale []tool
 	for _, t := range wanted {
@@ -85,18 +90,60 @@ func buildAll(ctx context.Context, wanted []tool) error {
 		fmt.Printf("%d of %d programs in %s/ are up to date\n", n, len(wanted), binDir)
 	}
 	start := time.Now()
-	if len(stale) > 1 {
-		fetching, stop := context.WithCancel(ctx)
-		defer stop()
-		go fetchAhead(fetching, stale[1:])
+	b := builder{all: len(stale)}
+	building, stop := context.WithCancelCause(ctx)
+	defer stop(nil)
+	for _, lane := range lanes(stale) {
+		b.group.Go(func() {
+			if err := b.build(building, lane); err != nil {
+				stop(err) // the first error is the one that counts
+			}
+		})
 	}
-	for i, t := range stale {
-		if err := t.build(ctx, fmt.Sprintf("[%d/%d] %s", i+1, len(stale), t.name)); err != nil {
-			return fmt.Errorf("%s: %w", t.name, err)
-		}
+	b.group.Wait()
+	if ctx.Err() != nil {
+		return errInterrupted
+	}
+	if err := context.Cause(building); err != nil {
+		return err
 	}
 	if len(stale) > 1 {
 		fmt.Printf("built %d programs in %s\n", len(stale), minutes(time.Since(start)))
+	}
+	return nil
+}
+
+// lanes are tools that are built one after the other, in the order given.
+func lanes(stale []tool) [][]tool {
+	var optimized, not []tool
+	for _, t := range stale {
+		if slices.Contains(t.gcflags, "all="+unoptimized) {
+			not = append(not, t)
+		} else {
+			optimized = append(optimized, t)
+		}
+	}
+	return [][]tool{optimized, not}
+}
+
+// builder counts what is built.
+type builder struct {
+	group sync.WaitGroup
+	begun atomic.Int32
+	all   int
+}
+
+func (b *builder) build(ctx context.Context, lane []tool) error {
+	if len(lane) > 1 {
+		fetching, stop := context.WithCancel(ctx)
+		defer stop()
+		go fetchAhead(fetching, lane[1:])
+	}
+	for _, t := range lane {
+		label := fmt.Sprintf("[%d/%d] %s", b.begun.Add(1), b.all, t.name)
+		if err := t.build(ctx, label); err != nil {
+			return fmt.Errorf("%s: %w", t.name, err)
+		}
 	}
 	return nil
 }

@@ -3,6 +3,7 @@ package main
 import (
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -33,6 +34,25 @@ func TestToolsMatchTheirModules(t *testing.T) {
 		}
 		if tool.dir == filepath.Join(modules, "kubernetes") && !strings.Contains(mod, "k8s.io/kubernetes "+kubernetesVersion+" ") {
 			t.Errorf("%s: kubernetesVersion is %s, go.mod requires another", tool.name, kubernetesVersion)
+		}
+	}
+}
+
+// Both lanes keep the order in which programs were asked for: a second Consul is cheap after the first.
+func TestWhatSharesNothingIsBuiltSideBySide(t *testing.T) {
+	known, err := knownTools(modules, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	chosen, err := choose(known, []string{"etcd", "consul-1.22.0", "kube-apiserver", "consul-1.22.7", "consul-operator"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := lanes(chosen)
+	want := [][]string{{"consul-1.22.0", "consul-1.22.7", "consul-operator"}, {"etcd", "kube-apiserver"}}
+	for i := range want {
+		if !slices.Equal(namesOf(got[i]), want[i]) {
+			t.Errorf("lane %d: %v, want %v", i, namesOf(got[i]), want[i])
 		}
 	}
 }

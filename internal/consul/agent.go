@@ -83,7 +83,7 @@ type Self struct {
 	NodeID, Name, Version string
 	State                 RaftState
 	Term                  uint64
-	LastIndex             uint64 // of the last entry in this server's Raft log
+	LastIndex, LastTerm   uint64 // of the last entry in this server's Raft log
 	AppliedIndex          uint64 // of the last entry applied to its state
 	// LeaderAddr is host:port of the leader's RPC address as this server knows it (comparable with Peer.Address), ""
 	// if it knows none.

@@ -17,7 +17,7 @@ var (
 	_ LeaderWatcher = (*agent)(nil)
 )
 
-// Self reads GET /v1/agent/self: Config.{NodeID,NodeName,Version}, Stats.raft.{state,term,last_log_index,applied_index}
+// Self reads GET /v1/agent/self: Config.{NodeID,NodeName,Version}, Stats.raft.{state,term,last_log_index,last_log_term,applied_index}
 // and Stats.consul.leader_addr. All of Stats are strings; the same in 1.19.2 and 1.22.7 (measured).
 func (a *agent) Self(ctx context.Context) (Self, error) {
 	var self Self
@@ -50,6 +50,7 @@ func readSelf(out map[string]map[string]any) (Self, error) {
 		State:        RaftState(text(raft, "state")),
 		Term:         number("term"),
 		LastIndex:    number("last_log_index"),
+		LastTerm:     number("last_log_term"),
 		AppliedIndex: number("applied_index"),
 		LeaderAddr:   text(server, "leader_addr"),
 	}

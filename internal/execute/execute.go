@@ -68,8 +68,10 @@ func (e *Executor) dispatch(ctx context.Context, s *observe.Snapshot, action pla
 			e.setBudget(ctx, s, resources.OpenDisruptionBudget(s.Cluster))
 	case plan.ForbidEviction:
 		return Outcome{}, e.setBudget(ctx, s, resources.DisruptionBudget(s.Cluster))
-	case plan.RecordBootstrapped, plan.NameTransferTarget, plan.FinishTransfer:
+	case plan.RecordBootstrapped, plan.NameTransferTarget, plan.FinishTransfer, plan.CancelRecovery, plan.FinishRecovery:
 		return e.record(ctx, s, action)
+	case plan.BeginRecovery:
+		return e.beginRecovery(ctx, s, action.(plan.BeginRecovery))
 	}
 	return e.server(ctx, s, action)
 }

@@ -226,6 +226,28 @@ func TestVolumesOfFailedServersAreSetAside(t *testing.T) {
 	w.Expect(w.deletes).To(BeEmpty())
 }
 
+// Both markers of an update in place are written at once, and go at once: with the revision, or without.
+func TestMarkersOfAnUpdateInPlace(t *testing.T) {
+	for revision, end := range map[string]plan.Action{
+		"new": plan.SetRevision{Server: "consul-1"}, "r": plan.UnmarkRetiring{Server: "consul-1"},
+	} {
+		w := newWorld(t)
+		do := func(action plan.Action) map[string]string {
+			_, err := w.executor.Do(t.Context(), w.seen, action)
+			w.Expect(err).NotTo(HaveOccurred())
+			w.look(t)
+			return w.seen.Claims["consul-1"].Annotations
+		}
+		marked := do(plan.MarkRetiring{Server: "consul-1", InPlace: true})
+		w.Expect(marked).To(And(HaveKey(v1alpha1.AnnotationRetiring), HaveKey(v1alpha1.AnnotationInPlace)))
+		w.seen.Spec.Revision = "new"
+		unmarked := do(end)
+		w.Expect(unmarked).NotTo(Or(HaveKey(v1alpha1.AnnotationRetiring), HaveKey(v1alpha1.AnnotationInPlace)))
+		w.Expect(unmarked).To(HaveKeyWithValue(v1alpha1.AnnotationRevision, revision))
+		w.Expect(do(plan.MarkRetiring{Server: "consul-1"})).NotTo(HaveKey(v1alpha1.AnnotationInPlace))
+	}
+}
+
 func TestTheDisruptionBudgetOpensAndStaysOpen(t *testing.T) {
 	w := newWorld(t)
 	look := func() *policyv1.PodDisruptionBudget {

@@ -36,10 +36,12 @@ func annotate(key, value string) func(client.Object) {
 	}
 }
 
-func unannotate(key string) func(client.Object) {
+func unannotate(keys ...string) func(client.Object) {
 	return func(o client.Object) {
 		annotations := o.GetAnnotations()
-		delete(annotations, key)
+		for _, key := range keys {
+			delete(annotations, key)
+		}
 		o.SetAnnotations(annotations)
 	}
 }
@@ -56,6 +58,11 @@ func (e *Executor) record(ctx context.Context, s *observe.Snapshot, action plan.
 		return Outcome{}, e.patch(ctx, s.Cluster, annotate(v1alpha1.AnnotationTransferLeadership, a.To))
 	case plan.FinishTransfer:
 		return Outcome{Event: a.Because}, e.patch(ctx, s.Cluster, unannotate(v1alpha1.AnnotationTransferLeadership))
+	case plan.CancelRecovery:
+		return Outcome{Event: a.Because}, e.patch(ctx, s.Cluster, unannotate(v1alpha1.AnnotationRecovery))
+	case plan.FinishRecovery:
+		return Outcome{Event: a.Because},
+			e.patch(ctx, s.Cluster, unannotate(v1alpha1.AnnotationRecovery, v1alpha1.AnnotationAcceptLoss))
 	}
 	return Outcome{}, nil
 }
@@ -117,18 +124,29 @@ func (e *Executor) markRetiring(ctx context.Context, s *observe.Snapshot, a plan
 	if err := e.fresh(ctx, s); err != nil {
 		return Outcome{}, err
 	}
-	err := e.patch(ctx, s.Claims[a.Server], annotate(v1alpha1.AnnotationRetiring, e.timestamp()))
+	err := e.patch(ctx, s.Claims[a.Server], func(o client.Object) {
+		annotate(v1alpha1.AnnotationRetiring, e.timestamp())(o)
+		if a.InPlace {
+			annotate(v1alpha1.AnnotationInPlace, "true")(o)
+		}
+	})
+	if a.InPlace {
+		return Outcome{Event: a.Server + " is updated in place: it leaves the client Service first"}, err
+	}
 	return Outcome{Event: a.Server + " is retiring: it leaves the client Service first"}, err
 }
 
 func (e *Executor) unmarkRetiring(ctx context.Context, s *observe.Snapshot, a plan.UnmarkRetiring) (Outcome, error) {
-	err := e.patch(ctx, s.Claims[a.Server], unannotate(v1alpha1.AnnotationRetiring))
+	err := e.patch(ctx, s.Claims[a.Server], unannotate(v1alpha1.AnnotationRetiring, v1alpha1.AnnotationInPlace))
 	return Outcome{Event: a.Server + " stays after all"}, err
 }
 
 func (e *Executor) setRevision(ctx context.Context, s *observe.Snapshot, a plan.SetRevision) (Outcome, error) {
-	err := e.patch(ctx, s.Claims[a.Server], annotate(v1alpha1.AnnotationRevision, s.Spec.Revision))
-	return Outcome{Event: fmt.Sprintf("%s takes no part yet and becomes one of Consul %s", a.Server, s.Cluster.Spec.Version)}, err
+	err := e.patch(ctx, s.Claims[a.Server], func(o client.Object) {
+		annotate(v1alpha1.AnnotationRevision, s.Spec.Revision)(o)
+		unannotate(v1alpha1.AnnotationRetiring, v1alpha1.AnnotationInPlace)(o) // it comes back
+	})
+	return Outcome{Event: fmt.Sprintf("%s becomes one of Consul %s, on the volume it has", a.Server, s.Cluster.Spec.Version)}, err
 }
 
 // releaseClaim deletes the claim of a server that is gone, or keeps it as one that is no server any more.
@@ -222,6 +240,7 @@ func (e *Executor) createPod(ctx context.Context, s *observe.Snapshot, name stri
 	if !s.Spec.Bootstrapped {
 		server.BootstrapExpect, _ = strconv.Atoi(claim.Annotations[v1alpha1.AnnotationBootstrapExpect]) // absent: 0
 	}
+	server.Recovery = resources.RecoveryOf(s.Cluster)
 	pod, err := resources.Pod(s.Cluster, server, &revision)
 	if err != nil {
 		return err

@@ -25,7 +25,9 @@ func (o *Observer) consul(ctx context.Context, s *Snapshot) {
 		if !answered {
 			continue
 		}
-		server.Agent = plan.Agent{Answered: true, Version: self.Version, LastIndex: self.LastIndex}
+		server.Agent = plan.Agent{
+			Answered: true, Version: self.Version, LastIndex: self.LastIndex, LastTerm: self.LastTerm,
+		}
 		// An old leader that does not know it was deposed has a lower term.
 		if self.State == consul.Leader && (leader == "" || self.Term > selves[leader].Term) {
 			leader = server.Name
@@ -33,6 +35,7 @@ func (o *Observer) consul(ctx context.Context, s *Snapshot) {
 	}
 	if leader == "" {
 		s.Raft.Unknown = unknown(s.Servers, selves)
+		o.outlooks(ctx, s, selves)
 		return
 	}
 	if err := o.cluster(ctx, s, leader); err != nil {

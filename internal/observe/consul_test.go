@@ -44,7 +44,7 @@ func TestAnAgentWithAnotherNodeIDIsNotTheServer(t *testing.T) {
 	w = newWorld(t)
 	w.agent(0).self.NodeID = "somebody else, who leads" // another cluster
 	s = w.look()
-	w.Expect(s.Raft).To(Equal(plan.Raft{Unknown: "consul-1, consul-2 run and none of them leads; consul-0 not answering"}))
+	w.Expect(s.Raft).To(Equal(plan.Raft{Unknown: "consul-1, consul-2 run and none of them leads; consul-0 not answering", LostSince: now}))
 }
 
 func TestWhoIsAsked(t *testing.T) {
@@ -94,7 +94,7 @@ func TestNobodyLeads(t *testing.T) {
 		w := newWorld(t)
 		change(w)
 		s := w.look()
-		w.Expect(s.Raft).To(Equal(plan.Raft{Unknown: want}))
+		w.Expect(s.Raft).To(Equal(plan.Raft{Unknown: want, LostSince: now}))
 		for _, server := range s.Servers {
 			w.Expect(server.Peer).To(BeNil())
 			w.Expect(server.Member).To(Equal(plan.MemberAbsent))

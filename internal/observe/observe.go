@@ -87,6 +87,7 @@ func spec(c *v1alpha1.ConsulCluster) plan.Spec {
 	next, _ := strconv.Atoi(c.Annotations[v1alpha1.AnnotationNextSerial]) // absent before the first server
 	spec := plan.Spec{
 		Replicas: int(c.Spec.Replicas), MaxSurge: int(c.Spec.Update.MaxSurge),
+		InPlace:            c.Spec.Update.Type == v1alpha1.UpdateInPlace,
 		LeaderStableFor:    c.Spec.Update.LeaderStableFor.Duration,
 		ReplaceFailedAfter: c.Spec.FailureReplacement.After.Duration,
 		ReplacementsLeft:   int(c.Spec.FailureReplacement.MaxPerHour),
@@ -98,7 +99,25 @@ func spec(c *v1alpha1.ConsulCluster) plan.Spec {
 	if to, asked := c.Annotations[v1alpha1.AnnotationTransferLeadership]; asked {
 		spec.Transfer = &plan.TransferRequest{To: to}
 	}
+	recovery(&spec, c)
 	return spec
+}
+
+// recovery fills in what is wanted, and what is under way, where the quorum is lost.
+func recovery(spec *plan.Spec, c *v1alpha1.ConsulCluster) {
+	spec.Object = c.Name + " -n " + c.Namespace
+	if r := resources.RecoveryOf(c); r != nil {
+		spec.Recovery = &plan.Recovery{ID: r.ID, Survivor: r.Survivor, Lost: r.Lost}
+	}
+	if names, accepted := c.Annotations[v1alpha1.AnnotationAcceptLoss]; accepted {
+		spec.AcceptedLoss = []string{}
+		for name := range strings.SplitSeq(names, ",") {
+			spec.AcceptedLoss = append(spec.AcceptedLoss, strings.TrimSpace(name))
+		}
+	}
+	if c.Spec.Recovery.Mode == v1alpha1.RecoveryAutomatic {
+		spec.RecoverAfter = &c.Spec.Recovery.After.Duration
+	}
 }
 
 // kubernetes fills in claims and pods. Claims of the same name that belong to a former cluster, or that are retained,
@@ -194,11 +213,12 @@ func server(s *Snapshot, name string, routed map[string]bool) plan.Server {
 	serial, _ := resources.Serial(s.Cluster.Name, name)
 	expect, _ := strconv.Atoi(claim.Annotations[v1alpha1.AnnotationBootstrapExpect]) // absent on all but the first
 	_, retiring := claim.Annotations[v1alpha1.AnnotationRetiring]
+	_, inPlace := claim.Annotations[v1alpha1.AnnotationInPlace]
 	_, failed := claim.Annotations[v1alpha1.AnnotationFailed]
 	server := plan.Server{
 		Name: name, Serial: serial, ID: resources.NodeID(s.Cluster.UID, name),
 		Revision:        claim.Annotations[v1alpha1.AnnotationRevision],
-		BootstrapExpect: expect, Retiring: retiring, Failed: failed,
+		BootstrapExpect: expect, Retiring: retiring, InPlace: retiring && inPlace, Failed: failed,
 		ClaimDeleting: !claim.DeletionTimestamp.IsZero(),
 	}
 	if pod := s.Pods[name]; pod != nil {

@@ -187,13 +187,15 @@ func TestRouted(t *testing.T) {
 func TestSpec(t *testing.T) {
 	w := newWorld(t)
 	w.cluster.Annotations[v1alpha1.AnnotationTransferLeadership] = "consul-2"
-	w.cluster.Spec.Update = v1alpha1.Update{MaxSurge: 2, LeaderStableFor: metav1.Duration{Duration: 10 * time.Second}}
+	w.cluster.Spec.Update = v1alpha1.Update{
+		Type: v1alpha1.UpdateInPlace, MaxSurge: 2, LeaderStableFor: metav1.Duration{Duration: 10 * time.Second},
+	}
 	w.cluster.Spec.FailureReplacement.After.Duration = 5 * time.Minute
 	w.cluster.Spec.Paused = true
 	w.Expect(w.look().Spec).To(Equal(plan.Spec{
-		Replicas: 3, MaxSurge: 2, LeaderStableFor: 10 * time.Second, Revision: resources.Revision(w.cluster), Paused: true,
-		Bootstrapped: true, NextSerial: 3, ReplaceFailedAfter: 5 * time.Minute, ReplacementsLeft: 3,
-		Transfer: &plan.TransferRequest{To: "consul-2"},
+		Replicas: 3, MaxSurge: 2, InPlace: true, LeaderStableFor: 10 * time.Second, Revision: resources.Revision(w.cluster),
+		Paused: true, Bootstrapped: true, NextSerial: 3, ReplaceFailedAfter: 5 * time.Minute, ReplacementsLeft: 3,
+		Transfer: &plan.TransferRequest{To: "consul-2"}, Object: "consul -n default",
 	}))
 
 	w.cluster.Annotations = nil

@@ -18,6 +18,7 @@ func podFacts(pod *corev1.Pod) *plan.Pod {
 		Revision:    pod.Labels[v1alpha1.LabelRevision],
 		Address:     pod.Status.PodIP,
 		Terminating: !pod.DeletionTimestamp.IsZero(),
+		Recovery:    pod.Annotations[v1alpha1.AnnotationRecovery],
 		Finished:    pod.Status.Phase == corev1.PodFailed || pod.Status.Phase == corev1.PodSucceeded,
 	}
 	if facts.Terminating { // the API server writes down when the grace period ends

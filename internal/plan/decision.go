@@ -35,12 +35,15 @@ type (
 	DeletePod struct{ Server string }
 	// DeleteOrphan deletes a pod that belongs to no server.
 	DeleteOrphan struct{ Pod string }
-	// SetRevision makes a server that takes no part one of the wanted revision.
+	// SetRevision makes a server one of the wanted revision, and one that stays: one that takes no part, or the only one.
 	SetRevision struct{ Server string }
 	// MarkFailed writes down that a server is given up.
 	MarkFailed struct{ Server string }
-	// MarkRetiring writes down that a server is on its way out.
-	MarkRetiring struct{ Server string }
+	// MarkRetiring writes down that a server is on its way out, and whether it comes back on its volume.
+	MarkRetiring struct {
+		Server  string
+		InPlace bool
+	}
 	// UnmarkRetiring takes that back.
 	UnmarkRetiring struct{ Server string }
 	// StartServing puts a server into the client Service.
@@ -69,6 +72,15 @@ type (
 	NameTransferTarget struct{ To string }
 	// FinishTransfer removes a person's request, and tells why.
 	FinishTransfer struct{ Because string }
+	// BeginRecovery writes down with whom a cluster that has lost its quorum for good carries on, and without whom.
+	BeginRecovery struct {
+		Survivor string
+		Lost     []string
+	}
+	// CancelRecovery removes that record, and tells why.
+	CancelRecovery struct{ Because string }
+	// FinishRecovery removes that record and a person's word on it, and tells why.
+	FinishRecovery struct{ Because string }
 )
 
 func (CreateServer) action()       {}
@@ -93,6 +105,9 @@ func (ForbidEviction) action()     {}
 func (SetMinQuorum) action()       {}
 func (NameTransferTarget) action() {}
 func (FinishTransfer) action()     {}
+func (BeginRecovery) action()      {}
+func (CancelRecovery) action()     {}
+func (FinishRecovery) action()     {}
 
 // Reason is why a step is taken or what is waited for, in one word; it becomes the reason of conditions.
 type Reason string
@@ -107,6 +122,10 @@ const (
 	ReasonFormerCluster Reason = "FormerClusterStopping"
 	// ReasonNoLeader : no leader is known; nothing is changed until there is one.
 	ReasonNoLeader Reason = "NoLeader"
+	// ReasonQuorumLost : so many voters are lost for good that no leader can be elected; a person has to decide.
+	ReasonQuorumLost Reason = "QuorumLost"
+	// ReasonRecovering : a quorum that was lost for good is recovered, or is about to be.
+	ReasonRecovering Reason = "RecoveringQuorum"
 	// ReasonPruning : a dead Raft peer or Serf member of no server of ours is removed.
 	ReasonPruning Reason = "PruningDeadPeer"
 	// ReasonPaused : spec.paused is set and there is something to do.
@@ -125,6 +144,8 @@ const (
 	ReasonDraining Reason = "NodeDraining"
 	// ReasonRetiringServer : a server is on its way out.
 	ReasonRetiringServer Reason = "RetiringServer"
+	// ReasonUpdatingInPlace : a server is given the wanted revision on the volume it has.
+	ReasonUpdatingInPlace Reason = "UpdatingInPlace"
 	// ReasonKeepingServer : a server is not to retire after all.
 	ReasonKeepingServer Reason = "KeepingServer"
 	// ReasonWaitingForEndpoints : a retiring server still receives connections from the client Service.

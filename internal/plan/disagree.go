@@ -137,6 +137,8 @@ func aboutStray(s Server) string {
 func (v view) aboutOurs(s Server) string {
 	held := hold(v)
 	switch {
+	case s.InPlace:
+		return "it is updated in place: the operator sees that it is gone from Raft, then starts it anew on its volume"
 	case s.Retiring:
 		return "it retires: the operator sees that it is gone from Raft, then removes its pod, then its claim"
 	case v.outdated(s) && held != nil:

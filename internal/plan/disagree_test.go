@@ -105,6 +105,12 @@ func TestDisagreements(t *testing.T) {
 			"in the catalog, but not in Raft, not in Serf and " + notOne,
 			"none: Consul's leader deregisters it within a minute, unless it was registered by hand", nil,
 		},
+		"a server that is updated in place": {
+			func(o *plan.Observation) { gone(inPlace(o)); unlisted(o, 1) }, "consul-1",
+			"a server of this cluster, but not in Raft, left in Serf and not in the catalog",
+			"it is updated in place: the operator sees that it is gone from Raft, then starts it anew on its volume",
+			plan.SetRevision{Server: "consul-1"},
+		},
 		"a peer that Serf has lost": {
 			func(o *plan.Observation) { sick(o, 1, time.Minute) }, "consul-1", ofOursLost,
 			"the operator waits until it is back; it is replaced at 12:04:00 UTC unless it recovers", nil,

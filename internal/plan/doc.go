@@ -29,28 +29,48 @@
 //  2. Not bootstrapped yet: create the first servers with bootstrap_expect, all expecting the number that the first one
 //     was given, then record that a leader was seen. Never again. Until then outdated servers are replaced in place.
 //     The pods of a deleted cluster of the same name have to be gone first: new servers would join the old ones.
-//  3. Without a leader whose own agent answers nothing is known: wait. Unknown is never healthy and never dead.
-//  4. Strays that are dead in Serf are pruned, before they can cost the quorum: force-leave if Serf calls them failed,
+//  3. A quorum that cannot come back is recovered: no leader can be elected without voters whose volume claim is gone and
+//     whom nobody hears, in the eyes of every server. Where all others answer, it is done by itself if the spec says so;
+//     otherwise a person gives up, by name, all who do not answer. That is written down first. Then those are fenced:
+//     their pods stop, their claims are set aside. Then the others start anew and save what they have, and the one
+//     with the newest log, as Raft compares logs, last: as the only voter. Whoever is back before it was touched, or
+//     leads without the vote of one that stops, ends the recovery.
+//  4. Without a leader whose own agent answers nothing is known: wait. Unknown is never healthy and never dead.
+//  5. Strays that are dead in Serf are pruned, before they can cost the quorum: force-leave if Serf calls them failed,
 //     then remove-peer.
-//  5. A server on its way out goes on: out of the Service and the endpoints gone, leadership handed over, leave, gone
+//  6. A server on its way out goes on: out of the Service and the endpoints gone, leadership handed over, leave, gone
 //     from Raft, pod, claim. Nobody waits for the pod of one that is lost; its claim, and that of one that was given up,
 //     is set aside and not deleted. One that is wanted after all, or that the cluster cannot do without any more under a leader
 //     that is stable, stays: it may wait for a server that nobody would create as long as it retires.
-//  6. A paused cluster, or one whose spec cannot be honoured, is left as it is.
-//  7. Idle outdated servers are replaced in place, as many as are needed: pod, revision, pod. A bad spec is rolled back
+//  7. A paused cluster, or one whose spec cannot be honoured, is left as it is.
+//  8. Idle outdated servers are replaced in place, as many as are needed: pod, revision, pod. A bad spec is rolled back
 //     without a human.
-//  8. A transfer of leadership that a person asked for: the target is written down, then leadership moves to it, once
+//  9. A transfer of leadership that a person asked for: the target is written down, then leadership moves to it, once
 //     the leader has led for a while. One that is impossible for good is dropped; one that is impossible now holds up
 //     nothing below.
-//  9. Nothing else starts until the leader has led for leaderStableFor.
-//  10. Where servers are drained and no node takes another one, the leader is handed to one that is not drained.
-//  11. A server that is overdue, or a voter that autopilot has called unhealthy for failureReplacement.after, is given up,
+//  10. Nothing else starts until the leader has led for leaderStableFor.
+//  11. Where servers are drained and no node takes another one, the leader is handed to one that is not drained.
+//  12. A server that is overdue, or a voter that autopilot has called unhealthy for failureReplacement.after, is given up,
 //     up to maxPerHour: that it failed is written down.
-//  12. Fewer current servers than wanted: create one, up to replicas + maxSurge, those that were given up not counted.
-//  13. Outdated servers, or else surplus ones: mark one as retiring, if the cluster can do without it. Servers without a
+//  13. Fewer current servers than wanted: create one, up to replicas + maxSurge, those that were given up not counted.
+//  14. Outdated servers, or else surplus ones: mark one as retiring, if the cluster can do without it. Servers without a
 //     vote go first, then the sick, then followers, the leader last.
-//  14. Wait for what a person asked for, for servers that are not serving voters yet, and for strays that are alive to
+//  15. Wait for what a person asked for, for servers that are not serving voters yet, and for strays that are alive to
 //     stop, and say what they wait for.
+//
+// # Updates in place
+//
+// Where spec.update.type is InPlace nobody is added for a new revision: a server that has a future (no deleted claim, not
+// given up, its node not drained) counts as one that is there, and is updated on its claim when its turn to retire comes.
+// It is marked as retiring in place if all others serve, and goes as in 5; when it is gone from Raft, its claim gets the
+// wanted revision and loses both markers, and it comes back by the same name and id. Until it has left the marker is taken
+// back when nothing asks for it any more, when it is overtaken by a failure or a drain, and while the cluster is paused;
+// afterwards it comes back whatever the spec says, and as it was while the cluster is paused. Who is too many goes first:
+// servers that take no part before those that serve. So a type that changes in the middle of a rollout goes on from there.
+//
+// A single server has nobody to hand over to, and is away for some seconds. It does not leave, nor retire: its claim gets
+// the revision, then its pod is deleted; SIGTERM stops it in order, and on its claim it is the one voter as before. There
+// is no leader until it is back, so while its process does not run it is corrected without one, before 3.
 //
 // # Upkeep
 //
@@ -63,13 +83,15 @@
 // # What always holds
 //
 //   - I1: after each voluntary step the healthy voters are at least a quorum of the resulting membership.
-//   - I2: voters never drop below replicas; one server retires at a time.
+//   - I2: voters never drop below replicas, nor below replicas - 1 where servers are updated in place; one server retires
+//     at a time. A single server that is updated in place is no exception but for itself: there is no other one.
 //   - I3: a leader is never stopped before another server was seen leading, and the leader goes last, to a server that
 //     stays: one change of leadership in a whole upgrade.
 //   - I4: a member that is alive is never pruned; a claim is never deleted while its server is a Raft peer, nor set aside
 //     while its server goes on running.
 //   - I5: where all is as wanted there is no action.
 //   - I7: from every state the wanted one is reached once faults stop.
-//   - I8: bootstrap_expect is given to no server of a cluster that has had a leader.
+//   - I8: bootstrap_expect is given to no server of a cluster that has had a leader; nobody becomes the only voter while
+//     others could elect a leader, or know more and were not given up by a person.
 //   - I9: a server leaves only when the client Service sends it nothing any more, and serves only with a vote.
 package plan

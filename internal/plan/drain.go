@@ -25,10 +25,12 @@ func leaveInPlace(v view) *Decision {
 
 // nowhereToGo says whether a server of a drained node waits for another one that no node takes.
 func (v view) nowhereToGo() bool {
-	homeless := filter(v.staying(), func(s Server) bool {
-		return !takesPart(s) && s.Pod != nil && s.Pod.Problem.Reason == ReasonUnschedulable
-	})
-	return len(v.drained()) > 0 && len(homeless) > 0
+	return len(v.drained()) > 0 && len(filter(v.staying(), isHomeless)) > 0
+}
+
+// isHomeless is true for a server that no node takes.
+func isHomeless(s Server) bool {
+	return !takesPart(s) && s.Pod != nil && s.Pod.Problem.Reason == ReasonUnschedulable
 }
 
 // evictable says whether one server may be evicted, as long as all serve: in place, where there is no other way. The

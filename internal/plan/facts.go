@@ -51,10 +51,10 @@ func (v view) current() []Server {
 	return filter(v.staying(), func(s Server) bool { return !v.outdated(s) })
 }
 
-// enoughWithout says whether the cluster can do without a server: as many healthy voters as wanted stay and serve (I2),
-// those whose vote counts are a quorum of the Raft configuration that results (I1), strays and the sick included, and
-// they are a quorum now: without one Raft removes nobody, and a dead server that is to go may be the one that has to
-// come back first.
+// enoughWithout says whether the cluster can do without a server: as many healthy voters as wanted stay and serve, one
+// less if it is to come back (I2), those whose vote counts are a quorum of the Raft configuration that results (I1),
+// strays and the sick included, and they are a quorum now: without one Raft removes nobody, and a dead server that is to
+// go may be the one that has to come back first.
 func (v view) enoughWithout(leaving Server) bool {
 	serving := filter(v.staying(), func(s Server) bool { return s.Name != leaving.Name && v.serves(s) })
 	votes := len(filter(v.Servers, v.voteCounts))
@@ -66,7 +66,7 @@ func (v view) enoughWithout(leaving Server) bool {
 	if isVoter(leaving) {
 		votersAfter--
 	}
-	return len(serving) >= v.Spec.Replicas && votesAfter >= quorum(votersAfter) && votes >= quorum(voters)
+	return len(serving) >= v.mustStay(leaving) && votesAfter >= quorum(votersAfter) && votes >= quorum(voters)
 }
 
 func quorum(voters int) int { return voters/2 + 1 }

@@ -87,6 +87,13 @@ func TestStepWhereServersFailOrAreDrained(t *testing.T) {
 				o.Servers, o.Spec.Replicas, o.Raft.MinQuorum = []plan.Server{o.Servers[0], o.Servers[3]}, 1, 1
 			}, nil, plan.ReasonUnschedulable,
 		},
+		"evicted: it comes back, although a server that no node takes is current": {
+			func(o *plan.Observation) {
+				drainedNowhere(o, 1)
+				s := &o.Servers[1]
+				s.Revision, s.Pod, s.Peer, s.Member, s.Agent = "old", nil, nil, plan.MemberLeft, plan.Agent{}
+			}, plan.SetRevision{Server: "consul-1"}, plan.ReasonReplacingIdle,
+		},
 		"drained, all of them": {
 			func(o *plan.Observation) {
 				drainedNowhere(o, 0)

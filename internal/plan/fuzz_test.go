@@ -70,6 +70,10 @@ func keepsWhatCanBeSeen(t *testing.T, o plan.Observation, d plan.Decision) {
 		if slices.ContainsFunc(o.Servers, func(s plan.Server) bool { return s.Retiring }) || o.Spec.Paused {
 			t.Fatalf("I2: %s is to retire beside another one, or while paused", step.Server)
 		}
+	case plan.SetRevision:
+		if s := find(step.Server); s.Retiring && (s.Peer != nil || s.Pod != nil) && o.Raft.Known {
+			t.Fatalf("I2: %+v is said to have come back", s)
+		}
 	case plan.ReleaseClaim:
 		if s := find(step.Server); s.Peer != nil || s.Pod != nil || !o.Raft.Known {
 			t.Fatalf("I4: the claim of %+v is released", s)
@@ -121,6 +125,10 @@ func imagine(d *dice) plan.Observation {
 			MinQuorum: d.below(8),
 		}
 		imagineRaft(d, &o)
+	}
+	o.Spec.InPlace = d.flip()
+	for i := range o.Servers {
+		o.Servers[i].InPlace = o.Servers[i].Retiring && d.flip()
 	}
 	return o
 }

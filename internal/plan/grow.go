@@ -41,9 +41,10 @@ func bootstrap(v view) *Decision {
 }
 
 // replaceIdle gives outdated servers that take no part the wanted revision. A spec that cannot start must never keep
-// a better one from being applied. Where there are enough current servers already, such a server is retired instead.
+// a better one from being applied. Where there are enough current servers already, such a server is retired instead; one
+// that no node takes is none of them, or a server that was evicted would wait for room that it does not need.
 func replaceIdle(v view) *Decision {
-	enough := len(v.current()) >= v.Spec.Replicas
+	enough := len(filter(v.current(), func(s Server) bool { return !isHomeless(s) })) >= v.Spec.Replicas
 	for _, s := range v.staying() {
 		if takesPart(s) || s.ClaimDeleting || enough && s.Revision != v.Spec.Revision {
 			continue
@@ -69,12 +70,11 @@ func (v view) replaceInPlace(s Server) *Decision {
 	return nil
 }
 
-// create adds a server when there are fewer current ones than wanted, within the surge. One that has failed does not
+// create adds a server when fewer than wanted are current, or will be, within the surge. One that has failed does not
 // count: it may be there for long, and its place is needed now.
 func create(v view) *Decision {
-	current := len(v.current())
 	failed := filter(v.Servers, hasFailed)
-	if current >= v.Spec.Replicas || len(v.Servers)-len(failed) >= v.Spec.Replicas+v.Spec.MaxSurge {
+	if len(v.lasting()) >= v.Spec.Replicas || len(v.Servers)-len(failed) >= v.Spec.Replicas+v.Spec.MaxSurge {
 		return nil
 	}
 	if len(failed) > 0 {
@@ -86,7 +86,7 @@ func create(v view) *Decision {
 			"adding a server in the place of %s, whose node is drained", drained[0].Name)
 	}
 	return step(CreateServer{Serial: v.Spec.NextSerial}, ReasonCreatingServer,
-		"adding a server: %d of %d are of the wanted revision", current, v.Spec.Replicas)
+		"adding a server: %d of %d are of the wanted revision", len(v.current()), v.Spec.Replicas)
 }
 
 // awaitServers says which server is not a serving voter yet, and what it waits for. Nobody waits for one that has failed.
@@ -103,7 +103,7 @@ func awaitServers(v view) *Decision {
 		}
 	}
 	if len(v.staying()) != v.Spec.Replicas || len(v.current()) != v.Spec.Replicas {
-		return v.notEnoughVoters()
+		return v.notEnoughVoters(v.Spec.Replicas)
 	}
 	return nil
 }

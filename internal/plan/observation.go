@@ -21,8 +21,10 @@ type Observation struct {
 
 // Spec is what is wanted, and what the cluster's own record says of its past.
 type Spec struct {
-	Replicas        int
-	MaxSurge        int
+	Replicas int
+	MaxSurge int
+	// InPlace is true if servers get another revision on the volumes they have.
+	InPlace         bool
 	LeaderStableFor time.Duration
 	// Revision that every server should run.
 	Revision string
@@ -40,6 +42,24 @@ type Spec struct {
 	ReplacementsLeft int
 	// Transfer is a person's request to hand over leadership; nil if there is none.
 	Transfer *TransferRequest
+	// Recovery is the recovery of a lost quorum that is under way; nil if there is none.
+	Recovery *Recovery
+	// AcceptedLoss are the servers that a person gives up for good; nil if there is no such word.
+	AcceptedLoss []string
+	// RecoverAfter is how long a quorum is lost for good before it is recovered without a person; nil for never.
+	RecoverAfter *time.Duration
+	// Object is what the cluster is called in a command: "consul -n default".
+	Object string
+}
+
+// Recovery of a lost quorum, as it was decided.
+type Recovery struct {
+	// ID is that of no other recovery.
+	ID string
+	// Survivor carries on as the only voter, with what it has.
+	Survivor string
+	// Lost are the servers that are given up.
+	Lost []string
 }
 
 // Problem is something that a person has to put right.
@@ -66,6 +86,8 @@ type Server struct {
 	BootstrapExpect int
 	// Retiring is the marker on the claim.
 	Retiring bool
+	// InPlace is a marker beside it: the server comes back on its volume, of another revision.
+	InPlace bool
 	// Failed is another marker: the server was given up, and its volume is not to be deleted.
 	Failed bool
 	// ClaimDeleting is true when somebody has deleted the claim; its volume is lost as soon as no pod uses it.
@@ -107,6 +129,8 @@ type Pod struct {
 	Finished bool
 	// Problem says what keeps the process from running; empty if nothing does.
 	Problem Problem
+	// Recovery is the id of the recovery that it was created for; empty for none.
+	Recovery string
 }
 
 // Agent is what a server's own agent said.
@@ -114,8 +138,16 @@ type Agent struct {
 	// Answered is false when it did not answer in time: that says neither that it is dead nor that it is alive.
 	Answered bool
 	Version  string
-	// LastIndex is the index of its last Raft log entry.
-	LastIndex uint64
+	// LastIndex and LastTerm are those of its last Raft log entry.
+	LastIndex, LastTerm uint64
+	// Outlook is how it sees the cluster where nobody leads; nil if it was not asked, or did not say.
+	Outlook *Outlook
+}
+
+// Outlook is the cluster as one server sees it.
+type Outlook struct {
+	Peers   []Peer
+	Members []Member
 }
 
 // Raft is the cluster as the leader's own agent describes it.
@@ -127,6 +159,8 @@ type Raft struct {
 	// Leader is the name of the server that leads.
 	Leader string
 	Term   uint64
+	// LostSince is when the quorum was first seen to be lost for good.
+	LostSince time.Time
 	// LeaderSince is when this leader was first seen in this term.
 	LeaderSince time.Time
 	Peers       []Peer

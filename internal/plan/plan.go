@@ -23,6 +23,8 @@ const EndpointsSettle = time.Second
 var rules = []func(view) *Decision{
 	deleting,
 	bootstrap,
+	recoverQuorum,
+	reviseOnly,
 	noLeader,
 	prune,
 	retire,

@@ -232,6 +232,21 @@ func TestStep(t *testing.T) {
 			func(o *plan.Observation) { fourth(o); retiring(o, 1); o.Servers[2].Agent.Answered = false },
 			nil, plan.ReasonNotEnoughVoters,
 		},
+		"I9 retiring: a voter whose pod does not run is not there": {
+			func(o *plan.Observation) {
+				fourth(o)
+				retiring(o, 1)
+				o.Servers[2].Pod.Running, o.Servers[2].Agent.Answered = false, false
+			},
+			plan.UnmarkRetiring{Server: "consul-1"}, plan.ReasonKeepingServer,
+		},
+		"I4 retiring: a process has outlived its pod and never joined Raft": {
+			func(o *plan.Observation) {
+				fourth(o)
+				s := retiring(o, 1)
+				s.Pod, s.Peer, s.Agent.Answered = nil, nil, false
+			}, nil, plan.ReasonRemovingServer,
+		},
 		"I3 retiring: leadership that came back is not handed over again at once": {
 			func(o *plan.Observation) { fourth(o); retiring(o, 0); o.Raft.LeaderSince = noon }, nil, plan.ReasonLeaderNotStable,
 		},

@@ -16,7 +16,7 @@ var update = flag.Bool("update", false, "write the golden files anew")
 
 // founded is a world with a cluster that is up.
 func founded(t *testing.T, replicas, surge int) *world {
-	w := newWorld(t, plan.Spec{Replicas: replicas, MaxSurge: surge, Revision: "old"})
+	w := newWorld(t, plan.Spec{Replicas: replicas, MaxSurge: surge, Revision: "old", Object: "consul -n default"})
 	w.run(nil)
 	w.log.Reset()
 	w.last = ""
@@ -43,7 +43,7 @@ func (w *world) updated(n int) func() bool {
 
 // Each scenario is a whole story; its log is kept, so that a reviewer sees what a change of a rule does to users.
 func TestRollouts(t *testing.T) {
-	for name, tell := range map[string]func(t *testing.T) *world{
+	expectGolden(t, map[string]func(t *testing.T) *world{
 		"bootstrap-3": func(t *testing.T) *world {
 			w := newWorld(t, plan.Spec{Replicas: 3, MaxSurge: 1, Revision: "old"})
 			w.run(nil)
@@ -125,6 +125,28 @@ func TestRollouts(t *testing.T) {
 			expectTransfers(t, w, 1)
 			return w
 		},
+		"quorum-lost-and-recovered": func(t *testing.T) *world {
+			w := founded(t, 3, 1)
+			after := 30 * time.Second
+			w.spec.RecoverAfter = &after
+			w.note("consul-0 and consul-1 are lost with their volumes; spec.recovery.mode is Automatic")
+			w.loseQuorum("consul-0", "consul-1")
+			w.run(nil)
+			return w
+		},
+		"quorum-lost-during-upgrade-and-given-up": func(t *testing.T) *world {
+			w := founded(t, 5, 1)
+			w.upgradeTo("new")
+			w.run(w.updated(2))
+			w.note("consul-2, consul-3 and consul-4 are lost with their volumes; spec.recovery.mode is Manual")
+			w.loseQuorum("consul-2", "consul-3", "consul-4")
+			until := w.now.Add(20 * time.Second)
+			w.run(func() bool { return w.now.After(until) })
+			w.note("a person gives them up")
+			w.spec.AcceptedLoss = []string{"consul-2", "consul-3", "consul-4"}
+			w.run(nil)
+			return w
+		},
 		"node-drained": func(t *testing.T) *world {
 			w := founded(t, 3, 1)
 			w.run(func() bool { return w.now.Sub(w.start) > 10*time.Second })
@@ -173,7 +195,13 @@ func TestRollouts(t *testing.T) {
 			expectTransfers(t, w, 1)
 			return w
 		},
-	} {
+	})
+}
+
+// expectGolden tells stories and compares their logs with the ones that are kept.
+func expectGolden(t *testing.T, stories map[string]func(t *testing.T) *world) {
+	t.Helper()
+	for name, tell := range stories {
 		t.Run(name, func(t *testing.T) {
 			w := tell(t)
 			file := filepath.Join("testdata", "rollouts", name+".golden")

@@ -13,8 +13,14 @@ func retireNext(v view) *Decision {
 		return nil
 	}
 	chosen := candidates[0]
+	if chosen.InPlace = v.updatable(chosen); chosen.InPlace && v.isOnly() {
+		return v.restartOnly()
+	}
 	if !v.enoughWithout(chosen) {
 		return nil // awaitServers says what is missing
+	}
+	if chosen.InPlace {
+		return v.updateInPlace(chosen)
 	}
 	return step(MarkRetiring{Server: chosen.Name}, ReasonRetiringServer, "retiring %s: %s", chosen.Name, v.whyRetire(chosen))
 }
@@ -36,8 +42,7 @@ func (v view) whyRetire(s Server) string {
 // retirable are the staying servers that are outdated or, if there are none, the surplus; who matters least first:
 // servers without a vote, then the unhealthy, then followers, and the leader last (I3).
 func (v view) retirable() []Server {
-	candidates := filter(v.staying(), v.outdated)
-	oldestFirst := 1
+	candidates, oldestFirst := v.outdatedOnes(), 1
 	if len(candidates) == 0 {
 		if len(v.staying()) <= v.Spec.Replicas {
 			return nil
@@ -63,6 +68,9 @@ func retire(v view) *Decision {
 		return nil
 	}
 	s := v.Servers[i]
+	if d := v.keepInPlace(s); d != nil {
+		return d
+	}
 	switch {
 	case v.canLeave(s):
 		return v.retireAlive(s)
@@ -70,6 +78,9 @@ func retire(v view) *Decision {
 		return v.retireStopped(s)
 	case s.Peer != nil:
 		return v.removePeer(*s.Peer, s.Member)
+	}
+	if d := v.comeBack(s); d != nil {
+		return d
 	}
 	return v.letVolumeGo(s)
 }
@@ -81,8 +92,12 @@ func (v view) canLeave(s Server) bool {
 
 // letVolumeGo is the end of a server that is gone from Raft.
 func (v view) letVolumeGo(s Server) *Decision {
+	heard := s.Member == MemberAlive || s.Member == MemberLeaving
 	switch {
-	case v.lost(s) && (s.Member == MemberAlive || s.Member == MemberLeaving):
+	case heard && s.Pod == nil: // a process may outlive its pod
+		return wait(lookOften, ReasonRemovingServer,
+			"%s has no pod any more and Serf still hears it; if that goes on, stop its process", s.Name)
+	case heard && v.lost(s):
 		return wait(lookOften, ReasonRemovingServer, "Serf still hears %s and its node does not say that its pod has stopped; "+
 			"stop its process, or delete the pod by force if it is gone", s.Name)
 	case s.Failed || v.lost(s):
@@ -137,13 +152,14 @@ func (v view) wantedAfterAll(s Server) bool {
 
 // needed keeps a server whose turn to retire came too early: voters were lost, or more are wanted, since it was chosen.
 // It may have to wait for a server that nobody would create as long as it retires. Where the voters are there, and only
-// one did not answer in time or autopilot is in doubt for a moment, it waits.
+// one did not answer in time or autopilot is in doubt for a moment, it waits. One whose pod does not run is not there: its
+// process may have outlived another pod, and nobody would serve.
 func (v view) needed(s Server) *Decision {
 	there := filter(v.staying(), func(s Server) bool {
-		return isVoter(s) && s.Member == MemberAlive && s.Pod != nil && !s.Pod.Terminating
+		return isVoter(s) && s.Member == MemberAlive && s.Pod != nil && s.Pod.Running && !s.Pod.Terminating
 	})
-	if !v.leaderIsStable() || len(there) >= v.Spec.Replicas {
-		return v.notEnoughVoters()
+	if !v.leaderIsStable() || len(there) >= v.mustStay(s) {
+		return v.notEnoughVoters(v.mustStay(s))
 	}
 	return step(UnmarkRetiring{Server: s.Name}, ReasonKeepingServer, "%s has to stay: too few healthy voters would be left", s.Name)
 }
@@ -158,12 +174,17 @@ func (v view) retireStopped(s Server) *Decision {
 		return wait(lookSoon, ReasonRemovingServer, "the pod of %s is stopping", s.Name)
 	case s.Member == MemberLeaving, s.Member == MemberLeft && s.Peer != nil && s.Agent.Answered:
 		return wait(lookSoon, ReasonLeaving, "%s is leaving the cluster", s.Name)
-	case lostToSerf(s) && s.Agent.Answered:
+	case lostToSerf(s) && s.Agent.Answered && !v.isCutOff(s):
 		return wait(lookOften, ReasonUnhealthyServer, "%s is back and Serf has not noticed yet", s.Name)
 	case isVoter(s) && !v.enoughWithout(s):
 		return v.needed(s)
 	}
 	return step(DeletePod{Server: s.Name}, ReasonRemovingServer, "%s has left: its pod is deleted", s.Name)
+}
+
+// isCutOff says whether Serf has had the time to notice a server that is back, and has not: the others do not hear it.
+func (v view) isCutOff(s Server) bool {
+	return !s.UnhealthySince.IsZero() && v.now.After(s.UnhealthySince.Add(unconfirmed))
 }
 
 // lostToSerf is true for a peer that Serf calls failed, or does not know: a leader that started anew never learns of one
@@ -229,8 +250,8 @@ func (v view) removePeer(p Peer, status MemberStatus) *Decision {
 }
 
 // notEnoughVoters says that a server cannot go because too few healthy voters would stay.
-func (v view) notEnoughVoters() *Decision {
+func (v view) notEnoughVoters(mustStay int) *Decision {
 	serving := len(filter(v.staying(), v.serves))
 	return wait(lookOften, ReasonNotEnoughVoters,
-		"no server can retire: %d healthy voters that serve would have to stay, there are %d", v.Spec.Replicas, serving)
+		"no server can retire: %d healthy voters that serve would have to stay, there are %d", mustStay, serving)
 }

@@ -39,7 +39,7 @@ func (v view) podOf(s Server) Action {
 	switch {
 	case s.Pod != nil && s.Pod.Finished && !s.Pod.Terminating:
 		return DeletePod{Server: s.Name}
-	case s.Pod == nil && !s.ClaimDeleting && (!s.Retiring || !v.Raft.Known) && !v.awaitsRevision(s):
+	case s.Pod == nil && !s.ClaimDeleting && (!s.Retiring || !v.Raft.Known) && !v.awaitsRevision(s) && !v.abandoned(s):
 		return CreatePod{Server: s.Name}
 	}
 	return nil

@@ -21,6 +21,7 @@ const (
 	suspicionTakes = 6 * time.Second
 	graceTakes     = 30 * time.Second
 	evictionTakes  = 5 * time.Minute
+	aloneTakes     = 7 * time.Second
 )
 
 // world is a small model of Consul and Kubernetes with a clock of its own. It does what actions ask for, and asserts
@@ -82,6 +83,7 @@ func (w *world) observe() plan.Observation {
 			pod := *s.Pod
 			seen.Pod = &pod
 		}
+		w.leaderless(&seen)
 		o.Servers = append(o.Servers, seen)
 	}
 	return o
@@ -218,7 +220,9 @@ func (w *world) act(action plan.Action) {
 	case plan.RemovePeer:
 		w.dead(a.Name).Peer = nil
 	default:
-		w.actOnServer(action)
+		if !w.actOnRecovery(action) {
+			w.actOnServer(action)
+		}
 	}
 }
 
@@ -243,16 +247,19 @@ func (w *world) actOnServer(action plan.Action) {
 	case plan.DeletePod:
 		w.stopPod(w.find(a.Server))
 	case plan.SetRevision:
-		w.find(a.Server).Revision = w.spec.Revision
+		s := w.find(a.Server)
+		s.Revision, s.Retiring, s.InPlace = w.spec.Revision, false, false
 	case plan.MarkRetiring:
 		for _, s := range w.servers {
 			if s.Retiring {
 				w.t.Errorf("I2: %s and %s retire at the same time", s.Name, a.Server)
 			}
 		}
-		w.find(a.Server).Retiring = true
+		s := w.find(a.Server)
+		s.Retiring, s.InPlace = true, a.InPlace
 	case plan.UnmarkRetiring:
-		w.find(a.Server).Retiring = false
+		s := w.find(a.Server)
+		s.Retiring, s.InPlace = false, false
 	case plan.MarkFailed:
 		w.find(a.Server).Failed = true
 	case plan.StartServing:
@@ -290,6 +297,9 @@ func (w *world) actOnServer(action plan.Action) {
 
 func (w *world) startPod(s *fake) {
 	s.Pod = &plan.Pod{Revision: s.Revision}
+	if w.spec.Recovery != nil {
+		s.Pod.Recovery = w.spec.Recovery.ID
+	}
 	if w.broken[s.Revision] {
 		s.Pod.Problem = plan.Problem{Reason: plan.ReasonServerCannotStart, Message: "image cannot be pulled"}
 		return
@@ -300,16 +310,28 @@ func (w *world) startPod(s *fake) {
 	}
 	w.after(s, startTakes, func() {
 		s.Pod.Running, s.Agent.Answered = true, true
+		w.startAlone(s)
+		if s.Peer != nil && len(w.servers)+len(w.strays) == 1 { // the only one: it has its log, and its own vote
+			w.after(s, electTakes, func() {
+				s.Member = plan.MemberAlive
+				w.lead(s.Name)
+			})
+			return
+		}
 		if !w.raft.Known {
 			return
 		}
-		s.Member, s.Health = plan.MemberAlive, plan.HealthHealthy
-		s.Peer = &plan.Peer{ID: s.ID, Name: s.Name}
-		w.after(s, promotionTakes, func() {
-			if s.Peer != nil {
-				s.Peer.Voter = true
-			}
-		})
+		w.join(s)
+	})
+}
+
+// join : the leader adds a server to Raft, and autopilot promotes it later.
+func (w *world) join(s *fake) {
+	s.Member, s.Health, s.Peer = plan.MemberAlive, plan.HealthHealthy, &plan.Peer{ID: s.ID, Name: s.Name}
+	w.after(s, promotionTakes, func() {
+		if s.Peer != nil {
+			s.Peer.Voter = true
+		}
 	})
 }
 
@@ -321,7 +343,14 @@ func (w *world) stopPod(s *fake) {
 		return
 	}
 	w.after(s, stopTakes, func() {
-		s.Pod, s.Agent.Answered, s.Peer = nil, false, nil
+		s.Pod, s.Agent.Answered = nil, false
+		switch { // who leads and is the only one stays a peer
+		case !w.raft.Known:
+		case s.Name == w.raft.Leader:
+			w.raft.Known, w.raft.Leader, w.raft.Unknown = false, "", s.Name+" not answering"
+		default:
+			s.Peer = nil
+		}
 		if s.Member != plan.MemberAbsent {
 			s.Member = plan.MemberLeft
 		}
@@ -332,9 +361,12 @@ func (w *world) leave(s *fake) {
 	if s.Name == w.raft.Leader {
 		w.t.Errorf("I3: the leader %s is stopped", s.Name)
 	}
-	wasVoter := s.Peer != nil && s.Peer.Voter
+	wasVoter, mustStay := s.Peer != nil && s.Peer.Voter, w.spec.Replicas
+	if s.InPlace {
+		mustStay--
+	}
 	s.Member = plan.MemberLeaving
-	if wasVoter && w.healthyVoters() < w.spec.Replicas {
+	if wasVoter && w.healthyVoters() < mustStay {
 		w.t.Errorf("I2: only %d voters stay when %s leaves", w.healthyVoters(), s.Name)
 	}
 	w.after(s, leaveTakes, func() {
@@ -371,7 +403,7 @@ func (w *world) lose(name string) {
 	w.servers = slices.DeleteFunc(w.servers, func(x *fake) bool { return x == s })
 	w.strays = append(w.strays, s)
 	w.after(s, suspicionTakes, func() { s.Member = plan.MemberFailed })
-	if w.raft.Leader != name {
+	if w.raft.Leader != name || len(w.servers) == 0 {
 		return
 	}
 	w.raft.Known, w.raft.Leader, w.raft.Unknown = false, "", "nobody leads"

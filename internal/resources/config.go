@@ -18,6 +18,8 @@ func AgentConfig(c *v1alpha1.ConsulCluster) ([]byte, error) {
 		"ui_config": map[string]any{"enabled": true},
 		// A server must not ask the world for newer versions.
 		"disable_update_check": true,
+		// A server that was down for a week refuses to start. Here it may: none of ours comes back that was replaced.
+		"server_rejoin_age_max": "87600h",
 		// Without WAN a leave takes 3.5 s instead of 6.5 s, and fits into the 15 s that Consul grants a SIGTERM.
 		"ports": map[string]any{"serf_wan": -1},
 		// A leaving server answers 500 to everything while it drains: the shorter the better.

@@ -37,6 +37,8 @@ type Server struct {
 	Name string
 	// BootstrapExpect is 0 for all but the first servers of a cluster that was never bootstrapped.
 	BootstrapExpect int
+	// Recovery is the one that the server takes part in; nil for none.
+	Recovery *Recovery
 }
 
 // Pod is the pod of one server, of the revision that the Secret holds.
@@ -65,6 +67,9 @@ func Pod(c *v1alpha1.ConsulCluster, server Server, revision *corev1.Secret) (*co
 		if server.BootstrapExpect > 0 {
 			*args = append(*args, fmt.Sprintf("-bootstrap-expect=%d", server.BootstrapExpect))
 		}
+	}
+	if server.Recovery != nil {
+		prepareRecovery(pod, c, server)
 	}
 	return pod, nil
 }
@@ -129,7 +134,7 @@ func consulContainer(c *v1alpha1.ConsulCluster) corev1.Container {
 			"-retry-join=" + JoinServiceName(c.Name), "-retry-interval=1s",
 		},
 		Env: append([]corev1.EnvVar{
-			{Name: "POD_IP", ValueFrom: &corev1.EnvVarSource{FieldRef: &corev1.ObjectFieldSelector{FieldPath: "status.podIP"}}},
+			podIP(),
 			// For `kubectl exec … consul members`.
 			{Name: "CONSUL_HTTP_ADDR", Value: fmt.Sprintf("$(POD_IP):%d", PortHTTP)},
 		}, user.Env...),
@@ -160,6 +165,12 @@ func consulContainer(c *v1alpha1.ConsulCluster) corev1.Container {
 			ReadOnlyRootFilesystem:   ptr.To(true),
 			Capabilities:             &corev1.Capabilities{Drop: []corev1.Capability{"ALL"}},
 		},
+	}
+}
+
+func podIP() corev1.EnvVar {
+	return corev1.EnvVar{
+		Name: "POD_IP", ValueFrom: &corev1.EnvVarSource{FieldRef: &corev1.ObjectFieldSelector{FieldPath: "status.podIP"}},
 	}
 }
 

@@ -45,6 +45,7 @@ func Build(s *observe.Snapshot, d plan.Decision, now time.Time) v1alpha1.ConsulC
 		status.Version = lowest
 	}
 	raft(&status, s)
+	quorum(&status, s, d)
 	lists(&status, s)
 	disagreements(&status, s, now)
 	conditions(&status, s, d)
@@ -76,6 +77,18 @@ func raft(status *v1alpha1.ConsulClusterStatus, s *observe.Snapshot) {
 	}
 	status.Voters = voters
 	status.FailureTolerance = max(0, healthy-(voters/2+1))
+}
+
+// quorum takes note of since when the quorum is lost for good.
+func quorum(status *v1alpha1.ConsulClusterStatus, s *observe.Snapshot, d plan.Decision) {
+	if s.Raft.Known || d.Reason != plan.ReasonQuorumLost && d.Reason != plan.ReasonRecovering {
+		status.QuorumLostSince = nil
+		return
+	}
+	if status.QuorumLostSince == nil {
+		since := metav1.NewTime(s.Raft.LostSince.Add(time.Second - 1).Truncate(time.Second))
+		status.QuorumLostSince = &since
+	}
 }
 
 func serverStatus(s *observe.Snapshot, server plan.Server) v1alpha1.ServerStatus {
@@ -144,7 +157,7 @@ func conditions(status *v1alpha1.ConsulClusterStatus, s *observe.Snapshot, d pla
 		})
 	}
 	reason := string(d.Reason)
-	stalled := s.Spec.Invalid != nil || d.Reason == plan.ReasonServerCannotStart
+	stalled := s.Spec.Invalid != nil || d.Reason == plan.ReasonServerCannotStart || d.Reason == plan.ReasonQuorumLost
 	set(v1alpha1.ConditionReady, d.Done, reason, d.Message)
 	set(v1alpha1.ConditionReconciling, !d.Done && !stalled && d.Reason != plan.ReasonPaused, reason, d.Message)
 	set(v1alpha1.ConditionStalled, stalled, reason, d.Message)

@@ -80,7 +80,8 @@ func TestConditions(t *testing.T) {
 		"invalid": {
 			func(s *observe.Snapshot) { s.Spec.Invalid = &plan.Problem{} }, "InvalidSpec", []string{"Stalled", "Available"},
 		},
-		"no leader": {func(s *observe.Snapshot) { s.Raft = plan.Raft{} }, plan.ReasonNoLeader, []string{"Reconciling"}},
+		"quorum lost": {func(s *observe.Snapshot) { s.Raft = plan.Raft{} }, plan.ReasonQuorumLost, []string{"Stalled"}},
+		"no leader":   {func(s *observe.Snapshot) { s.Raft = plan.Raft{} }, plan.ReasonNoLeader, []string{"Reconciling"}},
 		"nobody serving": {
 			func(s *observe.Snapshot) {
 				for i := range s.Servers {
@@ -99,6 +100,21 @@ func TestConditions(t *testing.T) {
 			}
 		})
 	}
+}
+
+// The delay of an automatic recovery counts from the first look at which the quorum was lost, and only while it is.
+func TestSinceWhenTheQuorumIsLost(t *testing.T) {
+	g := NewWithT(t)
+	s := snapshot()
+	s.Raft = plan.Raft{LostSince: noon}
+	lost := plan.Decision{Reason: plan.ReasonQuorumLost}
+	s.Cluster.Status = status.Build(s, lost, noon)
+	g.Expect(s.Cluster.Status.QuorumLostSince.Time).To(Equal(noon))
+	s.Raft.LostSince = noon.Add(time.Hour)
+	s.Cluster.Status = status.Build(s, plan.Decision{Reason: plan.ReasonRecovering}, noon)
+	g.Expect(s.Cluster.Status.QuorumLostSince.Time).To(Equal(noon))
+	s.Cluster.Status = status.Build(s, plan.Decision{Reason: plan.ReasonNoLeader}, noon)
+	g.Expect(s.Cluster.Status.QuorumLostSince).To(BeNil())
 }
 
 func TestStates(t *testing.T) {

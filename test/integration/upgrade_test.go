@@ -6,6 +6,9 @@ import (
 	"time"
 
 	. "github.com/onsi/gomega"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/consul-operator/consul-operator/api/v1alpha1"
 	"github.com/consul-operator/consul-operator/test/harness"
@@ -106,4 +109,68 @@ func TestUpgradeSurvivesTheOperatorsDeath(t *testing.T) {
 	s.reach("upgraded", 6*time.Minute)
 	s.Expect(s.cluster().Status.Version).To(Equal(newest))
 	s.end(1)
+}
+
+// Servers are updated on the volumes they have. With three of them two voters are left meanwhile, never fewer.
+func TestUpgradeInPlace(t *testing.T) {
+	t.Parallel()
+	s := begin(t, shared, "in-place", func(spec *v1alpha1.ConsulClusterSpec) { spec.Update.Type = v1alpha1.UpdateInPlace })
+	before := s.volumes()
+	s.observer.SetWanted(2)
+	s.observer.AllowLeaderChanges(1)
+	s.patch(toVersion(newest))
+	s.reach("upgraded in place", 6*time.Minute)
+	status := s.cluster().Status
+	s.Expect(status.Version).To(Equal(newest))
+	s.Expect(status.Voters).To(BeNumerically("==", 3))
+	s.Expect(s.volumes()).To(Equal(before), "the same servers on the same volumes")
+	s.end(1)
+	s.Expect(s.observer.Timeline().FewestVoters).To(Equal(2), "one server at a time is away")
+}
+
+// A single server has nobody to hand over to: it is restarted on its volume, and keeps what it has acknowledged.
+func TestUpgradeOfTheOnlyServerInPlace(t *testing.T) {
+	t.Parallel()
+	s := begin(t, shared, "only", func(spec *v1alpha1.ConsulClusterSpec) {
+		spec.Replicas, spec.Update.Type = 1, v1alpha1.UpdateInPlace
+	})
+	before := s.volumes()
+	s.ownDoing = "0 of 1 voters (only-0) answer"
+	s.patch(toVersion(newest))
+	s.reach("upgraded in place", 2*time.Minute)
+	s.Expect(s.cluster().Status.Version).To(Equal(newest))
+	s.Expect(s.volumes()).To(Equal(before), "the same server on the same volume")
+	s.end(1)
+}
+
+// The first server of a version that cannot start is as far as an update in place goes: the others serve on, and the
+// correction rolls out by itself.
+func TestBadVersionInPlaceStopsAtTheFirstServer(t *testing.T) {
+	t.Parallel()
+	s := begin(t, shared, "halted", func(spec *v1alpha1.ConsulClusterSpec) { spec.Update.Type = v1alpha1.UpdateInPlace })
+	before := s.volumes()
+	s.observer.SetWanted(2)
+	s.observer.AllowLeaderChanges(1)
+	s.patch(toVersion("9.9.9"))
+	s.until("the version is named, and the others serve", func(c *v1alpha1.ConsulCluster) bool {
+		return condition(c, v1alpha1.ConditionStalled, "ServerCannotStart") && c.Status.ReadyReplicas == 2
+	})
+	s.patch(toVersion(newest))
+	s.reach("corrected", 6*time.Minute)
+	s.Expect(s.cluster().Status.Version).To(Equal(newest))
+	s.Expect(s.volumes()).To(Equal(before), "the same servers on the same volumes")
+	s.end(1)
+}
+
+// volumes are the UIDs of the servers' claims, by name.
+func (s *story) volumes() map[string]types.UID {
+	s.t.Helper()
+	var claims corev1.PersistentVolumeClaimList
+	s.Expect(s.env.Client.List(s.t.Context(), &claims, client.InNamespace(s.key.Namespace),
+		client.MatchingLabels{v1alpha1.LabelCluster: s.key.Name})).To(Succeed())
+	volumes := map[string]types.UID{}
+	for _, claim := range claims.Items {
+		volumes[claim.Name] = claim.UID
+	}
+	return volumes
 }

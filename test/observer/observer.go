@@ -106,8 +106,8 @@ func (o *Observer) Stop() {
 	o.polls.Wait()
 }
 
-// SetWanted is to be called before spec.replicas is changed. When scaling up, the former number keeps holding until
-// the new one is reached for the first time.
+// SetWanted is to be called before spec.replicas is changed, and with one less before servers are updated in place. When
+// scaling up, the former number keeps holding until the new one is reached for the first time.
 func (o *Observer) SetWanted(n int) {
 	o.update(func(m *model, _ time.Time) {
 		m.wanted = n

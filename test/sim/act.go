@@ -19,6 +19,12 @@ func act(action plan.Action, seen, s *State) bool {
 		return sameRecord(seen, s) && setTransfer(s, int8(slot(a.To))) //nolint:gosec // at most maxServers
 	case plan.FinishTransfer:
 		return sameRecord(seen, s) && setTransfer(s, noTransfer)
+	case plan.BeginRecovery:
+		return sameClaims(seen, s) && sameRecord(seen, s) && beginRecovery(s, a)
+	case plan.CancelRecovery:
+		return sameRecord(seen, s) && cancelRecovery(s)
+	case plan.FinishRecovery:
+		return sameRecord(seen, s) && finishRecovery(s)
 	case plan.AllowEviction:
 		return set(&s.Evictable, true)
 	case plan.ForbidEviction:
@@ -38,7 +44,7 @@ func act(action plan.Action, seen, s *State) bool {
 func actOnServer(action plan.Action, seen, s *State) bool {
 	i := slot(serverOf(action))
 	x := &s.Servers[i]
-	switch action.(type) {
+	switch a := action.(type) {
 	case plan.CreatePod:
 		return createPod(seen, s, i)
 	case plan.DeletePod:
@@ -49,14 +55,14 @@ func actOnServer(action plan.Action, seen, s *State) bool {
 		if !sameClaim(&seen.Servers[i], x) {
 			return false
 		}
-		x.Revision = seen.Wanted
+		x.Revision, x.Retiring, x.InPlace = seen.Wanted, false, false
 		return true
 	case plan.MarkRetiring:
-		return sameClaims(seen, s) && set(&x.Retiring, true)
+		return sameClaims(seen, s) && set(&x.Retiring, true) && set(&x.InPlace, a.InPlace)
 	case plan.MarkFailed:
 		return sameClaims(seen, s) && set(&x.Failed, true)
 	case plan.UnmarkRetiring:
-		return sameClaim(&seen.Servers[i], x) && set(&x.Retiring, false)
+		return sameClaim(&seen.Servers[i], x) && unmark(x)
 	case plan.StartServing:
 		return gate(x, true)
 	case plan.StopServing:
@@ -127,6 +133,11 @@ func set(field *bool, value bool) bool {
 	return true
 }
 
+func unmark(x *Server) bool {
+	x.Retiring, x.InPlace = false, false
+	return true
+}
+
 // sameClaims is the check that the claims have not changed, which is made against the API server itself.
 func sameClaims(seen, s *State) bool {
 	for i := range s.Servers {
@@ -139,21 +150,24 @@ func sameClaims(seen, s *State) bool {
 
 // sameClaim is the resourceVersion of a claim.
 func sameClaim(a, b *Server) bool {
-	return a.Claim == b.Claim && a.Revision == b.Revision && a.Retiring == b.Retiring && a.Failed == b.Failed
+	return a.Claim == b.Claim && a.Revision == b.Revision && a.Retiring == b.Retiring && a.InPlace == b.InPlace &&
+		a.Failed == b.Failed
 }
 
 // sameRecord is the resourceVersion of the ConsulCluster.
 func sameRecord(seen, s *State) bool {
-	return seen.Replicas == s.Replicas && seen.Wanted == s.Wanted && seen.Paused == s.Paused &&
-		seen.Bootstrapped == s.Bootstrapped && seen.Transfer == s.Transfer
+	return seen.Replicas == s.Replicas && seen.Wanted == s.Wanted && seen.Paused == s.Paused && seen.InPlace == s.InPlace &&
+		seen.Bootstrapped == s.Bootstrapped && seen.Transfer == s.Transfer && sameRecovery(seen, s)
 }
 
 // samePod is the UID and resourceVersion of a pod: its status counts.
 func samePod(seen, s *State, i int) bool {
 	a, b := seen.Servers[i], s.Servers[i]
 	return a.Pod == b.Pod && a.PodRevision == b.PodRevision && a.Serving == b.Serving &&
-		(a.Process == Down) == (b.Process == Down) && seen.ready(&a) == s.ready(&b)
+		a.runsInPod() == b.runsInPod() && seen.ready(&a) == s.ready(&b)
 }
+
+func (x *Server) runsInPod() bool { return x.Process != Down && !x.outlives() }
 
 // askedOfLeader : most calls go to the agent that led when it was looked at.
 func askedOfLeader(seen, s *State) bool { return s.Leader == seen.Leader && s.works() && s.readable() }
@@ -177,7 +191,7 @@ func createPod(seen, s *State, i int) bool {
 		return false
 	}
 	x.Pod, x.PodRevision, x.PodFounder = PodPending, seen.Servers[i].Revision, seen.Servers[i].Founder && !seen.Bootstrapped
-	x.Serving, x.Settled = false, true
+	x.Serving, x.Settled, x.PodRescue = false, true, rescueOf(seen, i)
 	return true
 }
 
@@ -198,7 +212,7 @@ func deletePod(seen, s *State, i int) bool {
 		x.Pod = PodTerminating
 		return true
 	}
-	x.Pod, x.PodRevision, x.PodFounder, x.Settled = PodNone, 0, false, false
+	x.Pod, x.PodRevision, x.PodFounder, x.Settled, x.PodRescue = PodNone, 0, false, false, NoRescue
 	return true
 }
 
@@ -228,7 +242,7 @@ func transfer(s *State, to int) bool {
 	if s.Servers[to].Peer == NoPeer {
 		return false // Consul does not know it, and says so
 	}
-	if x := &s.Servers[to]; x.Peer != Voter || x.Process != Up || x.Behind {
+	if x := &s.Servers[to]; x.Peer != Voter || !x.heard() || x.Behind {
 		stepDown(s, 0)
 		return true
 	}
@@ -239,7 +253,7 @@ func transfer(s *State, to int) bool {
 // forceLeave of a member that is alive is refuted by it.
 func forceLeave(s *State, i int) bool {
 	x := &s.Servers[i]
-	if x.Process == Up {
+	if x.heard() {
 		return false
 	}
 	if x.Serf == Failed || x.Serf == LeavingSerf {

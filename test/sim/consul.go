@@ -3,13 +3,17 @@ package sim
 // progress is what Consul and Kubernetes do by themselves. A fair world does all of it sooner or later; the order here
 // is the one that a fair run prefers.
 var progress = []*kind{
-	{name: "starts", can: canStart, do: quietly(start)},
+	{name: "starts", can: canStart, do: start},
+	{name: "is garbage of a former cluster and is deleted", can: canBeCollected, do: quietly(collect)},
+	{name: "joins the servers of a former cluster", can: canJoinFormer, do: joinFormer},
 	{name: "is told to stop", can: canGetSignal, do: quietly(getSignal)},
 	{name: "is seen to leave", can: canSayGoodbye, do: quietly(sayGoodbye)},
 	{name: "pod is gone", can: canVanish, do: quietly(vanish)},
 	{name: "claim is gone", can: canLoseClaim, do: quietly(loseClaim)},
 	{name: "agent answers again", unreliable: true, can: isHung, do: quietly(resume)},
 	{name: "node is back", unreliable: true, can: isCutOff, do: quietly(nodeReturns)},
+	{name: "is heard by the others again", unreliable: true, can: isAlone, do: quietly(beHeard)},
+	{name: "has outlived its pod and is stopped", unreliable: true, can: hasOutlived, do: quietly((*State).stop)},
 	{name: "founds the cluster", can: canFound, do: found},
 	{name: "steps down", can: canStepDown, do: quietly(stepDown)},
 	{name: "is elected", can: canBeElected, do: elect},
@@ -41,7 +45,7 @@ func canFound(s *State, i int) bool {
 	return s.Expect > 0 && s.Servers[i].founds() && s.count((*Server).founds) >= int(s.Expect)
 }
 
-func (x *Server) founds() bool { return x.PodFounder && !x.Data && x.Process == Up }
+func (x *Server) founds() bool { return x.PodFounder && !x.Data && x.heard() }
 
 func found(s *State, i int) *Violation {
 	if s.Founded && (s.Bootstrapped || s.count(func(x *Server) bool { return x.Data }) > 0) {
@@ -57,6 +61,18 @@ func found(s *State, i int) *Violation {
 	s.Founded = true
 	s.lead(i)
 	return nil
+}
+
+// A new server joins whoever it finds by the name of its cluster.
+func canJoinFormer(s *State, i int) bool {
+	x := &s.Servers[i]
+	return !x.Former && x.heard() && !x.Data && s.count((*Server).isFormer) > 0
+}
+
+func (x *Server) isFormer() bool { return x.Former && x.Pod != PodNone && x.Process == Up }
+
+func joinFormer(_ *State, i int) *Violation {
+	return violated(I8, "#%d joins the servers of a former cluster", i)
 }
 
 // lead makes a server the leader. Autopilot has to look before it calls anybody healthy again.
@@ -76,7 +92,7 @@ func (s *State) commit() {
 		return
 	}
 	for i := range s.slots() {
-		if x := &s.Servers[i]; x.Peer != NoPeer && (x.Process == Down || x.Process == Hung) {
+		if x := &s.Servers[i]; x.Peer != NoPeer && (x.Process == Down || x.Process == Hung || x.Alone) {
 			x.Behind = true
 		}
 	}
@@ -85,7 +101,7 @@ func (s *State) commit() {
 // A voter is elected by a majority of the configuration, none of which has seen more than it has.
 func canBeElected(s *State, i int) bool {
 	x := &s.Servers[i]
-	if !s.Founded || s.Leader != nobody || x.Peer != Voter || x.Process != Up || !x.Data {
+	if !s.Founded || s.Leader != nobody || x.Peer != Voter || !x.heard() || !x.Data {
 		return false
 	}
 	return s.count(func(y *Server) bool { return y.votes() && (!x.Behind || y.Behind) }) >= s.quorum()
@@ -101,7 +117,7 @@ func elect(s *State, i int) *Violation {
 
 // A leader that hears of no quorum steps down.
 func canStepDown(s *State, i int) bool {
-	return int(s.Leader) == i && (s.Servers[i].Process == Hung || !s.hasQuorum())
+	return int(s.Leader) == i && (s.Servers[i].Process == Hung || s.Servers[i].Alone || !s.hasQuorum())
 }
 
 func stepDown(s *State, _ int) { s.Leader, s.Stable = nobody, false }
@@ -117,16 +133,20 @@ func (s *State) works() bool {
 
 func canJoinSerf(s *State, i int) bool {
 	x := &s.Servers[i]
-	return x.Process == Up && x.Serf != Alive
+	return x.heard() && x.Serf != Alive && !x.Former
 }
 
 func joinSerf(s *State, i int) { s.Servers[i].Serf = Alive }
 
-// A member that does not answer is failed, unless it had said goodbye. Others have to be there to notice.
+func isAlone(s *State, i int) bool { return s.Servers[i].Alone && s.Servers[i].Pod != PodScript }
+func beHeard(s *State, i int)      { s.Servers[i].Alone = false }
+
+// A member that does not answer is failed, unless it had said goodbye. Others have to be there to notice. A leader that is
+// cut off steps down long before.
 func canBeSuspected(s *State, i int) bool {
 	x := &s.Servers[i]
-	return (x.Process == Down || x.Process == Hung) && (x.Serf == Alive || x.Serf == LeavingSerf) &&
-		s.count(func(y *Server) bool { return y.Process == Up }) > 0
+	return (x.Process == Down || x.Process == Hung || x.Alone) && (x.Serf == Alive || x.Serf == LeavingSerf) &&
+		(int(s.Leader) != i || !x.Alone) && s.count((*Server).heard) > 0
 }
 
 func suspect(s *State, i int) {
@@ -141,7 +161,7 @@ func suspect(s *State, i int) {
 // The leader adds each server that is alive in Serf, also one that was removed before and came back.
 func canJoinRaft(s *State, i int) bool {
 	x := &s.Servers[i]
-	return s.works() && x.Peer == NoPeer && x.Serf == Alive && x.Process == Up
+	return s.works() && x.Peer == NoPeer && x.Serf == Alive && x.heard()
 }
 
 func joinRaft(s *State, i int) {
@@ -165,7 +185,7 @@ func removePeer(s *State, i int) {
 
 func canCatchUp(s *State, i int) bool {
 	x := &s.Servers[i]
-	return s.works() && x.Behind && x.Process == Up && x.Peer != NoPeer
+	return s.works() && x.Behind && x.heard() && x.Peer != NoPeer
 }
 
 func catchUp(s *State, i int) {
@@ -179,7 +199,7 @@ func canLook(s *State, _ int) bool {
 }
 
 func (x *Server) wellNow() bool {
-	return x.Peer != NoPeer && x.Process == Up && x.Serf == Alive && !x.Behind
+	return x.Peer != NoPeer && x.heard() && x.Serf == Alive && !x.Behind
 }
 
 func look(s *State, _ int) {
@@ -199,7 +219,7 @@ func canBeSick(s *State, i int) bool {
 // Autopilot promotes who was healthy for 10 s. A pod that is being deleted has got its signal long before that.
 func canPromote(s *State, i int) bool {
 	x := &s.Servers[i]
-	return s.works() && x.Peer == NonVoter && x.Healthy && x.Process == Up && !x.Behind && x.Pod != PodTerminating
+	return s.works() && x.Peer == NonVoter && x.Healthy && x.heard() && !x.Behind && x.Pod != PodTerminating
 }
 
 func promote(s *State, i int) { s.Servers[i].Peer = Voter }
@@ -221,11 +241,12 @@ func cleanUp(s *State, i int) {
 	}
 }
 
-// leave is PUT /v1/agent/leave, or SIGTERM with leave_on_terminate: a leader hands over first if it can.
+// leave is PUT /v1/agent/leave, or SIGTERM with leave_on_terminate: a leader hands over first if it can. Nobody hears of it
+// from a server that is cut off.
 func leave(s *State, i int) {
 	x := &s.Servers[i]
 	x.Process = Leaving
-	if x.Serf == Alive {
+	if x.Serf == Alive && !x.Alone {
 		x.Serf = LeavingSerf
 	}
 	if int(s.Leader) == i && s.voters() > 1 {
@@ -235,7 +256,7 @@ func leave(s *State, i int) {
 
 func canSayGoodbye(s *State, i int) bool {
 	x := &s.Servers[i]
-	return x.Process == Leaving && x.Serf == LeavingSerf
+	return x.Process == Leaving && x.Serf == LeavingSerf && !x.Alone
 }
 
 func sayGoodbye(s *State, i int) { s.Servers[i].Serf = Left }
@@ -245,11 +266,10 @@ func isLeaving(s *State, i int) bool { return s.Servers[i].Process == Leaving }
 // A server that leaves is removed from Raft by the leader; without one it goes all the same and stays a peer.
 func finishLeave(s *State, i int) {
 	x := &s.Servers[i]
-	if s.works() && int(s.Leader) != i {
+	if s.works() && int(s.Leader) != i && !x.Alone {
 		removePeer(s, i)
 	}
-	s.stop(i)
-	if x.Serf != Absent {
+	if s.stop(i); x.Serf != Absent && !x.Alone {
 		x.Serf = Left
 	}
 }
@@ -257,6 +277,10 @@ func finishLeave(s *State, i int) {
 // stop ends a process, whatever it was doing.
 func (s *State) stop(i int) {
 	x := &s.Servers[i]
+	if x.outlives() {
+		x.Alone = false
+		x.Data = x.Data && x.Claim != ClaimNone
+	}
 	x.Process = Down
 	if int(s.Leader) == i {
 		stepDown(s, i)

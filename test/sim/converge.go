@@ -2,6 +2,7 @@ package sim
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/consul-operator/consul-operator/internal/plan"
 )
@@ -9,10 +10,39 @@ import (
 // longest is more steps than any fair run takes.
 const longest = 2000
 
+// schedule is an order in which Consul and Kubernetes do what they have to do.
+type schedule struct {
+	kinds []*kind
+	good  map[fingerprint]struct{} // from here the desired state is reached
+}
+
+// schedules are the order in which most things happen, and the opposite, in which what takes minutes comes first.
+func schedules() []*schedule {
+	backwards := slices.Clone(progress)
+	slices.Reverse(backwards)
+	return []*schedule{{progress, map[fingerprint]struct{}{}}, {backwards, map[fingerprint]struct{}{}}}
+}
+
+// everyOther is which of the states are followed on the second schedule, too.
+const everyOther = 4
+
+// settles follows a state on the first schedule, and some of them on the others as well.
+func (x *explorer) settles(s State, key fingerprint) (*Violation, []string) {
+	for i, order := range x.schedules {
+		if i > 0 && key[0]%everyOther != 0 {
+			continue
+		}
+		if violation, story := order.converge(s); violation != nil {
+			return violation, story
+		}
+	}
+	return nil, nil
+}
+
 // converge follows a state fairly and without faults: the operator acts whenever it wants to, otherwise the next thing
 // that Consul or Kubernetes have to do is done. It fails if the desired state is not reached (I7), and with any
 // violation on the way. States from which it is known to be reached end the walk.
-func (x *explorer) converge(s State) (*Violation, []string) {
+func (x *schedule) converge(s State) (*Violation, []string) {
 	start := s
 	path := map[fingerprint]struct{}{}
 	for range longest {
@@ -22,33 +52,33 @@ func (x *explorer) converge(s State) (*Violation, []string) {
 			return nil, nil
 		}
 		if _, ok := path[key]; ok {
-			return violated(I7, "without faults the cluster goes round in circles"), retell(start, len(path)+20)
+			return violated(I7, "without faults the cluster goes round in circles"), x.retell(start, len(path)+20)
 		}
 		path[key] = struct{}{}
-		next, _, violation := fairStep(s)
+		next, _, violation := x.fairStep(s)
 		if violation != nil {
-			return violation, retell(start, len(path))
+			return violation, x.retell(start, len(path))
 		}
 		if next == nil {
 			if violation := rest(&s); violation != nil {
-				return violation, retell(start, len(path))
+				return violation, x.retell(start, len(path))
 			}
 			x.remember(path)
 			return nil, nil
 		}
 		s = *next
 	}
-	return violated(I7, "the desired state is not reached in %d steps", longest), retell(start, longest)
+	return violated(I7, "the desired state is not reached in %d steps", longest), x.retell(start, longest)
 }
 
-func (x *explorer) remember(path map[fingerprint]struct{}) {
+func (x *schedule) remember(path map[fingerprint]struct{}) {
 	for key := range path {
 		x.good[key] = struct{}{}
 	}
 }
 
 // fairStep is the next state of a fair run, nil at its end, and what happened.
-func fairStep(s State) (*State, string, *Violation) {
+func (x *schedule) fairStep(s State) (*State, string, *Violation) {
 	decision := plan.Plan(observe(&s, &s), now)
 	actions := actionsOf(decision)
 	if violation := checkAll(decision, actions, &s); violation != nil {
@@ -60,7 +90,7 @@ func fairStep(s State) (*State, string, *Violation) {
 			return &next, tell(decision, actions), nil
 		}
 	}
-	for _, k := range progress {
+	for _, k := range x.kinds {
 		if k.unreliable && !s.Returns {
 			continue
 		}
@@ -78,10 +108,10 @@ func fairStep(s State) (*State, string, *Violation) {
 }
 
 // retell is a fair run in words.
-func retell(s State, steps int) []string {
+func (x *schedule) retell(s State, steps int) []string {
 	lines := []string{"— from here on without faults —"}
 	for range steps {
-		next, what, violation := fairStep(s)
+		next, what, violation := x.fairStep(s)
 		lines = append(lines, what)
 		if next == nil || violation != nil {
 			break
@@ -100,14 +130,28 @@ func rest(s *State) *Violation {
 	}
 	switch {
 	case s.Paused:
+		if s.count(func(x *Server) bool { return x.InPlace }) > 0 {
+			return violated(I9, "while the cluster is paused clients are kept from a server that is to be updated in place")
+		}
 		return nil
-	case s.lostForGood():
+	case s.lostForGood() && !s.recoverable():
 		if s.readable() {
 			return violated(I7, "a leader leads without a quorum")
 		}
 		return nil
+	case s.count((*Server).outlives) > 0: // a person has to stop what only a person can have left behind
+		if s.readable() {
+			return s.serves()
+		}
+		return nil
+	case s.count((*Server).neverJoins) > 0:
+		return s.serves()
+	case s.count(func(x *Server) bool { return x.Claim == ClaimBound && x.Pod == PodNone && !x.Retiring }) > 0:
+		return violated(I7, "a server stays and gets no pod: %s", decision.Message)
 	case s.drainWaits():
 		return violated(I7, "a drain waits for ever: %s", decision.Message)
+	case s.InPlace && s.count(s.lasts) > int(s.Replicas):
+		return violated(I7, "a server waits for room that nobody needs it to have")
 	case s.Wanted == s.Bad, s.count(s.unschedulable) > 0:
 		return s.serves()
 	case !decision.Done:
@@ -121,14 +165,21 @@ func (s *State) lostForGood() bool {
 	return s.Founded && s.count(func(x *Server) bool { return x.Peer == Voter && x.Data && !s.goneForGood(x) }) < s.quorum()
 }
 
-// goneForGood : a process that nobody starts again.
+// goneForGood : a process that nobody starts again, or that cannot start on a volume that is lost when its pod goes.
 func (s *State) goneForGood(x *Server) bool {
-	return !s.Returns && x.Process == Down && x.cutOff()
+	if x.Claim == ClaimDeleting && x.Pod == PodPending && s.Bad != 0 && x.PodRevision == s.Bad {
+		return true
+	}
+	return !s.Returns && (x.Process == Down && x.cutOff() || x.Alone)
 }
+
+// neverJoins : a server without a vote is not replaced for being slow, as another one would be no faster. It may have had
+// one: autopilot has removed it from Raft before it was given up.
+func (x *Server) neverJoins() bool { return x.Alone && x.Peer != Voter }
 
 // serves says whether a cluster that cannot become what is wanted still serves as it did.
 func (s *State) serves() *Violation {
-	if !s.Founded {
+	if !s.Founded || s.InPlace && s.Replicas == 1 { // the only server was stopped for it
 		return nil
 	}
 	routed, well := s.count(func(x *Server) bool { return x.Routed }), s.count((*Server).well)

@@ -23,7 +23,8 @@
 //     states one event later (the world moved between the look and the act), and once more by an operator whose cache does
 //     not show yet what happened.
 //   - invariants.go says which invariant each action must keep (I1 to I4, I8, I9).
-//   - converge.go follows each state on one fair run without further faults until nothing is left to do (I5, I7).
+//   - converge.go follows each state on a fair run without further faults until nothing is left to do, and some of them on
+//     another one, in the opposite order (I5, I7).
 //
 // docs/architecture.md lists what the model leaves out. script.go and drive.go are for those who drive the model from
 // outside: test/sim/consul and test/sim/stack.

@@ -56,7 +56,7 @@ func NewState(replicas, surge uint8) State {
 func (s *State) Free() int {
 	for i := range s.slots() {
 		x := &s.Servers[i]
-		if x.Claim == ClaimNone && x.Pod == PodNone && x.Peer == NoPeer && (x.Serf == Absent || x.Serf == Left) {
+		if x.Claim == ClaimNone && x.Pod == PodNone && x.Process == Down && x.Peer == NoPeer && (x.Serf == Absent || x.Serf == Left) {
 			*x = Server{}
 			return i
 		}
@@ -94,6 +94,9 @@ func (s *State) RemovePeer(slot int) { removeByOperator(s, slot) }
 
 // KillNode is the end of a server's node: Kubernetes calls the pod running until it is deleted.
 func (s *State) KillNode(slot int) { nodeDies(s, slot) }
+
+// SetAside is what becomes of a server whose volume is no server's any more.
+func (s *State) SetAside(slot int) { setAside(&s.Servers[slot]) }
 
 // Lose is the loss of a node with the only volume: claim and pod are gone without a word.
 func (s *State) Lose(slot int) { loseAll(s, slot) }

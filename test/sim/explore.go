@@ -59,14 +59,14 @@ type node struct {
 }
 
 type explorer struct {
-	scenario Scenario
-	known    map[fingerprint]struct{}
-	nodes    []node
-	level    []State // those of the current distance from the start, from the index first on
-	next     []State
-	good     map[fingerprint]struct{} // from here the desired state is reached
-	result   Result
-	events   []event
+	scenario  Scenario
+	known     map[fingerprint]struct{}
+	nodes     []node
+	level     []State // those of the current distance from the start, from the index first on
+	next      []State
+	schedules []*schedule
+	result    Result
+	events    []event
 }
 
 // Explore visits the states of a scenario, at most limit of them (0 for the scenario's own limit), and stops at the
@@ -77,7 +77,7 @@ func Explore(scenario Scenario, limit int) Result {
 	}
 	x := &explorer{
 		scenario: scenario,
-		known:    map[fingerprint]struct{}{}, good: map[fingerprint]struct{}{},
+		known:    map[fingerprint]struct{}{}, schedules: schedules(),
 		result: Result{Scenario: scenario.Name, Complete: true},
 	}
 	x.reach(scenario.Start, node{from: -1})
@@ -110,7 +110,7 @@ func (x *explorer) reach(s State, how node) {
 	x.known[key] = struct{}{}
 	x.nodes = append(x.nodes, how)
 	x.next = append(x.next, s)
-	if violation, story := x.converge(s); violation != nil {
+	if violation, story := x.settles(s, key); violation != nil {
 		x.fail(violation, int32(len(x.nodes)-1), story) //nolint:gosec // fewer than 2³¹
 	}
 }
@@ -169,7 +169,8 @@ func (x *explorer) lookBehind(was *State, is State, how node) {
 	next := is
 	for _, action := range actions {
 		before := next
-		before.Replicas, before.Wanted, before.Paused = was.Replicas, was.Wanted, was.Paused // right by what it knew
+		before.Replicas, before.Wanted = was.Replicas, was.Wanted // right by what it knew
+		before.Paused, before.InPlace = was.Paused, was.InPlace
 		if !act(action, was, &next) {
 			continue
 		}

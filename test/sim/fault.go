@@ -6,6 +6,8 @@ var faults = []*kind{
 	{name: "agent hangs", can: isUpOnNode, do: fault(hang)},
 	{name: "pod is evicted", can: hasPod, do: fault(func(s *State, i int) { s.Servers[i].Pod = PodTerminating })},
 	{name: "pod is deleted by force", can: hasAnyPod, do: fault(killPod)},
+	{name: "node is not heard of and its pod is deleted by force", can: canOutlive, do: fault(vanish)},
+	{name: "is cut off from the other servers", can: canBeAlone, do: fault(cutOff)},
 	{name: "node dies", can: hasPod, do: fault(nodeDies)},
 	{name: "kubelet dies", can: isUpOnNode, do: fault(func(s *State, i int) { s.Servers[i].Pod = PodLost })},
 	{name: "claim is deleted by a person", can: hasClaim, do: fault(func(s *State, i int) { s.Servers[i].Claim = ClaimDeleting })},
@@ -50,13 +52,32 @@ func runs(s *State, i int) bool       { return s.Faults > 0 && s.Servers[i].Proc
 func isUpOnNode(s *State, i int) bool { return hasPod(s, i) && s.Servers[i].Process == Up }
 func hasPod(s *State, i int) bool     { return s.Faults > 0 && s.Servers[i].Pod == PodRunning }
 func hasAnyPod(s *State, i int) bool  { return s.Faults > 0 && s.Servers[i].Pod != PodNone }
-func hasClaim(s *State, i int) bool   { return s.Faults > 0 && s.Servers[i].Claim == ClaimBound }
-func isLeader(s *State, i int) bool   { return s.Faults > 0 && int(s.Leader) == i }
+func hasClaim(s *State, i int) bool {
+	return s.Faults > 0 && s.Servers[i].Claim == ClaimBound && !s.Servers[i].outlives()
+}
+func isLeader(s *State, i int) bool { return s.Faults > 0 && int(s.Leader) == i }
 func isGone(s *State, i int) bool {
 	x := &s.Servers[i]
 	return s.Faults > 0 && x.Process == Down && (x.Serf == Failed || x.Serf == Left && x.Peer != NoPeer)
 }
 func isHealthy(s *State, i int) bool { return s.Faults > 0 && s.Servers[i].Healthy }
+
+// canOutlive : it is trouble enough without a volume that is lost as well, or a revision that cannot start: one that takes
+// part without a pod could be given it, and its vote be missing.
+func canOutlive(s *State, i int) bool {
+	return isUpOnNode(s, i) && s.Servers[i].Claim == ClaimBound && s.Bad == 0
+}
+
+// canBeAlone : the only voter is cut off from nobody that it needs.
+func canBeAlone(s *State, i int) bool {
+	x := &s.Servers[i]
+	return isUpOnNode(s, i) && !x.Alone && (x.Peer != Voter || s.voters() > 1) && s.count((*Server).heard) > 1
+}
+
+func cutOff(s *State, i int) {
+	s.Servers[i].Alone = true
+	s.commit()
+}
 
 func hang(s *State, i int) {
 	s.Servers[i].Process = Hung
@@ -64,7 +85,9 @@ func hang(s *State, i int) {
 }
 
 func killPod(s *State, i int) {
-	s.stop(i)
+	if !s.Servers[i].outlives() {
+		s.stop(i)
+	}
 	vanish(s, i)
 }
 
@@ -74,7 +97,8 @@ func nodeDies(s *State, i int) {
 }
 
 func loseAll(s *State, i int) {
-	killPod(s, i)
+	s.stop(i)
+	vanish(s, i)
 	loseClaim(s, i)
 }
 
@@ -115,6 +139,12 @@ func unpause() *kind {
 		can: func(s *State, _ int) bool { return s.Paused },
 		do:  quietly(func(s *State, _ int) { s.Paused = false }),
 	}
+}
+
+// otherType changes spec.update.type.
+func otherType() *kind {
+	return change("the other type of update is asked for", func(*State) bool { return true },
+		func(s *State) { s.InPlace = !s.InPlace })
 }
 
 func requestTransfer() *kind {

@@ -36,6 +36,8 @@ func check(action plan.Action, s *State) *Violation {
 	switch a := action.(type) {
 	case plan.CreateServer:
 		return checkCreate(s, a)
+	case plan.BeginRecovery:
+		return checkRecovery(s, slot(a.Survivor), a.Lost)
 	case plan.AllowEviction:
 		return checkAllowEviction(s)
 	case plan.NameTransferTarget:
@@ -47,7 +49,7 @@ func check(action plan.Action, s *State) *Violation {
 	case plan.DeletePod:
 		return checkDeletePod(s, slot(a.Server))
 	case plan.MarkRetiring:
-		return checkMark(s, slot(a.Server))
+		return checkMark(s, slot(a.Server), a.InPlace)
 	case plan.MarkFailed:
 		return checkGiveUp(s, slot(a.Server))
 	case plan.DeleteOrphan:
@@ -77,12 +79,24 @@ func checkCreate(s *State, a plan.CreateServer) *Violation {
 	switch {
 	case a.BootstrapExpect > 0 && s.Bootstrapped:
 		return violated(I8, "a server with bootstrap_expect is created in a cluster that exists")
+	case s.InPlace && s.Bootstrapped && s.count(s.lasts) >= int(s.Replicas):
+		return violated(I2, "a server is created and %d are there that last or are updated in place", s.count(s.lasts))
 	case servers >= int(s.Replicas+s.Surge) && s.Bootstrapped:
 		return violated(I2, "server %d is created, replicas and maxSurge allow %d", servers+1, s.Replicas+s.Surge)
 	case s.Paused:
 		return violated(I5, "a server is created while the cluster is paused")
 	}
 	return nil
+}
+
+// lasts says whether a server has not to go, whatever its revision.
+func (s *State) lasts(x *Server) bool {
+	return x.Claim == ClaimBound && !x.Cordoned && !s.givenUp(x) && (!x.Retiring || x.InPlace)
+}
+
+// isOnly says whether a server is the only one and updated in place: then nobody leads meanwhile.
+func (s *State) isOnly(i int) bool {
+	return s.InPlace && s.Replicas == 1 && s.voters() == 1 && s.Servers[i].Peer == Voter
 }
 
 // checkAllowEviction : who may be evicted must be one of many, and not the leader where another one could lead.
@@ -142,10 +156,13 @@ func (x *Server) voteCounts() bool {
 	return x.Peer == Voter && x.Process == Up && x.Serf == Alive && x.Healthy && (x.Pod == PodRunning || x.cutOff())
 }
 
-// checkStop is for a server that takes part and is made to go.
+// checkStop is for a server that takes part and is made to go. One that is updated in place may be missing for a while.
 func checkStop(s *State, i int) *Violation {
 	x := &s.Servers[i]
 	stay, votes := 0, 0
+	if x.InPlace {
+		stay++
+	}
 	for j := range s.slots() {
 		y := &s.Servers[j]
 		if j != i && y.well() && !y.Retiring {
@@ -183,9 +200,11 @@ func checkLeave(s *State, i int) *Violation {
 func checkDeletePod(s *State, i int) *Violation {
 	x := &s.Servers[i]
 	switch {
+	case s.isOnly(i) && x.Revision == s.Wanted && x.PodRevision != s.Wanted:
+		return nil
 	case x.Process == Leaving && x.Serf != Left:
 		return violated(I1, "the pod of #%d is deleted before it has left", i)
-	case x.Peer == Voter && s.Founded && s.Bootstrapped && !s.hasQuorum() && x.Serf != Left && x.Pod == PodRunning:
+	case x.Peer == Voter && s.Founded && s.Bootstrapped && !s.hasQuorum() && s.Survivor == nobody && x.Serf != Left && x.Pod == PodRunning:
 		return violated(I1, "the pod of voter #%d is deleted while the quorum needs it back", i)
 	case x.Process == Down || x.Peer == NoPeer:
 		return nil
@@ -205,7 +224,7 @@ func checkGiveUp(s *State, i int) *Violation {
 	return nil
 }
 
-func checkMark(s *State, i int) *Violation {
+func checkMark(s *State, i int, inPlace bool) *Violation {
 	x := &s.Servers[i]
 	other := s.count(func(y *Server) bool { return y.Retiring })
 	switch {
@@ -213,9 +232,11 @@ func checkMark(s *State, i int) *Violation {
 		return violated(I2, "#%d is to retire, and another one retires already", i)
 	case s.Paused:
 		return violated(I5, "#%d is to retire while the cluster is paused", i)
+	case inPlace && (!s.InPlace || x.Revision == s.Wanted && x.PodRevision == s.Wanted):
+		return violated(I2, "#%d is to be updated in place and nobody asks for that", i)
 	case !s.Stable:
 		return violated(I1, "#%d is to retire under a leader that has led for a moment only", i)
-	case int(s.Leader) == i && s.outdatedFollowers() > 0 && x.Revision != s.Wanted:
+	case int(s.Leader) == i && s.outdatedFollowers() > 0 && x.Revision != s.Wanted && (!s.InPlace || s.Replicas > 1):
 		return violated(I3, "the leader #%d is to retire before others that have to", i)
 	}
 	return nil
@@ -233,8 +254,11 @@ func (s *State) outdatedFollowers() int {
 }
 
 func checkInPlace(s *State, i int) *Violation {
-	if x := &s.Servers[i]; s.Founded && x.Process == Up && x.Peer == Voter {
+	switch x := &s.Servers[i]; {
+	case s.Founded && x.Process == Up && x.Peer == Voter && !s.isOnly(i):
 		return violated(I2, "#%d is replaced in place and takes part", i)
+	case x.InPlace && x.Peer != NoPeer:
+		return violated(I2, "#%d is said to have come back and is still a Raft peer", i)
 	}
 	return nil
 }
@@ -259,6 +283,10 @@ func checkRelease(s *State, i int) *Violation {
 		return violated(I4, "the volume of #%d is deleted while its pod is there", i)
 	case x.Failed:
 		return violated(I4, "the volume of #%d, which was given up, is deleted", i)
+	case x.outlives() && x.heard() && x.Serf == Alive:
+		return violated(I4, "the volume of #%d is deleted while Serf hears it", i)
+	case x.InPlace && s.count(func(y *Server) bool { return y.Claim != ClaimNone && y != x }) < int(s.Replicas):
+		return violated(I4, "the volume of #%d, which was to come back on it, is deleted", i)
 	}
 	return nil
 }
@@ -267,8 +295,9 @@ func checkRelease(s *State, i int) *Violation {
 func checkQuarantine(s *State, i int) *Violation {
 	x := &s.Servers[i]
 	switch {
-	case x.Peer != NoPeer:
+	case x.Peer != NoPeer && !x.Lost:
 		return violated(I4, "the volume of #%d is set aside while it is a Raft peer", i)
+	case x.outlives() && (x.Alone || x.Serf != Alive): // nobody hears anything of it
 	case x.Pod == PodPending, x.Pod == PodRunning, x.Pod != PodTerminating && x.Process != Down:
 		return violated(I4, "the volume of #%d is set aside while it may run", i)
 	}

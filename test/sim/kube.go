@@ -2,7 +2,8 @@ package sim
 
 func canStart(s *State, i int) bool {
 	x := &s.Servers[i]
-	return x.Pod == PodPending && x.Claim != ClaimNone && (s.Bad == 0 || x.PodRevision != s.Bad) && !s.unschedulable(x)
+	return x.Pod == PodPending && x.Process == Down && x.Claim != ClaimNone && !s.unschedulable(x) &&
+		(s.Bad == 0 || x.PodRevision != s.Bad)
 }
 
 // unschedulable : where nodes are full, a server has to go where its volume is, and a new one finds no node.
@@ -36,9 +37,17 @@ func (s *State) drainWaits() bool {
 	return waits > 0 && s.Replicas > 1 && s.count((*Server).well) >= int(s.Replicas)
 }
 
-func start(s *State, i int) {
+func start(s *State, i int) *Violation {
 	x := &s.Servers[i]
 	x.Pod, x.Process = PodRunning, Up
+	if x.PodRescue == NoRescue || x.Rescued || !x.Data {
+		return nil
+	}
+	x.Rescued = true
+	if x.PodRescue == SavesAndLeads {
+		return s.rescue(i)
+	}
+	return nil
 }
 
 // restartPolicy Always, also after a leave.
@@ -71,6 +80,8 @@ func canVanish(s *State, i int) bool {
 func vanish(s *State, i int) {
 	x := &s.Servers[i]
 	x.Pod, x.PodRevision, x.PodFounder, x.Serving, x.Settled = PodNone, 0, false, false, false
+	x.PodRescue = NoRescue
+	x.Alone = x.Alone && x.Process != Down
 	x.Cordoned = x.Cordoned && s.Full // else it may go where its volume goes with it
 }
 
@@ -87,8 +98,16 @@ func loseClaim(s *State, i int) {
 }
 
 func setAside(x *Server) {
-	x.Claim, x.Revision, x.Founder, x.Retiring, x.Failed = ClaimNone, 0, false, false, false
+	x.Claim, x.Revision, x.Founder, x.Retiring, x.InPlace, x.Failed, x.Rescued = ClaimNone, 0, false, false, false, false, false
 }
+
+// The pods of a cluster that was deleted are deleted as well, sooner or later.
+func canBeCollected(s *State, i int) bool {
+	x := &s.Servers[i]
+	return x.Former && (x.Pod == PodPending || x.Pod == PodRunning || x.Pod == PodLost)
+}
+
+func collect(s *State, i int) { deletePod(s, s, i) }
 
 func isHung(s *State, i int) bool {
 	return s.Servers[i].Process == Hung && s.Servers[i].Pod == PodRunning
@@ -100,6 +119,9 @@ func resume(s *State, i int) {
 		s.Servers[i].Serf = Alive // in its own view
 	}
 }
+
+// A kubelet that is back stops what runs without a pod.
+func hasOutlived(s *State, i int) bool { return s.Servers[i].outlives() }
 
 func isCutOff(s *State, i int) bool { return s.Servers[i].cutOff() }
 
@@ -145,7 +167,7 @@ func settle(s *State, _ int) {
 func (s *State) canonical() {
 	for i := int(s.N) - 1; i >= 0; i-- {
 		x := &s.Servers[i]
-		if x.Claim == ClaimNone && x.Pod == PodNone && x.Peer == NoPeer && (x.Serf == Absent || x.Serf == Left) {
+		if x.Claim == ClaimNone && x.Pod == PodNone && x.Process == Down && x.Peer == NoPeer && (x.Serf == Absent || x.Serf == Left) {
 			s.remove(i)
 		}
 	}

@@ -45,6 +45,8 @@ func observe(kube, consul *State) plan.Observation {
 		switch x := &kube.Servers[i]; {
 		case x.Claim != ClaimNone:
 			o.Servers = append(o.Servers, server(kube, consul, i))
+		case x.Former && x.Pod != PodNone:
+			o.Former = append(o.Former, names[i])
 		case x.Pod == PodPending:
 			o.Orphans = append(o.Orphans, names[i])
 		}
@@ -58,20 +60,21 @@ func (s *State) kubernetes() State {
 	k.Leader, k.Stable, k.MinQuorum, k.Founded, k.Faults, k.Changes, k.Handoffs = nobody, s.Leader != nobody, 0, false, 0, 0, 0
 	for i := range k.slots() {
 		x := &k.Servers[i]
-		x.Data, x.Behind, x.Peer, x.Serf, x.Healthy, x.Long = false, false, NoPeer, Absent, false, false
+		x.Data, x.Behind, x.Peer, x.Serf, x.Healthy, x.Long, x.Rescued = false, false, NoPeer, Absent, false, false, false
 	}
 	return k
 }
 
 func (s *State) spec() plan.Spec {
 	spec := plan.Spec{
-		Replicas: int(s.Replicas), MaxSurge: int(s.Surge), LeaderStableFor: stableFor,
+		Replicas: int(s.Replicas), MaxSurge: int(s.Surge), InPlace: s.InPlace, LeaderStableFor: stableFor,
 		Revision: revisions[s.Wanted], Paused: s.Paused, Bootstrapped: s.Bootstrapped, NextSerial: int(s.N),
 		ReplacementsLeft: 1,
 	}
 	if s.Replace {
 		spec.ReplaceFailedAfter = replaceAfter
 	}
+	s.recovery(&spec)
 	switch s.Transfer {
 	case noTransfer:
 	case anyServer:
@@ -108,8 +111,8 @@ func (s *State) raft() plan.Raft {
 func server(kube, consul *State, i int) plan.Server {
 	x := &kube.Servers[i]
 	seen := plan.Server{
-		Name: names[i], Serial: i, ID: ids[i], Revision: revisions[x.Revision], Retiring: x.Retiring, Failed: x.Failed,
-		ClaimDeleting: x.Claim == ClaimDeleting, Routed: x.Routed,
+		Name: names[i], Serial: i, ID: ids[i], Revision: revisions[x.Revision], Retiring: x.Retiring, InPlace: x.InPlace,
+		Failed: x.Failed, ClaimDeleting: x.Claim == ClaimDeleting, Routed: x.Routed,
 	}
 	if x.Founder {
 		seen.BootstrapExpect = int(kube.Expect)
@@ -123,8 +126,9 @@ func server(kube, consul *State, i int) plan.Server {
 
 func pod(s *State, x *Server) *plan.Pod {
 	pod := &plan.Pod{
-		Revision: revisions[x.PodRevision], Running: x.Process != Down || x.cutOff(), Ready: s.ready(x),
+		Revision: revisions[x.PodRevision], Running: x.runsInPod() || x.cutOff(), Ready: s.ready(x),
 		Serving: x.Serving, ServingFrom: longAgo, Cordoned: x.Cordoned && x.Pod != PodPending,
+		Recovery:    recoveries[x.PodRescue],
 		Terminating: x.Pod == PodTerminating || x.Pod == PodStuck || x.Pod == PodOverdue, StopBy: now,
 	}
 	if x.Pod == PodOverdue {
@@ -150,6 +154,9 @@ func says(seen *plan.Server, consul *State, i int) {
 		if x.Behind {
 			seen.Agent.LastIndex = 0
 		}
+	}
+	if consul.Leader == nobody && seen.Agent.Answered {
+		seen.Agent.LastTerm, seen.Agent.Outlook = 1, consul.outlook(i)
 	}
 	if !consul.readable() {
 		return

@@ -24,6 +24,7 @@ func Scenarios() []Scenario {
 			sized("drain", replicas, 1, 1, 2, cordon()),
 			sized("drain while upgrading", replicas, 1, 0, 2, want(2), cordon()),
 			full(sized("drain, and nowhere to go", replicas, 1, 1, 2, cordon())),
+			full(sized("drain while upgrading, and nowhere to go", replicas, 1, 0, 3, want(2), cordon())),
 			full(sized("drain while paused", replicas, 1, 0, 3, cordon(), pause(), unpause())),
 			sized("pause", replicas, 1, 1, 2, want(2), pause(), unpause()),
 			sized("transfer on request", replicas, 1, 1, 2, want(2), requestTransfer()),
@@ -32,7 +33,16 @@ func Scenarios() []Scenario {
 			sized("scale while upgrading", replicas, 2, 1, 2, want(2), scale(1), scale(3), scale(5)),
 		)
 	}
-	all = append(all, scaledDown())
+	for _, replicas := range []uint8{1, 3, 5} {
+		all = append(all,
+			automatic(sized("faults, automatic recovery", replicas, 1, replicas/2+1, 0)),
+			automatic(sized("upgrade and faults, automatic recovery", replicas, 1, replicas/2+1, 1, want(2))),
+			sized("faults, and a person gives up who is missing", replicas, 1, replicas/2+1, 1, accept()),
+			automatic(quorumLost(sized("quorum lost, automatic recovery", replicas, 1, 1, 1, want(2)))),
+			quorumLost(sized("quorum lost, and a person gives up who is missing", replicas, 1, 1, 1, accept())))
+	}
+	all = append(all, scaledDown(), createdAnew(1, 1), createdAnew(3, 0), createdAnew(3, 1))
+	all = append(all, updatesInPlace()...)
 	for i := range all {
 		all[i].Limit = 50_000
 	}
@@ -69,7 +79,7 @@ func some(n uint8, thing string) string {
 }
 
 func empty(replicas, surge uint8) State {
-	return State{Replicas: replicas, Surge: surge, Wanted: 1, Replace: true, Leader: nobody, Transfer: noTransfer}
+	return State{Replicas: replicas, Surge: surge, Wanted: 1, Replace: true, Leader: nobody, Transfer: noTransfer, Survivor: nobody}
 }
 
 // bootstrap starts with nothing.
@@ -81,6 +91,19 @@ func bootstrap(replicas, faultBudget, changes uint8, changeKinds ...*kind) Scena
 			some(changes, "change")),
 		Start: s, Faults: faults, Changes: changeKinds,
 	}
+}
+
+// createdAnew starts when a cluster was deleted and another one of the same name created: the servers of the first still
+// run.
+func createdAnew(replicas, faultBudget uint8) Scenario {
+	scenario := bootstrap(replicas, faultBudget, 0)
+	scenario.Name = "created anew, " + scenario.Name
+	s := &scenario.Start
+	for i := range replicas {
+		s.Servers[i] = Server{Former: true, Pod: PodRunning, PodRevision: 1, Settled: true, Process: Up, Data: true}
+	}
+	s.N = replicas
+	return scenario
 }
 
 // scaledDown starts in the middle of an upgrade, after the user has made do with one server: the leader is the last

@@ -14,6 +14,8 @@ const (
 	Kill       Deed = "kill"        // SIGKILL
 	Freeze     Deed = "freeze"      // SIGSTOP
 	Thaw       Deed = "thaw"        // SIGCONT
+	CutOff     Deed = "cut off"     // it and the others hear nothing of each other
+	Join       Deed = "join again"  // they do
 	Terminate  Deed = "terminate"   // SIGTERM
 	StartAgain Deed = "start again" // with the disk it has
 	Leave      Deed = "leave"
@@ -26,6 +28,8 @@ var deeds = map[Deed]func(*State, int){
 	Kill:       (*State).stop,
 	Freeze:     hang,
 	Thaw:       resume,
+	CutOff:     cutOff,
+	Join:       beHeard,
 	Terminate:  getSignal,
 	StartAgain: restart,
 	Leave:      leave,
@@ -39,7 +43,7 @@ func NewScript() *Script { return &Script{empty(0, 0)} }
 
 // Start starts another server, with an empty disk. expect is its bootstrap_expect, 0 for none.
 func (s *Script) Start(expect uint8) {
-	s.State.Servers[s.State.N] = Server{Claim: ClaimBound, PodFounder: expect > 0, Process: Up}
+	s.State.Servers[s.State.N] = Server{Claim: ClaimBound, Pod: PodScript, PodFounder: expect > 0, Process: Up}
 	s.State.N++
 	s.State.Expect = max(s.State.Expect, expect)
 }

@@ -33,6 +33,7 @@ const (
 	PodLost    // its kubelet is dead, maybe with the whole node: the API server still calls it running
 	PodStuck   // the same, and it is to be terminated
 	PodOverdue // the same, and it should be gone by now
+	PodScript  // there is none, and nothing starts or ends the process but a Script
 )
 
 // Process is the Consul process in a pod.
@@ -44,6 +45,16 @@ const (
 	Up
 	Hung
 	Leaving
+)
+
+// Rescue is what a pod does for the recovery of a lost quorum before its server starts.
+type Rescue uint8
+
+// What a pod does for a recovery.
+const (
+	NoRescue      Rescue = iota
+	Saves                // its data
+	SavesAndLeads        // it becomes the only voter as well
 )
 
 // Suffrage is a server's place in the Raft configuration.
@@ -74,19 +85,26 @@ type Server struct {
 	Revision Revision
 	Founder  bool // bootstrap_expect
 	Retiring bool // the marker on the claim
-	Failed   bool // the other marker on the claim: it was given up
+	InPlace  bool // beside it: it comes back on its claim
+	Failed   bool // another marker on the claim: it was given up
+	Lost     bool // the record of the recovery says that it is given up
+	Accepted bool // a person says so
+	Former   bool // it is a deleted cluster's of the same name, of which nothing but the pod and the process is in the model
 
 	Pod         Pod
 	PodRevision Revision
 	Cordoned    bool // the node that it runs on, or that its volume is on, takes no more pods
 	PodFounder  bool // the pod was started with bootstrap_expect
+	PodRescue   Rescue
 	Serving     bool // the readiness gate
 	Settled     bool // out of the Service for long enough
 	Routed      bool // the client Service sends connections here
 
 	Process Process
+	Alone   bool // it and the other servers do not hear each other; the operator hears all
 	Data    bool // its disk holds the Raft log
 	Behind  bool // it misses entries that were committed
+	Rescued bool // its disk says that it has taken part in this recovery
 	Peer    Suffrage
 	Serf    Serf
 	Healthy bool // autopilot's opinion, which is late
@@ -100,6 +118,7 @@ type State struct {
 
 	// The spec and the cluster's own record.
 	Replicas, Surge uint8
+	InPlace         bool // servers are updated on the claims they have
 	Wanted          Revision
 	Bad             Revision // a revision that never starts; 0 for none
 	Paused          bool
@@ -108,6 +127,8 @@ type State struct {
 	Evictable       bool // the disruption budget lets one go
 	Bootstrapped    bool
 	Transfer        int8 // noTransfer, anyServer, or a slot
+	Automatic       bool // a quorum that is lost for good is recovered without a person
+	Survivor        int8 // of the recovery that is under way: a slot, nowhere if it is gone, or nobody
 
 	// Raft.
 	Founded   bool
@@ -150,7 +171,18 @@ func (s *State) count(is func(*Server) bool) int {
 }
 
 // votes says whether a server takes part in elections and acknowledges writes.
-func (x *Server) votes() bool { return x.Peer == Voter && (x.Process == Up || x.Process == Leaving) }
+func (x *Server) votes() bool {
+	return x.Peer == Voter && (x.Process == Up || x.Process == Leaving) && !x.Alone
+}
+
+// heard says whether the other servers hear a server.
+func (x *Server) heard() bool { return x.Process == Up && !x.Alone }
+
+// outlives says whether a process goes on although its pod is gone: the pod of a node that is not heard of was deleted by
+// force. The volume is still there, so another pod for it does not start.
+func (x *Server) outlives() bool {
+	return x.Process != Down && (x.Pod == PodNone || x.Pod == PodPending)
+}
 
 // cutOff says whether no kubelet looks after a pod any more.
 func (x *Server) cutOff() bool { return x.Pod == PodLost || x.Pod == PodStuck || x.Pod == PodOverdue }
@@ -168,14 +200,15 @@ func (x *Server) remains() bool {
 // hasQuorum says whether enough voters are up to elect a leader and to commit.
 func (s *State) hasQuorum() bool { return s.count((*Server).votes) >= s.quorum() }
 
-// readable says whether the operator can learn how the cluster is: somebody leads, and its agent answers.
+// readable says whether the operator can learn how the cluster is: somebody leads, and its agent answers. A leader that
+// was cut off from the others answers, too, until it steps down half a second later.
 func (s *State) readable() bool {
-	return s.Leader != nobody && s.Servers[s.Leader].Process == Up
+	return s.Leader != nobody && s.Servers[s.Leader].Process == Up && !s.Servers[s.Leader].outlives()
 }
 
 // ready is a pod's Ready condition: the probe, which asks for a leader, and the gate.
 func (s *State) ready(x *Server) bool {
-	return x.Serving && x.Pod == PodRunning && x.Process == Up && s.Leader != nobody
+	return x.Serving && x.Pod == PodRunning && x.heard() && s.Leader != nobody
 }
 
 // remove takes a slot out and moves the later ones up.
@@ -189,9 +222,14 @@ func (s *State) remove(i int) {
 	} else {
 		s.Transfer = moved(s.Transfer, i)
 	}
+	if s.Survivor == int8(i) { //nolint:gosec // at most maxServers
+		s.Survivor = nowhere
+	} else {
+		s.Survivor = moved(s.Survivor, i)
+	}
 }
 
-// nowhere is a transfer to a server that is gone.
+// nowhere is the slot of a server that is gone.
 const nowhere = maxServers
 
 func moved(slot int8, gone int) int8 {
@@ -207,6 +245,9 @@ func (s *State) String() string {
 	fmt.Fprintf(&b, "wants %d of r%d", s.Replicas, s.Wanted)
 	if s.Paused {
 		b.WriteString(" paused")
+	}
+	if s.InPlace {
+		b.WriteString(" in place")
 	}
 	leader := "nobody"
 	if s.Leader != nobody {
@@ -229,16 +270,22 @@ func (x *Server) String() string {
 			words = append(words, word)
 		}
 	}
-	add(x.Claim == ClaimNone, "stray")
+	add(x.Claim == ClaimNone && !x.Former, "stray")
+	add(x.Former, "of-a-former-cluster")
 	add(x.Claim == ClaimDeleting, "claim-deleting")
 	add(x.Retiring, "retiring")
+	add(x.InPlace, "in-place")
 	add(x.Failed, "given-up")
+	add(x.Lost, "lost")
+	add(x.PodRescue == Saves, "saves")
+	add(x.PodRescue == SavesAndLeads, "saves-and-leads")
 	words = append(words,
-		[...]string{"no-pod", "pending", "", "terminating", "node-dead", "node-dead terminating", "node-dead overdue"}[x.Pod],
+		[...]string{"no-pod", "pending", "", "terminating", "node-dead", "node-dead terminating", "node-dead overdue", ""}[x.Pod],
 		[...]string{"down", "", "hung", "leaving"}[x.Process],
 		[...]string{"no-peer", "nonvoter", "voter"}[x.Peer],
 		[...]string{"absent", "", "serf-leaving", "left", "failed"}[x.Serf])
 	add(x.Behind, "behind")
+	add(x.Alone, "cut-off-from-the-others")
 	add(x.Peer != NoPeer && !x.Healthy && !x.Long, "unhealthy")
 	add(x.Long, "unhealthy-for-long")
 	add(x.Serving, "gate")

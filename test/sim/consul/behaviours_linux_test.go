@@ -196,6 +196,14 @@ var scripts = []script{
 		},
 	},
 	{
+		behaviour: "a leader that is cut off from its followers steps down and answers on",
+		steps: []step{
+			founded(3),
+			does(sim.CutOff, first), leads(nobody), until(first, voter, up),
+			does(sim.Join, first), leads(first, second, third), until(first, voter, alive, healthy), same(),
+		},
+	},
+	{
 		behaviour: "a leader hangs for a while",
 		steps: []step{
 			founded(3),

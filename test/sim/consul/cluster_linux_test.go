@@ -148,6 +148,13 @@ func (c *cluster) do(deed sim.Deed, name string) error {
 	case sim.Thaw:
 		s.frozen = false
 		return s.signal(syscall.SIGCONT)
+	case sim.CutOff, sim.Join: // as far as the one can tell: the others stand still
+		for _, other := range c.names {
+			if other != name {
+				c.Expect(c.do(map[sim.Deed]sim.Deed{sim.CutOff: sim.Freeze, sim.Join: sim.Thaw}[deed], other)).To(Succeed())
+			}
+		}
+		return nil
 	case sim.Terminate:
 		s.asked = true
 		return s.signal(syscall.SIGTERM)

@@ -1,6 +1,6 @@
 // Command mutants breaks the planner on purpose, in one way at a time, and checks that the simulation notices: each
-// mutant has to be caught by the invariant that the list says. It changes no file: the compiler is given the broken
-// one in place of the real one.
+// mutant has to be caught by the invariant that the list says. Then it breaks what is around the planner, which tests have
+// to notice. It changes no file: the compiler is given the broken one in place of the real one.
 package main
 
 import (
@@ -21,8 +21,12 @@ import (
 	"sigs.k8s.io/yaml"
 )
 
-//go:embed mutants.yaml
-var list []byte
+var (
+	//go:embed mutants.yaml
+	ofThePlanner []byte
+	//go:embed effects.yaml
+	ofEffects []byte
+)
 
 // mutant is a change of one place in one file.
 type mutant struct {
@@ -32,8 +36,9 @@ type mutant struct {
 	// Find is in the file exactly once.
 	Find    string `json:"find"`
 	Replace string `json:"replace"`
-	// CaughtBy is the invariant that has to be violated: I1 to I9.
+	// CaughtBy is the invariant that has to be violated: I1 to I9; or the tests that have to fail, in a package.
 	CaughtBy string `json:"caughtBy"`
+	In       string `json:"in"`
 }
 
 func main() {
@@ -46,9 +51,9 @@ func main() {
 }
 
 func run(match *regexp.Regexp) error {
-	var mutants []mutant
-	if err := yaml.UnmarshalStrict(list, &mutants); err != nil {
-		return fmt.Errorf("mutants.yaml: %w", err)
+	mutants, err := all()
+	if err != nil {
+		return err
 	}
 	mutants = slices.DeleteFunc(mutants, func(m mutant) bool { return !match.MatchString(m.Breaks) })
 	work, err := os.MkdirTemp("", "mutants")
@@ -59,7 +64,7 @@ func run(match *regexp.Regexp) error {
 	var wrong []string
 	for i, m := range mutants {
 		start := time.Now()
-		violated, err := m.violates(work)
+		violated, err := m.caught(work)
 		if err != nil {
 			return fmt.Errorf("%s: %w", m.Breaks, err)
 		}
@@ -79,8 +84,51 @@ func run(match *regexp.Regexp) error {
 	if len(wrong) > 0 {
 		return fmt.Errorf("%d of %d were not caught as they should be: %s", len(wrong), len(mutants), strings.Join(wrong, "; "))
 	}
-	fmt.Printf("%d of %d mutants were caught, each by the invariant that the list says\n", len(mutants), len(mutants))
+	fmt.Printf("%d of %d mutants were caught, each by the invariant or the test that the list says\n", len(mutants), len(mutants))
 	return nil
+}
+
+func all() ([]mutant, error) {
+	var planner, effects []mutant
+	if err := yaml.UnmarshalStrict(ofThePlanner, &planner); err != nil {
+		return nil, fmt.Errorf("mutants.yaml: %w", err)
+	}
+	if err := yaml.UnmarshalStrict(ofEffects, &effects); err != nil {
+		return nil, fmt.Errorf("effects.yaml: %w", err)
+	}
+	return append(planner, effects...), nil
+}
+
+// caught says what notices a mutant; nothing if it survives.
+func (m mutant) caught(work string) (string, error) {
+	if m.In == "" {
+		return m.violates(work)
+	}
+	overlay, err := m.overlay(work)
+	if err != nil {
+		return "", err
+	}
+	args := []string{"test", "-overlay", overlay, "-count=1", "-failfast", "-run", m.tests(), m.In}
+	test := exec.Command("go", args...) //nolint:gosec // our own
+	output, err := test.CombinedOutput()
+	switch {
+	case err == nil && strings.Contains(string(output), "no tests to run"):
+		return "", fmt.Errorf("%s has no %s", m.In, m.CaughtBy)
+	case err == nil:
+		return "", nil
+	case !strings.Contains(string(output), "--- FAIL: "+m.CaughtBy):
+		return "", fmt.Errorf("the tests did not run:\n%s", output)
+	}
+	return m.CaughtBy, nil
+}
+
+// tests is a pattern that matches those that have to fail, and no others.
+func (m mutant) tests() string {
+	parts := strings.Split(m.CaughtBy, "/")
+	for i, part := range parts {
+		parts[i] = "^" + regexp.QuoteMeta(part) + "$"
+	}
+	return strings.Join(parts, "/")
 }
 
 // violates is the invariant that the simulation finds violated, or nothing. Most mutants are caught within few states.

@@ -80,10 +80,13 @@ func (a *agent) Self(ctx context.Context) (self consul.Self, err error) {
 	err = a.ask(ctx, "self", false, func(c *cluster, i int) (time.Duration, error) {
 		self = consul.Self{
 			NodeID: c.servers[i].id, Name: c.servers[i].name, Version: c.servers[i].version,
-			State: consul.Follower, Term: c.term, LastIndex: 100,
+			State: consul.Follower, Term: c.term, LastIndex: 100, LastTerm: c.term,
 		}
 		if c.state.Servers[i].Behind {
 			self.LastIndex = 50
+		}
+		if c.state.Leader != sim.Nobody {
+			self.LeaderAddr = c.servers[c.state.Leader].ip + ":8300"
 		}
 		if int(c.state.Leader) == i {
 			self.State = consul.Leader

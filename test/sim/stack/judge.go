@@ -9,6 +9,7 @@ import (
 
 	"github.com/consul-operator/consul-operator/api/v1alpha1"
 	"github.com/consul-operator/consul-operator/internal/plan"
+	"github.com/consul-operator/consul-operator/internal/resources"
 	"github.com/consul-operator/consul-operator/test/sim"
 )
 
@@ -30,6 +31,9 @@ func (r *run) judgeWrite(before, after client.Object) {
 		if ready := apimeta.FindStatusCondition(o.Status.Conditions, v1alpha1.ConditionReady); ready != nil {
 			r.world.trace.add("      → %s: %s", ready.Reason, ready.Message)
 		}
+		if old, _ := before.(*v1alpha1.ConsulCluster); old != nil {
+			r.judgeRecovery(r.world.clusterOf(o.UID), old, o)
+		}
 	case *corev1.PersistentVolumeClaim:
 		if old, _ := before.(*corev1.PersistentVolumeClaim); c != nil {
 			r.judgeClaim(c, old, o)
@@ -39,6 +43,20 @@ func (r *run) judgeWrite(before, after client.Object) {
 			r.judgePod(c, old, o)
 		}
 	}
+}
+
+func (r *run) judgeRecovery(c *cluster, old, o *v1alpha1.ConsulCluster) {
+	record := resources.RecoveryOf(o)
+	if record == nil || resources.RecoveryOf(old) != nil {
+		return
+	}
+	begin := plan.BeginRecovery{Survivor: sim.Name(c.named(record.Survivor))}
+	for _, lost := range record.Lost {
+		if i := c.named(lost); i >= 0 {
+			begin.Lost = append(begin.Lost, sim.Name(i))
+		}
+	}
+	r.judge(c, begin)
 }
 
 func (r *run) judgeClaim(c *cluster, old, o *corev1.PersistentVolumeClaim) {
@@ -54,7 +72,8 @@ func (r *run) judgeClaim(c *cluster, old, o *corev1.PersistentVolumeClaim) {
 	name := sim.Name(i)
 	_, was := old.Annotations[v1alpha1.AnnotationRetiring]
 	if _, is := o.Annotations[v1alpha1.AnnotationRetiring]; is && !was {
-		r.judge(c, plan.MarkRetiring{Server: name})
+		_, inPlace := o.Annotations[v1alpha1.AnnotationInPlace]
+		r.judge(c, plan.MarkRetiring{Server: name, InPlace: inPlace})
 	}
 	if old.Annotations[v1alpha1.AnnotationRevision] != o.Annotations[v1alpha1.AnnotationRevision] {
 		r.judge(c, plan.SetRevision{Server: name})

@@ -4,6 +4,7 @@ import (
 	"maps"
 	"os"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -11,6 +12,8 @@ import (
 	"time"
 
 	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/consul-operator/consul-operator/api/v1alpha1"
 )
 
 // wholeStories has each run with trouble told to its end, also where it has come to a situation that is known from the
@@ -85,9 +88,9 @@ type baseline struct {
 	story       scenario
 	checkpoints []checkpoint
 	situations  map[string]bool
-	// sorts of calls, in the order of their first occurrence, and the checkpoint before it.
-	sorts []call
-	first map[string]int
+	// calls are all that were made, but for those of passes that saw nothing new: a pass in a situation that was there
+	// before does the same again.
+	calls []placedCall
 }
 
 var baselines once[string, *baseline]
@@ -100,16 +103,19 @@ func baselineOf(t *testing.T, story scenario) *baseline {
 
 func newBaseline(t *testing.T, story scenario) *baseline {
 	t.Helper()
-	b := &baseline{story: story, situations: map[string]bool{}, first: map[string]int{}}
+	b := &baseline{story: story, situations: map[string]bool{}}
+	known, made := false, map[call]int{}
 	b.outcome = play(t, story, nil, settings{
 		beforePass: func(r *run) bool {
 			b.checkpoints = append(b.checkpoints, r.checkpoint())
+			known = b.situations[r.situation()]
 			b.situations[r.situation()] = true
+			clear(made)
 			return true
 		},
 		interfere: func(c call, _ int) verdict {
-			if _, known := b.first[c.sort()]; !known {
-				b.sorts, b.first[c.sort()] = append(b.sorts, c), len(b.checkpoints)-1
+			if made[c]++; !known {
+				b.calls = append(b.calls, placedCall{c, len(b.checkpoints) - 1, made[c]})
 			}
 			return verdict{}
 		},
@@ -118,7 +124,16 @@ func newBaseline(t *testing.T, story scenario) *baseline {
 	if len(b.violations) > 0 {
 		t.Fatalf("without any trouble: %v\n%s", b.violations, b.trace)
 	}
+	if !strings.Contains(b.end, v1alpha1.ReasonHealthy) {
+		t.Fatalf("without any trouble the cluster is not as wanted: %s\n%s", b.end, b.trace)
+	}
 	return b
+}
+
+// placedCall is the n-th call of its kind in the pass that follows a checkpoint.
+type placedCall struct {
+	call
+	checkpoint, n int
 }
 
 // before is the last checkpoint before an effect.

@@ -42,6 +42,8 @@ func scenarios() []scenario {
 		{name: "upgrade of 3, surge 1", replicas: 3, steps: []step{upgrade(newer, 1)}},
 		{name: "upgrade of 3, surge 3", replicas: 3, steps: []step{upgrade(newer, 3)}},
 		{name: "upgrade of 1", replicas: 1, steps: []step{upgrade(newer, 1)}},
+		{name: "upgrade of 3 in place", replicas: 3, steps: []step{upgradeInPlace(newer)}},
+		{name: "upgrade of 1 in place", replicas: 1, steps: []step{upgradeInPlace(newer)}},
 		{name: "scale 3 to 5 to 3", replicas: 3, steps: []step{scale(5), scale(3)}},
 		{name: "rollback in the middle", replicas: 3, steps: []step{upgrade(newer, 1), rollback()}},
 		{name: "a version that does not exist, corrected", replicas: 3, steps: []step{mistype(), correct()}, spare: true},
@@ -57,6 +59,13 @@ func scenarios() []scenario {
 			say: "a node dies",
 			do:  func(r *run) { r.world.killNode(clusterName + "-1") },
 		}}},
+		{name: "a lost quorum", replicas: 3, steps: []step{
+			change("recovery is automatic", func(c *v1alpha1.ConsulCluster) { c.Spec.Recovery.Mode = v1alpha1.RecoveryAutomatic }),
+			{say: "two nodes die, and a person deletes pods and claims that were on them", do: func(r *run) {
+				r.world.lose(clusterName + "-0")
+				r.world.lose(clusterName + "-1")
+			}},
+		}},
 	}
 }
 
@@ -96,6 +105,12 @@ func change(say string, do func(*v1alpha1.ConsulCluster)) step {
 func upgrade(version string, surge int32) step {
 	return change("version "+version, func(c *v1alpha1.ConsulCluster) {
 		c.Spec.Version, c.Spec.Update.MaxSurge = version, surge
+	})
+}
+
+func upgradeInPlace(version string) step {
+	return change("version "+version+" in place", func(c *v1alpha1.ConsulCluster) {
+		c.Spec.Version, c.Spec.Update.Type = version, v1alpha1.UpdateInPlace
 	})
 }
 

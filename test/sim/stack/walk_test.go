@@ -78,7 +78,9 @@ func (w *walker) step() step {
 
 // change of the spec: valid, at the boundary, or such as only the operator can refuse.
 func (w *walker) change() step {
-	choices := []func() (string, func(*v1alpha1.ConsulCluster)){w.version, w.replicas, w.config, w.template, w.paused, w.request}
+	choices := []func() (string, func(*v1alpha1.ConsulCluster)){
+		w.version, w.replicas, w.config, w.template, w.paused, w.request, w.kind,
+	}
 	say, do := pick(w.Rand, choices...)()
 	do(&w.last)
 	return change(say, do)
@@ -94,6 +96,12 @@ func (w *walker) replicas() (string, func(*v1alpha1.ConsulCluster)) {
 	return fmt.Sprintf("replicas %d, surge %d", replicas, surge), func(c *v1alpha1.ConsulCluster) {
 		c.Spec.Replicas, c.Spec.Update.MaxSurge = replicas, surge
 	}
+}
+
+// kind of the update; it may change in the middle of one.
+func (w *walker) kind() (string, func(*v1alpha1.ConsulCluster)) {
+	kind := pick(w.Rand, v1alpha1.UpdateInPlace, v1alpha1.UpdateSurge)
+	return fmt.Sprintf("updates: %s", kind), func(c *v1alpha1.ConsulCluster) { c.Spec.Update.Type = kind }
 }
 
 func (w *walker) config() (string, func(*v1alpha1.ConsulCluster)) {

@@ -85,7 +85,9 @@ type cluster struct {
 	state   sim.State
 	servers [sim.MaxServers]identity
 	term    uint64
-	pending []happening
+	// recovery is the id of the recovery that is under way; empty for none.
+	recovery string
+	pending  []happening
 	// shown is what was written to the API server last, by object.
 	shown map[objectKey]string
 }
@@ -226,11 +228,27 @@ func (w *world) happen(c *cluster, next happening) {
 		w.wrote(pod, w.api.live[keyOf(pod)])
 		return
 	}
+	if former := w.former(c); next.Name() == "starts" && former != "" {
+		w.broken = append(w.broken, fmt.Sprintf("%s: %s starts and finds %s of the former cluster",
+			sim.I8, c.servers[next.Slot()].name, former))
+	}
 	w.change(c, next.at, func(s *sim.State) {
 		if violation := next.Happen(s); violation != nil {
 			w.broken = append(w.broken, violation.String())
 		}
 	})
+}
+
+// former is a server that runs and that a cluster's servers find by their cluster's name, although it is another one's.
+func (w *world) former(c *cluster) string {
+	for _, other := range w.clusters {
+		for i, x := range other.servers[:other.state.N] {
+			if other != c && other.name == c.name && x.ip != "" && other.state.Servers[i].Process == sim.Up {
+				return x.name
+			}
+		}
+	}
+	return ""
 }
 
 // first is the happening that is due first; -1 if there is none.
@@ -282,9 +300,12 @@ func (w *world) adopt(o *v1alpha1.ConsulCluster) *cluster {
 	}
 	s := &c.state
 	s.Replicas, s.Surge = uint8(o.Spec.Replicas), uint8(o.Spec.Update.MaxSurge) //nolint:gosec // at most 7
+	s.InPlace = o.Spec.Update.Type == v1alpha1.UpdateInPlace
 	s.Wanted, s.Paused = w.revision(resources.Revision(o)), o.Spec.Paused
 	s.Replace = o.Spec.FailureReplacement.After.Duration > 0
 	s.Bootstrapped = o.Annotations[v1alpha1.AnnotationBootstrapped] != ""
+	s.Automatic = o.Spec.Recovery.Mode == v1alpha1.RecoveryAutomatic
+	c.adoptRecovery(resources.RecoveryOf(o))
 	s.Transfer = sim.NoTransfer
 	if to, asked := o.Annotations[v1alpha1.AnnotationTransferLeadership]; asked {
 		s.Transfer = sim.AnyServer
@@ -305,13 +326,14 @@ func (w *world) wroteClaim(c *cluster, o *corev1.PersistentVolumeClaim) {
 	x := &c.state.Servers[i]
 	x.Revision = w.revision(o.Annotations[v1alpha1.AnnotationRevision])
 	_, x.Retiring = o.Annotations[v1alpha1.AnnotationRetiring]
+	_, x.InPlace = o.Annotations[v1alpha1.AnnotationInPlace]
 	_, x.Failed = o.Annotations[v1alpha1.AnnotationFailed]
 	if expect, err := strconv.Atoi(o.Annotations[v1alpha1.AnnotationBootstrapExpect]); err == nil {
 		x.Founder, c.state.Expect = true, uint8(expect) //nolint:gosec // at most 7
 	}
 	switch {
 	case o.Labels[v1alpha1.LabelRetired] != "":
-		x.Claim, x.Retiring, x.Failed = sim.ClaimNone, false, false
+		c.state.SetAside(i)
 	case o.DeletionTimestamp != nil:
 		x.Claim = sim.ClaimDeleting
 	}
@@ -328,7 +350,7 @@ func (w *world) wrotePod(c *cluster, old, o *corev1.Pod) {
 		c.servers[i].ip = fmt.Sprintf("10.0.%d.%d", w.ips/200, w.ips%200+1)
 		c.servers[i].version, c.servers[i].restarts = versionOf(o), 0
 		x.Pod, x.PodRevision = sim.PodPending, w.revision(o.Labels[v1alpha1.LabelRevision])
-		x.PodFounder, x.Serving, x.Settled = founder(o), false, true
+		x.PodFounder, x.Serving, x.Settled, x.PodRescue = founder(o), false, true, c.rescueOf(o)
 		return
 	}
 	if o.DeletionTimestamp != nil && x.Pod != sim.PodTerminating {

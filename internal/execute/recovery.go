@@ -1,0 +1,59 @@
+package execute
+
+import (
+	"context"
+	"fmt"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/consul-operator/consul-operator/api/v1alpha1"
+	"github.com/consul-operator/consul-operator/internal/observe"
+	"github.com/consul-operator/consul-operator/internal/plan"
+	"github.com/consul-operator/consul-operator/internal/resources"
+)
+
+// beginRecovery writes down how a lost quorum is recovered. All else follows from this one record.
+func (e *Executor) beginRecovery(ctx context.Context, s *observe.Snapshot, a plan.BeginRecovery) (Outcome, error) {
+	if err := e.fresh(ctx, s); err != nil {
+		return Outcome{}, err
+	}
+	if err := e.really(ctx, s, a.Lost); err != nil {
+		return Outcome{}, err
+	}
+	record := resources.Recovery{ID: e.Now().UTC().Format("20060102T150405Z"), Survivor: a.Survivor, Lost: a.Lost}
+	err := e.patch(ctx, s.Cluster, annotate(v1alpha1.AnnotationRecovery, record.String()))
+	agent := agentOf(s, a.Survivor)
+	return Outcome{Event: fmt.Sprintf("the quorum is lost: %s carries on as the only voter, with its data up to index %d of term %d, "+
+		"without %v", a.Survivor, agent.LastIndex, agent.LastTerm, a.Lost)}, err
+}
+
+func agentOf(s *observe.Snapshot, name string) plan.Agent {
+	for _, server := range s.Servers {
+		if server.Name == name {
+			return server.Agent
+		}
+	}
+	return plan.Agent{}
+}
+
+// really makes sure that a claim which was not seen is not there: without its labels it could have been overlooked.
+func (e *Executor) really(ctx context.Context, s *observe.Snapshot, lost []string) error {
+	for _, name := range lost {
+		if s.Claims[name] != nil {
+			continue
+		}
+		var claim corev1.PersistentVolumeClaim
+		err := e.Live.Get(ctx, client.ObjectKey{Namespace: s.Cluster.Namespace, Name: name}, &claim)
+		switch {
+		case apierrors.IsNotFound(err):
+		case err != nil:
+			return fmt.Errorf("reading claim %s: %w", name, err)
+		case claim.Labels[v1alpha1.LabelRetired] == "":
+			return fmt.Errorf("claim %s of a server that is lost for good is there, without the labels of this cluster: "+
+				"restore them, or delete it", name)
+		}
+	}
+	return nil
+}

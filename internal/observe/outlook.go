@@ -1,0 +1,73 @@
+package observe
+
+import (
+	"context"
+	"sync"
+
+	"github.com/consul-operator/consul-operator/internal/consul"
+	"github.com/consul-operator/consul-operator/internal/plan"
+	"github.com/consul-operator/consul-operator/internal/resources"
+)
+
+// outlooks asks every server how it sees the cluster: nobody leads, and nobody has heard of anybody who does. That needs
+// no leader.
+func (o *Observer) outlooks(ctx context.Context, s *Snapshot, selves map[string]consul.Self) {
+	s.Raft.LostSince = o.Now()
+	if since := s.Cluster.Status.QuorumLostSince; since != nil {
+		s.Raft.LostSince = since.Time
+	}
+	for _, self := range selves {
+		if self.LeaderAddr != "" {
+			return
+		}
+	}
+	names := nodeNames(s)
+	var group sync.WaitGroup
+	for i := range s.Servers {
+		server := &s.Servers[i]
+		if server.Agent.Answered {
+			group.Go(func() { server.Agent.Outlook = o.outlook(ctx, s.Address(server.Name), names) })
+		}
+	}
+	group.Wait()
+}
+
+// outlook is nil if the agent does not tell all of it.
+func (o *Observer) outlook(ctx context.Context, address string, names map[string]string) *plan.Outlook {
+	agent, err := o.Dial(address)
+	if err != nil {
+		return nil
+	}
+	var (
+		peers   []consul.Peer
+		members []consul.Member
+	)
+	if err := atOnce(
+		func() (err error) { peers, err = agent.RaftPeers(ctx); return err },
+		func() (err error) { members, err = agent.Members(ctx); return err },
+	); err != nil {
+		return nil
+	}
+	outlook := &plan.Outlook{}
+	for _, p := range peers {
+		name := names[p.ID]
+		if name == "" {
+			name = p.ID
+		}
+		outlook.Peers = append(outlook.Peers, plan.Peer{ID: p.ID, Name: name, Voter: p.Voter})
+	}
+	for _, m := range members {
+		outlook.Members = append(outlook.Members, plan.Member{ID: m.ID, Name: m.Name, Status: plan.MemberStatus(m.Status)})
+	}
+	return outlook
+}
+
+// nodeNames are the names of all servers that this cluster ever had, by node id: Serf does not know those that are gone.
+func nodeNames(s *Snapshot) map[string]string {
+	names := map[string]string{}
+	for serial := range s.Spec.NextSerial {
+		name := resources.ServerName(s.Cluster.Name, serial)
+		names[resources.NodeID(s.Cluster.UID, name)] = name
+	}
+	return names
+}

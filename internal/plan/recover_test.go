@@ -1,0 +1,272 @@
+package plan_test
+
+import (
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/consul-operator/consul-operator/internal/plan"
+)
+
+// withoutLeader is a cluster without a leader, as all of its servers see it. The voters in gone have no volume claim any
+// more, and nobody hears of them.
+func withoutLeader(o *plan.Observation, gone ...int) {
+	o.Raft = plan.Raft{Unknown: "nobody leads", LostSince: noon.Add(-time.Minute)}
+	o.Spec.Object = "consul -n default"
+	outlook := plan.Outlook{}
+	for _, s := range o.Servers {
+		outlook.Peers = append(outlook.Peers, *s.Peer)
+		outlook.Members = append(outlook.Members, plan.Member{ID: s.ID, Name: s.Name, Status: plan.MemberAlive})
+	}
+	for _, i := range gone {
+		outlook.Members[i].Status = plan.MemberFailed
+	}
+	var left []plan.Server
+	for i, s := range o.Servers {
+		s.Peer, s.Member, s.Health, s.Agent = nil, plan.MemberAbsent, plan.HealthUnknown, plan.Agent{
+			Answered: true, LastTerm: 5, LastIndex: 100, Outlook: &outlook,
+		}
+		pod := *s.Pod
+		pod.Ready, s.Pod = false, &pod
+		if !slices.Contains(gone, i) {
+			left = append(left, s)
+		}
+	}
+	o.Servers = left
+}
+
+// five makes a cluster of five.
+func five(o *plan.Observation) {
+	fourth(o)
+	fifth := o.Servers[2]
+	fifth.Name, fifth.ID, fifth.Serial, fifth.Peer = "consul-4", "consul-4", 4, &plan.Peer{ID: "consul-4", Name: "consul-4", Voter: true}
+	o.Servers = append(o.Servers, fifth)
+}
+
+func down(o *plan.Observation, i int) *plan.Server {
+	s := &o.Servers[i]
+	s.Agent = plan.Agent{}
+	return s
+}
+
+func automatic(o *plan.Observation, after time.Duration) { o.Spec.RecoverAfter = &after }
+
+// recovering is a cluster of five that has lost three, and goes on with consul-3.
+func recovering(o *plan.Observation) {
+	five(o)
+	withoutLeader(o, 0, 1)
+	down(o, 0)
+	o.Spec.Recovery = &plan.Recovery{ID: "now", Survivor: "consul-3", Lost: []string{"consul-0", "consul-1", "consul-2"}}
+}
+
+// fenced is the same after consul-2, which could have come back, is out.
+func fenced(o *plan.Observation) {
+	recovering(o)
+	o.Servers = o.Servers[1:]
+}
+
+func TestStepWhereTheQuorumIsLost(t *testing.T) {
+	testSteps(t, map[string]stepTest{
+		"all servers are gone with their data": {
+			func(o *plan.Observation) { withoutLeader(o); o.Servers = nil }, nil, plan.ReasonQuorumLost,
+		},
+		"a leader is about to be elected": {
+			func(o *plan.Observation) { withoutLeader(o, 0); automatic(o, 0) }, nil, plan.ReasonNoLeader,
+		},
+		"a leader is about to be elected: an acceptance of a loss changes nothing": {
+			func(o *plan.Observation) { withoutLeader(o, 0); o.Spec.AcceptedLoss = []string{"consul-0"} }, nil, plan.ReasonNoLeader,
+		},
+		"I8 two are down, and may come back": {
+			func(o *plan.Observation) { withoutLeader(o); down(o, 0); down(o, 1); automatic(o, 0) }, nil, plan.ReasonNoLeader,
+		},
+		"I8 two are stuck: a person may give them up": {
+			func(o *plan.Observation) {
+				withoutLeader(o)
+				down(o, 0).Pod.Problem = plan.Problem{Reason: plan.ReasonUnschedulable, Message: "no node"}
+				overdue(down(o, 1))
+				automatic(o, 0)
+			}, nil, plan.ReasonNoLeader,
+		},
+		"I8 nobody who answers is to be left out of the count": {
+			func(o *plan.Observation) { withoutLeader(o, 0, 1); automatic(o, 0); o.Servers[0].Agent.Outlook = nil },
+			nil, plan.ReasonNoLeader,
+		},
+		"I8 one that has never joined knows nothing": {
+			func(o *plan.Observation) {
+				withoutLeader(o)
+				o.Servers = o.Servers[:1]
+				o.Servers[0].Agent.Outlook = &plan.Outlook{}
+			},
+			nil, plan.ReasonNoLeader,
+		},
+		"I8 one without a claim is alive all the same": {
+			func(o *plan.Observation) {
+				withoutLeader(o, 0, 1)
+				o.Servers[0].Agent.Outlook.Members[1].Status = plan.MemberAlive
+				automatic(o, 0)
+			}, nil, plan.ReasonNoLeader,
+		},
+		"lost for good: a person decides": {
+			func(o *plan.Observation) { withoutLeader(o, 0, 1) }, nil, plan.ReasonQuorumLost,
+		},
+		"lost for good: not while the cluster is paused": {
+			func(o *plan.Observation) {
+				withoutLeader(o, 0, 1)
+				automatic(o, 0)
+				o.Spec.Paused, o.Spec.AcceptedLoss = true, []string{"consul-0", "consul-1"}
+			}, nil, plan.ReasonQuorumLost,
+		},
+		"lost for good: a person says so": {
+			func(o *plan.Observation) {
+				withoutLeader(o, 0, 1)
+				o.Spec.AcceptedLoss = []string{"consul-1", "consul-0"}
+			},
+			plan.BeginRecovery{Survivor: "consul-2", Lost: []string{"consul-0", "consul-1"}}, plan.ReasonRecovering,
+		},
+		"lost for good: a person means others": {
+			func(o *plan.Observation) { withoutLeader(o, 0, 1); o.Spec.AcceptedLoss = []string{"consul-0"} }, nil, plan.ReasonQuorumLost,
+		},
+		"stuck: a person gives them up": {
+			func(o *plan.Observation) {
+				withoutLeader(o)
+				down(o, 0)
+				down(o, 1)
+				o.Spec.AcceptedLoss = []string{"consul-0", "consul-1"}
+			}, plan.BeginRecovery{Survivor: "consul-2", Lost: []string{"consul-0", "consul-1"}}, plan.ReasonRecovering,
+		},
+		"lost for good: automatic, not yet": {
+			func(o *plan.Observation) { withoutLeader(o, 0, 1); automatic(o, 2*time.Minute) }, nil, plan.ReasonRecovering,
+		},
+		"lost for good: automatic": {
+			func(o *plan.Observation) { withoutLeader(o, 0, 1); automatic(o, time.Minute) },
+			plan.BeginRecovery{Survivor: "consul-2", Lost: []string{"consul-0", "consul-1"}}, plan.ReasonRecovering,
+		},
+		"I8 lost for good: one that is down may have seen more": {
+			func(o *plan.Observation) { five(o); withoutLeader(o, 0, 1, 2); down(o, 0); automatic(o, 0) }, nil, plan.ReasonQuorumLost,
+		},
+		"I8 the newest log wins: its term": {
+			func(o *plan.Observation) {
+				five(o)
+				withoutLeader(o, 0, 1, 2)
+				o.Servers[0].Agent.LastIndex, o.Servers[1].Agent.LastTerm = 200, 6
+				automatic(o, 0)
+			}, plan.BeginRecovery{Survivor: "consul-4", Lost: []string{"consul-0", "consul-1", "consul-2"}}, plan.ReasonRecovering,
+		},
+		"I8 the newest log wins: its index": {
+			func(o *plan.Observation) {
+				five(o)
+				withoutLeader(o, 0, 1, 2)
+				o.Servers[1].Agent.LastIndex = 101
+				automatic(o, 0)
+			}, plan.BeginRecovery{Survivor: "consul-4", Lost: []string{"consul-0", "consul-1", "consul-2"}}, plan.ReasonRecovering,
+		},
+		"recovery: who is given up must not come back": {
+			recovering, plan.DeletePod{Server: "consul-2"}, plan.ReasonRecovering,
+		},
+		"recovery: who is given up stops first": {
+			func(o *plan.Observation) {
+				recovering(o)
+				o.Servers[0].Pod.Terminating, o.Servers[0].Pod.StopBy = true, noon
+			},
+			nil, plan.ReasonRecovering,
+		},
+		"recovery: the volume of who is given up is set aside": {
+			func(o *plan.Observation) { recovering(o); o.Servers[0].Pod = nil },
+			plan.QuarantineClaim{Server: "consul-2"}, plan.ReasonRecovering,
+		},
+		"recovery: a node that is dead does not say that a pod has stopped": {
+			func(o *plan.Observation) { recovering(o); overdue(&o.Servers[0]) },
+			plan.QuarantineClaim{Server: "consul-2"}, plan.ReasonRecovering,
+		},
+		"recovery: the others save their data": {
+			fenced, plan.DeletePod{Server: "consul-4"}, plan.ReasonRecovering,
+		},
+		"recovery: the others stop before the survivor does": {
+			func(o *plan.Observation) {
+				fenced(o)
+				o.Servers[1].Pod.Terminating, o.Servers[1].Pod.StopBy = true, noon
+			},
+			nil, plan.ReasonRecovering,
+		},
+		"recovery: a node whose kubelet is dead, and the server runs on": {
+			func(o *plan.Observation) { fenced(o); overdue(&o.Servers[1]) }, nil, plan.ReasonRecovering,
+		},
+		"recovery: the survivor comes last": {
+			func(o *plan.Observation) { fenced(o); o.Servers[1].Pod.Recovery = "now" },
+			plan.DeletePod{Server: "consul-3"}, plan.ReasonRecovering,
+		},
+		"recovery: the survivor starts": {
+			func(o *plan.Observation) { fenced(o); o.Servers[0].Pod, o.Servers[1].Pod.Recovery = nil, "now" },
+			nil, plan.ReasonWaitingForServer,
+		},
+		"recovery: the survivor is about to lead": {
+			func(o *plan.Observation) {
+				fenced(o)
+				o.Servers[0].Pod.Recovery, o.Servers[1].Pod.Recovery = "now", "now"
+			},
+			nil, plan.ReasonRecovering,
+		},
+		"recovery: the survivor is gone": {
+			func(o *plan.Observation) { fenced(o); o.Servers = o.Servers[1:] },
+			plan.CancelRecovery{Because: "consul-3, which was to carry on, is gone"}, plan.ReasonRecovering,
+		},
+		"recovery: who was given up is back": {
+			func(o *plan.Observation) { recovering(o); o.Servers[0].Agent.Answered = true },
+			plan.CancelRecovery{Because: "consul-2, which was given up, is back"}, plan.ReasonRecovering,
+		},
+		"recovery: a leader who needs the vote of one that stops is none to count on": {
+			func(o *plan.Observation) {
+				o.Spec.Recovery = &plan.Recovery{ID: "now", Survivor: "consul-0", Lost: []string{"consul-1", "consul-2"}}
+				o.Servers[1].Pod.Terminating, o.Servers[1].Pod.StopBy = true, noon
+			}, nil, plan.ReasonRecovering,
+		},
+		"recovery: a leader leads": {
+			func(o *plan.Observation) { o.Spec.Recovery = &plan.Recovery{ID: "now", Survivor: "consul-0"} },
+			plan.FinishRecovery{Because: "consul-0 leads: there is a quorum"}, plan.ReasonRecovering,
+		},
+		"the acceptance of a loss is not kept for another time": {
+			func(o *plan.Observation) { o.Spec.AcceptedLoss = []string{"consul-1"} },
+			plan.FinishRecovery{Because: "consul-0 leads, and nobody has to be given up"}, plan.ReasonRecovering,
+		},
+	})
+}
+
+func TestWhatAPersonIsToldOfALostQuorum(t *testing.T) {
+	for name, test := range map[string]struct {
+		change func(o *plan.Observation)
+		says   string
+	}{
+		"the command": {
+			func(o *plan.Observation) { withoutLeader(o, 0, 1) },
+			"the quorum is lost for good with the volumes of consul-0, consul-1; to carry on with the data of consul-2: " +
+				"kubectl annotate consulcluster consul -n default --overwrite consuloperator.io/accept-loss-of=consul-0,consul-1",
+		},
+		"when it is recovered": {
+			func(o *plan.Observation) { withoutLeader(o, 0, 1); automatic(o, 2*time.Minute) },
+			"the quorum is lost for good with the volumes of consul-0, consul-1; consul-2 carries on alone at 12:01:00 UTC",
+		},
+		"who may know more": {
+			func(o *plan.Observation) { five(o); withoutLeader(o, 0, 1, 2); down(o, 0) },
+			"the quorum is lost for good with the volumes of consul-0, consul-1, consul-2; consul-3 may have newer data than consul-4: " +
+				"bring them back, or give them up too: kubectl annotate consulcluster consul -n default --overwrite " +
+				"consuloperator.io/accept-loss-of=consul-0,consul-1,consul-2,consul-3",
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if d := plan.Plan(healthy(test.change), noon); d.Message != test.says {
+				t.Errorf("said    %s\nwanted  %s", d.Message, test.says)
+			}
+		})
+	}
+}
+
+func TestWhoIsGivenUpIsNotStartedAgain(t *testing.T) {
+	for _, action := range plan.Plan(healthy(func(o *plan.Observation) {
+		recovering(o)
+		o.Servers[0].Pod, o.Servers[1].Pod = nil, nil
+	}), noon).Upkeep {
+		if action == (plan.CreatePod{Server: "consul-2"}) {
+			t.Error("consul-2 is given up and started again")
+		}
+	}
+}

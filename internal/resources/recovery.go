@@ -1,0 +1,92 @@
+package resources
+
+import (
+	"encoding/json"
+	"fmt"
+	"slices"
+
+	corev1 "k8s.io/api/core/v1"
+
+	"github.com/consul-operator/consul-operator/api/v1alpha1"
+)
+
+// ContainerRecover is the name of the init container that prepares a server for a recovery.
+const ContainerRecover = "recover"
+
+// Recovery of a lost quorum, as an annotation of the ConsulCluster records it.
+type Recovery struct {
+	// ID is that of no other recovery, and good for the name of a folder.
+	ID string `json:"id"`
+	// Survivor carries on as the only voter.
+	Survivor string `json:"survivor"`
+	// Lost are the servers that are given up.
+	Lost []string `json:"lost"`
+}
+
+// RecoveryOf is the recovery that is under way; nil if there is none.
+func RecoveryOf(c *v1alpha1.ConsulCluster) *Recovery {
+	var r Recovery
+	if json.Unmarshal([]byte(c.Annotations[v1alpha1.AnnotationRecovery]), &r) != nil || r.ID == "" {
+		return nil
+	}
+	return &r
+}
+
+// String is the value of the annotation.
+func (r Recovery) String() string {
+	text, err := json.Marshal(r)
+	if err != nil { // strings only
+		return err.Error()
+	}
+	return string(text)
+}
+
+// recoverScript saves the Raft data, then tells Consul to forget all other voters, once: an init container may run again
+// at any time, and by then there are voters that must not be forgotten. Consul has not started since if the last line
+// was not reached, so all of it may be done again. Consul reads peers.json only where peers.info is, and deletes it when
+// it was taken up.
+const recoverScript = `cd /consul/data
+saved=recovery/$RECOVERY
+if [ -e "$saved/done" ] || [ ! -e raft ]; then exit 0; fi
+rm -rf "$saved"
+mkdir -p "$saved"
+cp -a raft "$saved/raft"
+if [ -n "$PEERS" ]; then
+  if [ ! -e raft/peers.info ]; then echo "raft/peers.info is missing: Consul would not read raft/peers.json"; exit 1; fi
+  printf '%s' "$PEERS" >raft/peers.json.new
+  sync
+  mv raft/peers.json.new raft/peers.json
+fi
+sync
+touch "$saved/done"
+sync
+`
+
+// prepareRecovery makes a server save its data before it starts, and the survivor start as the only voter.
+func prepareRecovery(pod *corev1.Pod, c *v1alpha1.ConsulCluster, server Server) {
+	i := slices.IndexFunc(pod.Spec.Containers, func(c corev1.Container) bool { return c.Name == ContainerConsul })
+	consul := pod.Spec.Containers[i]
+	peers := ""
+	if server.Name == server.Recovery.Survivor {
+		peers = fmt.Sprintf(`[{"id": %q, "address": "$(POD_IP):%d", "non_voter": false}]`, NodeID(c.UID, server.Name), PortServer)
+	}
+	if pod.Annotations == nil {
+		pod.Annotations = map[string]string{}
+	}
+	pod.Annotations[v1alpha1.AnnotationRecovery] = server.Recovery.ID
+	pod.Spec.InitContainers = slices.Insert(pod.Spec.InitContainers, 0, corev1.Container{
+		Name: ContainerRecover, Image: consul.Image, ImagePullPolicy: consul.ImagePullPolicy,
+		Command: []string{"/bin/sh", "-euc", recoverScript},
+		Env: []corev1.EnvVar{
+			podIP(),
+			{Name: "RECOVERY", Value: server.Recovery.ID},
+			{Name: "PEERS", Value: peers},
+		},
+		VolumeMounts: slices.DeleteFunc(slices.Clone(consul.VolumeMounts), func(m corev1.VolumeMount) bool {
+			return m.Name != volumeData
+		}),
+		Resources:                consul.Resources,
+		SecurityContext:          consul.SecurityContext,
+		TerminationMessagePolicy: consul.TerminationMessagePolicy,
+	})
+}
