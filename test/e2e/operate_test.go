@@ -57,14 +57,27 @@ var _ = Describe("a cluster", Ordered, ContinueOnFailure, func() {
 		c.watch(load.Options{Rate: 200})
 		c.observer.SetFaults(true) // that there are two voters for a while is what the user asks for
 		leader, before := c.get().Status.Leader, c.pods()
-		claim := kubectl("get", "persistentvolumeclaim", leader, "--output=jsonpath={.metadata.uid}", c.in())
+		volumes := c.volumes()
 		kubectl("delete", "pod", leader, "--timeout=1m", c.in())
 		Eventually(c.pods, "1m", "200ms").Should(HaveKeyWithValue(leader, Not(Equal(before[leader]))))
 		c.until("it votes again", func(c *v1alpha1.ConsulCluster) bool { return c.Status.Voters == 3 && harness.IsReady(c) })
 		Expect(c.pods()).To(HaveLen(3))
-		Expect(kubectl("get", "persistentvolumeclaim", leader, "--output=jsonpath={.metadata.uid}", c.in())).To(Equal(claim))
+		Expect(c.volumes()).To(Equal(volumes))
 		Expect(c.get().Status.Leader).NotTo(Equal(leader))
 		Expect(c.end().LeaderChanges).To(Equal(1), "handed over once, on SIGTERM")
+	})
+
+	It("upgrades in place, one server at a time, on the volumes it has", func() {
+		c := create("in-place", func(spec *v1alpha1.ConsulClusterSpec) { spec.Update.Type = v1alpha1.UpdateInPlace })
+		volumes := c.volumes()
+		c.watch(load.Options{Rate: 200})
+		c.observer.SetWanted(2)
+		c.patch(toNewest)
+		c.ready(5 * time.Minute)
+		Expect(c.volumes()).To(Equal(volumes))
+		seen := c.end()
+		Expect(seen.LeaderChanges).To(Equal(1), "I3")
+		Expect(seen.FewestVoters).To(Equal(2), "one server at a time is away")
 	})
 
 	It("waits with the scheduler's reason where no node takes the next server, and changes nothing", func() {
@@ -103,6 +116,12 @@ var _ = Describe("a cluster", Ordered, ContinueOnFailure, func() {
 
 // in is the flag of kubectl for the cluster's namespace.
 func (c *consul) in() string { return "--namespace=" + c.key.Namespace }
+
+// volumes are the claims of the servers, with their UIDs.
+func (c *consul) volumes() string {
+	GinkgoHelper()
+	return kubectl("get", "persistentvolumeclaims", "--no-headers", "--output=custom-columns=:.metadata.name,:.metadata.uid", c.in())
+}
 
 // zones in which there are servers.
 func (c *consul) zones() map[string][]string {
