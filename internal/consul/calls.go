@@ -17,8 +17,9 @@ var (
 	_ LeaderWatcher = (*agent)(nil)
 )
 
-// Self reads GET /v1/agent/self: Config.{NodeID,NodeName,Version}, Stats.raft.{state,term,last_log_index,last_log_term,applied_index}
-// and Stats.consul.leader_addr. All of Stats are strings; the same in 1.19.2 and 1.22.7 (measured).
+// Self reads GET /v1/agent/self: Config.{NodeID,NodeName,Version},
+// Stats.raft.{state,term,last_log_index,last_log_term,applied_index} and Stats.consul.leader_addr. All of Stats are
+// strings; the same in 1.19.2 and 1.22.7 (measured).
 func (a *agent) Self(ctx context.Context) (Self, error) {
 	var self Self
 	err := a.call(ctx, "agent self", func(c *api.Client) error {

@@ -58,7 +58,7 @@ func (e *Executor) Do(ctx context.Context, s *observe.Snapshot, action plan.Acti
 }
 
 func (e *Executor) dispatch(ctx context.Context, s *observe.Snapshot, action plan.Action) (Outcome, error) {
-	switch action.(type) {
+	switch a := action.(type) {
 	case plan.CreatePod, plan.DeletePod, plan.DeleteOrphan, plan.StartServing, plan.StopServing:
 		return e.pod(ctx, s, action)
 	case plan.TransferLeadership, plan.Leave, plan.ForceLeave, plan.RemovePeer, plan.SetMinQuorum:
@@ -71,7 +71,7 @@ func (e *Executor) dispatch(ctx context.Context, s *observe.Snapshot, action pla
 	case plan.RecordBootstrapped, plan.NameTransferTarget, plan.FinishTransfer, plan.CancelRecovery, plan.FinishRecovery:
 		return e.record(ctx, s, action)
 	case plan.BeginRecovery:
-		return e.beginRecovery(ctx, s, action.(plan.BeginRecovery))
+		return e.beginRecovery(ctx, s, a)
 	}
 	return e.server(ctx, s, action)
 }

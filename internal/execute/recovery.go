@@ -3,6 +3,7 @@ package execute
 import (
 	"context"
 	"fmt"
+	"strings"
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -25,8 +26,9 @@ func (e *Executor) beginRecovery(ctx context.Context, s *observe.Snapshot, a pla
 	record := resources.Recovery{ID: e.Now().UTC().Format("20060102T150405Z"), Survivor: a.Survivor, Lost: a.Lost}
 	err := e.patch(ctx, s.Cluster, annotate(v1alpha1.AnnotationRecovery, record.String()))
 	agent := agentOf(s, a.Survivor)
-	return Outcome{Event: fmt.Sprintf("the quorum is lost: %s carries on as the only voter, with its data up to index %d of term %d, "+
-		"without %v", a.Survivor, agent.LastIndex, agent.LastTerm, a.Lost)}, err
+	return Outcome{Event: fmt.Sprintf("the quorum is lost: %s carries on as the only voter, "+
+		"with its data up to index %d of term %d, and without %s",
+		a.Survivor, agent.LastIndex, agent.LastTerm, strings.Join(a.Lost, ", "))}, err
 }
 
 func agentOf(s *observe.Snapshot, name string) plan.Agent {

@@ -117,7 +117,8 @@ func (v view) awaitProcess(s Server) *Decision {
 	case s.Pod != nil && s.Pod.Problem.Reason != "":
 		return wait(lookOn, s.Pod.Problem.Reason, "%s: %s%s", s.Name, s.Pod.Problem.Message, v.prospect(s))
 	case s.Pod != nil && s.Pod.Terminating:
-		return wait(lookOften, ReasonWaitingForServer, "the pod of %s is stopping, and another one takes its place%s", s.Name, v.prospect(s))
+		return wait(lookOften, ReasonWaitingForServer, "the pod of %s is stopping, and another one takes its place%s",
+			s.Name, v.prospect(s))
 	case s.Pod == nil || !s.Pod.Running:
 		return wait(lookOften, ReasonWaitingForServer, "%s is starting%s", s.Name, v.prospect(s))
 	}

@@ -18,8 +18,8 @@ func recoverQuorum(v view) *Decision {
 	case v.Raft.Known:
 		return nil
 	case len(v.Servers) == 0:
-		return wait(lookOn, ReasonQuorumLost, "all servers are gone with their volumes: create another ConsulCluster, and restore a snapshot "+
-			"(consul snapshot restore)")
+		return wait(lookOn, ReasonQuorumLost, "all servers are gone with their volumes: create another ConsulCluster, and restore "+
+			"a snapshot (consul snapshot restore)")
 	}
 	return v.assessLoss()
 }
@@ -27,13 +27,13 @@ func recoverQuorum(v view) *Decision {
 // assessLoss decides whether a quorum can come back by itself, and who decides if it cannot.
 func (v view) assessLoss() *Decision {
 	l := v.loss()
-	missing := slices.Concat(l.gone, l.down)
+	missing := slices.Concat(l.lost, l.down)
 	slices.Sort(missing)
 	command := fmt.Sprintf("kubectl annotate consulcluster %s --overwrite consuloperator.io/accept-loss-of=%s",
 		v.Spec.Object, strings.Join(missing, ","))
 	switch {
-	case l.survivor == nil, l.quorumWithout(missing): // nobody knows, or those who answer are about to elect a leader
-		return nil
+	case l.survivor == nil, l.quorumWithout(slices.Concat(l.gone, l.down)):
+		return nil // nobody knows, or those who answer are about to elect a leader
 	case v.Spec.AcceptedLoss != nil && !v.Spec.Paused:
 		return v.acceptLoss(l, missing, command)
 	case !l.quorumWithout(l.gone):
@@ -57,13 +57,17 @@ func (v view) acceptLoss(l loss, missing []string, command string) *Decision {
 // lostForGood : the volumes of so many voters are gone that the others can never elect a leader. One that is only down
 // may have seen more than those who answer, so a person has to give it up.
 func (v view) lostForGood(l loss, missing []string, command string) *Decision {
-	gone := fmt.Sprintf("the quorum is lost for good with the volumes of %s", strings.Join(l.gone, ", "))
+	gone := fmt.Sprintf("the quorum is lost for good with the volumes of %s", strings.Join(l.lost, ", "))
+	down := strings.Join(l.down, ", ")
 	switch {
 	case v.Spec.Paused:
 		return wait(lookOn, ReasonQuorumLost, "%s, and spec.paused is set: nothing is done until it is not", gone)
+	case len(l.down) > len(l.stuck):
+		return wait(lookOn, ReasonQuorumLost, "%s; the next step waits until %s can say what it has, which may be more than %s has",
+			gone, down, l.survivor.Name)
 	case len(l.down) > 0:
-		return wait(lookOn, ReasonQuorumLost, "%s; %s may have newer data than %s: bring them back, or give them up too: %s",
-			gone, strings.Join(l.down, ", "), l.survivor.Name, command)
+		return wait(lookOn, ReasonQuorumLost, "%s; %s may have more than %s has: bring it back, or give it up too: %s",
+			gone, down, l.survivor.Name, command)
 	case v.Spec.RecoverAfter == nil:
 		return wait(lookOn, ReasonQuorumLost, "%s; to carry on with the data of %s: %s", gone, l.survivor.Name, command)
 	}
@@ -78,8 +82,9 @@ type loss struct {
 	// survivor has the newest log of all who answer; nil if not all of them say how they see the cluster.
 	survivor *Server
 	outlooks []Outlook
-	// gone are the voters without a volume claim, which nobody who answers hears of: they cannot come back.
-	gone []string
+	// gone are the voters without a volume claim, which nobody who answers hears of: they cannot come back. lost are
+	// those that the survivor counts on; others may have left long ago, and one that is behind does not know it yet.
+	gone, lost []string
 	// down are the servers that do not answer. They may come back, but for the stuck ones not by themselves.
 	down, stuck []string
 }
@@ -103,15 +108,24 @@ func (v view) loss() loss {
 			}
 		}
 	}
-	for _, o := range l.outlooks {
+	l.gone = v.gone(l, l.outlooks...)
+	if l.survivor != nil {
+		l.lost = v.gone(l, *l.survivor.Agent.Outlook)
+	}
+	return l
+}
+
+// gone are the voters of these configurations that have no claim and that nobody hears.
+func (v view) gone(l loss, configurations ...Outlook) (names []string) {
+	for _, o := range configurations {
 		for _, p := range o.Peers {
-			if p.Voter && !v.ours(p.ID) && !l.heard(p.ID) && !slices.Contains(l.gone, p.Name) {
-				l.gone = append(l.gone, p.Name)
+			if p.Voter && !v.ours(p.ID) && !l.heard(p.ID) {
+				names = append(names, p.Name)
 			}
 		}
 	}
-	slices.Sort(l.gone)
-	return l
+	slices.Sort(names)
+	return slices.Compact(names)
 }
 
 // newer says whether a server has a newer log than another one, as Raft itself compares them.
@@ -175,14 +189,8 @@ func (v view) carryOn(r Recovery) *Decision {
 // fence makes sure that nobody who is given up comes back. One who is back before anybody has touched it is welcome; one
 // who stops has a vote until it has stopped, and a leader who needs that vote is none to count on.
 func (v view) fence(given []Server) *Decision {
-	for _, s := range given {
-		switch {
-		case v.Raft.Known || s.Pod == nil || s.Pod.Terminating:
-		case s.Agent.Answered:
-			return cancelRecovery("%s, which was given up, is back", s.Name)
-		default:
-			return step(DeletePod{Server: s.Name}, ReasonRecovering, "%s is given up: it must not come back", s.Name)
-		}
+	if d := v.stopGiven(given); d != nil {
+		return d
 	}
 	for _, s := range given {
 		if s.Pod != nil && s.Pod.Terminating && !v.lost(s) {
@@ -194,6 +202,20 @@ func (v view) fence(given []Server) *Decision {
 	}
 	for _, s := range given {
 		return step(QuarantineClaim{Server: s.Name}, ReasonRecovering, "%s is given up: its volume is set aside", s.Name)
+	}
+	return nil
+}
+
+// stopGiven stops who is given up, unless somebody leads by now.
+func (v view) stopGiven(given []Server) *Decision {
+	for _, s := range given {
+		switch {
+		case v.Raft.Known || s.Pod == nil || s.Pod.Terminating:
+		case s.Agent.Answered:
+			return cancelRecovery("%s, which was given up, is back", s.Name)
+		default:
+			return step(DeletePod{Server: s.Name}, ReasonRecovering, "%s is given up: it must not come back", s.Name)
+		}
 	}
 	return nil
 }
@@ -216,7 +238,8 @@ func (v view) startAnew(s Server, r Recovery) *Decision {
 	case !s.Pod.Terminating:
 		return step(DeletePod{Server: s.Name}, ReasonRecovering, "%s starts anew and saves its data first", s.Name)
 	case v.overdue(s):
-		return wait(lookOn, ReasonRecovering, "the node of %s has not said for a while that its pod has stopped: repair the node", s.Name)
+		return wait(lookOn, ReasonRecovering, "the node of %s has not said for a while that its pod has stopped: repair the node",
+			s.Name)
 	}
 	return wait(lookSoon, ReasonRecovering, "%s stops, to start anew", s.Name)
 }

@@ -39,7 +39,8 @@ func withoutLeader(o *plan.Observation, gone ...int) {
 func five(o *plan.Observation) {
 	fourth(o)
 	fifth := o.Servers[2]
-	fifth.Name, fifth.ID, fifth.Serial, fifth.Peer = "consul-4", "consul-4", 4, &plan.Peer{ID: "consul-4", Name: "consul-4", Voter: true}
+	fifth.Name, fifth.ID, fifth.Serial = "consul-4", "consul-4", 4
+	fifth.Peer = &plan.Peer{ID: "consul-4", Name: "consul-4", Voter: true}
 	o.Servers = append(o.Servers, fifth)
 }
 
@@ -246,10 +247,31 @@ func TestWhatAPersonIsToldOfALostQuorum(t *testing.T) {
 			"the quorum is lost for good with the volumes of consul-0, consul-1; consul-2 carries on alone at 12:01:00 UTC",
 		},
 		"who may know more": {
-			func(o *plan.Observation) { five(o); withoutLeader(o, 0, 1, 2); down(o, 0) },
-			"the quorum is lost for good with the volumes of consul-0, consul-1, consul-2; consul-3 may have newer data than consul-4: " +
-				"bring them back, or give them up too: kubectl annotate consulcluster consul -n default --overwrite " +
+			func(o *plan.Observation) {
+				five(o)
+				withoutLeader(o, 0, 1, 2)
+				down(o, 0).Pod.Problem = plan.Problem{Reason: plan.ReasonUnschedulable, Message: "no node"}
+			},
+			"the quorum is lost for good with the volumes of consul-0, consul-1, consul-2; consul-3 may have more than consul-4 has: " +
+				"bring it back, or give it up too: kubectl annotate consulcluster consul -n default --overwrite " +
 				"consuloperator.io/accept-loss-of=consul-0,consul-1,consul-2,consul-3",
+		},
+		"who is asked": {
+			func(o *plan.Observation) { five(o); withoutLeader(o, 0, 1, 2); down(o, 0) },
+			"the quorum is lost for good with the volumes of consul-0, consul-1, consul-2; the next step waits until consul-3 can say " +
+				"what it has, which may be more than consul-4 has",
+		},
+		"nobody who has left long ago": {
+			func(o *plan.Observation) {
+				five(o)
+				withoutLeader(o, 0, 1, 2)
+				behind := *o.Servers[1].Agent.Outlook
+				behind.Peers = append([]plan.Peer{{ID: "before", Name: "before", Voter: true}}, behind.Peers[:3]...)
+				o.Servers[1].Agent.Outlook, o.Servers[1].Agent.LastIndex = &behind, 50
+			},
+			"the quorum is lost for good with the volumes of consul-0, consul-1, consul-2; to carry on with the data of consul-3: " +
+				"kubectl annotate consulcluster consul -n default --overwrite " +
+				"consuloperator.io/accept-loss-of=consul-0,consul-1,consul-2",
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -204,7 +204,8 @@ func checkDeletePod(s *State, i int) *Violation {
 		return nil
 	case x.Process == Leaving && x.Serf != Left && !x.Alone: // whom nobody hears is never seen to leave
 		return violated(I1, "the pod of #%d is deleted before it has left", i)
-	case x.Peer == Voter && s.Founded && s.Bootstrapped && !s.hasQuorum() && s.Survivor == nobody && x.Serf != Left && x.Pod == PodRunning:
+	case x.Peer == Voter && s.Founded && s.Bootstrapped && !s.hasQuorum() && s.Survivor == nobody &&
+		x.Serf != Left && x.Pod == PodRunning:
 		return violated(I1, "the pod of voter #%d is deleted while the quorum needs it back", i)
 	case x.Process == Down || x.Peer == NoPeer:
 		return nil
