@@ -63,6 +63,8 @@ stop_all() {
   for mount in $(awk -v dir="$DIR/" 'index($2, dir) == 1 { print $2 }' /proc/mounts | sort -r); do
     umount -l "$mount"
   done
+  # The kubelet's links to the logs of its pods; it knows no other folder for them.
+  find /var/log/containers -lname "$DIR/*" -delete 2>/dev/null
   remove_cgroups
   remove_network
   rm -f "$DIR/nodes"
