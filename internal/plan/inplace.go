@@ -73,7 +73,7 @@ func reviseOnly(v view) *Decision {
 	if v.Raft.Known || !v.Spec.Bootstrapped || !v.Spec.InPlace || v.Spec.Replicas != 1 || v.held() {
 		return nil
 	}
-	for _, s := range v.staying() {
+	for _, s := range v.Servers { // the vote of one that retires may be the one that is missing
 		if s.ClaimDeleting || s.Pod != nil && s.Pod.Running {
 			continue
 		}

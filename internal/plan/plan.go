@@ -86,7 +86,7 @@ func noLeader(v view) *Decision {
 	if v.Raft.Known {
 		return nil
 	}
-	return wait(lookOften, ReasonNoLeader, "no leader: %s", v.Raft.Unknown)
+	return wait(lookOften, ReasonNoLeader, "no leader: %s%s", v.Raft.Unknown, v.wayOut())
 }
 
 // hold leaves a paused cluster, or one whose spec cannot be honoured, as it is.

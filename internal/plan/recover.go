@@ -27,36 +27,46 @@ func recoverQuorum(v view) *Decision {
 // assessLoss decides whether a quorum can come back by itself, and who decides if it cannot.
 func (v view) assessLoss() *Decision {
 	l := v.loss()
-	missing := slices.Concat(l.lost, l.down)
-	slices.Sort(missing)
-	command := fmt.Sprintf("kubectl annotate consulcluster %s --overwrite consuloperator.io/accept-loss-of=%s",
-		v.Spec.Object, strings.Join(missing, ","))
+	missing := l.missing()
 	switch {
 	case l.survivor == nil, l.quorumWithout(slices.Concat(l.gone, l.down)):
 		return nil // nobody knows, or those who answer are about to elect a leader
 	case v.Spec.AcceptedLoss != nil && !v.Spec.Paused:
-		return v.acceptLoss(l, missing, command)
+		return v.acceptLoss(l, missing)
 	case !l.quorumWithout(l.gone):
-		return v.lostForGood(l, missing, command)
-	case !l.quorumWithout(slices.Concat(l.gone, l.stuck)):
-		return wait(lookOn, ReasonNoLeader, "no leader: %s; if %s cannot come back, carry on with the data of %s: %s",
-			v.Raft.Unknown, strings.Join(missing, ", "), l.survivor.Name, command)
+		return v.lostForGood(l, missing)
 	}
 	return nil
 }
 
+// wayOut is what a person may do where those who are missing do not come back by themselves.
+func (v view) wayOut() string {
+	l := v.loss()
+	if l.survivor == nil || l.quorumWithout(slices.Concat(l.gone, l.stuck)) {
+		return ""
+	}
+	return fmt.Sprintf("; if %s cannot come back, carry on with the data of %s: %s",
+		strings.Join(l.missing(), ", "), l.survivor.Name, v.accepting(l.missing()))
+}
+
+// accepting is the command by which a person gives servers up.
+func (v view) accepting(names []string) string {
+	return fmt.Sprintf("kubectl annotate consulcluster %s --overwrite consuloperator.io/accept-loss-of=%s",
+		v.Spec.Object, strings.Join(names, ","))
+}
+
 // acceptLoss does what a person says, if it says exactly what is the case.
-func (v view) acceptLoss(l loss, missing []string, command string) *Decision {
+func (v view) acceptLoss(l loss, missing []string) *Decision {
 	if accepted := slices.Sorted(slices.Values(v.Spec.AcceptedLoss)); !slices.Equal(accepted, missing) {
 		return wait(lookOn, ReasonQuorumLost, "the loss of %s is accepted, and those who are missing are %s: %s",
-			strings.Join(accepted, ", "), strings.Join(missing, ", "), command)
+			strings.Join(accepted, ", "), strings.Join(missing, ", "), v.accepting(missing))
 	}
 	return l.begin(missing)
 }
 
 // lostForGood : the volumes of so many voters are gone that the others can never elect a leader. One that is only down
 // may have seen more than those who answer, so a person has to give it up.
-func (v view) lostForGood(l loss, missing []string, command string) *Decision {
+func (v view) lostForGood(l loss, missing []string) *Decision {
 	gone := fmt.Sprintf("the quorum is lost for good with the volumes of %s", strings.Join(l.lost, ", "))
 	down := strings.Join(l.down, ", ")
 	switch {
@@ -67,9 +77,9 @@ func (v view) lostForGood(l loss, missing []string, command string) *Decision {
 			gone, down, l.survivor.Name)
 	case len(l.down) > 0:
 		return wait(lookOn, ReasonQuorumLost, "%s; %s may have more than %s has: bring it back, or give it up too: %s",
-			gone, down, l.survivor.Name, command)
+			gone, down, l.survivor.Name, v.accepting(missing))
 	case v.Spec.RecoverAfter == nil:
-		return wait(lookOn, ReasonQuorumLost, "%s; to carry on with the data of %s: %s", gone, l.survivor.Name, command)
+		return wait(lookOn, ReasonQuorumLost, "%s; to carry on with the data of %s: %s", gone, l.survivor.Name, v.accepting(missing))
 	}
 	if at := v.Raft.LostSince.Add(*v.Spec.RecoverAfter); v.now.Before(at) {
 		return wait(min(at.Sub(v.now), lookOn), ReasonRecovering, "%s; %s carries on alone at %s", gone, l.survivor.Name, clock(at))
@@ -127,6 +137,9 @@ func (v view) gone(l loss, configurations ...Outlook) (names []string) {
 	slices.Sort(names)
 	return slices.Compact(names)
 }
+
+// missing are those whom a person has to give up for a recovery.
+func (l loss) missing() []string { return slices.Sorted(slices.Values(slices.Concat(l.lost, l.down))) }
 
 // newer says whether a server has a newer log than another one, as Raft itself compares them.
 func newer(a, b Server) bool {

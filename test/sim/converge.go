@@ -130,7 +130,7 @@ func rest(s *State) *Violation {
 	}
 	switch {
 	case s.Paused:
-		if s.readable() && s.count(func(x *Server) bool { return x.InPlace }) > 0 {
+		if s.readable() && s.count(func(x *Server) bool { return x.InPlace && !x.outlives() }) > 0 {
 			return violated(I9, "while the cluster is paused clients are kept from a server that is to be updated in place")
 		}
 		return nil
