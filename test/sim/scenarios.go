@@ -44,7 +44,7 @@ func Scenarios() []Scenario {
 	all = append(all, scaledDown(), createdAnew(1, 1), createdAnew(3, 0), createdAnew(3, 1))
 	all = append(all, updatesInPlace()...)
 	for i := range all {
-		all[i].Limit = 50_000
+		all[i].Limit = 30_000
 	}
 	// What nearly everybody runs is explored farther.
 	far := sized("upgrade and a fault, far", 3, 1, 1, 1, want(2))
