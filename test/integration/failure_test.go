@@ -66,6 +66,7 @@ func (s *story) deleteByForce(server string) {
 func TestServerWithACorruptDiskIsReplaced(t *testing.T) {
 	t.Parallel()
 	s := begin(t, shared, "corrupt", func(spec *v1alpha1.ConsulClusterSpec) {
+		soonVoters(spec)
 		spec.FailureReplacement = v1alpha1.FailureReplacement{After: &metav1.Duration{Duration: 15 * time.Second}, MaxPerHour: 1}
 	})
 	s.observer.SetFaults(true)
@@ -85,7 +86,7 @@ func TestServerWithACorruptDiskIsReplaced(t *testing.T) {
 // A server that hangs for a moment after it was healthy for longer than failureReplacement.after is not given up.
 func TestServerThatHangsForAMomentStays(t *testing.T) {
 	t.Parallel()
-	s := begin(t, shared, "hung", func(spec *v1alpha1.ConsulClusterSpec) {
+	s := begin(t, shared, "stopped", func(spec *v1alpha1.ConsulClusterSpec) {
 		spec.FailureReplacement = v1alpha1.FailureReplacement{After: &metav1.Duration{Duration: 20 * time.Second}, MaxPerHour: 1}
 	})
 	s.observer.SetFaults(true)
@@ -110,7 +111,7 @@ func TestServerThatHangsForAMomentStays(t *testing.T) {
 // All servers are gone at the same moment and come back on their volumes, each with another address.
 func TestAllServersAtOnceComeBack(t *testing.T) {
 	t.Parallel()
-	s := begin(t, shared, "restarted", func(*v1alpha1.ConsulClusterSpec) {})
+	s := begin(t, shared, "all-at-once", func(*v1alpha1.ConsulClusterSpec) {})
 	s.observer.SetFaults(true)
 	s.observer.AllowLeaderChanges(-1)
 	s.Eventually(func() int { return s.load.Result().All.Acknowledged }, time.Minute, 100*time.Millisecond).
@@ -135,7 +136,10 @@ func TestAllServersAtOnceComeBack(t *testing.T) {
 // behind as peers.
 func TestServersDeletedWithoutALeaveDuringAnUpgrade(t *testing.T) {
 	t.Parallel()
-	s := begin(t, shared, "eaten", func(spec *v1alpha1.ConsulClusterSpec) { spec.Update.MaxSurge = 3 })
+	s := begin(t, shared, "eaten", func(spec *v1alpha1.ConsulClusterSpec) {
+		soonVoters(spec)
+		spec.Update.MaxSurge = 3
+	})
 	s.observer.SetFaults(true)
 	s.observer.AllowLeaderChanges(-1)
 	before := s.servers()

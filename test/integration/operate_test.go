@@ -49,7 +49,7 @@ func condition(c *v1alpha1.ConsulCluster, kind, reason string) bool {
 
 func TestScale(t *testing.T) {
 	t.Parallel()
-	s := begin(t, shared, "scaled", func(*v1alpha1.ConsulClusterSpec) {})
+	s := begin(t, shared, "scaled", soonVoters)
 	leader := s.cluster().Status.Leader
 	s.observer.AllowLeaderChanges(0)
 	for _, replicas := range []int{5, 3, 1, 3} {
@@ -151,7 +151,7 @@ func TestClusterOfTheSameNameIsANewOne(t *testing.T) {
 // A server deleted without a leave: its pod is killed and its claim is gone at the same time.
 func TestDeadPeerIsPruned(t *testing.T) {
 	t.Parallel()
-	s := begin(t, shared, "pruned", func(*v1alpha1.ConsulClusterSpec) {})
+	s := begin(t, shared, "pruned", soonVoters)
 	s.observer.SetFaults(true)
 	victim := s.follower()
 	s.ownDoing = "the claim of " + victim + " was deleted"

@@ -50,7 +50,7 @@ func TestUpgrade(t *testing.T) {
 
 func TestRollbackInTheMiddle(t *testing.T) {
 	t.Parallel()
-	s := begin(t, shared, "rollback", func(*v1alpha1.ConsulClusterSpec) {})
+	s := begin(t, shared, "rollback", soonVoters)
 	leader, before := s.cluster().Status.Leader, s.servers()
 	s.observer.AllowLeaderChanges(0)
 	s.patch(toVersion(newest))
@@ -147,7 +147,10 @@ func TestUpgradeOfTheOnlyServerInPlace(t *testing.T) {
 // correction rolls out by itself.
 func TestBadVersionInPlaceStopsAtTheFirstServer(t *testing.T) {
 	t.Parallel()
-	s := begin(t, shared, "halted", func(spec *v1alpha1.ConsulClusterSpec) { spec.Update.Type = v1alpha1.UpdateInPlace })
+	s := begin(t, shared, "halted", func(spec *v1alpha1.ConsulClusterSpec) {
+		soonVoters(spec)
+		spec.Update.Type = v1alpha1.UpdateInPlace
+	})
 	before := s.volumes()
 	s.observer.SetWanted(2)
 	s.observer.AllowLeaderChanges(1)
