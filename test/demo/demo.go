@@ -36,6 +36,7 @@ type demo struct {
 	key      types.NamespacedName
 	observer *observer.Observer
 	writes   *load.Load
+	lock     *load.Lock
 }
 
 func newDemo(o options, out io.Writer) *demo { return &demo{options: o, out: out} }
@@ -81,6 +82,9 @@ func (d *demo) withHints(err error) error {
 func (d *demo) close() {
 	if d.writes != nil {
 		d.writes.Stop()
+	}
+	if d.lock != nil {
+		d.lock.Stop()
 	}
 	if d.observer != nil {
 		d.observer.Stop()
@@ -135,7 +139,7 @@ func (d *demo) kubectl(ctx context.Context) {
 
 // upgradeUnderLoad is what it is all about.
 func (d *demo) upgradeUnderLoad(ctx context.Context) (outcome, error) {
-	d.step("Writing to all serving servers, with new and with keep-alive connections")
+	d.step("Writing to all serving servers, with new and with keep-alive connections, and holding a lock")
 	endpoints, err := load.WatchService(ctx, d.env.Config, d.key.Namespace, d.key.Name, "http")
 	if err != nil {
 		return outcome{}, err
@@ -146,6 +150,9 @@ func (d *demo) upgradeUnderLoad(ctx context.Context) (outcome, error) {
 	}
 	d.observer.AllowLeaderChanges(1)
 	d.writes = load.Start(ctx, endpoints, load.Options{Rate: d.options.rate})
+	if d.lock, err = load.TakeLock(ctx, endpoints, d.key.Name); err != nil {
+		return outcome{}, err
+	}
 	if err := sleep(ctx, settle); err != nil {
 		return outcome{}, err
 	}
@@ -193,6 +200,7 @@ func (d *demo) finish(ctx context.Context, began time.Time, took time.Duration) 
 	if o.Verified, err = d.writes.Verify(reading); err != nil {
 		return o, err
 	}
+	o.LockLost = d.lock.Check(reading)
 	d.observer.Stop()
 	o.Timeline = d.observer.Timeline()
 	d.say(fmt.Sprintf("%s keys read, %d acknowledged writes lost", harness.Number(o.Verified.Keys), len(o.Verified.Lost)))

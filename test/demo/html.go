@@ -232,9 +232,14 @@ func cards(o outcome) []card {
 	if gap >= 100*time.Millisecond && gap < time.Second {
 		gapClass = "fair"
 	}
+	lock := "kept"
+	if o.LockLost != nil {
+		lock = "lost"
+	}
 	return []card{
 		{"Lost writes", harness.Number(len(o.Verified.Lost)), harness.Number(o.Verified.Keys) + " keys read back",
 			class(len(o.Verified.Lost) == 0)},
+		{"Application's lock", lock, "by a session of its own node", class(o.LockLost == nil)},
 		{"Failed writes", harness.Number(all.Failed), ratio, failures},
 		{"Longest gap", harness.Millis(gap), "at " + offset(all.Gap.From.Sub(o.Began)), gapClass},
 		{"Leader changes", harness.Number(o.Timeline.LeaderChanges), o.succession(), class(o.Timeline.LeaderChanges <= 1)},

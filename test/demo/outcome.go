@@ -19,6 +19,7 @@ type outcome struct {
 	Took     time.Duration
 	Load     load.Result
 	Verified load.Verification
+	LockLost error // nil if an application held its lock all the time
 	Timeline observer.Timeline
 }
 
@@ -27,6 +28,9 @@ func (o outcome) verdict() error {
 	var wrong []error
 	if n := len(o.Verified.Lost); n > 0 {
 		wrong = append(wrong, fmt.Errorf("%d acknowledged writes were lost", n))
+	}
+	if o.LockLost != nil {
+		wrong = append(wrong, o.LockLost)
 	}
 	if n := o.Timeline.LeaderChanges; n > 1 {
 		wrong = append(wrong, fmt.Errorf("leadership changed %d times, once was planned", n))
@@ -50,6 +54,7 @@ func (o outcome) text() string {
 		line("", "%s × %s", harness.Number(class.Count), class.Class)
 	}
 	line("Longest time without a write", "%s", harness.Millis(o.Load.All.Gap.Length()))
+	line("Lock of an application", "%s", o.lock())
 	line("Leader changes", "%d  (%s)", o.Timeline.LeaderChanges, o.succession())
 	line("Fewest voters seen", "%d", o.Timeline.FewestVoters)
 	line("Duration of the upgrade", "%s", harness.Seconds(o.Took))
@@ -63,6 +68,13 @@ func (o outcome) text() string {
 		line("Lost", "%s", lost)
 	}
 	return b.String()
+}
+
+func (o outcome) lock() string {
+	if o.LockLost != nil {
+		return o.LockLost.Error()
+	}
+	return "held all the time"
 }
 
 func (o outcome) succession() string {

@@ -118,6 +118,7 @@ func restricted(name string) {
 type consul struct {
 	key      client.ObjectKey
 	load     *load.Load
+	lock     *load.Lock
 	observer *observer.Observer
 }
 
@@ -186,6 +187,9 @@ func (c *consul) watchAt(address string, options load.Options) {
 	DeferCleanup(c.observer.Stop)
 	c.load = load.Start(GinkgoT().Context(), load.Static{address}, options)
 	DeferCleanup(func() { c.load.Stop() })
+	c.lock, err = load.TakeLock(GinkgoT().Context(), load.Static{address}, c.key.Name)
+	Expect(err).NotTo(HaveOccurred())
+	DeferCleanup(c.lock.Stop)
 }
 
 // report is what clients and the observer saw.
@@ -203,6 +207,7 @@ func (c *consul) end() report {
 	defer cancel()
 	verification, err := c.load.Verify(ctx)
 	Expect(err).NotTo(HaveOccurred())
+	lockHeld := c.lock.Check(ctx)
 	c.observer.Stop()
 	r.Timeline, r.lost = c.observer.Timeline(), len(verification.Lost)
 	for _, kind := range load.Kinds {
@@ -213,6 +218,7 @@ func (c *consul) end() report {
 	AddReportEntry("observer", fmt.Sprintf("%d leader changes, fewest voters %d, longest gap %s, %s",
 		r.LeaderChanges, r.FewestVoters, r.All.Gap.Length().Round(time.Millisecond), r.whenGap()))
 	Expect(verification.Lost).To(BeEmpty(), "I8: an acknowledged write is never lost")
+	Expect(lockHeld).To(Succeed(), "I8: a lock stays with the application that holds it")
 	Expect(r.Violations).To(BeEmpty())
 	return r
 }

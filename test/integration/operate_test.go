@@ -109,6 +109,7 @@ func TestPauseAndDelete(t *testing.T) {
 func TestRetainedVolumes(t *testing.T) {
 	t.Parallel()
 	s := begin(t, shared, "retained", func(spec *v1alpha1.ConsulClusterSpec) {
+		soonVoters(spec)
 		spec.Replicas, spec.Storage.Retention = 1, v1alpha1.RetentionRetain
 	})
 	s.observer.AllowLeaderChanges(1)
@@ -217,6 +218,7 @@ func TestBadSpecsNeverHurtAndAreTakenBack(t *testing.T) {
 func TestIdleClusterCostsNothing(t *testing.T) {
 	s := begin(t, shared, "idle", func(*v1alpha1.ConsulClusterSpec) {})
 	s.load.Stop()
+	s.lock.Stop()
 	quiet := func() ([]string, error) {
 		s.reach("settled", 2*time.Minute)
 		idle, err := s.observer.WatchIdle(t.Context(), 40*time.Second)
@@ -241,7 +243,7 @@ func TestIdleClusterCostsNothing(t *testing.T) {
 // A server that holds its connections and answers nothing costs its own cluster a pause, and its neighbour nothing.
 func TestHungServerHoldsUpNobodyElse(t *testing.T) {
 	t.Parallel()
-	s := begin(t, shared, "hung", func(*v1alpha1.ConsulClusterSpec) {})
+	s := begin(t, shared, "hung", soonVoters)
 	s.observer.SetFaults(true)
 	s.observer.AllowLeaderChanges(-1)
 	follower := s.follower()

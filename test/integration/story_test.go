@@ -62,6 +62,7 @@ type story struct {
 	env      *harness.Env
 	key      client.ObjectKey
 	load     *load.Load
+	lock     *load.Lock
 	observer *observer.Observer
 	// ownDoing is part of the message of violations that the story itself commits.
 	ownDoing string
@@ -94,6 +95,9 @@ func begin(t *testing.T, env *harness.Env, name string, change func(*v1alpha1.Co
 	s.Expect(err).NotTo(HaveOccurred())
 	s.load = load.Start(context.Background(), endpoints, load.Options{Writers: 2, Rate: 100})
 	t.Cleanup(func() { s.load.Stop() })
+	s.lock, err = load.TakeLock(t.Context(), endpoints, name)
+	s.Expect(err).NotTo(HaveOccurred())
+	t.Cleanup(s.lock.Stop)
 	return s
 }
 
@@ -189,7 +193,7 @@ func (s *story) end(leaderChanges int) {
 	s.Expect(timeline.LeaderChanges).To(Equal(leaderChanges), "I3: planned changes of leadership")
 }
 
-// verify stops the load and asserts that nothing is lost that was acknowledged (I8).
+// verify stops the load and asserts that nothing is lost that was acknowledged (I8), no application's lock either.
 func (s *story) verify() load.Result {
 	s.t.Helper()
 	result := s.load.Stop()
@@ -198,6 +202,7 @@ func (s *story) verify() load.Result {
 	verification, err := s.load.Verify(ctx)
 	s.Expect(err).NotTo(HaveOccurred())
 	s.Expect(verification.Lost).To(BeEmpty(), "I8: an acknowledged write is never lost")
+	s.Expect(s.lock.Check(ctx)).To(Succeed(), "I8: a lock stays with the application that holds it")
 	s.Expect(result.All.Acknowledged).To(BeNumerically(">", 0))
 	return result
 }

@@ -1,0 +1,156 @@
+package load
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/hashicorp/consul/api"
+)
+
+const (
+	// lockTTL is the shortest that Consul accepts. It gives a session up between one and two of them after its last renewal.
+	lockTTL = 10 * time.Second
+	// renewEvery leaves several tries within the TTL, as clients of Consul do; one that fails is made again sooner.
+	renewEvery = 2 * time.Second
+	retryAfter = 200 * time.Millisecond
+	// answerWithin is short, so that a server that hangs is not what a lock is lost by.
+	answerWithin = 2 * time.Second
+)
+
+// Lock is a lock that an application holds the whole time: a key that is acquired by a session, which is renewed again
+// and again. Its session belongs to a node of the application's own in the catalog, as one of a client agent does. (One
+// that a server creates for itself ends when that server leaves, whatever anybody does.)
+type Lock struct {
+	consul  *api.Client
+	node    string
+	key     string
+	session string
+	stop    context.CancelFunc
+	done    sync.WaitGroup
+	// gone is set before done is: what the session's end was noticed by.
+	gone error
+}
+
+// TakeLock acquires a lock of this name, tries until the context ends, and holds it until Stop is called.
+func TakeLock(ctx context.Context, endpoints Endpoints, name string) (*Lock, error) {
+	transport := &http.Transport{
+		DisableKeepAlives: true,
+		DialContext: func(ctx context.Context, network, _ string) (net.Conn, error) {
+			address, err := Pick(endpoints)
+			if err != nil {
+				return nil, err
+			}
+			var dialer net.Dialer
+			return dialer.DialContext(ctx, network, address)
+		},
+	}
+	consul, err := api.NewClient(&api.Config{Address: "consul", HttpClient: &http.Client{Transport: transport, Timeout: answerWithin}})
+	if err != nil {
+		return nil, err
+	}
+	l := &Lock{consul: consul, node: "application-" + name, key: "locks/" + name}
+	for {
+		if err = l.acquire(ctx); err == nil {
+			break
+		}
+		if waited := wait(ctx, retryAfter); waited != nil {
+			return nil, fmt.Errorf("acquire lock %s: %w (%w)", l.key, err, waited)
+		}
+	}
+	holding, stop := context.WithCancel(context.WithoutCancel(ctx))
+	l.stop = stop
+	l.done.Go(func() { l.gone = l.hold(holding) })
+	return l, nil
+}
+
+func (l *Lock) acquire(ctx context.Context) error {
+	write := (&api.WriteOptions{}).WithContext(ctx)
+	node := &api.CatalogRegistration{Node: l.node, Address: "127.0.0.1"}
+	if _, err := l.consul.Catalog().Register(node, write); err != nil {
+		return err
+	}
+	var err error
+	if l.session == "" {
+		entry := &api.SessionEntry{Node: l.node, TTL: lockTTL.String(), LockDelay: time.Millisecond}
+		if l.session, _, err = l.consul.Session().CreateNoChecks(entry, write); err != nil {
+			return err
+		}
+	}
+	acquired, _, err := l.consul.KV().Acquire(&api.KVPair{Key: l.key, Session: l.session}, write)
+	if err != nil {
+		return err
+	}
+	if !acquired {
+		return errors.New("somebody else holds it")
+	}
+	return nil
+}
+
+// hold renews the session until the context ends, or Consul says that there is none.
+func (l *Lock) hold(ctx context.Context) error {
+	pause := renewEvery
+	for wait(ctx, pause) == nil {
+		entry, _, err := l.consul.Session().Renew(l.session, (&api.WriteOptions{}).WithContext(ctx))
+		if err == nil && entry == nil {
+			return fmt.Errorf("at %s Consul did not know its session any more", time.Now().Format(time.TimeOnly))
+		}
+		if pause = renewEvery; err != nil {
+			pause = retryAfter
+		}
+	}
+	return nil
+}
+
+// Stop ends the renewals.
+func (l *Lock) Stop() {
+	l.stop()
+	l.done.Wait()
+}
+
+// Check stops the renewals and is nil if the lock was held all the time: nobody has acquired it since, nor did its
+// session end. Reading is tried again until the context ends.
+func (l *Lock) Check(ctx context.Context) error {
+	l.Stop()
+	if l.gone != nil {
+		return fmt.Errorf("lock %s was lost: %w", l.key, l.gone)
+	}
+	for {
+		read := (&api.QueryOptions{RequireConsistent: true}).WithContext(ctx)
+		pair, _, err := l.consul.KV().Get(l.key, read)
+		if err == nil {
+			return l.judge(pair)
+		}
+		if waited := wait(ctx, retryAfter); waited != nil {
+			return fmt.Errorf("read lock %s: %w (%w)", l.key, err, waited)
+		}
+	}
+}
+
+func (l *Lock) judge(pair *api.KVPair) error {
+	switch {
+	case pair == nil:
+		return fmt.Errorf("lock %s was lost: its key does not exist", l.key)
+	case pair.Session != l.session:
+		return fmt.Errorf("lock %s was lost: it belongs to session %q", l.key, pair.Session)
+	case pair.LockIndex != 1:
+		return fmt.Errorf("lock %s was lost: it was acquired %d times", l.key, pair.LockIndex)
+	}
+	return nil
+}
+
+// wait is an error if the context ends first.
+func wait(ctx context.Context, duration time.Duration) error {
+	timer := time.NewTimer(duration)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-timer.C:
+		return nil
+	}
+}

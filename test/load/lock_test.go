@@ -1,0 +1,83 @@
+package load
+
+import (
+	"encoding/json"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync/atomic"
+	"testing"
+
+	"github.com/hashicorp/consul/api"
+	. "github.com/onsi/gomega"
+)
+
+// fakeLocks answers what a lock asks Consul for.
+type fakeLocks struct {
+	pair    api.KVPair
+	renewed atomic.Int32
+	expired atomic.Bool
+}
+
+func (f *fakeLocks) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	path := strings.TrimPrefix(r.URL.Path, "/v1/")
+	switch {
+	case path == "session/create":
+		_, _ = io.WriteString(w, `{"ID": "mine"}`)
+	case strings.HasPrefix(path, "session/renew/") && f.expired.Load():
+		http.Error(w, "unknown session", http.StatusNotFound)
+	case strings.HasPrefix(path, "session/renew/"):
+		f.renewed.Add(1)
+		_, _ = io.WriteString(w, `[{"ID": "mine"}]`)
+	case r.Method == http.MethodGet && f.pair.Key == "":
+		http.NotFound(w, r)
+	case r.Method == http.MethodGet:
+		_ = json.NewEncoder(w).Encode([]api.KVPair{f.pair})
+	default: // the node is registered, the key acquired
+		_, _ = io.WriteString(w, "true")
+	}
+}
+
+func TestLockIsHeldUntilItIsNot(t *testing.T) {
+	t.Parallel()
+	held := api.KVPair{Key: "locks/app", Session: "mine", LockIndex: 1}
+	for name, test := range map[string]struct {
+		pair api.KVPair
+		want string
+	}{
+		"held":                       {pair: held},
+		"its key is gone":            {want: "does not exist"},
+		"released by its session":    {pair: api.KVPair{Key: held.Key, LockIndex: 1}, want: `belongs to session ""`},
+		"somebody else's":            {pair: api.KVPair{Key: held.Key, Session: "other", LockIndex: 2}, want: `session "other"`},
+		"lost once, and taken again": {pair: api.KVPair{Key: held.Key, Session: "mine", LockIndex: 2}, want: "acquired 2 times"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			g := NewWithT(t)
+			server := httptest.NewServer(&fakeLocks{pair: test.pair})
+			t.Cleanup(server.Close)
+			l, err := TakeLock(t.Context(), Static{strings.TrimPrefix(server.URL, "http://")}, "app")
+			g.Expect(err).NotTo(HaveOccurred())
+			if err := l.Check(t.Context()); test.want == "" {
+				g.Expect(err).NotTo(HaveOccurred())
+			} else {
+				g.Expect(err).To(MatchError(ContainSubstring(test.want)))
+			}
+		})
+	}
+}
+
+func TestLockIsLostWithItsSession(t *testing.T) {
+	t.Parallel()
+	g := NewWithT(t)
+	f := &fakeLocks{}
+	server := httptest.NewServer(f)
+	t.Cleanup(server.Close)
+	l, err := TakeLock(t.Context(), Static{strings.TrimPrefix(server.URL, "http://")}, "app")
+	g.Expect(err).NotTo(HaveOccurred())
+	g.Eventually(f.renewed.Load, "10s", "20ms").Should(BeNumerically(">", 0), "it is renewed by itself")
+	f.expired.Store(true)
+	l.done.Wait() // it ends by itself
+	g.Expect(l.Check(t.Context())).To(MatchError(ContainSubstring("did not know its session")))
+}
