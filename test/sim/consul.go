@@ -23,6 +23,7 @@ var progress = []*kind{
 	{name: "is seen to be dead", can: canBeSuspected, do: quietly(suspect)},
 	{name: "is added to Raft", can: canJoinRaft, do: quietly(joinRaft)},
 	{name: "catches up", can: canCatchUp, do: quietly(catchUp)},
+	{name: "loses its sessions", can: canLoseSession, do: quietly(loseSession)},
 	{name: "autopilot looks", whole: true, can: canLook, do: quietly(look)},
 	{name: "is promoted", can: canPromote, do: quietly(promote)},
 	{name: "is cleaned up by autopilot", can: canCleanUp, do: quietly(cleanUp)},

@@ -9,7 +9,7 @@ type Script struct {
 // Deed is what is done to a server, or asked of Consul about it.
 type Deed string
 
-// The deeds. A person or the operator asks for the last four.
+// The deeds. A person or the operator asks for those from Leave to RemovePeer.
 const (
 	Kill       Deed = "kill"        // SIGKILL
 	Freeze     Deed = "freeze"      // SIGSTOP
@@ -22,6 +22,8 @@ const (
 	Transfer   Deed = "transfer leadership to"
 	ForceLeave Deed = "force-leave"
 	RemovePeer Deed = "remove-peer"
+	// OpenSession is what an application asks of a server.
+	OpenSession Deed = "open a session at"
 )
 
 var deeds = map[Deed]func(*State, int){
@@ -36,6 +38,8 @@ var deeds = map[Deed]func(*State, int){
 	Transfer:   func(s *State, i int) { transfer(s, i) },
 	ForceLeave: func(s *State, i int) { forceLeave(s, i) },
 	RemovePeer: func(s *State, i int) { removeByOperator(s, i) },
+
+	OpenSession: openSession,
 }
 
 // NewScript is before the first server was started.

@@ -109,6 +109,7 @@ type Server struct {
 	Serf    Serf
 	Healthy bool // autopilot's opinion, which is late
 	Long    bool // it has been unhealthy for longer than failureReplacement.after
+	Session bool // an application has opened a session at it
 }
 
 // State of a cluster and of what surrounds it.
@@ -288,6 +289,7 @@ func (x *Server) String() string {
 	add(x.Alone, "cut-off-from-the-others")
 	add(x.Peer != NoPeer && !x.Healthy && !x.Long, "unhealthy")
 	add(x.Long, "unhealthy-for-long")
+	add(x.Session, "session")
 	add(x.Serving, "gate")
 	add(x.Routed, "routed")
 	add(x.Cordoned, "cordoned")

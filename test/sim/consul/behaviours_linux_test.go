@@ -81,6 +81,33 @@ var scripts = []script{
 		},
 	},
 	{
+		behaviour: "a session ends when its server fails",
+		steps: []step{
+			founded(3),
+			does(sim.OpenSession, second), does(sim.OpenSession, third), until(second, session),
+			does(sim.Kill, second), until(second, failed), same(),
+			does(sim.StartAgain, second), until(second, alive), same(),
+		},
+	},
+	{
+		behaviour: "a session ends when its server leaves, and nobody else's does",
+		steps: []step{
+			founded(3),
+			does(sim.OpenSession, first), does(sim.OpenSession, second),
+			until(first, session), until(second, session),
+			does(sim.Leave, first), leads(second, third), until(first, noPeer, left, down), same(),
+		},
+	},
+	{
+		behaviour: "a session outlasts a new leader and a restart that is over before anybody notices",
+		steps: []step{
+			founded(3),
+			does(sim.OpenSession, second), until(second, session),
+			does(sim.Transfer, third), leads(third), same(),
+			does(sim.Kill, second), does(sim.StartAgain, second), same(),
+		},
+	},
+	{
 		behaviour: "servers found a cluster",
 		steps:     []step{founded(3), same()},
 	},

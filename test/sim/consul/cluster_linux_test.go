@@ -1,6 +1,7 @@
 package consul_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -17,6 +18,7 @@ import (
 	"github.com/onsi/gomega/types"
 
 	"github.com/consul-operator/consul-operator/internal/consul"
+	"github.com/consul-operator/consul-operator/test/load"
 	"github.com/consul-operator/consul-operator/test/sim"
 )
 
@@ -32,12 +34,14 @@ type cluster struct {
 	servers []*server
 	names   []string
 	written []string // keys of acknowledged writes
+	lock    *load.Lock
 }
 
 type server struct {
 	*process
 	consul.Agent
 	id, ip, dir string
+	session     string // that an application opened at it
 	args        []string
 }
 
@@ -108,6 +112,21 @@ func (c *cluster) start(name string, expect int) {
 	c.servers, c.names = append(c.servers, s), append(c.names, name)
 }
 
+// takeLock has an application hold a lock from now on, by any of the servers, and of one more that may come.
+func (c *cluster) takeLock() {
+	c.t.Helper()
+	var servers load.Static
+	for i := range len(c.servers) + 1 {
+		servers = append(servers, fmt.Sprintf("%s.%d:8500", c.block, i+1))
+	}
+	ctx, cancel := context.WithTimeout(c.t.Context(), patience)
+	defer cancel()
+	var err error
+	c.lock, err = load.TakeLock(ctx, servers, "application")
+	c.Expect(err).NotTo(HaveOccurred())
+	c.t.Cleanup(c.lock.Stop)
+}
+
 func (c *cluster) rename(names []string) { c.names = names }
 
 func (c *cluster) server(name string) *server { return c.servers[slot(c.names, name)] }
@@ -174,6 +193,10 @@ func (c *cluster) do(deed sim.Deed, name string) error {
 		return c.leader().ForceLeave(ctx, c.node(s))
 	case sim.RemovePeer:
 		return c.leader().RemovePeer(ctx, s.id)
+	case sim.OpenSession:
+		var err error
+		s.session, _, err = c.client(s).Session().Create(nil, nil)
+		return err
 	}
 	panic("nobody knows how to " + string(deed))
 }

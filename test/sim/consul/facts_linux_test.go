@@ -24,7 +24,7 @@ const (
 )
 
 // What is true of a server: whether its process runs, its suffrage in Raft, its status in Serf, and, if somebody leads,
-// autopilot's opinion of a peer.
+// whether it has the session that was opened at it, and autopilot's opinion of a peer.
 const (
 	up   = "up"
 	down = "down"
@@ -38,6 +38,8 @@ const (
 	leaving = "leaving"
 	left    = "left"
 	failed  = "failed"
+
+	session = "with a session"
 
 	healthy   = "healthy"
 	unhealthy = "unhealthy"

@@ -62,6 +62,9 @@ func (m *modelled) facts() facts {
 			process = down
 		}
 		f.Servers[name] = about(process, suffrages[x.Peer], statuses[x.Serf], leads != nobody, x.Healthy)
+		if x.Session && leads != nobody {
+			f.Servers[name] = append(f.Servers[name], session)
+		}
 	}
 	return f
 }

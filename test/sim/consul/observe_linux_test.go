@@ -16,6 +16,8 @@ type view struct {
 	peers   map[string]consul.Peer
 	members map[string]consul.Member
 	healthy map[string]bool
+	// sessions are their ids.
+	sessions map[string]bool
 }
 
 // facts asks all agents who leads, and the leader, or anybody if nobody leads, about the servers. It fails while an
@@ -42,6 +44,9 @@ func (c *cluster) facts() (facts, error) {
 		peer, isPeer := v.peers[s.id]
 		f.Servers[c.names[i]] = about(
 			lives(s.process), suffrage(peer, isPeer), serf(v.members, s.id), leader != nil, v.healthy[s.id])
+		if v.sessions[s.session] {
+			f.Servers[c.names[i]] = append(f.Servers[c.names[i]], session)
+		}
 	}
 	return f, nil
 }
@@ -97,8 +102,16 @@ func (c *cluster) ask(leader *server, selves map[*server]consul.Self) (view, err
 		return v, nil
 	}
 	health, err := leader.Health(c.t.Context())
+	if err != nil {
+		return view{}, err
+	}
 	for _, s := range health.Servers {
 		v.healthy[s.ID] = s.Healthy
+	}
+	sessions, _, err := c.client(leader).Session().List(&api.QueryOptions{RequireConsistent: true})
+	v.sessions = map[string]bool{}
+	for _, entry := range sessions {
+		v.sessions[entry.ID] = true
 	}
 	return v, err
 }
@@ -137,7 +150,7 @@ func (c *cluster) write() {
 	c.t.Helper()
 	key := fmt.Sprintf("key-%d", len(c.written))
 	c.Eventually(func() error {
-		_, err := c.values(c.leader()).Put(&api.KVPair{Key: key, Value: []byte(key)}, nil)
+		_, err := c.client(c.leader()).KV().Put(&api.KVPair{Key: key, Value: []byte(key)}, nil)
 		return err
 	}, patience, interval).Should(Succeed())
 	c.written = append(c.written, key)
@@ -149,15 +162,15 @@ func (c *cluster) lost() []string {
 	return slices.DeleteFunc(slices.Clone(c.written), func(key string) bool {
 		var pair *api.KVPair
 		c.Eventually(func() (err error) {
-			pair, _, err = c.values(c.leader()).Get(key, &api.QueryOptions{RequireConsistent: true})
+			pair, _, err = c.client(c.leader()).KV().Get(key, &api.QueryOptions{RequireConsistent: true})
 			return err
 		}, patience, interval).Should(Succeed())
 		return pair != nil
 	})
 }
 
-func (c *cluster) values(s *server) *api.KV {
+func (c *cluster) client(s *server) *api.Client {
 	client, err := api.NewClient(&api.Config{Address: s.http()})
 	c.Expect(err).NotTo(HaveOccurred())
-	return client.KV()
+	return client
 }

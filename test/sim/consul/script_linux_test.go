@@ -73,6 +73,7 @@ func (s *script) play(t *testing.T) {
 		t.Logf("%5.1f s  %s", time.Since(begin).Seconds(), step.name)
 	}
 	on.Expect(on.real.lost()).To(BeEmpty(), "acknowledged writes")
+	on.Expect(on.real.lock.Check(t.Context())).To(Succeed(), "by a session of a node that is no server's")
 }
 
 // founded is a cluster of n servers that were started together with empty disks.
@@ -88,6 +89,7 @@ func founded(n int) step {
 		on.model.rename(cast(on.model.names, founded.Leads))
 		on.real.rename(cast(on.real.names, on.real.name(on.real.leader())))
 		on.real.write()
+		on.real.takeLock()
 	}}
 }
 
