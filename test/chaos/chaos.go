@@ -39,6 +39,7 @@ type chaos struct {
 	key      types.NamespacedName
 	observer *observer.Observer
 	load     *load.Load
+	lock     *load.Lock
 	clients  *clients
 	faults   *faults
 }
@@ -81,7 +82,9 @@ func (c *chaos) start(ctx context.Context) error {
 		return err
 	}
 	c.out = io.MultiWriter(c.out, c.log)
-	cluster := initialSpec().newCluster("consul")
+	spec := initialSpec(c.options.seed)
+	cluster := spec.newCluster("consul")
+	c.say(fmt.Sprintf("servers are updated with update.type %s", cluster.Spec.Update.Type))
 	c.key = client.ObjectKeyFromObject(cluster)
 	if err := c.env.Client.Create(ctx, cluster); err != nil {
 		return err
@@ -96,7 +99,7 @@ func (c *chaos) start(ctx context.Context) error {
 // then, and one that contends for a few keys on all servers.
 func (c *chaos) watchAndLoad(ctx context.Context) error {
 	var err error
-	c.observer, err = observer.Start(ctx, c.env.Config, c.key, observer.Options{Wanted: initialSpec().replicas})
+	c.observer, err = observer.Start(ctx, c.env.Config, c.key, observer.Options{Wanted: initialSpec(c.options.seed).fewestVoters()})
 	if err != nil {
 		return err
 	}
@@ -105,6 +108,9 @@ func (c *chaos) watchAndLoad(ctx context.Context) error {
 		return err
 	}
 	c.load = load.Start(ctx, endpoints, load.Options{Writers: 2, Rate: 40})
+	if c.lock, err = load.TakeLock(ctx, endpoints, c.key.Name); err != nil {
+		return err
+	}
 	c.clients, err = startClients(ctx, everyServer{c.observer}, c.options.seed)
 	return err
 }
@@ -115,6 +121,9 @@ func (c *chaos) close() {
 	}
 	if c.load != nil {
 		c.load.Stop()
+	}
+	if c.lock != nil {
+		c.lock.Stop()
 	}
 	if c.observer != nil {
 		c.observer.Stop()
@@ -169,14 +178,10 @@ func (c *chaos) recover(ctx context.Context, stopBeating func()) (*report, error
 	}
 	c.clients.finish()
 	r.load = c.load.Stop()
-	reading, cancel := context.WithTimeout(ctx, readLimit)
-	defer cancel()
-	if r.verified, r.unreadable = c.load.Verify(reading); r.unreadable == nil {
-		r.unreadable = c.clients.readBack(reading)
-	}
-	if r.notReady == nil {
-		c.faults.say("a new operator, and then nothing to do")
-		if err := c.rest(ctx, r); err != nil {
+	r.lockLost = c.checkLock(ctx)
+	c.readBack(ctx, r)
+	if r.notReady == nil && r.unreadable == nil {
+		if err := c.epilogue(ctx, r); err != nil {
 			return nil, err
 		}
 	}
@@ -186,6 +191,36 @@ func (c *chaos) recover(ctx context.Context, stopBeating func()) (*report, error
 	var err error
 	r.linearity, err = r.history.check(c.env.Dir)
 	return r, err
+}
+
+func (c *chaos) checkLock(ctx context.Context) error {
+	reading, cancel := context.WithTimeout(ctx, readLimit)
+	defer cancel()
+	return c.lock.Check(reading)
+}
+
+// readBack reads the last value of each key.
+func (c *chaos) readBack(ctx context.Context, r *report) {
+	reading, cancel := context.WithTimeout(ctx, readLimit)
+	defer cancel()
+	if r.verified, r.unreadable = c.load.Verify(reading); r.unreadable == nil {
+		r.unreadable = c.clients.readBack(reading)
+	}
+}
+
+// epilogue is what happens to a cluster that has recovered from all faults.
+func (c *chaos) epilogue(ctx context.Context, r *report) error {
+	if err := c.loseQuorum(ctx, r); err != nil {
+		return err
+	}
+	if r.notRecovered != nil {
+		return nil
+	}
+	if c.readBack(ctx, r); r.unreadable != nil {
+		return nil
+	}
+	c.faults.say("a new operator, and then nothing to do")
+	return c.rest(ctx, r)
 }
 
 // awaitWanted gives the observer time to see what the operator has seen, and returns the differences that stay.

@@ -54,7 +54,7 @@ func newFaults(env *harness.Env, key types.NamespacedName, o *observer.Observer,
 	began := time.Now()
 	f := &faults{
 		env: env, key: key, observer: o, random: rand.New(rand.NewPCG(seed, 0)), //nolint:gosec // no secrets
-		counts: map[string]int{}, spec: initialSpec(), ending: make(chan struct{}), stopped: map[string]int{},
+		counts: map[string]int{}, spec: initialSpec(seed), ending: make(chan struct{}), stopped: map[string]int{},
 	}
 	f.say = func(format string, args ...any) {
 		fmt.Fprintf(out, "      %6.1fs  %s\n", time.Since(began).Seconds(), fmt.Sprintf(format, args...))

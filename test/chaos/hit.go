@@ -153,11 +153,13 @@ func (f *faults) deletePod(ctx context.Context) (string, error) {
 }
 
 // mayDelete : a minority of the voters may lose its disk, and no more. So everybody else has to be there, and whoever
-// lost its disk before has to be replaced. A server that stands still since a moment ago looks as if it were there.
+// lost its disk before has to be replaced. A server that stands still since a moment ago looks as if it were there, and one
+// that is being updated in place has no vote.
 func (f *faults) mayDelete() bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	return len(f.stopped) == 0 && f.observer.Snapshot().Whole
+	now := f.observer.Snapshot()
+	return len(f.stopped) == 0 && now.Whole && now.Voters >= f.spec.replicas
 }
 
 // deleteServer takes a disk away for good. The claim goes when no pod uses it any more.

@@ -22,11 +22,15 @@ type report struct {
 
 	recovery time.Duration // from the last fault until Ready
 	notReady error         // why it is not
-	unwanted []string      // what is not as wanted though it is Ready
+
+	regained     time.Duration // from the loss of the quorum for good until Ready
+	notRecovered error         // why it is not
+	unwanted     []string      // what is not as wanted though it is Ready
 
 	load       load.Result
 	verified   load.Verification
 	unreadable error
+	lockLost   error
 	history    *history
 	linearity  linearity
 	timeline   observer.Timeline
@@ -51,11 +55,17 @@ func (r *report) violations() []string {
 	if r.notReady != nil {
 		add("I7 %v", r.notReady)
 	}
+	if r.notRecovered != nil {
+		add("I7 the quorum was lost for good: %v", r.notRecovered)
+	}
 	for _, difference := range r.unwanted {
 		add("I7 it is Ready, and yet %s", difference)
 	}
 	for _, lost := range r.verified.Lost {
 		add("I8 lost: %s", lost)
+	}
+	if r.lockLost != nil {
+		add("I8 %v", r.lockLost)
 	}
 	if r.unreadable != nil {
 		add("I8 the last values cannot be read: %v", r.unreadable)
@@ -95,6 +105,9 @@ func (r *report) text() string {
 		harness.Seconds(t.Disturbed), harness.Seconds(t.End.Sub(t.Start)))
 	if r.notReady == nil {
 		line("Ready after the last fault in", "%s", harness.Seconds(r.recovery))
+	}
+	if r.regained > 0 {
+		line("Most servers lost for good", "recovered from the rest and Ready after %s", harness.Seconds(r.regained))
 	}
 	line("Leader changes", "%d", t.LeaderChanges)
 	r.operations(line)

@@ -20,11 +20,27 @@ type userSpec struct {
 	version  string
 	replicas int
 	ttl      int // seconds; a setting that means nothing here but another configuration
+	update   v1alpha1.UpdateType
 }
 
-func initialSpec() userSpec { return userSpec{version: versions[0], replicas: 3} }
+// initialSpec is what the user begins with. One seed of three has servers that are updated in place.
+func initialSpec(seed uint64) userSpec {
+	spec := userSpec{version: versions[0], replicas: 3, update: v1alpha1.UpdateSurge}
+	if seed%3 == 0 {
+		spec.update = v1alpha1.UpdateInPlace
+	}
+	return spec
+}
 
-// newCluster is what the user begins with. A server that stays away is replaced soon, so that it happens in a run of
+// fewestVoters is how many there always are: one server less while another is updated in place.
+func (s userSpec) fewestVoters() int {
+	if s.update == v1alpha1.UpdateInPlace {
+		return s.replicas - 1
+	}
+	return s.replicas
+}
+
+// newCluster is the first cluster of this spec. A server that stays away is replaced soon, so that it happens in a run of
 // minutes: a server that is killed again and again is restarted after minutes only.
 func (s userSpec) newCluster(name string) *v1alpha1.ConsulCluster {
 	return &v1alpha1.ConsulCluster{
@@ -32,7 +48,7 @@ func (s userSpec) newCluster(name string) *v1alpha1.ConsulCluster {
 		Spec: v1alpha1.ConsulClusterSpec{
 			Replicas: int32(s.replicas), Version: s.version, //nolint:gosec // three or five
 			Storage:            v1alpha1.Storage{Size: resource.MustParse("1Gi")},
-			Update:             v1alpha1.Update{LeaderStableFor: &metav1.Duration{Duration: 5 * time.Second}},
+			Update:             v1alpha1.Update{Type: s.update, LeaderStableFor: &metav1.Duration{Duration: 5 * time.Second}},
 			FailureReplacement: v1alpha1.FailureReplacement{After: &metav1.Duration{Duration: 45 * time.Second}},
 		},
 	}
@@ -57,7 +73,7 @@ func (f *faults) changeConfig(ctx context.Context) (string, error) {
 
 func (f *faults) scale(ctx context.Context) (string, error) {
 	f.spec.replicas = 3 + 5 - f.spec.replicas
-	f.observer.SetWanted(f.spec.replicas)
+	f.observer.SetWanted(f.spec.fewestVoters())
 	return fmt.Sprint(f.spec.replicas), f.env.Patch(ctx, f.key, func(c *v1alpha1.ConsulCluster) {
 		c.Spec.Replicas = int32(f.spec.replicas) //nolint:gosec // three or five
 	})
