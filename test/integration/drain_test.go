@@ -49,7 +49,10 @@ func TestDrain(t *testing.T) {
 	env, err := harness.Start(t.Context(), harness.Options{Name: "drain", Progress: say, Nodes: 4})
 	NewWithT(t).Expect(err).NotTo(HaveOccurred())
 	t.Cleanup(func() { _ = env.Stop() })
-	s := begin(t, env, "drained", func(spec *v1alpha1.ConsulClusterSpec) { spec.PodTemplate.Affinity = apart("drained") })
+	s := begin(t, env, "drained", func(spec *v1alpha1.ConsulClusterSpec) {
+		soonVoters(spec)
+		spec.PodTemplate.Affinity = apart("drained")
+	})
 
 	s.observer.AllowLeaderChanges(1) // of the leader whose node is drained
 	for _, server := range []string{s.follower(), s.cluster().Status.Leader} {

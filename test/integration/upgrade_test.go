@@ -80,7 +80,10 @@ func TestChangedConfigAndPodTemplate(t *testing.T) {
 
 func TestRestartOnRequest(t *testing.T) {
 	t.Parallel()
-	s := begin(t, shared, "restarted", func(spec *v1alpha1.ConsulClusterSpec) { spec.Update.MaxSurge = 3 })
+	s := begin(t, shared, "restarted", func(spec *v1alpha1.ConsulClusterSpec) {
+		soonVoters(spec)
+		spec.Update.MaxSurge = 3
+	})
 	before := s.servers()
 	s.observer.AllowLeaderChanges(1)
 	s.patch(annotated(v1alpha1.AnnotationRestartedAt, "2026-01-01T00:00:00Z"))
@@ -91,6 +94,7 @@ func TestRestartOnRequest(t *testing.T) {
 
 // The operator dies ten times while it upgrades, at moments that differ from run to run.
 func TestUpgradeSurvivesTheOperatorsDeath(t *testing.T) {
+	t.Parallel()
 	env, err := harness.Start(t.Context(), harness.Options{Name: "deaths"})
 	NewWithT(t).Expect(err).NotTo(HaveOccurred())
 	t.Cleanup(func() { _ = env.Stop() })
@@ -114,7 +118,10 @@ func TestUpgradeSurvivesTheOperatorsDeath(t *testing.T) {
 // Servers are updated on the volumes they have. With three of them two voters are left meanwhile, never fewer.
 func TestUpgradeInPlace(t *testing.T) {
 	t.Parallel()
-	s := begin(t, shared, "in-place", func(spec *v1alpha1.ConsulClusterSpec) { spec.Update.Type = v1alpha1.UpdateInPlace })
+	s := begin(t, shared, "in-place", func(spec *v1alpha1.ConsulClusterSpec) {
+		soonVoters(spec)
+		spec.Update.Type = v1alpha1.UpdateInPlace
+	})
 	before := s.volumes()
 	s.observer.SetWanted(2)
 	s.observer.AllowLeaderChanges(1)
