@@ -49,7 +49,8 @@ func TakeLock(ctx context.Context, endpoints Endpoints, name string) (*Lock, err
 			return dialer.DialContext(ctx, network, address)
 		},
 	}
-	consul, err := api.NewClient(&api.Config{Address: "consul", HttpClient: &http.Client{Transport: transport, Timeout: answerWithin}})
+	client := &http.Client{Transport: transport, Timeout: answerWithin}
+	consul, err := api.NewClient(&api.Config{Address: "consul", HttpClient: client})
 	if err != nil {
 		return nil, err
 	}
