@@ -5,13 +5,15 @@ SHELL := /usr/bin/env bash
 .DEFAULT_GOAL := help
 MAKEFLAGS += --no-print-directory
 
+MODULE := github.com/consul-operator/consul-operator
+
 # No C compiler is needed. The same flags for all, so that all share what is compiled of the standard library and of
 # dependencies; debugging information is a seventh of the time. Compilers that run side by side anyway, each with one thread
 # and no garbage collection below a limit, are a sixth faster (etcd built twice at once, 81 s instead of 97 s with GOGC=400),
-# and Kubernetes' own packages need no optimizer in tests. The image has none of this.
+# and dependencies need no optimizer in tests. The image has none of this.
 export CGO_ENABLED := 0
-export GOFLAGS     ?= -trimpath '-gcflags=all=-dwarf=false -c=1' '-gcflags=k8s.io/...=-dwarf=false -c=1 -N -l' \
-                      '-toolexec=env GOGC=off GOMEMLIMIT=1500MiB'
+export GOFLAGS     ?= -trimpath '-gcflags=all=-dwarf=false -c=1 -N -l' '-gcflags=std=-dwarf=false -c=1' \
+                      '-gcflags=$(MODULE)/...=-dwarf=false -c=1' '-toolexec=env GOGC=off GOMEMLIMIT=1500MiB'
 export VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 
 # What `make demo` does: FROM and TO are Consul versions, see hack/tools.
@@ -61,19 +63,19 @@ bench: ## Compare the operator's upgrade with restarts as a StatefulSet does the
 ##@ Test
 
 .PHONY: test
-test: ## Run all tests: unit, a part of the simulation, then integration on real Consul.
+test: ## Run all tests: unit, integration on real Consul, and a part of the simulation beside it.
 	@$(BUILD) $(TEST_TOOLS)
-	@hack/test.sh unit sim integration
+	@hack/test.sh unit stories others+sim
 
 .PHONY: test-unit
 test-unit: ## Run the tests that start no other program: two minutes.
 	@$(BUILD) gotestsum
-	@hack/test.sh unit
+	@hack/test.sh unit sim
 
 .PHONY: test-integration
 test-integration: ## Run the tests on the local cluster (ARGS= are go test flags).
 	@$(BUILD) $(TEST_TOOLS)
-	@hack/test.sh integration
+	@hack/test.sh stories others
 
 .PHONY: test-e2e
 test-e2e: ## Run the tests on real nodes: as root on Linux, or on the cluster of KUBECONFIG.

@@ -123,6 +123,9 @@ func (r *ConsulClusterReconciler) refused(s *observe.Snapshot, d *plan.Decision,
 	if !errors.As(err, &refusal) || !apierrors.IsInvalid(refusal) && !apierrors.IsForbidden(refusal) {
 		return err
 	}
+	if apierrors.HasStatusCause(err, corev1.NamespaceTerminatingCause) {
+		return err // that is no fault of the spec
+	}
 	problem := plan.Problem{
 		Reason:  v1alpha1.ReasonInvalidSpec,
 		Message: "the API server refuses what the spec asks for: " + refusal.Error(),

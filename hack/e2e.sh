@@ -12,9 +12,14 @@ fi
 go run ./hack/buildtools helm kubectl image "${consuls[@]/#/consul-}"
 make image
 archives=(bin/images/consul-operator.tar)
+# What Consul's own image has and a recovery needs: a shell and some programs.
+applets=()
+if busybox=$(command -v busybox); then
+  for applet in sh cp mkdir mv rm sync touch; do applets+=("$busybox=/bin/$applet"); done
+fi
 for version in "${consuls[@]}"; do
   archives+=("bin/images/consul-$version.tar")
-  bin/image --name="hashicorp/consul:$version" --out="${archives[-1]}" --user=100:1000 "bin/consul-$version=/bin/consul"
+  bin/image --name="hashicorp/consul:$version" --out="${archives[-1]}" --user=100:1000 "bin/consul-$version=/bin/consul" "${applets[@]}"
 done
 go test -c -o bin/e2e.test ./test/e2e
 nodes=()

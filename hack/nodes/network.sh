@@ -43,6 +43,15 @@ network() {
   done
 }
 
+# link NODE up|down: a node that is cut off goes on, and nobody hears of it. The control plane is on the first one.
+link() {
+  local node=${1#node}
+  [[ -e $DIR/nodes ]] || die "there is no cluster: hack/cluster up"
+  [[ $node =~ ^[2-5]$ && $node -le $(cat "$DIR/nodes") ]] || die "$1: all nodes but node1 can be cut off"
+  [[ $2 == up || $2 == down ]] || die "$2: up or down"
+  on 1 ip link set "$PREFIX$node" "$2"
+}
+
 # The namespaces that are there.
 networks() { ip netns list 2>/dev/null | awk -v prefix="$PREFIX-" 'index($1, prefix) == 1 { print $1 }'; }
 

@@ -248,14 +248,15 @@ func (e *Executor) createPod(ctx context.Context, s *observe.Snapshot, name stri
 	return client.IgnoreAlreadyExists(e.Client.Create(ctx, pod))
 }
 
-// setGate sets the readiness gate. The patch names this one condition: the others are the kubelet's.
+// setGate sets the readiness gate. The patch names this one condition: the others are the kubelet's. It names the pod's UID,
+// too, and so is refused where another pod has got the name.
 func (e *Executor) setGate(ctx context.Context, pod *corev1.Pod, status corev1.ConditionStatus, reason string) error {
 	gated := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Name: pod.Name, Namespace: pod.Namespace}}
 	base := gated.DeepCopy()
+	gated.UID = pod.UID
 	gated.Status.Conditions = []corev1.PodCondition{{
 		Type: v1alpha1.GateServing, Status: status, Reason: reason,
-		// Seconds are all that a Kubernetes time holds: round up, so that a wait for it is never too short.
-		LastTransitionTime: metav1.NewTime(e.Now().Add(time.Second - 1).Truncate(time.Second)),
+		LastTransitionTime: observe.RoundUp(e.Now()),
 	}}
 	return client.IgnoreNotFound(e.Client.Status().Patch(ctx, gated, client.StrategicMergeFrom(base)))
 }

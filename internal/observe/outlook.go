@@ -12,7 +12,7 @@ import (
 // outlooks asks every server how it sees the cluster: nobody leads, and nobody has heard of anybody who does. That needs
 // no leader.
 func (o *Observer) outlooks(ctx context.Context, s *Snapshot, selves map[string]consul.Self) {
-	s.Raft.LostSince = o.Now()
+	s.Raft.LostSince = RoundUp(o.Now()).Time
 	if since := s.Cluster.Status.QuorumLostSince; since != nil {
 		s.Raft.LostSince = since.Time
 	}

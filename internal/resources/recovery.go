@@ -51,11 +51,13 @@ if [ -e "$saved/done" ] || [ ! -e raft ]; then exit 0; fi
 rm -rf "$saved"
 mkdir -p "$saved"
 cp -a raft "$saved/raft"
+echo "saved: $saved/raft"
 if [ -n "$PEERS" ]; then
   if [ ! -e raft/peers.info ]; then echo "raft/peers.info is missing: Consul would not read raft/peers.json"; exit 1; fi
   printf '%s' "$PEERS" >raft/peers.json.new
   sync
   mv raft/peers.json.new raft/peers.json
+  echo "written: raft/peers.json, this server carries on as the only voter"
 fi
 sync
 touch "$saved/done"

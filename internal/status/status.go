@@ -88,10 +88,9 @@ func quorum(status *v1alpha1.ConsulClusterStatus, s *observe.Snapshot, d plan.De
 	}
 }
 
-// since is a time from which something is counted. Seconds are all that a Kubernetes time holds: it is rounded up, so that
-// nothing seems to last longer than it does.
+// since is a time from which something is counted.
 func since(t time.Time) *metav1.Time {
-	rounded := metav1.NewTime(t.Add(time.Second - 1).Truncate(time.Second))
+	rounded := observe.RoundUp(t)
 	return &rounded
 }
 

@@ -220,6 +220,10 @@ func (s *apiServer) patchWith(o client.Object, p client.Patch, write func() erro
 	if err != nil {
 		return err
 	}
+	uid := patched.GetUID() // of the pod that is meant, if the patch names one
+	if err := precondition(live, &metav1.Preconditions{UID: &uid}); err != nil {
+		return err
+	}
 	reflect.ValueOf(o).Elem().Set(reflect.ValueOf(patched).Elem())
 	if equality.Semantic.DeepEqual(live, patched) {
 		return nil
