@@ -79,7 +79,7 @@ test-integration: ## Run the tests on the local cluster (ARGS= are go test flags
 
 .PHONY: test-e2e
 test-e2e: ## Run the tests on real nodes: as root on Linux, or on the cluster of KUBECONFIG.
-	@hack/e2e.sh
+	@hack/e2e.sh test
 
 .PHONY: sim
 sim: ## Explore the states of the simulation's scenarios: with crashes, faults and stale reads (about 3 minutes).
@@ -97,6 +97,10 @@ mutants: ## Break planner, observer and executor in each way of test/sim/mutants
 chaos: ## Inject faults at random for minutes and check invariants and linearizability (DURATION= SEED=).
 	@$(BUILD) $(CONTROL_PLANE) consul-1.22.0 consul-1.22.7 consul-operator chaos
 	@exec bin/chaos --duration=$(DURATION) $(if $(SEED),--seed=$(SEED))
+
+.PHONY: chaos-nodes
+chaos-nodes: ## The same on real nodes, which are cut off from the network as well: as root on Linux (DURATION= SEED=).
+	@hack/e2e.sh chaos --duration=$(DURATION) $(if $(SEED),--seed=$(SEED))
 
 .PHONY: lint
 lint: ## Run go vet and golangci-lint.

@@ -73,7 +73,9 @@ func (c *chaos) start(ctx context.Context) error {
 	starting, cancel := context.WithTimeout(ctx, startLimit)
 	defer cancel()
 	var err error
-	if c.env, err = harness.Start(starting, harness.Options{Name: "chaos", Progress: c.say}); err != nil {
+	if c.env, err = harness.Start(starting, harness.Options{
+		Name: "chaos", Progress: c.say, Kubeconfig: c.options.nodes,
+	}); err != nil {
 		return err
 	}
 	c.say("logs are in " + c.env.Dir)
@@ -141,6 +143,9 @@ func (c *chaos) close() {
 // rage injects faults, lets the cluster recover, and finds out what became of it.
 func (c *chaos) rage(ctx context.Context) (*report, error) {
 	c.faults = newFaults(c.env, c.key, c.observer, c.options.seed, c.out)
+	if c.options.nodes != "" {
+		c.faults.onNodes()
+	}
 	beating, stopBeating := context.WithCancel(ctx)
 	defer stopBeating()
 	go c.beat(beating)

@@ -11,12 +11,11 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
-	"github.com/consul-operator/consul-operator/internal/resources"
 	"github.com/consul-operator/consul-operator/test/harness"
 	"github.com/consul-operator/consul-operator/test/observer"
 )
 
-// mostStopped is how many servers may stand still at a time: of three, that is more than the cluster bears.
+// mostStopped is how many servers may stand still, or be cut off, at a time: of three, that is more than the cluster bears.
 const mostStopped = 2
 
 var errNoVictim = errors.New("there is no server to hit")
@@ -59,7 +58,7 @@ func (f *faults) goesOn(s observer.ServerNow) bool {
 }
 
 func (f *faults) pid(server string) (int, bool) {
-	return f.env.Cluster.PID(f.key.Namespace, server, resources.ContainerConsul)
+	return f.env.ServerPID(context.Background(), client.ObjectKey{Namespace: f.key.Namespace, Name: server})
 }
 
 // killServer leaves the disk as it is, in the middle of whatever was written.
@@ -90,7 +89,7 @@ func (f *faults) killAll(context.Context) (string, error) {
 func (f *faults) mayStop() bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	return len(f.stopped) < mostStopped
+	return len(f.stopped)+len(f.cut) < mostStopped
 }
 
 // stopServer is a partition's poor cousin: nobody hears of the server, and it does not know. A leader goes on believing
@@ -159,7 +158,7 @@ func (f *faults) mayDelete() bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	now := f.observer.Snapshot()
-	return len(f.stopped) == 0 && now.Whole && now.Voters >= f.spec.replicas
+	return len(f.stopped)+len(f.cut) == 0 && now.Whole && now.Voters >= f.spec.replicas
 }
 
 // deleteServer takes a disk away for good. The claim goes when no pod uses it any more.

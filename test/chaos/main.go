@@ -24,12 +24,15 @@ var version = "dev"
 type options struct {
 	duration time.Duration
 	seed     uint64
+	nodes    string
 }
 
 func parseOptions() options {
 	var o options
 	flag.DurationVar(&o.duration, "duration", 5*time.Minute, "for how long faults are injected")
 	flag.Uint64Var(&o.seed, "seed", 0, "seed of the faults; by default one of the time")
+	flag.StringVar(&o.nodes, "nodes", "",
+		"kubeconfig of hack/cluster, to run it on real nodes; by default a local cluster is started")
 	showVersion := flag.Bool("version", false, "print the version and exit")
 	flag.Parse()
 	if *showVersion {

@@ -39,6 +39,8 @@ type Options struct {
 	WithoutOperator bool
 	// OperatorArgs are added to the operator's command line.
 	OperatorArgs []string
+	// Kubeconfig of a cluster that runs already, from where its pods are reached; by default a local one is started.
+	Kubeconfig string
 }
 
 // Env is a running environment.
@@ -65,6 +67,9 @@ func Start(ctx context.Context, options Options) (*Env, error) {
 		return nil, err
 	}
 	programs := []string{"etcd", "kube-apiserver", "kube-controller-manager"}
+	if options.Kubeconfig != "" {
+		programs = nil
+	}
 	if !options.WithoutOperator {
 		programs = append(programs, "consul-operator")
 	}
@@ -101,23 +106,10 @@ func (e *Env) start(ctx context.Context, options Options) error {
 	if progress == nil {
 		progress = func(string) {}
 	}
-	if options.Nodes == 0 {
-		options.Nodes = 3
-	}
-	// The local cluster's endpoint slices are of a deprecated type, and it is told so with every one it writes.
-	rest.SetDefaultWarningHandler(rest.NoWarnings{})
-	if options.Log.GetSink() == nil {
-		options.Log = logr.Discard()
+	if err := e.connect(ctx, options, progress); err != nil {
+		return err
 	}
 	var err error
-	e.Cluster, err = localcluster.Start(ctx, localcluster.Options{
-		Dir: filepath.Join(e.Dir, "cluster"), BinDir: filepath.Join(e.root, "bin"),
-		Nodes: options.Nodes, Log: options.Log, Progress: progress,
-	})
-	if err != nil {
-		return fmt.Errorf("local cluster: %w", err)
-	}
-	e.Config, e.kubeconfig = e.Cluster.Config(), e.Cluster.Kubeconfig()
 	if e.Client, err = client.New(e.Config, client.Options{Scheme: Scheme()}); err != nil {
 		return err
 	}
@@ -135,6 +127,31 @@ func (e *Env) start(ctx context.Context, options Options) error {
 	return e.StartOperator()
 }
 
+// connect finds the cluster of the kubeconfig, or starts one.
+func (e *Env) connect(ctx context.Context, options Options, progress func(string)) (err error) {
+	if e.kubeconfig = options.Kubeconfig; e.kubeconfig != "" {
+		e.Config, err = clientcmd.BuildConfigFromFlags("", e.kubeconfig)
+		return err
+	}
+	if options.Nodes == 0 {
+		options.Nodes = 3
+	}
+	// The local cluster's endpoint slices are of a deprecated type, and it is told so with every one it writes.
+	rest.SetDefaultWarningHandler(rest.NoWarnings{})
+	if options.Log.GetSink() == nil {
+		options.Log = logr.Discard()
+	}
+	e.Cluster, err = localcluster.Start(ctx, localcluster.Options{
+		Dir: filepath.Join(e.Dir, "cluster"), BinDir: filepath.Join(e.root, "bin"),
+		Nodes: options.Nodes, Log: options.Log, Progress: progress,
+	})
+	if err != nil {
+		return fmt.Errorf("local cluster: %w", err)
+	}
+	e.Config, e.kubeconfig = e.Cluster.Config(), e.Cluster.Kubeconfig()
+	return nil
+}
+
 // Stop ends everything that Start and the environment's methods started.
 func (e *Env) Stop() error {
 	e.StopOperator()
@@ -147,7 +164,7 @@ func (e *Env) Stop() error {
 // StartOperator starts the operator's binary.
 func (e *Env) StartOperator() error {
 	args := []string{
-		"--kubeconfig=" + e.Cluster.Kubeconfig(), "--leader-elect=false",
+		"--kubeconfig=" + e.kubeconfig, "--leader-elect=false",
 		"--metrics-bind-address=0", "--health-probe-bind-address=0",
 	}
 	args = append(args, e.operatorArgs...)
