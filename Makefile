@@ -79,7 +79,7 @@ test-integration: ## Run the tests on the local cluster (ARGS= are go test flags
 
 .PHONY: test-e2e
 test-e2e: ## Run the tests on real nodes: as root on Linux, or on the cluster of KUBECONFIG.
-	@hack/e2e.sh test
+	@hack/e2e.sh specs
 
 .PHONY: sim
 sim: ## Explore the states of the simulation's scenarios: with crashes, faults and stale reads (about 3 minutes).

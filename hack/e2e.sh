@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Runs what needs real nodes: `test`, the end-to-end tests, on the cluster of KUBECONFIG or else on nodes of its own, which
+# Runs what needs real nodes: `specs`, the end-to-end tests, on the cluster of KUBECONFIG or else on nodes of its own, which
 # take root on Linux; `chaos`, faults at random, on nodes of its own only. Further arguments of chaos are its flags.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -12,7 +12,7 @@ archives=()
 skip_unless_nodes() {
   local reason
   reason=$(hack/cluster check 2>&1) && return
-  echo "SKIPPED: $what needs real nodes. $reason"
+  echo "SKIPPED: this needs real nodes. $reason"
   exit 0
 }
 
@@ -38,7 +38,7 @@ nodes() {
   hack/cluster load "${archives[@]}"
 }
 
-test() {
+specs() {
   local on_nodes=() flags
   [[ -n ${KUBECONFIG:-} ]] || skip_unless_nodes
   consul_images
