@@ -166,17 +166,26 @@ func explore(program string, states int) (string, error) {
 	return string(found[1]), nil
 }
 
-// overlay is a file for the compiler that puts the broken source in place of the real one.
-func (m mutant) overlay(work string) (string, error) {
-	source, err := os.ReadFile(m.File)
+// source is the file with the mutation, in the repository at root.
+func (m mutant) source(root string) (string, error) {
+	source, err := os.ReadFile(filepath.Join(root, m.File))
 	if err != nil {
 		return "", err
 	}
 	if n := strings.Count(string(source), m.Find); n != 1 {
-		return "", fmt.Errorf("%s has %q %d times, not once: bring mutants.yaml up to date", m.File, m.Find, n)
+		return "", fmt.Errorf("%s has %q %d times, not once: bring the list of mutants up to date", m.File, m.Find, n)
+	}
+	return strings.Replace(string(source), m.Find, m.Replace, 1), nil
+}
+
+// overlay is a file for the compiler that puts the broken source in place of the real one.
+func (m mutant) overlay(work string) (string, error) {
+	source, err := m.source(".")
+	if err != nil {
+		return "", err
 	}
 	broken := filepath.Join(work, "broken.go")
-	if err := os.WriteFile(broken, []byte(strings.Replace(string(source), m.Find, m.Replace, 1)), 0o600); err != nil {
+	if err := os.WriteFile(broken, []byte(source), 0o600); err != nil {
 		return "", err
 	}
 	original, err := filepath.Abs(m.File)
