@@ -13,7 +13,7 @@ MODULE := github.com/consul-operator/consul-operator
 # and dependencies need no optimizer in tests. The image has none of this.
 export CGO_ENABLED := 0
 export GOFLAGS     ?= -trimpath '-gcflags=all=-dwarf=false -c=1 -N -l' '-gcflags=std=-dwarf=false -c=1' \
-                      '-gcflags=$(MODULE)/...=-dwarf=false -c=1' '-toolexec=env GOGC=off GOMEMLIMIT=1500MiB'
+                      '-gcflags=$(MODULE)/...=-dwarf=false -c=1' '-toolexec=env GOGC=off GOMEMLIMIT=700MiB'
 export VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 
 # What `make demo` does: FROM and TO are Consul versions, see hack/tools.

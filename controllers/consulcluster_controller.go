@@ -120,6 +120,9 @@ func (r *ConsulClusterReconciler) execute(
 // the storage that is checked only when an object is made of it.
 func (r *ConsulClusterReconciler) refused(s *observe.Snapshot, d *plan.Decision, err error) error {
 	var refusal *apierrors.StatusError
+	if errors.Is(err, execute.ErrStale) {
+		return err
+	}
 	if !errors.As(err, &refusal) || !apierrors.IsInvalid(refusal) && !apierrors.IsForbidden(refusal) {
 		return err
 	}

@@ -20,6 +20,9 @@ skip_unless_nodes() {
 consul_images() {
   local version applet busybox applets=()
   if busybox=$(command -v busybox); then
+    if ldd "$busybox" &>/dev/null; then
+      echo "$busybox is not linked statically: install the Debian package busybox-static" >&2 && exit 1
+    fi
     for applet in sh cp mkdir mv rm sync touch; do applets+=("$busybox=/bin/$applet"); done
   fi
   go run ./hack/buildtools kubectl image "${consuls[@]/#/consul-}"
@@ -63,7 +66,11 @@ chaos() {
   go run ./hack/buildtools consul-operator chaos
   nodes 4
   # The operator is a process beside it, so that it can be killed.
-  hack/cluster exec bin/chaos --nodes="$PWD/.local/nodes/pki/admin.conf" "$@"
+  hack/cluster exec bin/chaos --nodes="$PWD/.local/nodes/pki/admin.conf" "$@" || {
+    cp -r .local/nodes/logs .local/chaos-nodes-logs # the nodes go
+    for node in 1 2 3 4; do cp -r ".local/nodes/node$node/pods" ".local/chaos-nodes-logs/pods-on-node$node"; done
+    echo "logs of the nodes and their pods: .local/chaos-nodes-logs" >&2 && exit 1
+  }
 }
 
 "$what" "$@"

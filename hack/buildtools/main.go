@@ -73,8 +73,8 @@ func lock(path string) (unlock func(), err error) {
 }
 
 // buildAll builds the tools; those up to date cost one line together. Programs that are compiled without the optimizer
-// share nothing with the others, so both are built side by side: while one is linked, or waits for a download, the other
-// has the processors.
+// share only the standard library with the others, so both are built side by side: while one is linked, or waits for a
+// download, the other has the processors.
 func buildAll(ctx context.Context, wanted []tool) error {
 	var stale []tool
 	for _, t := range wanted {

@@ -14,6 +14,7 @@ import (
 	"io"
 	"os"
 	"path"
+	"path/filepath"
 	"runtime"
 	"strings"
 
@@ -77,6 +78,9 @@ func run(o options, files []string) error {
 	}
 	config.RootFS = base.RootFS
 	if image, err = mutate.ConfigFile(image, config); err != nil {
+		return err
+	}
+	if err := os.MkdirAll(filepath.Dir(o.out), 0o755); err != nil {
 		return err
 	}
 	return tarball.WriteToFile(o.out, tag, image)

@@ -249,7 +249,7 @@ func (e *Executor) createPod(ctx context.Context, s *observe.Snapshot, name stri
 }
 
 // setGate sets the readiness gate. The patch names this one condition: the others are the kubelet's. It names the pod's UID,
-// too, and so is refused where another pod has got the name.
+// too, and so is refused as invalid where another pod has got the name.
 func (e *Executor) setGate(ctx context.Context, pod *corev1.Pod, status corev1.ConditionStatus, reason string) error {
 	gated := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Name: pod.Name, Namespace: pod.Namespace}}
 	base := gated.DeepCopy()
@@ -258,5 +258,9 @@ func (e *Executor) setGate(ctx context.Context, pod *corev1.Pod, status corev1.C
 		Type: v1alpha1.GateServing, Status: status, Reason: reason,
 		LastTransitionTime: observe.RoundUp(e.Now()),
 	}}
-	return client.IgnoreNotFound(e.Client.Status().Patch(ctx, gated, client.StrategicMergeFrom(base)))
+	err := client.IgnoreNotFound(e.Client.Status().Patch(ctx, gated, client.StrategicMergeFrom(base)))
+	if apierrors.IsInvalid(err) { // a UID cannot change, and nothing else of the patch can be invalid
+		return fmt.Errorf("%w: another pod is called %s: %w", ErrStale, pod.Name, err)
+	}
+	return err
 }

@@ -110,7 +110,7 @@ func (c *chaos) watchAndLoad(ctx context.Context) error {
 		return err
 	}
 	c.load = load.Start(ctx, endpoints, load.Options{Writers: 2, Rate: 40})
-	if c.lock, err = load.TakeLock(ctx, endpoints, c.key.Name); err != nil {
+	if c.lock, err = load.TakeLock(ctx, everyServer{c.observer}, c.key.Name); err != nil {
 		return err
 	}
 	c.clients, err = startClients(ctx, everyServer{c.observer}, c.options.seed)
@@ -183,25 +183,19 @@ func (c *chaos) recover(ctx context.Context, stopBeating func()) (*report, error
 	}
 	c.clients.finish()
 	r.load = c.load.Stop()
-	r.lockLost = c.checkLock(ctx)
 	c.readBack(ctx, r)
 	if r.notReady == nil && r.unreadable == nil {
 		if err := c.epilogue(ctx, r); err != nil {
 			return nil, err
 		}
 	}
+	r.lockLost = c.lock.Check(ctx)
 	c.observer.Stop()
 	r.timeline = c.observer.Timeline()
 	r.history = c.clients.history
 	var err error
 	r.linearity, err = r.history.check(c.env.Dir)
 	return r, err
-}
-
-func (c *chaos) checkLock(ctx context.Context) error {
-	reading, cancel := context.WithTimeout(ctx, readLimit)
-	defer cancel()
-	return c.lock.Check(reading)
 }
 
 // readBack reads the last value of each key.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"slices"
 	"syscall"
 
@@ -46,19 +47,22 @@ func title(s observer.ServerNow) string {
 func exists(s observer.ServerNow) bool { return s.State != observer.Gone }
 
 func (f *faults) runs(s observer.ServerNow) bool {
-	_, running := f.pid(s.Name)
+	_, running := f.process(s.Name)
 	return running
 }
 
 func (f *faults) goesOn(s observer.ServerNow) bool {
+	process, running := f.process(s.Name)
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	pid, running := f.pid(s.Name)
-	return running && f.stopped[s.Name] != pid
+	stopped := f.stopped[s.Name]
+	return running && (stopped == nil || stopped.Pid != process.Pid)
 }
 
-func (f *faults) pid(server string) (int, bool) {
-	return f.env.ServerPID(context.Background(), client.ObjectKey{Namespace: f.key.Namespace, Name: server})
+func (f *faults) process(server string) (*os.Process, bool) {
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	return f.env.ServerProcess(ctx, client.ObjectKey{Namespace: f.key.Namespace, Name: server})
 }
 
 // killServer leaves the disk as it is, in the middle of whatever was written.
@@ -68,7 +72,8 @@ func (f *faults) killServer(context.Context) (string, error) {
 		return "", err
 	}
 	f.observer.Disturb()
-	return title(server), f.signal(server.Name, syscall.SIGKILL)
+	_, err = f.signal(server.Name, syscall.SIGKILL)
+	return title(server), err
 }
 
 // killAll takes the quorum away. They come back on their disks.
@@ -76,7 +81,7 @@ func (f *faults) killAll(context.Context) (string, error) {
 	f.observer.Disturb()
 	killed := 0
 	for _, server := range f.observer.Snapshot().Servers {
-		switch err := f.signal(server.Name, syscall.SIGKILL); {
+		switch _, err := f.signal(server.Name, syscall.SIGKILL); {
 		case err == nil:
 			killed++
 		case !errors.Is(err, errNoVictim):
@@ -100,12 +105,12 @@ func (f *faults) stopServer(context.Context) (string, error) {
 		return "", err
 	}
 	f.observer.Disturb()
-	pid, _ := f.pid(server.Name)
-	if err := f.signal(server.Name, syscall.SIGSTOP); err != nil {
+	process, err := f.signal(server.Name, syscall.SIGSTOP)
+	if err != nil {
 		return "", err
 	}
 	f.mu.Lock()
-	f.stopped[server.Name] = pid
+	f.stopped[server.Name] = process
 	f.mu.Unlock()
 	duration := f.seconds(2, 30)
 	f.later(duration, func() error { return f.resume(server.Name) })
@@ -115,29 +120,26 @@ func (f *faults) stopServer(context.Context) (string, error) {
 func (f *faults) resume(server string) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	pid := f.stopped[server]
+	process := f.stopped[server]
 	delete(f.stopped, server)
-	if now, running := f.pid(server); !running || now != pid {
-		return nil // It was killed meanwhile.
-	}
 	f.observer.Disturb() // It is back with what it knew then: that is a fault of its own.
-	if err := f.signal(server, syscall.SIGCONT); !errors.Is(err, errNoVictim) {
+	if err := process.Signal(syscall.SIGCONT); !errors.Is(err, os.ErrProcessDone) {
 		return err
 	}
-	return nil
+	return nil // It was killed meanwhile.
 }
 
-// signal reaches the process that runs now, and no other: the kernel gives numbers of processes away again.
-func (f *faults) signal(server string, signal syscall.Signal) error {
-	pid, running := f.pid(server)
+// signal returns the process that it has reached.
+func (f *faults) signal(server string, signal syscall.Signal) (*os.Process, error) {
+	process, running := f.process(server)
 	if !running {
-		return fmt.Errorf("%w: %s does not run", errNoVictim, server)
+		return nil, fmt.Errorf("%w: %s does not run", errNoVictim, server)
 	}
-	err := syscall.Kill(pid, signal)
-	if errors.Is(err, syscall.ESRCH) {
-		return fmt.Errorf("%w: %s has just ended", errNoVictim, server)
+	err := process.Signal(signal)
+	if errors.Is(err, os.ErrProcessDone) {
+		err = fmt.Errorf("%w: %s has just ended", errNoVictim, server)
 	}
-	return err
+	return process, err
 }
 
 // deletePod is what a drain does, or with no time left a node that is taken away.
@@ -177,10 +179,14 @@ func (f *faults) deleteServer(ctx context.Context) (string, error) {
 	return title(server) + how, err
 }
 
-// removePod gives a pod the time it has by its spec, or none.
+// removePod gives a pod the time it has by its spec, or none. Without grace its name is free at once, and a kubelet that is cut
+// off would not know: two processes on one disk are a person's mistake, and none of what is tried here.
 func (f *faults) removePod(ctx context.Context, name string) (string, error) {
 	pod := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: f.key.Namespace, Name: name}}
-	if f.random.IntN(2) == 0 {
+	f.mu.Lock()
+	connected := len(f.cut) == 0
+	f.mu.Unlock()
+	if f.random.IntN(2) == 0 || !connected {
 		return "", f.env.Client.Delete(ctx, pod)
 	}
 	return ", without grace", f.env.Client.Delete(ctx, pod, client.GracePeriodSeconds(0))

@@ -10,6 +10,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/consul-operator/consul-operator/api/v1alpha1"
+	"github.com/consul-operator/consul-operator/test/harness"
 )
 
 const (
@@ -20,7 +21,7 @@ const (
 )
 
 // loseQuorum is the last act: most of the servers are lost with their disks, the leader among them, and the operator is
-// to recover from it without a person. Nobody writes any more, so those who are left have all that was ever acknowledged.
+// to recover from it without a person. Nobody writes any more, and all servers have the same, so nothing may be lost.
 func (c *chaos) loseQuorum(ctx context.Context, r *report) error {
 	err := c.env.Patch(ctx, c.key, func(cluster *v1alpha1.ConsulCluster) {
 		cluster.Spec.Recovery.Mode = v1alpha1.RecoveryAutomatic
@@ -29,7 +30,7 @@ func (c *chaos) loseQuorum(ctx context.Context, r *report) error {
 	if err != nil {
 		return err
 	}
-	lost, err := c.majority(ctx)
+	lost, err := c.mostServers(ctx)
 	if err != nil {
 		return err
 	}
@@ -54,27 +55,26 @@ func (c *chaos) loseQuorum(ctx context.Context, r *report) error {
 	return nil
 }
 
-// majority is the leader and as many others as leave the rest without a quorum.
-func (c *chaos) majority(ctx context.Context) ([]string, error) {
+// mostServers are named once all of them have the same.
+func (c *chaos) mostServers(ctx context.Context) ([]string, error) {
+	if err := c.env.CaughtUp(ctx, c.key); err != nil {
+		return nil, err
+	}
 	cluster := &v1alpha1.ConsulCluster{}
 	if err := c.env.Client.Get(ctx, c.key, cluster); err != nil {
 		return nil, err
 	}
-	lost := []string{cluster.Status.Leader}
-	for _, server := range cluster.Status.Servers {
-		if server.Name != cluster.Status.Leader && len(lost) < int(cluster.Spec.Replicas)/2+1 {
-			lost = append(lost, server.Name)
-		}
-	}
-	return lost, nil
+	return harness.Majority(cluster)
 }
 
 // destroy takes a server away with its disk, at once.
 func (c *chaos) destroy(ctx context.Context, server string) error {
 	c.observer.ForfeitClaim(server)
 	meta := metav1.ObjectMeta{Namespace: c.key.Namespace, Name: server}
-	if err := c.env.Client.Delete(ctx, &corev1.PersistentVolumeClaim{ObjectMeta: meta}); err != nil {
+	err := client.IgnoreNotFound(c.env.Client.Delete(ctx, &corev1.PersistentVolumeClaim{ObjectMeta: meta}))
+	if err != nil {
 		return fmt.Errorf("claim of %s: %w", server, err)
 	}
-	return c.env.Client.Delete(ctx, &corev1.Pod{ObjectMeta: meta}, client.GracePeriodSeconds(0))
+	// The operator may have been faster with the pod.
+	return client.IgnoreNotFound(c.env.Client.Delete(ctx, &corev1.Pod{ObjectMeta: meta}, client.GracePeriodSeconds(0)))
 }

@@ -2,10 +2,7 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"os/exec"
-	"path/filepath"
 
 	corev1 "k8s.io/api/core/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -48,20 +45,7 @@ func (f *faults) cutNode(ctx context.Context) (string, error) {
 		f.mu.Lock()
 		defer f.mu.Unlock()
 		delete(f.cut, node)
-		return link(node, "up")
+		return harness.Link(node, "up")
 	})
-	return fmt.Sprintf("%s with %s, for %s", node, title(server), harness.Seconds(duration)), link(node, "down")
-}
-
-// link cuts a node of hack/cluster off, or connects it again. It is done at once, and not given up with the run.
-func link(node, state string) error {
-	root, err := harness.Root()
-	if err != nil {
-		return err
-	}
-	said, err := exec.Command(filepath.Join(root, "hack", "cluster"), "link", node, state).CombinedOutput() //nolint:gosec // ours
-	if err != nil {
-		return errors.Join(fmt.Errorf("link of %s %s: %s", node, state, said), err)
-	}
-	return nil
+	return fmt.Sprintf("%s with %s, for %s", node, title(server), harness.Seconds(duration)), harness.Link(node, "down")
 }

@@ -2,8 +2,6 @@ package e2e
 
 import (
 	"os"
-	"os/exec"
-	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
@@ -38,8 +36,8 @@ var _ = Describe("failures", Ordered, ContinueOnFailure, func() {
 			c.ready(time.Minute)
 		}
 		servers, node := c.names(), c.nodeOf(leader)
-		link(node, "down")
-		DeferCleanup(link, node, "up")
+		Expect(harness.Link(node, "down")).To(Succeed())
+		DeferCleanup(harness.Link, node, "up")
 		cut := time.Now()
 		c.until("another server leads", func(c *v1alpha1.ConsulCluster) bool {
 			return c.Status.Leader != "" && c.Status.Leader != leader
@@ -50,7 +48,7 @@ var _ = Describe("failures", Ordered, ContinueOnFailure, func() {
 		})
 		AddReportEntry("says", harness.Saying(c.get()))
 		Eventually(func() bool { return nodeIsReady(node) }, "2m", "1s").Should(BeFalse(), "Kubernetes notices as well")
-		link(node, "up")
+		Expect(harness.Link(node, "up")).To(Succeed())
 		c.ready(3 * time.Minute)
 		Expect(c.names()).To(Equal(servers), "nobody was replaced")
 		c.end()
@@ -63,16 +61,16 @@ var _ = Describe("failures", Ordered, ContinueOnFailure, func() {
 		c.observer.AllowLeaderChanges(-1)
 		Eventually(func() int { return c.load.Result().All.Acknowledged }, "30s", "100ms").Should(BeNumerically(">", 0))
 		c.load.Stop()
-		survivor := ""
-		for _, server := range c.names() {
-			if survivor == "" && server != c.get().Status.Leader {
-				survivor = server
-				continue
-			}
+		Expect(env.CaughtUp(GinkgoT().Context(), c.key)).To(Succeed())
+		lost, err := harness.Majority(c.get())
+		Expect(err).NotTo(HaveOccurred())
+		before := c.names()
+		for _, server := range lost {
 			c.observer.ForfeitClaim(server)
 			kubectl("delete", "persistentvolumeclaim", server, "--wait=false", c.in())
 			kubectl("delete", "pod", server, "--grace-period=0", "--force", c.in())
 		}
+		survivor := before[slices.IndexFunc(before, func(server string) bool { return !slices.Contains(lost, server) })]
 		command := ""
 		c.until("it says what to do", func(c *v1alpha1.ConsulCluster) bool {
 			stalled := apimeta.FindStatusCondition(c.Status.Conditions, v1alpha1.ConditionStalled)
@@ -106,15 +104,6 @@ func (c *consul) awayFromTheOperator() string {
 	i := slices.IndexFunc(servers, func(server string) bool { return !slices.Contains(taken, c.nodeOf(server)) })
 	Expect(i).To(BeNumerically(">=", 0), "four nodes have room for a server without the operator")
 	return servers[i]
-}
-
-// link cuts a node off from the network, or connects it again.
-func link(node, state string) {
-	GinkgoHelper()
-	root, err := harness.Root()
-	Expect(err).NotTo(HaveOccurred())
-	output, err := exec.Command(filepath.Join(root, "hack", "cluster"), "link", node, state).CombinedOutput() //nolint:gosec // ours
-	Expect(err).NotTo(HaveOccurred(), string(output))
 }
 
 func nodeIsReady(name string) bool {

@@ -14,24 +14,21 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/consul-operator/consul-operator/api/v1alpha1"
+	"github.com/consul-operator/consul-operator/test/harness"
 )
 
 // loseQuorum stops the load, so that all servers have all that was acknowledged, and takes so many servers away with
 // their volumes that the others cannot elect a leader: the leader is one of them.
-func (s *story) loseQuorum() (lost []string) {
+func (s *story) loseQuorum() []string {
 	s.t.Helper()
 	s.observer.SetFaults(true)
 	s.observer.AllowLeaderChanges(-1)
 	s.Eventually(func() int { return s.load.Result().All.Acknowledged }, time.Minute, 100*time.Millisecond).
 		Should(BeNumerically(">", 0))
 	s.load.Stop()
-	c := s.cluster()
-	lost = append(lost, c.Status.Leader)
-	for _, server := range s.servers() {
-		if server != c.Status.Leader && len(lost) < int(c.Spec.Replicas)/2+1 {
-			lost = append(lost, server)
-		}
-	}
+	s.Expect(s.env.CaughtUp(s.t.Context(), s.key)).To(Succeed())
+	lost, err := harness.Majority(s.cluster())
+	s.Expect(err).NotTo(HaveOccurred())
 	for _, server := range lost {
 		s.deleteByForce(server)
 	}

@@ -18,6 +18,8 @@ const (
 	// renewEvery leaves several tries within the TTL, as clients of Consul do; one that fails is made again sooner.
 	renewEvery = 2 * time.Second
 	retryAfter = 200 * time.Millisecond
+	// tryFor is how long acquiring it, or reading it in the end, may take.
+	tryFor = time.Minute
 	// answerWithin is short, so that a server that hangs is not what a lock is lost by.
 	answerWithin = 2 * time.Second
 )
@@ -36,8 +38,10 @@ type Lock struct {
 	gone error
 }
 
-// TakeLock acquires a lock of this name, tries until the context ends, and holds it until Stop is called.
+// TakeLock acquires a lock of this name, tries for up to a minute, and holds it until Stop is called.
 func TakeLock(ctx context.Context, endpoints Endpoints, name string) (*Lock, error) {
+	ctx, cancel := context.WithTimeout(ctx, tryFor)
+	defer cancel()
 	transport := &http.Transport{
 		DisableKeepAlives: true,
 		DialContext: func(ctx context.Context, network, _ string) (net.Conn, error) {
@@ -84,6 +88,7 @@ func (l *Lock) acquire(ctx context.Context) error {
 	}
 	acquired, _, err := l.consul.KV().Acquire(&api.KVPair{Key: l.key, Session: l.session}, write)
 	if err != nil {
+		l.session = "" // it may have ended meanwhile: nobody renews it yet
 		return err
 	}
 	if !acquired {
@@ -113,13 +118,12 @@ func (l *Lock) Stop() {
 	l.done.Wait()
 }
 
-// Check stops the renewals and is nil if the lock was held all the time: nobody has acquired it since, nor did its
-// session end. Reading is tried again until the context ends.
+// Check is nil if the lock was held all the time: nobody has acquired it since, nor did its session end. Reading is tried
+// for up to a minute, with renewals, which end then.
 func (l *Lock) Check(ctx context.Context) error {
-	l.Stop()
-	if l.gone != nil {
-		return fmt.Errorf("lock %s was lost: %w", l.key, l.gone)
-	}
+	defer l.Stop()
+	ctx, cancel := context.WithTimeout(ctx, tryFor)
+	defer cancel()
 	for {
 		read := (&api.QueryOptions{RequireConsistent: true}).WithContext(ctx)
 		pair, _, err := l.consul.KV().Get(l.key, read)
@@ -133,7 +137,10 @@ func (l *Lock) Check(ctx context.Context) error {
 }
 
 func (l *Lock) judge(pair *api.KVPair) error {
+	l.Stop()
 	switch {
+	case l.gone != nil:
+		return fmt.Errorf("lock %s was lost: %w", l.key, l.gone)
 	case pair == nil:
 		return fmt.Errorf("lock %s was lost: its key does not exist", l.key)
 	case pair.Session != l.session:

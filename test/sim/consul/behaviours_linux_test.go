@@ -95,7 +95,7 @@ var scripts = []script{
 			founded(3),
 			does(sim.OpenSession, first), does(sim.OpenSession, second),
 			until(first, session), until(second, session),
-			does(sim.Leave, first), leads(second, third), until(first, noPeer, left, down), same(),
+			does(sim.Leave, first), leads(second, third), until(first, noPeer, left, down), stays(),
 		},
 	},
 	{
@@ -104,7 +104,7 @@ var scripts = []script{
 			founded(3),
 			does(sim.OpenSession, second), until(second, session),
 			does(sim.Transfer, third), leads(third), same(),
-			does(sim.Kill, second), does(sim.StartAgain, second), same(),
+			does(sim.Kill, second), does(sim.StartAgain, second), stays(),
 		},
 	},
 	{

@@ -23,6 +23,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	utilruntime "k8s.io/apimachinery/pkg/util/runtime"
 	"k8s.io/apimachinery/pkg/util/strategicpatch"
+	"k8s.io/apimachinery/pkg/util/validation/field"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/client-go/testing"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -220,9 +221,9 @@ func (s *apiServer) patchWith(o client.Object, p client.Patch, write func() erro
 	if err != nil {
 		return err
 	}
-	uid := patched.GetUID() // of the pod that is meant, if the patch names one
-	if err := precondition(live, &metav1.Preconditions{UID: &uid}); err != nil {
-		return err
+	if patched.GetUID() != live.GetUID() { // the patch names another object that had this name
+		return apierrors.NewInvalid(schema.GroupKind{Kind: kindOf(live)}, live.GetName(),
+			field.ErrorList{field.Invalid(field.NewPath("metadata", "uid"), patched.GetUID(), "field is immutable")})
 	}
 	reflect.ValueOf(o).Elem().Set(reflect.ValueOf(patched).Elem())
 	if equality.Semantic.DeepEqual(live, patched) {

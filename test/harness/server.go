@@ -13,9 +13,18 @@ import (
 	"github.com/consul-operator/consul-operator/internal/resources"
 )
 
-// ServerPID is the process of the Consul server in a pod, if it runs: on the local cluster a child of ours, on nodes of
-// this machine one that is found by its cgroup.
-func (e *Env) ServerPID(ctx context.Context, key client.ObjectKey) (int, bool) {
+// ServerProcess is the process of the Consul server in a pod, if it runs: on the local cluster a child of ours, on nodes of
+// this machine one that is found by its cgroup. Signals go to this process and to no other that gets its number.
+func (e *Env) ServerProcess(ctx context.Context, key client.ObjectKey) (*os.Process, bool) {
+	pid, runs := e.serverPID(ctx, key)
+	if !runs {
+		return nil, false
+	}
+	process, err := os.FindProcess(pid)
+	return process, err == nil
+}
+
+func (e *Env) serverPID(ctx context.Context, key client.ObjectKey) (int, bool) {
 	if e.Cluster != nil {
 		return e.Cluster.PID(key.Namespace, key.Name, resources.ContainerConsul)
 	}
