@@ -64,7 +64,7 @@ func (r *report) violations() []string {
 	for _, lost := range r.verified.Lost {
 		add("I8 lost: %s", lost)
 	}
-	if r.lockLost != nil {
+	if r.lockLost != nil && !r.lockUnrenewed() {
 		add("I8 %v", r.lockLost)
 	}
 	if r.unreadable != nil {
@@ -77,6 +77,22 @@ func (r *report) violations() []string {
 		add("I8 not known: the histories of %s could not be checked within %s each", some(keys), checkLimit)
 	}
 	return found
+}
+
+// lockUnrenewed says whether the lock was lost because the application could not renew its session in time.
+func (r *report) lockUnrenewed() bool {
+	var ended *load.SessionEnded
+	return errors.As(r.lockLost, &ended) && ended.Unrenewed > load.LockTTL
+}
+
+func (r *report) lock() string {
+	switch {
+	case r.lockLost == nil:
+		return "held all the time"
+	case r.lockUnrenewed():
+		return "given up by its application: " + r.lockLost.Error()
+	}
+	return "LOST"
 }
 
 func (r *report) verdict() error {
@@ -152,6 +168,7 @@ func (r *report) operations(line func(name, format string, args ...any)) {
 	all := r.load.All
 	line("Writes through the Service", "%s of %s failed, longest gap %s", harness.Number(all.Failed),
 		harness.Number(all.Attempts()), harness.Seconds(all.Gap.Length()))
+	line("Lock of an application", "%s", r.lock())
 	line("Lost acknowledged writes", "%d  (%s read back)", len(r.verified.Lost), harness.Count(r.verified.Keys, "key"))
 }
 

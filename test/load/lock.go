@@ -13,8 +13,8 @@ import (
 )
 
 const (
-	// lockTTL is the shortest that Consul accepts. It gives a session up between one and two of them after its last renewal.
-	lockTTL = 10 * time.Second
+	// LockTTL is the shortest that Consul accepts. It gives a session up between one and two of them after its last renewal.
+	LockTTL = 10 * time.Second
 	// renewEvery leaves several tries within the TTL, as clients of Consul do; one that fails is made again sooner.
 	renewEvery = 2 * time.Second
 	retryAfter = 200 * time.Millisecond
@@ -34,8 +34,21 @@ type Lock struct {
 	session string
 	stop    context.CancelFunc
 	done    sync.WaitGroup
-	// gone is set before done is: what the session's end was noticed by.
+	// gone is set before done is.
 	gone error
+}
+
+// SessionEnded is how a lock is lost.
+type SessionEnded struct {
+	// Noticed is when a renewal was refused, Unrenewed how long before that the last one was asked for that succeeded: with
+	// less than LockTTL Consul has broken its promise, with more the application could not reach it.
+	Noticed   time.Time
+	Unrenewed time.Duration
+}
+
+func (e *SessionEnded) Error() string {
+	return fmt.Sprintf("at %s Consul did not know its session any more, %s after it was renewed",
+		e.Noticed.Format(time.TimeOnly), e.Unrenewed.Round(100*time.Millisecond))
 }
 
 // TakeLock acquires a lock of this name, tries for up to a minute, and holds it until Stop is called.
@@ -81,7 +94,7 @@ func (l *Lock) acquire(ctx context.Context) error {
 	}
 	var err error
 	if l.session == "" {
-		entry := &api.SessionEntry{Node: l.node, TTL: lockTTL.String(), LockDelay: time.Millisecond}
+		entry := &api.SessionEntry{Node: l.node, TTL: LockTTL.String(), LockDelay: time.Millisecond}
 		if l.session, _, err = l.consul.Session().CreateNoChecks(entry, write); err != nil {
 			return err
 		}
@@ -99,14 +112,15 @@ func (l *Lock) acquire(ctx context.Context) error {
 
 // hold renews the session until the context ends, or Consul says that there is none.
 func (l *Lock) hold(ctx context.Context) error {
-	pause := renewEvery
+	pause, renewed := renewEvery, time.Now()
 	for wait(ctx, pause) == nil {
+		asked := time.Now()
 		entry, _, err := l.consul.Session().Renew(l.session, (&api.WriteOptions{}).WithContext(ctx))
 		if err == nil && entry == nil {
-			return fmt.Errorf("at %s Consul did not know its session any more", time.Now().Format(time.TimeOnly))
+			return &SessionEnded{Noticed: time.Now(), Unrenewed: asked.Sub(renewed)}
 		}
-		if pause = renewEvery; err != nil {
-			pause = retryAfter
+		if pause = retryAfter; err == nil {
+			pause, renewed = renewEvery, asked
 		}
 	}
 	return nil
