@@ -5,6 +5,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"syscall"
 	"time"
 
 	. "github.com/onsi/ginkgo/v2"
@@ -22,9 +23,7 @@ var _ = Describe("failures", Ordered, ContinueOnFailure, func() {
 	installed()
 
 	It("goes on without a leader whose node is cut off from the network, and has it back with the network", func() {
-		if os.Getenv("CONSUL_OPERATOR_NODES") == "" {
-			Skip("only nodes of hack/cluster can be cut off")
-		}
+		onlyOnNodesHere()
 		c := create("cut-off", func(*v1alpha1.ConsulClusterSpec) {})
 		leader := c.awayFromTheOperator()
 		c.watch(load.Options{Rate: 200})
@@ -55,6 +54,7 @@ var _ = Describe("failures", Ordered, ContinueOnFailure, func() {
 	})
 
 	It("recovers from a lost quorum by the command that its status names", func() {
+		onlyOnNodesHere()
 		c := create("lost", func(*v1alpha1.ConsulClusterSpec) {})
 		c.watch(load.Options{Rate: 200})
 		c.observer.SetFaults(true)
@@ -65,6 +65,12 @@ var _ = Describe("failures", Ordered, ContinueOnFailure, func() {
 		lost, err := harness.Majority(c.get())
 		Expect(err).NotTo(HaveOccurred())
 		before := c.names()
+		// A kubelet sends SIGTERM, whatever grace it is told to give, and a server that gets it leaves in good order.
+		for _, server := range lost {
+			process, runs := env.ServerProcess(GinkgoT().Context(), client.ObjectKey{Namespace: c.key.Namespace, Name: server})
+			Expect(runs).To(BeTrue(), server)
+			Expect(process.Signal(syscall.SIGSTOP)).To(Succeed())
+		}
 		for _, server := range lost {
 			c.observer.ForfeitClaim(server)
 			kubectl("delete", "persistentvolumeclaim", server, "--wait=false", c.in())
@@ -90,6 +96,13 @@ var _ = Describe("failures", Ordered, ContinueOnFailure, func() {
 		c.end()
 	})
 })
+
+// onlyOnNodesHere skips a spec that reaches for what a node is made of.
+func onlyOnNodesHere() {
+	if os.Getenv("CONSUL_OPERATOR_NODES") == "" {
+		Skip("only the processes and links of hack/cluster can be reached from here")
+	}
+}
 
 // awayFromTheOperator is a server on a node that has neither the operator nor the control plane.
 func (c *consul) awayFromTheOperator() string {
