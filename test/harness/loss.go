@@ -2,6 +2,7 @@ package harness
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"slices"
@@ -40,7 +41,7 @@ func (e *Env) CaughtUp(ctx context.Context, key client.ObjectKey) error {
 		}
 		select {
 		case <-ctx.Done():
-			return fmt.Errorf("the last log entries of the servers are %v (%w): %w", last, err, ctx.Err())
+			return fmt.Errorf("the last log entries of the servers are %v: %w", last, errors.Join(err, ctx.Err()))
 		case <-time.After(20 * time.Millisecond):
 		}
 	}
