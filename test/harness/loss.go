@@ -56,7 +56,9 @@ func (e *Env) lastEntries(ctx context.Context, key client.ObjectKey) ([]string, 
 	}
 	var last []string
 	for _, pod := range pods.Items {
-		consul, err := api.NewClient(&api.Config{Address: net.JoinHostPort(pod.Status.PodIP, "8500")})
+		config := api.DefaultNonPooledConfig() // a new client for each look
+		config.Address = net.JoinHostPort(pod.Status.PodIP, "8500")
+		consul, err := api.NewClient(config)
 		if err != nil {
 			return nil, err
 		}

@@ -169,8 +169,11 @@ func (c *cluster) lost() []string {
 	})
 }
 
+// client keeps no connection: a server takes no more than 200 from one address.
 func (c *cluster) client(s *server) *api.Client {
-	client, err := api.NewClient(&api.Config{Address: s.http()})
+	config := api.DefaultNonPooledConfig()
+	config.Address = s.http()
+	client, err := api.NewClient(config)
 	c.Expect(err).NotTo(HaveOccurred())
 	return client
 }
