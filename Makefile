@@ -66,7 +66,7 @@ test: ## Run all tests: unit, integration on real Consul, and a part of the simu
 	@hack/test.sh unit stories others+sim
 
 .PHONY: test-unit
-test-unit: ## Run the tests that start no other program: two minutes.
+test-unit: ## Run the tests that start no other program.
 	@$(BUILD) gotestsum
 	@hack/test.sh unit sim
 
@@ -88,7 +88,7 @@ sim-errors: ## Let each call that the operator makes in each story fail in each 
 	@SIM_ERRORS=all go test -count=1 -timeout=1h -v -run '^TestEachErrorOfEachCall$$' ./test/sim/stack
 
 .PHONY: mutants
-mutants: ## Break planner, observer and executor in each way of test/sim/mutants and see that tests notice (about 8 minutes).
+mutants: ## Break planner, observer and executor in each way of test/sim/mutants and see that tests notice (ten minutes and more).
 	@go run ./test/sim/mutants
 
 .PHONY: chaos

@@ -50,9 +50,9 @@ func knownTools(modules, version string) ([]tool, error) {
 		module(modules, "controller-gen", "sigs.k8s.io/controller-tools/cmd/controller-gen", "1 min"),
 		etcd(modules),
 		module(modules, "gotestsum", "gotest.tools/gotestsum", "10 s"),
-		kubernetes(modules, "kube-apiserver", "4 min"),
-		kubernetes(modules, "kube-controller-manager", "1 min 30 s"),
-		kubernetes(modules, "kubectl", "30 s"),
+		kubernetes(modules, "kube-apiserver", "7 min 30 s"),
+		kubernetes(modules, "kube-controller-manager", "2 min"),
+		kubernetes(modules, "kubectl", "45 s"),
 		kubernetes(modules, "kube-scheduler", "30 s"),
 		kubernetes(modules, "kubelet", "1 min"),
 		kubernetes(modules, "kube-proxy", "15 s"),
@@ -65,7 +65,7 @@ func knownTools(modules, version string) ([]tool, error) {
 		module(modules, "helm-docs", "github.com/norwoodj/helm-docs/cmd/helm-docs", "15 s"),
 	}
 	for _, dir := range dirs {
-		t := module(modules, filepath.Base(dir), "github.com/hashicorp/consul", "4 min 30 s, another version after it 1 min")
+		t := module(modules, filepath.Base(dir), "github.com/hashicorp/consul", "10 min, another version after it 1 to 4 min")
 		for _, packages := range unusedByConsul {
 			t.gcflags = append(t.gcflags, packages+"="+unoptimized)
 		}
@@ -113,7 +113,7 @@ func kubernetes(modules, name string, usual string) tool {
 
 // etcd is built in the module of kube-apiserver, whose client of etcd has the same dependencies.
 func etcd(modules string) tool {
-	t := module(modules, "etcd", "go.etcd.io/etcd/server/v3", "45 s")
+	t := module(modules, "etcd", "go.etcd.io/etcd/server/v3", "1 min 30 s")
 	t.dir = filepath.Join(modules, "kubernetes")
 	return controlPlane(t)
 }
@@ -139,7 +139,7 @@ func own(name, pkg, version string) tool {
 	if version == "" {
 		version = "dev"
 	}
-	return tool{name: name, dir: ".", pkg: pkg, ldflags: "-X main.version=" + version, own: true, usual: "1 min"}
+	return tool{name: name, dir: ".", pkg: pkg, ldflags: "-X main.version=" + version, own: true, usual: "2 min, others after it 15 s"}
 }
 
 // choose finds the tools by name and tells what there is when a name is unknown.
