@@ -139,7 +139,7 @@ func own(name, pkg, version string) tool {
 	if version == "" {
 		version = "dev"
 	}
-	return tool{name: name, dir: ".", pkg: pkg, ldflags: "-X main.version=" + version, own: true, usual: "2 min, others after it 15 s"}
+	return tool{name: name, dir: ".", pkg: pkg, ldflags: "-X main.version=" + version, own: true, usual: "2 min, then 15 s"}
 }
 
 // choose finds the tools by name and tells what there is when a name is unknown.
