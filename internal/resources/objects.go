@@ -17,12 +17,7 @@ func ClientService(c *v1alpha1.ConsulCluster) *corev1.Service {
 		Spec: corev1.ServiceSpec{
 			Type:     corev1.ServiceTypeClusterIP,
 			Selector: Selector(c),
-			Ports: []corev1.ServicePort{
-				port("http", corev1.ProtocolTCP, PortHTTP),
-				port("dns", corev1.ProtocolTCP, PortDNS),
-				port("dns-udp", corev1.ProtocolUDP, PortDNS),
-				port("grpc-tls", corev1.ProtocolTCP, PortGRPCTLS),
-			},
+			Ports:    clientPorts(c),
 		},
 	}
 }
@@ -44,10 +39,6 @@ func JoinService(c *v1alpha1.ConsulCluster) *corev1.Service {
 			},
 		},
 	}
-}
-
-func port(name string, protocol corev1.Protocol, number int32) corev1.ServicePort {
-	return corev1.ServicePort{Name: name, Protocol: protocol, Port: number, TargetPort: intstr.FromInt32(number)}
 }
 
 // moreThanEver is more servers than any cluster has. As minAvailable it forbids every eviction, also of a server that is

@@ -138,15 +138,7 @@ func consulContainer(c *v1alpha1.ConsulCluster) corev1.Container {
 			// For `kubectl exec … consul members`.
 			{Name: "CONSUL_HTTP_ADDR", Value: fmt.Sprintf("$(POD_IP):%d", PortHTTP)},
 		}, user.Env...),
-		Ports: []corev1.ContainerPort{
-			{Name: "http", ContainerPort: PortHTTP, Protocol: corev1.ProtocolTCP},
-			{Name: "server", ContainerPort: PortServer, Protocol: corev1.ProtocolTCP},
-			{Name: "serf-lan", ContainerPort: PortSerfLAN, Protocol: corev1.ProtocolTCP},
-			{Name: "serf-lan-udp", ContainerPort: PortSerfLAN, Protocol: corev1.ProtocolUDP},
-			{Name: "dns", ContainerPort: PortDNS, Protocol: corev1.ProtocolTCP},
-			{Name: "dns-udp", ContainerPort: PortDNS, Protocol: corev1.ProtocolUDP},
-			{Name: "grpc-tls", ContainerPort: PortGRPCTLS, Protocol: corev1.ProtocolTCP},
-		},
+		Ports: containerPorts(c),
 		VolumeMounts: append([]corev1.VolumeMount{
 			{Name: volumeData, MountPath: "/consul/data"},
 			{Name: volumeConfig, MountPath: "/consul/config", ReadOnly: true},

@@ -1,0 +1,76 @@
+package resources
+
+import (
+	"encoding/json"
+	"math"
+	"slices"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/util/intstr"
+
+	"github.com/consul-operator/consul-operator/api/v1alpha1"
+)
+
+// clientPorts are the ports that clients use: those that Consul listens on by itself, where the configuration neither moves
+// nor closes them, and those that it opens
+// (https://developer.hashicorp.com/consul/docs/reference/agent/configuration-file/general#ports-parameters).
+func clientPorts(c *v1alpha1.ConsulCluster) []corev1.ServicePort {
+	config, err := c.Spec.Config.Values()
+	if err != nil {
+		config = nil // admission has refused it, and the revision says so
+	}
+	said, _ := config["ports"].(map[string]any)
+	var ports []corev1.ServicePort
+	for _, p := range []struct {
+		name, key string
+		protocol  corev1.Protocol
+		usual     int32 // zero where nothing listens unless the configuration says so
+	}{
+		{"http", "http", corev1.ProtocolTCP, PortHTTP},
+		{"https", "https", corev1.ProtocolTCP, 0},
+		{"dns", "dns", corev1.ProtocolTCP, PortDNS},
+		{"dns-udp", "dns", corev1.ProtocolUDP, PortDNS},
+		{"grpc", "grpc", corev1.ProtocolTCP, 0},
+		{"grpc-tls", "grpc_tls", corev1.ProtocolTCP, PortGRPCTLS},
+	} {
+		number := p.usual
+		if wanted, isNumber := said[p.key].(json.Number); isNumber {
+			number = portNumber(wanted)
+		}
+		// A number that is there twice is Consul's to refuse; the Service goes on without.
+		taken := slices.ContainsFunc(ports, func(other corev1.ServicePort) bool {
+			return other.Port == number && other.Protocol == p.protocol
+		})
+		if number != 0 && !taken {
+			ports = append(ports, port(p.name, p.protocol, number))
+		}
+	}
+	return ports
+}
+
+// portNumber is zero for what is none: Consul closes a port with -1.
+func portNumber(said json.Number) int32 {
+	number, err := said.Int64()
+	if err != nil || number < 0 || number > math.MaxUint16 {
+		return 0
+	}
+	return int32(number)
+}
+
+// containerPorts are all ports of a server.
+func containerPorts(c *v1alpha1.ConsulCluster) []corev1.ContainerPort {
+	between := []corev1.ServicePort{
+		port("server", corev1.ProtocolTCP, PortServer),
+		port("serf-lan", corev1.ProtocolTCP, PortSerfLAN),
+		port("serf-lan-udp", corev1.ProtocolUDP, PortSerfLAN),
+	}
+	var ports []corev1.ContainerPort
+	for _, p := range append(between, clientPorts(c)...) {
+		ports = append(ports, corev1.ContainerPort{Name: p.Name, ContainerPort: p.Port, Protocol: p.Protocol})
+	}
+	return ports
+}
+
+func port(name string, protocol corev1.Protocol, number int32) corev1.ServicePort {
+	return corev1.ServicePort{Name: name, Protocol: protocol, Port: number, TargetPort: intstr.FromInt32(number)}
+}
