@@ -20,7 +20,9 @@ func TestClientServiceHasThePortsOfTheConfiguration(t *testing.T) {
 		"opened": {map[string]any{"grpc": 8502, "https": 8501}, []string{
 			"http 8500/TCP", "https 8501/TCP", "dns 8600/TCP", "dns-udp 8600/UDP", "grpc 8502/TCP", "grpc-tls 8503/TCP",
 		}},
-		"moved":              {map[string]any{"dns": 53, "grpc_tls": 9503}, []string{"http 8500/TCP", "dns 53/TCP", "dns-udp 53/UDP", "grpc-tls 9503/TCP"}},
+		"moved": {map[string]any{"dns": 53, "grpc_tls": 9503}, []string{
+			"http 8500/TCP", "dns 53/TCP", "dns-udp 53/UDP", "grpc-tls 9503/TCP",
+		}},
 		"closed":             {map[string]any{"dns": -1, "grpc_tls": -1}, []string{"http 8500/TCP"}},
 		"of no client":       {map[string]any{"serf_wan": 8302}, usual},
 		"taken":              {map[string]any{"grpc": 8500}, usual},
