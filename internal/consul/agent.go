@@ -11,8 +11,8 @@ type Agent interface {
 	// Self tells what the agent knows about itself. It is answered by the agent alone: measured to work without a
 	// leader, and in a server that is leaving.
 	Self(ctx context.Context) (Self, error)
-	// RaftPeers is the Raft configuration as this server sees it, leader or not. Servers that lag behind show an
-	// older one.
+	// RaftPeers is the Raft configuration as this server sees it, leader or not, with the names that Serf knows. Servers that
+	// lag behind show an older one. One that has heard of no leader since it started does not answer: see Self.
 	RaftPeers(ctx context.Context) ([]Peer, error)
 	// Members are the servers that Serf LAN knows, in the view of this agent; client agents are left out.
 	Members(ctx context.Context) ([]Member, error)
@@ -88,6 +88,10 @@ type Self struct {
 	// LeaderAddr is host:port of the leader's RPC address as this server knows it (comparable with Peer.Address), ""
 	// if it knows none.
 	LeaderAddr string
+	// Peers are the latest Raft configuration that this server has, committed or not, without names. Unlike RaftPeers it is
+	// there without any leader, too: measured on servers that were started when there was none. It is empty in a server that
+	// has never joined, and nil in one that did not say.
+	Peers []Peer
 }
 
 // Peer is one server in the Raft configuration.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"regexp"
 	"strconv"
 	"strings"
 	"time"
@@ -18,8 +19,8 @@ var (
 )
 
 // Self reads GET /v1/agent/self: Config.{NodeID,NodeName,Version},
-// Stats.raft.{state,term,last_log_index,last_log_term,applied_index} and Stats.consul.leader_addr. All of Stats are
-// strings; the same in 1.19.2 and 1.22.7 (measured).
+// Stats.raft.{state,term,last_log_index,last_log_term,applied_index,latest_configuration} and Stats.consul.leader_addr. All of
+// Stats are strings; the same in 1.19.2 and 1.22.7 (measured).
 func (a *agent) Self(ctx context.Context) (Self, error) {
 	var self Self
 	err := a.call(ctx, "agent self", func(c *api.Client) error {
@@ -58,13 +59,32 @@ func readSelf(out map[string]map[string]any) (Self, error) {
 	if self.NodeID == "" {
 		return Self{}, fmt.Errorf("%w: it has no node id", errStrange)
 	}
+	self.Peers = readConfiguration(text(raft, "latest_configuration"))
 	return self, nil
+}
+
+// peerInStats is how Raft prints one server of a configuration.
+var peerInStats = regexp.MustCompile(`\{Suffrage:(\w+) ID:(\S+) Address:([^\s}]+)\}`)
+
+// readConfiguration reads what Raft prints: [{Suffrage:Voter ID:… Address:10.0.0.1:8300} {…}]. It is nil for anything else,
+// also for half of one, which would be a wrong one.
+func readConfiguration(printed string) []Peer {
+	found := peerInStats.FindAllStringSubmatch(printed, -1)
+	if !strings.HasPrefix(printed, "[") || strings.Count(printed, "{") != len(found) {
+		return nil
+	}
+	peers := []Peer{}
+	for _, peer := range found {
+		peers = append(peers, Peer{ID: peer[2], Address: peer[3], Voter: peer[1] == "Voter"})
+	}
+	return peers
 }
 
 // unknownPeer is the name Consul gives to a Raft peer that is not in Serf.
 const unknownPeer = "(unknown)"
 
-// RaftPeers reads GET /v1/operator/raft/configuration?stale, which needs no leader: it shows what this server has.
+// RaftPeers reads GET /v1/operator/raft/configuration?stale, which needs no leader, but a server that has heard of one: it
+// shows what this server has.
 func (a *agent) RaftPeers(ctx context.Context) ([]Peer, error) {
 	var peers []Peer
 	err := a.call(ctx, "raft configuration", func(c *api.Client) error {

@@ -37,6 +37,7 @@ func TestRealConsul(t *testing.T) {
 		{"leave is done although it is not answered", leaveIsUnanswered},
 		{"wakes when the leader is killed", wakesOnKilledLeader},
 		{"without a quorum", withoutQuorum},
+		{"started without a leader", startedWithoutLeader},
 	}
 	for _, step := range steps {
 		ok := t.Run(step.name, func(t *testing.T) {
@@ -81,7 +82,7 @@ func everyServerAnswers(t *testing.T, s *realServers) {
 		g.Expect(self.LastIndex).To(BeNumerically(">=", self.AppliedIndex))
 		g.Expect(self.AppliedIndex).To(BeNumerically(">", 0))
 
-		var peers, members []string
+		var peers, members, configured []string
 		raft, err := server.RaftPeers(t.Context())
 		g.Expect(err).NotTo(HaveOccurred())
 		for _, p := range raft {
@@ -89,6 +90,10 @@ func everyServerAnswers(t *testing.T, s *realServers) {
 			g.Expect(p.Voter).To(BeTrue())
 			g.Expect(p.ProtocolVersion).To(Equal("3"))
 			peers = append(peers, p.ID+p.Name+p.Address)
+		}
+		for _, p := range self.Peers {
+			g.Expect(p.Voter).To(BeTrue())
+			configured = append(configured, p.ID+p.Address)
 		}
 		serf, err := server.Members(t.Context())
 		g.Expect(err).NotTo(HaveOccurred())
@@ -100,7 +105,9 @@ func everyServerAnswers(t *testing.T, s *realServers) {
 		for _, other := range s.list {
 			g.Expect(peers).To(ContainElement(other.id + other.name + other.rpc()))
 			g.Expect(members).To(ContainElement(other.id + other.name + other.rpc()))
+			g.Expect(configured).To(ContainElement(other.id + other.rpc()))
 		}
+		g.Expect(configured).To(HaveLen(len(s.list)))
 		g.Expect(peers).To(HaveLen(len(s.list)))
 		g.Expect(members).To(HaveLen(len(s.list)))
 	}
@@ -400,4 +407,22 @@ func withoutQuorum(t *testing.T, s *realServers) {
 	err = patient.RemovePeer(t.Context(), last.id)
 	g.Expect(err).To(MatchError(ErrNoLeader))
 	t.Logf("no leader, it said after %v", time.Since(start))
+}
+
+// A server that was started when nobody led knows the Raft configuration, and does not answer the question for it.
+func startedWithoutLeader(t *testing.T, s *realServers) {
+	g := NewWithT(t)
+	last := s.running()[0]
+	before, err := last.Self(t.Context())
+	g.Expect(err).NotTo(HaveOccurred())
+	last.kill()
+	s.run(last)
+	g.Eventually(func(g Gomega) {
+		self, err := last.Self(t.Context())
+		g.Expect(err).NotTo(HaveOccurred())
+		g.Expect(self.Peers).To(Equal(before.Peers))
+	}, 10*time.Second, 50*time.Millisecond).Should(Succeed())
+	g.Expect(before.Peers).To(HaveLen(2))
+	_, err = last.RaftPeers(t.Context())
+	g.Expect(err).To(Or(MatchError(ErrNoLeader), MatchError(ErrUnanswered)))
 }

@@ -180,6 +180,18 @@ func TestStrangeAnswers(t *testing.T) {
 	}
 }
 
+// What Raft prints is the configuration, or none at all; one that was never given is empty.
+func TestReadConfiguration(t *testing.T) {
+	g := NewWithT(t)
+	const printed = "[{Suffrage:Voter ID:a Address:10.0.0.1:8300} {Suffrage:Nonvoter ID:b Address:[::1]:8300}]"
+	g.Expect(readConfiguration(printed)).To(Equal(
+		[]Peer{{ID: "a", Address: "10.0.0.1:8300", Voter: true}, {ID: "b", Address: "[::1]:8300"}}))
+	g.Expect(readConfiguration("[]")).To(And(BeEmpty(), Not(BeNil())))
+	for _, strange := range []string{"", "x", "[{Suffrage:Voter ID:a Address:1:1} {Suffrage:Voter ID:b}]"} {
+		g.Expect(readConfiguration(strange)).To(BeNil(), strange)
+	}
+}
+
 func TestTokenIsOursAlone(t *testing.T) {
 	g := NewWithT(t)
 	t.Setenv("CONSUL_HTTP_TOKEN", "of-the-environment")

@@ -31,6 +31,7 @@ type realServers struct {
 type realServer struct {
 	name, id, ip string
 	Agent
+	args    []string
 	process *os.Process
 	exited  chan struct{}
 	state   *os.ProcessState // when exited
@@ -73,7 +74,6 @@ func (s *realServers) start() *realServer {
 	i := len(s.list) + 1
 	server := &realServer{
 		name: fmt.Sprintf("s%d", i), id: uuid.NewString(), ip: fmt.Sprintf("%s.%d", s.block, i),
-		exited: make(chan struct{}),
 	}
 	server.Agent, _ = s.dial(server.http())
 	dir := s.t.TempDir()
@@ -87,8 +87,18 @@ func (s *realServers) start() *realServer {
 	for j := range max(s.expect, i) {
 		args = append(args, fmt.Sprintf("-retry-join=%s.%d", s.block, j+1))
 	}
+	server.args = args
+	s.run(server)
+	s.list = append(s.list, server)
+	return server
+}
+
+// run starts the server's process, for the first time or anew.
+func (s *realServers) run(server *realServer) {
+	s.t.Helper()
 	log := &logTail{}
-	cmd := exec.Command(s.binary, args...)
+	server.exited = make(chan struct{})
+	cmd := exec.Command(s.binary, server.args...)
 	cmd.Stdout, cmd.Stderr = log, log
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	NewWithT(s.t).Expect(startBound(cmd)).To(Succeed())
@@ -105,8 +115,6 @@ func (s *realServers) start() *realServer {
 			s.t.Logf("%s at %s:\n%s", server.name, server.ip, log)
 		}
 	})
-	s.list = append(s.list, server)
-	return server
 }
 
 func (s *realServer) kill() {

@@ -26,26 +26,22 @@ func (o *Observer) outlooks(ctx context.Context, s *Snapshot, selves map[string]
 	for i := range s.Servers {
 		server := &s.Servers[i]
 		if server.Agent.Answered {
-			group.Go(func() { server.Agent.Outlook = o.outlook(ctx, s.Address(server.Name), names) })
+			group.Go(func() {
+				server.Agent.Outlook = o.outlook(ctx, s.Address(server.Name), selves[server.Name].Peers, names)
+			})
 		}
 	}
 	group.Wait()
 }
 
 // outlook is nil if the agent does not tell all of it.
-func (o *Observer) outlook(ctx context.Context, address string, names map[string]string) *plan.Outlook {
+func (o *Observer) outlook(ctx context.Context, address string, peers []consul.Peer, names map[string]string) *plan.Outlook {
 	agent, err := o.Dial(address)
-	if err != nil {
+	if err != nil || peers == nil {
 		return nil
 	}
-	var (
-		peers   []consul.Peer
-		members []consul.Member
-	)
-	if err := atOnce(
-		func() (err error) { peers, err = agent.RaftPeers(ctx); return err },
-		func() (err error) { members, err = agent.Members(ctx); return err },
-	); err != nil {
+	members, err := agent.Members(ctx)
+	if err != nil {
 		return nil
 	}
 	outlook := &plan.Outlook{}

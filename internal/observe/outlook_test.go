@@ -18,10 +18,11 @@ func leaderless(t *testing.T) *world {
 	w := newWorld(t)
 	seen := w.agent(0)
 	last := w.agent(2)
-	last.peers, last.serf = seen.peers, seen.serf
+	last.self.Peers, last.serf = seen.peers, seen.serf
 	last.serf[0].Status = consul.MemberFailed
-	last.peers[0].Name, last.peers[1].Name = "", ""
+	last.self.Peers[0].Name, last.self.Peers[1].Name = "", ""
 	last.self.LastTerm = 6
+	last.silent["peers"] = true // it was started when there was no leader any more
 	w.claims, w.pods = w.claims[2:], w.pods[2:]
 	return w
 }
@@ -29,7 +30,7 @@ func leaderless(t *testing.T) *world {
 // Whom Serf has forgotten is known by the names that servers of this cluster have had.
 func TestHowTheSurvivorSeesTheCluster(t *testing.T) {
 	w := leaderless(t)
-	w.agent(2).peers = append(w.agent(2).peers, consul.Peer{ID: "a stranger", Voter: true})
+	w.agent(2).self.Peers = append(w.agent(2).self.Peers, consul.Peer{ID: "a stranger", Voter: true})
 	s := w.look()
 	w.Expect(s.Servers).To(HaveLen(1))
 	agent := s.Servers[0].Agent
@@ -45,12 +46,15 @@ func TestHowTheSurvivorSeesTheCluster(t *testing.T) {
 
 // What is not told is unknown, and somebody who knows of a leader is believed.
 func TestNobodyIsAskedForAnOutlookInVain(t *testing.T) {
-	for _, call := range []string{"peers", "members"} {
-		w := leaderless(t)
-		w.agent(2).silent[call] = true
-		w.Expect(w.look().Servers[0].Agent.Outlook).To(BeNil(), call)
-	}
 	w := leaderless(t)
+	w.agent(2).silent["members"] = true
+	w.Expect(w.look().Servers[0].Agent.Outlook).To(BeNil())
+	w = leaderless(t)
+	w.agent(2).self.Peers = nil
+	w.Expect(w.look().Servers[0].Agent.Outlook).To(BeNil())
+	w.agent(2).self.Peers = []consul.Peer{}
+	w.Expect(w.look().Servers[0].Agent.Outlook.Peers).To(BeEmpty(), "it has never joined")
+	w = leaderless(t)
 	w.agent(2).self.LeaderAddr = "10.0.0.9:8300"
 	w.Expect(w.look().Servers[0].Agent.Outlook).To(BeNil())
 

@@ -91,6 +91,7 @@ func (a *agent) Self(ctx context.Context) (self consul.Self, err error) {
 		if int(c.state.Leader) == i {
 			self.State = consul.Leader
 		}
+		self.Peers = c.peers()
 		return 0, nil
 	})
 	return self, err
@@ -98,16 +99,23 @@ func (a *agent) Self(ctx context.Context) (self consul.Self, err error) {
 
 func (a *agent) RaftPeers(ctx context.Context) (peers []consul.Peer, err error) {
 	err = a.ask(ctx, "raft-peers", false, func(c *cluster, _ int) (time.Duration, error) {
-		for i := range c.servers[:c.state.N] {
-			if x := c.state.Servers[i]; x.Peer != sim.NoPeer {
-				peers = append(peers, consul.Peer{
-					ID: c.servers[i].id, Name: c.servers[i].name, Voter: x.Peer == sim.Voter, Leader: int(c.state.Leader) == i,
-				})
-			}
-		}
+		peers = c.peers()
 		return 0, nil
 	})
 	return peers, err
+}
+
+// peers are the Raft configuration, which is the same for all.
+func (c *cluster) peers() []consul.Peer {
+	peers := []consul.Peer{}
+	for i := range c.servers[:c.state.N] {
+		if x := c.state.Servers[i]; x.Peer != sim.NoPeer {
+			peers = append(peers, consul.Peer{
+				ID: c.servers[i].id, Name: c.servers[i].name, Voter: x.Peer == sim.Voter, Leader: int(c.state.Leader) == i,
+			})
+		}
+	}
+	return peers
 }
 
 var serfStatus = map[sim.Serf]consul.MemberStatus{
