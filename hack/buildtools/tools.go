@@ -83,6 +83,7 @@ func knownTools(modules, version string) ([]tool, error) {
 		own("provisioner", "./test/provisioner", version),
 		own("pause", "./hack/nodes/pause", version),
 		tool{name: "image", dir: "hack/image", pkg: ".", own: true, usual: "15 s"},
+		tool{name: "delay", dir: "hack/delay", pkg: ".", own: true, usual: "5 s"},
 	)
 	return tools, nil
 }

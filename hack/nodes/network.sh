@@ -43,13 +43,31 @@ network() {
   done
 }
 
-# link NODE up|down: a node that is cut off goes on, and nobody hears of it. The control plane is on the first one.
+# link NODE up|down: a node that is cut off goes on, and nobody hears of it.
 link() {
-  local node=${1#node}
-  [[ -e $DIR/nodes ]] || die "there is no cluster: hack/cluster up"
-  [[ $node =~ ^[2-5]$ && $node -le $(cat "$DIR/nodes") ]] || die "$1: all nodes but node1 can be cut off"
+  may_be_hit "$1"
   [[ $2 == up || $2 == down ]] || die "$2: up or down"
-  on 1 ip link set "$PREFIX$node" "$2"
+  on 1 ip link set "$PREFIX${1#node}" "$2"
+}
+
+# delay NODE TIME|none: for how long what the node sends is held back, such as 50ms. The kernel hands it to a program of
+# ours, because netem is not everywhere; should that end, packets pass without it.
+delay() {
+  local node=${1#node} rule=(POSTROUTING -o eth0 -j NFQUEUE --queue-num 0 --queue-bypass) pid=$DIR/delay${1#node}.pid
+  may_be_hit "$1"
+  on "$node" iptables -t mangle -D "${rule[@]}" 2>/dev/null || true
+  [[ ! -e $pid ]] || kill "$(cat "$pid")" 2>/dev/null || true
+  rm -f "$pid"
+  [[ $2 != none ]] || return 0
+  start "$node" "delay$node" "$BIN/delay" --by="$2"
+  echo $! >"$pid"
+  on "$node" iptables -t mangle -A "${rule[@]}"
+}
+
+# may_be_hit NODE: the control plane is on the first one.
+may_be_hit() {
+  [[ -e $DIR/nodes ]] || die "there is no cluster: hack/cluster up"
+  [[ ${1#node} =~ ^[2-5]$ && ${1#node} -le $(cat "$DIR/nodes") ]] || die "$1: all nodes but node1 can be cut off or slow"
 }
 
 # The namespaces that are there.

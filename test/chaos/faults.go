@@ -48,6 +48,7 @@ type faults struct {
 	mu           sync.Mutex
 	stopped      map[string]*os.Process // servers that stand still, by name
 	cut          map[string]bool        // nodes that are cut off
+	slow         map[string]bool        // nodes whose packets are delayed
 	operatorDown bool
 	err          error // of taking back
 }
@@ -57,7 +58,7 @@ func newFaults(env *harness.Env, key types.NamespacedName, o *observer.Observer,
 	f := &faults{
 		env: env, key: key, observer: o, random: rand.New(rand.NewPCG(seed, 0)), //nolint:gosec // no secrets
 		counts: map[string]int{}, spec: initialSpec(seed), ending: make(chan struct{}),
-		stopped: map[string]*os.Process{}, cut: map[string]bool{},
+		stopped: map[string]*os.Process{}, cut: map[string]bool{}, slow: map[string]bool{},
 	}
 	f.say = func(format string, args ...any) {
 		fmt.Fprintf(out, "      %6.1fs  %s\n", time.Since(began).Seconds(), fmt.Sprintf(format, args...))

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"syscall"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -23,13 +24,6 @@ const (
 // loseQuorum is the last act: most of the servers are lost with their disks, the leader among them, and the operator is
 // to recover from it without a person. Nobody writes any more, and all servers have the same, so nothing may be lost.
 func (c *chaos) loseQuorum(ctx context.Context, r *report) error {
-	err := c.env.Patch(ctx, c.key, func(cluster *v1alpha1.ConsulCluster) {
-		cluster.Spec.Recovery.Mode = v1alpha1.RecoveryAutomatic
-		cluster.Spec.Recovery.After = &metav1.Duration{Duration: recoverAfter}
-	})
-	if err != nil {
-		return err
-	}
 	lost, err := c.mostServers(ctx)
 	if err != nil {
 		return err
@@ -37,6 +31,12 @@ func (c *chaos) loseQuorum(ctx context.Context, r *report) error {
 	c.faults.say("lost for good: %v", lost)
 	began := time.Now()
 	c.observer.Disturb()
+	// A kubelet sends SIGTERM whatever grace it is told to give, and a server that gets it would leave in good order.
+	for _, server := range lost {
+		if _, err := c.faults.signal(server, syscall.SIGSTOP); err != nil {
+			return err
+		}
+	}
 	for _, server := range lost {
 		if err := c.destroy(ctx, server); err != nil {
 			return err

@@ -41,7 +41,9 @@ func (s userSpec) fewestVoters() int {
 }
 
 // newCluster is the first cluster of this spec. A server that stays away is replaced soon, so that it happens in a run of
-// minutes: a server that is killed again and again is restarted after minutes only.
+// minutes: a server that is killed again and again is restarted after minutes only. The quorum may be lost for good, although
+// no fault takes the disks of most servers: where one has lost its disk, and another one's pod is deleted right then, that one
+// leaves in good order, and two are left to agree of which one is dead.
 func (s userSpec) newCluster(name string) *v1alpha1.ConsulCluster {
 	return &v1alpha1.ConsulCluster{
 		ObjectMeta: metav1.ObjectMeta{Name: name, Namespace: metav1.NamespaceDefault},
@@ -50,6 +52,9 @@ func (s userSpec) newCluster(name string) *v1alpha1.ConsulCluster {
 			Storage:            v1alpha1.Storage{Size: resource.MustParse("1Gi")},
 			Update:             v1alpha1.Update{Type: s.update, LeaderStableFor: &metav1.Duration{Duration: 5 * time.Second}},
 			FailureReplacement: v1alpha1.FailureReplacement{After: &metav1.Duration{Duration: 45 * time.Second}},
+			Recovery: v1alpha1.Recovery{
+				Mode: v1alpha1.RecoveryAutomatic, After: &metav1.Duration{Duration: recoverAfter},
+			},
 		},
 	}
 }
