@@ -67,6 +67,7 @@ chaos() {
   nodes 4
   # The operator is a process beside it, so that it can be killed.
   hack/cluster exec bin/chaos --nodes="$PWD/.local/nodes/pki/admin.conf" "$@" || {
+    rm -rf .local/chaos-nodes-logs
     cp -r .local/nodes/logs .local/chaos-nodes-logs # the nodes go
     for node in 1 2 3 4; do cp -r ".local/nodes/node$node/pods" ".local/chaos-nodes-logs/pods-on-node$node"; done
     echo "logs of the nodes and their pods: .local/chaos-nodes-logs" >&2 && exit 1

@@ -19,6 +19,7 @@ type report struct {
 	options
 	dir    string
 	counts map[string]int // of faults, by kind
+	stalls *stalls
 
 	recovery time.Duration // from the last fault until Ready
 	notReady error         // why it is not
@@ -116,6 +117,7 @@ func (r *report) text() string {
 	for _, name := range sortedKeys(r.counts) {
 		line("", "%d × %s", r.counts[name], name)
 	}
+	line("The machine stood still", "%s", r.stalls)
 	t := r.timeline
 	line("Time with a fault in effect", "%s of %s; I1 to I3 were asserted in the rest",
 		harness.Seconds(t.Disturbed), harness.Seconds(t.End.Sub(t.Start)))
