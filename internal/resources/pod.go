@@ -128,7 +128,8 @@ func consulContainer(c *v1alpha1.ConsulCluster) corev1.Container {
 		Command: []string{"consul"},
 		Args: []string{
 			"agent", "-config-file=/consul/config/" + keyConfig, "-data-dir=/consul/data",
-			"-bind=$(POD_IP)", "-client=$(POD_IP)",
+			// 127.0.0.1 is for `kubectl port-forward`.
+			"-bind=$(POD_IP)", "-client=$(POD_IP) 127.0.0.1",
 			// A name without dots: memberlist asks a resolver of its own for the others, by TCP, and does not
 			// know the pod's search domains.
 			"-retry-join=" + JoinServiceName(c.Name), "-retry-interval=1s",

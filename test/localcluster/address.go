@@ -22,7 +22,10 @@ const (
 // leaves the machine and a connection is refused at once.
 const nowhere = "127.255.255.254"
 
-// addressBlock is a 127.A.B.0/24 that belongs to this run alone.
+// ownLoopback is how far the second byte of a pod's own 127.0.0.1 is from that of its address.
+const ownLoopback = 128
+
+// addressBlock is a 127.A.B.0/24 that belongs to this run alone, and another one for what is 127.0.0.1 to the pods.
 type addressBlock struct {
 	a, b byte
 	lock net.Listener
@@ -39,7 +42,7 @@ func acquireBlock() (*addressBlock, error) {
 	for i := range 1 << 16 {
 		n := (start + i) % (1 << 16)
 		a, b := byte(n>>8), byte(n)
-		if a == 0 || a == 255 { // 127.0.0.1 and its neighbours belong to the machine
+		if a == 0 || a >= ownLoopback-1 { // 127.0.0.1 and its neighbours belong to the machine
 			continue
 		}
 		lock, err := net.Listen("unix", fmt.Sprintf("@consul-operator/localcluster/127.%d.%d", a, b))
@@ -70,6 +73,13 @@ func (b *addressBlock) allocate() (string, error) {
 		}
 	}
 	return "", fmt.Errorf("all pod addresses of 127.%d.%d.0/24 are in use", b.a, b.b)
+}
+
+// LoopbackOf is what stands for 127.0.0.1 in the pod with this address.
+func LoopbackOf(pod string) string {
+	ip := net.ParseIP(pod).To4()
+	ip[1] += ownLoopback
+	return ip.String()
 }
 
 func (b *addressBlock) free(address string) {

@@ -12,6 +12,8 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
+
+	"github.com/consul-operator/consul-operator/test/localcluster"
 )
 
 func configFrom(kubeconfig string) *rest.Config {
@@ -28,7 +30,7 @@ func consulPod(name string) *corev1.Pod {
 	c.Name, c.Image, c.Command = "consul", "hashicorp/consul:1.22.7", []string{"consul"}
 	c.Args = []string{
 		"agent", "-server", "-bootstrap-expect=3", "-node=" + name, "-data-dir=/consul/data", "-config-dir=/consul/config",
-		"-bind=$(POD_IP)", "-client=$(POD_IP)", "-retry-join=servers",
+		"-bind=$(POD_IP)", "-client=$(POD_IP) 127.0.0.1", "-retry-join=servers",
 	}
 	addVolume(pod, "data", "/consul/data", claimVolume("data-"+name))
 	addVolume(pod, "config", "/consul/config", corev1.VolumeSource{ConfigMap: &corev1.ConfigMapVolumeSource{
@@ -50,8 +52,8 @@ var _ = Describe("Consul", func() {
 			claim(ctx, "data-"+name)
 			create(ctx, consulPod(name))
 		}
-		leader := func() (string, error) {
-			response, err := http.Get(fmt.Sprintf("http://%s:8500/v1/status/leader", get(ctx, "consul-0").Status.PodIP))
+		leaderAt := func(address string) (string, error) {
+			response, err := http.Get(fmt.Sprintf("http://%s:8500/v1/status/leader", address))
 			if err != nil {
 				return "", err
 			}
@@ -59,10 +61,13 @@ var _ = Describe("Consul", func() {
 			data, err := io.ReadAll(response.Body)
 			return strings.Trim(string(data), `"`), err
 		}
+		leader := func() (string, error) { return leaderAt(get(ctx, "consul-0").Status.PodIP) }
 		Eventually(leader, "40s", "100ms").Should(HavePrefix("127."))
 		AddReportEntry("Consul had a leader after", time.Since(begin))
 		for i := range 3 {
-			Expect(get(ctx, fmt.Sprintf("consul-%d", i)).Status.ContainerStatuses[0].RestartCount).To(BeZero())
+			pod := get(ctx, fmt.Sprintf("consul-%d", i))
+			Expect(pod.Status.ContainerStatuses[0].RestartCount).To(BeZero())
+			Expect(leaderAt(localcluster.LoopbackOf(pod.Status.PodIP))).To(HavePrefix("127."), "on what is 127.0.0.1 to the pod")
 		}
 	})
 })

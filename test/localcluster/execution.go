@@ -48,10 +48,10 @@ func (c *container) tryCreate() (*execution, error) {
 	}
 	run.setEnv(c, variables)
 	for _, word := range c.spec.Command {
-		run.entrypoint = append(run.entrypoint, run.mounts.apply(expand(word, variables.values)))
+		run.entrypoint = append(run.entrypoint, c.local(run, expand(word, variables.values)))
 	}
 	for _, word := range c.spec.Args {
-		run.args = append(run.args, run.mounts.apply(expand(word, variables.values)))
+		run.args = append(run.args, c.local(run, expand(word, variables.values)))
 	}
 	if len(run.entrypoint) == 0 {
 		run.entrypoint = []string{path.Base(repository)}
@@ -60,13 +60,19 @@ func (c *container) tryCreate() (*execution, error) {
 	if hostname == "" {
 		hostname = pod.Name
 	}
-	return run, c.worker.kubelet.hosts.add(pod.Namespace, run.dir, c.worker.ip+" "+hostname+"\n")
+	lines := LoopbackOf(c.worker.ip) + " localhost\n" + c.worker.ip + " " + hostname + "\n"
+	return run, c.worker.kubelet.hosts.add(pod.Namespace, run.dir, lines)
+}
+
+// local says what a text means here: paths of the pod, and its own 127.0.0.1.
+func (c *container) local(r *execution, text string) string {
+	return strings.ReplaceAll(r.mounts.apply(text), "127.0.0.1", LoopbackOf(c.worker.ip))
 }
 
 // setEnv adds what a container runtime sets, unless the pod does.
 func (r *execution) setEnv(c *container, variables *variables) {
 	for _, name := range variables.names {
-		r.env = append(r.env, name+"="+r.mounts.apply(variables.values[name]))
+		r.env = append(r.env, name+"="+c.local(r, variables.values[name]))
 	}
 	defaults := []string{
 		"PATH=" + os.Getenv("PATH"), "HOSTNAME=" + c.worker.key.Name,

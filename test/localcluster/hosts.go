@@ -45,18 +45,18 @@ func newHosts(c *Cluster, factory informers.SharedInformerFactory) *hosts {
 }
 
 // add keeps a hosts file in dir from now on.
-func (h *hosts) add(namespace, dir, podLine string) error {
+func (h *hosts) add(namespace, dir, podLines string) error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if h.dirs[namespace] == nil {
 		h.dirs[namespace] = map[string]string{}
 	}
-	h.dirs[namespace][dir] = podLine
+	h.dirs[namespace][dir] = podLines
 	text, err := h.render(namespace)
 	if err != nil {
 		return err
 	}
-	return writeHosts(dir, podLine, text)
+	return writeHosts(dir, podLines, text)
 }
 
 func (h *hosts) remove(namespace, dir string) {
@@ -72,8 +72,8 @@ func (h *hosts) syncNamespace(_ context.Context, namespace string) error {
 	if err != nil || text == h.text[namespace] {
 		return err
 	}
-	for dir, podLine := range h.dirs[namespace] {
-		if err := writeHosts(dir, podLine, text); err != nil {
+	for dir, podLines := range h.dirs[namespace] {
+		if err := writeHosts(dir, podLines, text); err != nil {
 			return err
 		}
 	}
@@ -82,9 +82,9 @@ func (h *hosts) syncNamespace(_ context.Context, namespace string) error {
 }
 
 // writeHosts replaces the file at once: a resolver never reads half of it.
-func writeHosts(dir, podLine, text string) error {
+func writeHosts(dir, podLines, text string) error {
 	temporary := filepath.Join(dir, ".hosts.new")
-	content := "127.0.0.1 localhost\n" + podLine + text
+	content := podLines + text
 	if err := os.WriteFile(temporary, []byte(content), 0o644); err != nil { //nolint:gosec // readable like /etc/hosts
 		return err
 	}
