@@ -14,7 +14,7 @@ import (
 const memberAlive = 1
 
 // poller asks one server for its own view of Raft, over and over. All questions are answered from the server's
-// memory, leader or not, and cost it next to nothing.
+// memory, leader or not once it has heard of one, and cost it next to nothing.
 type poller struct {
 	observer           *Observer
 	name, uid, address string
