@@ -63,7 +63,7 @@ specs() {
 chaos() {
   skip_unless_nodes
   consul_images
-  go run ./hack/buildtools consul-operator chaos delay
+  go run ./hack/buildtools consul-operator chaos
   nodes 4
   # The operator is a process beside it, so that it can be killed.
   hack/cluster exec bin/chaos --nodes="$PWD/.local/nodes/pki/admin.conf" "$@" || {

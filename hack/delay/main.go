@@ -4,6 +4,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"os"
@@ -35,7 +36,7 @@ func main() {
 	}
 }
 
-// run holds packets until the context ends. The kernel drops those that are held then, and they are sent again.
+// run holds packets until the context ends. The kernel drops those that are held then.
 func run(ctx context.Context, queue uint16, by time.Duration) error {
 	packets, err := nfqueue.Open(&nfqueue.Config{
 		NfQueue: queue, MaxQueueLen: capacity, Copymode: nfqueue.NfQnlCopyMeta,
@@ -45,6 +46,8 @@ func run(ctx context.Context, queue uint16, by time.Duration) error {
 		return err
 	}
 	defer func() { _ = packets.Close() }()
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel() // first: Close waits for what runs until then
 	waiting := make(chan held, capacity)
 	failed := make(chan error, 1)
 	err = packets.RegisterWithErrorFunc(ctx,
@@ -53,6 +56,10 @@ func run(ctx context.Context, queue uint16, by time.Duration) error {
 			return 0
 		},
 		func(err error) int {
+			// A packet that was held went with its device, or there were more than the socket takes: the others are still to come.
+			if errors.Is(err, syscall.ENOENT) || errors.Is(err, syscall.ENOBUFS) {
+				return 0
+			}
 			if ctx.Err() == nil {
 				failed <- err
 			}

@@ -53,16 +53,24 @@ link() {
 # delay NODE TIME|none: for how long what the node sends is held back, such as 50ms. The kernel hands it to a program of
 # ours, because netem is not everywhere; should that end, packets pass without it.
 delay() {
-  local node=${1#node} rule=(POSTROUTING -o eth0 -j NFQUEUE --queue-num 0 --queue-bypass) pid=$DIR/delay${1#node}.pid
+  local node=${1#node} rule=(POSTROUTING -o eth0 -j NFQUEUE --queue-num 0 --queue-bypass)
   may_be_hit "$1"
-  on "$node" iptables -t mangle -D "${rule[@]}" 2>/dev/null || true
-  [[ ! -e $pid ]] || kill "$(cat "$pid")" 2>/dev/null || true
-  rm -f "$pid"
+  if [[ -e $DIR/delay$node.pid ]]; then
+    kill "$(cat "$DIR/delay$node.pid")" 2>/dev/null || die "the delay of node$node had ended by itself, see $DIR/logs"
+    await "the end of the former delay of node$node" 5 not_delayed "$node"
+    on "$node" iptables -w -t mangle -D "${rule[@]}"
+    rm "$DIR/delay$node.pid"
+  fi
   [[ $2 != none ]] || return 0
   start "$node" "delay$node" "$BIN/delay" --by="$2"
-  echo $! >"$pid"
-  on "$node" iptables -t mangle -A "${rule[@]}"
+  echo $! >"$DIR/delay$node.pid"
+  on "$node" iptables -w -t mangle -A "${rule[@]}"
+  await "the delay of node$node" 5 delayed "$node"
 }
+
+# delayed NODE: somebody takes the packets of queue 0.
+delayed() { on "$1" grep -q '^ *0 ' /proc/net/netfilter/nfnetlink_queue; }
+not_delayed() { ! delayed "$1"; }
 
 # may_be_hit NODE: the control plane is on the first one.
 may_be_hit() {

@@ -63,18 +63,20 @@ func readSelf(out map[string]map[string]any) (Self, error) {
 	return self, nil
 }
 
-// peerInStats is how Raft prints one server of a configuration.
-var peerInStats = regexp.MustCompile(`\{Suffrage:(\w+) ID:(\S+) Address:([^\s}]+)\}`)
+// peerInStats is how Raft prints one server of a configuration, and configurationInStats all of them.
+var (
+	peerInStats          = regexp.MustCompile(`\{Suffrage:(\w+) ID:(\S+) Address:([^\s}]+)\}`)
+	configurationInStats = regexp.MustCompile(`^\[(` + peerInStats.String() + `( ` + peerInStats.String() + `)*)?\]$`)
+)
 
 // readConfiguration reads what Raft prints: [{Suffrage:Voter ID:… Address:10.0.0.1:8300} {…}]. It is nil for anything else,
 // also for half of one, which would be a wrong one.
 func readConfiguration(printed string) []Peer {
-	found := peerInStats.FindAllStringSubmatch(printed, -1)
-	if !strings.HasPrefix(printed, "[") || strings.Count(printed, "{") != len(found) {
+	if !configurationInStats.MatchString(printed) {
 		return nil
 	}
 	peers := []Peer{}
-	for _, peer := range found {
+	for _, peer := range peerInStats.FindAllStringSubmatch(printed, -1) {
 		peers = append(peers, Peer{ID: peer[2], Address: peer[3], Voter: peer[1] == "Voter"})
 	}
 	return peers

@@ -187,7 +187,8 @@ func TestReadConfiguration(t *testing.T) {
 	g.Expect(readConfiguration(printed)).To(Equal(
 		[]Peer{{ID: "a", Address: "10.0.0.1:8300", Voter: true}, {ID: "b", Address: "[::1]:8300"}}))
 	g.Expect(readConfiguration("[]")).To(And(BeEmpty(), Not(BeNil())))
-	for _, strange := range []string{"", "x", "[{Suffrage:Voter ID:a Address:1:1} {Suffrage:Voter ID:b}]"} {
+	const one = "{Suffrage:Voter ID:a Address:1:1}"
+	for _, strange := range []string{"", "x", "[", "[x]", "[" + one, "[" + one + " ", "[" + one + " {Suffrage:Voter ID:b}]", one} {
 		g.Expect(readConfiguration(strange)).To(BeNil(), strange)
 	}
 }

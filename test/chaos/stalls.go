@@ -10,13 +10,14 @@ import (
 )
 
 const (
-	stallTick = 100 * time.Millisecond
-	// stallLimit is how late a tick may be. Consul deposes a leader whose machine stands still for longer.
+	stallTick = 10 * time.Millisecond
+	// stallLimit is how late a tick may be. Consul deposes a leader whose machine stands still for half a second, or less if
+	// its last word to the others was a while ago.
 	stallLimit = 150 * time.Millisecond
 )
 
-// stalls are the times in which this machine itself stood still, as a virtual one does whose host is busy: a fault that
-// nobody has injected.
+// stalls are the times in which this program could not run, and no other, most likely: the machine stood still, as a
+// virtual one does whose host is busy. That is a fault that nobody has injected.
 type stalls struct {
 	disturb func()
 

@@ -37,6 +37,10 @@ var _ = Describe("kubectl port-forward", Ordered, ContinueOnFailure, func() {
 		c.ready(2 * time.Minute)
 		stop, address = c.portForward()
 		defer stop()
+		gone, err := http.Get(address + "/v1/kv/greeting") //nolint:gosec // on this machine
+		Expect(err).NotTo(HaveOccurred())
+		Expect(gone.Body.Close()).To(Succeed())
+		Expect(gone.StatusCode).To(Equal(http.StatusNotFound), "nothing is left of the first cluster")
 		request(http.MethodPut, address+"/v1/snapshot", []byte(snapshot))
 		Expect(request(http.MethodGet, address+"/v1/kv/greeting?raw", nil)).To(Equal("hello"))
 		c.ready(time.Minute)
@@ -53,6 +57,7 @@ func (c *consul) portForward() (stop func(), address string) {
 		"port-forward", "service/consul", ":8500", c.in())
 	output, err := cmd.StdoutPipe()
 	Expect(err).NotTo(HaveOccurred())
+	cmd.Stderr = GinkgoWriter
 	Expect(cmd.Start()).To(Succeed())
 	stop = func() { cancel(); _ = cmd.Wait() }
 	said, err := bufio.NewReader(output).ReadString('\n')

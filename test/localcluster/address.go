@@ -38,13 +38,11 @@ type addressBlock struct {
 // acquireBlock takes a block nobody on this machine uses. The lock is an abstract Unix socket: it exists once in each
 // network namespace, exactly like the addresses it stands for, and vanishes with the process however that ends.
 func acquireBlock() (*addressBlock, error) {
-	start := rand.IntN(1 << 16) //nolint:gosec // spreads runs, no secret
-	for i := range 1 << 16 {
-		n := (start + i) % (1 << 16)
-		a, b := byte(n>>8), byte(n)
-		if a == 0 || a >= ownLoopback-1 { // 127.0.0.1 and its neighbours belong to the machine
-			continue
-		}
+	const blocks = (ownLoopback - 2) << 8 // 127.0.0.1 and its neighbours belong to the machine
+	start := rand.IntN(blocks)            //nolint:gosec // spreads runs, no secret
+	for i := range blocks {
+		n := (start + i) % blocks
+		a, b := byte(1+n>>8), byte(n)
 		lock, err := net.Listen("unix", fmt.Sprintf("@consul-operator/localcluster/127.%d.%d", a, b))
 		if err == nil {
 			return &addressBlock{a: a, b: b, lock: lock, next: firstPodOctet, used: map[string]bool{}}, nil

@@ -9,7 +9,7 @@
 // say, are programs of this machine.
 //
 // Addresses. Each cluster holds a block 127.A.B.0/24 for as long as it lives, each pod an address of it, so pods may use
-// the same ports, if they listen on their own address only ($(POD_IP)), or on 127.0.0.1: where that stands in command, args
+// the same ports, if they listen on their own address only ($(POD_IP)), or on 127.0.0.1: where that stands in a command, args
 // and env, another address stands for it that is the pod's alone. An address is reused as late as possible.
 //
 // Names. A program must be linked with `-X net.hostsFilePath=hosts`: then its resolver reads the file hosts of the

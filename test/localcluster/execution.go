@@ -7,6 +7,7 @@ import (
 	"os/exec"
 	"path"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"syscall"
 )
@@ -64,9 +65,11 @@ func (c *container) tryCreate() (*execution, error) {
 	return run, c.worker.kubelet.hosts.add(pod.Namespace, run.dir, lines)
 }
 
+var localhost = regexp.MustCompile(`\b127\.0\.0\.1\b`)
+
 // local says what a text means here: paths of the pod, and its own 127.0.0.1.
 func (c *container) local(r *execution, text string) string {
-	return strings.ReplaceAll(r.mounts.apply(text), "127.0.0.1", LoopbackOf(c.worker.ip))
+	return localhost.ReplaceAllString(r.mounts.apply(text), LoopbackOf(c.worker.ip))
 }
 
 // setEnv adds what a container runtime sets, unless the pod does.
@@ -104,7 +107,7 @@ func (r *execution) command(words []string) *exec.Cmd {
 func (c *container) exec(ctx context.Context, run *execution, words []string) error {
 	rewritten := make([]string, 0, len(words))
 	for _, word := range words {
-		rewritten = append(rewritten, run.mounts.apply(word))
+		rewritten = append(rewritten, c.local(run, word))
 	}
 	output, err := os.CreateTemp(c.home(), "exec-")
 	if err != nil {
