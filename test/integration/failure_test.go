@@ -144,7 +144,11 @@ func TestServersDeletedWithoutALeaveDuringAnUpgrade(t *testing.T) {
 	s.observer.AllowLeaderChanges(-1)
 	before := s.servers()
 	s.patch(toVersion(newest))
+	s.until("the new servers are there", func(c *v1alpha1.ConsulCluster) bool { return len(c.Status.Servers) == 6 })
+	// Paused, or the first of the old ones could be gone before the last of the new ones votes.
+	s.patch(func(c *v1alpha1.ConsulCluster) { c.Spec.Paused = true })
 	s.until("the new servers are voters", func(c *v1alpha1.ConsulCluster) bool { return c.Status.Voters == 6 })
+	s.patch(func(c *v1alpha1.ConsulCluster) { c.Spec.Paused = false })
 	leader := s.cluster().Status.Leader
 	for _, server := range before {
 		if server != leader && remaining(s.cluster(), []string{server}) == 1 {
