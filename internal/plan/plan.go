@@ -2,6 +2,7 @@ package plan
 
 import (
 	"fmt"
+	"slices"
 	"time"
 )
 
@@ -92,12 +93,21 @@ func noLeader(v view) *Decision {
 // hold leaves a paused cluster, or one whose spec cannot be honoured, as it is.
 func hold(v view) *Decision {
 	if problem := v.Spec.Invalid; problem != nil {
-		return wait(0, problem.Reason, "%s", problem.Message)
+		return wait(v.lookOnlyOn(), problem.Reason, "%s", problem.Message)
 	}
 	if v.Spec.Paused {
-		return wait(0, ReasonPaused, "spec.paused is set: no server is created, replaced or retired")
+		return wait(v.lookOnlyOn(), ReasonPaused, "spec.paused is set: no server is created, replaced or retired")
 	}
 	return nil
+}
+
+// lookOnlyOn is how often to look at a cluster that is left as it is. A server that is on its way goes on by itself, and
+// nobody tells when it becomes a voter.
+func (v view) lookOnlyOn() time.Duration {
+	if slices.ContainsFunc(v.Servers, func(s Server) bool { return !v.healthyVoter(s) }) {
+		return lookOn
+	}
+	return 0
 }
 
 func (v view) held() bool { return hold(v) != nil }

@@ -421,3 +421,16 @@ func TestStep(t *testing.T) {
 		},
 	})
 }
+
+// Nobody tells the operator when a server becomes a voter, and the status is true also of a cluster that is left as it is.
+func TestAPausedClusterIsLookedAtWhileAServerIsOnItsWay(t *testing.T) {
+	g := NewWithT(t)
+	for _, held := range []func(o *plan.Observation){
+		func(o *plan.Observation) { o.Spec.Paused = true },
+		func(o *plan.Observation) { o.Spec.Invalid = &plan.Problem{Reason: "Bad"} },
+	} {
+		g.Expect(plan.Plan(healthy(held), noon).LookAgain).To(BeZero())
+		joining := func(o *plan.Observation) { held(o); fourth(o); o.Servers[3].Peer.Voter = false }
+		g.Expect(plan.Plan(healthy(joining), noon).LookAgain).NotTo(BeZero())
+	}
+}
