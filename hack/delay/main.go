@@ -15,6 +15,9 @@ import (
 	"github.com/florianl/go-nfqueue/v2"
 )
 
+// queue is the one that the kernel hands packets over in (iptables -j NFQUEUE --queue-num).
+const queue = 0
+
 // capacity is how many packets are held at most, in the kernel and here; what comes on top of it is not delayed.
 const capacity = 1 << 14
 
@@ -26,18 +29,17 @@ type held struct {
 
 func main() {
 	by := flag.Duration("by", 50*time.Millisecond, "for how long each packet is held")
-	queue := flag.Uint("queue", 0, "number of the queue (iptables -j NFQUEUE --queue-num)")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	if err := run(ctx, uint16(*queue), *by); err != nil { //nolint:gosec // iptables knows no larger number
+	if err := run(ctx, *by); err != nil {
 		fmt.Fprintln(os.Stderr, "delay:", err)
 		os.Exit(1)
 	}
 }
 
 // run holds packets until the context ends. The kernel drops those that are held then.
-func run(ctx context.Context, queue uint16, by time.Duration) error {
+func run(ctx context.Context, by time.Duration) error {
 	packets, err := nfqueue.Open(&nfqueue.Config{
 		NfQueue: queue, MaxQueueLen: capacity, Copymode: nfqueue.NfQnlCopyMeta,
 		Flags: nfqueue.NfQaCfgFlagFailOpen | nfqueue.NfQaCfgFlagGSO,

@@ -53,13 +53,14 @@ link() {
 # delay NODE TIME|none: for how long what the node sends is held back, such as 50ms. The kernel hands it to a program of
 # ours, because netem is not everywhere; should that end, packets pass without it.
 delay() {
-  local node=${1#node} rule=(POSTROUTING -o eth0 -j NFQUEUE --queue-num 0 --queue-bypass)
+  local node=${1#node} ended='' rule=(POSTROUTING -o eth0 -j NFQUEUE --queue-num 0 --queue-bypass)
   may_be_hit "$1"
   if [[ -e $DIR/delay$node.pid ]]; then
-    kill "$(cat "$DIR/delay$node.pid")" 2>/dev/null || die "the delay of node$node had ended by itself, see $DIR/logs"
-    await "the end of the former delay of node$node" 5 not_delayed "$node"
-    on "$node" iptables -w -t mangle -D "${rule[@]}"
+    kill "$(cat "$DIR/delay$node.pid")" 2>/dev/null || ended=yes
     rm "$DIR/delay$node.pid"
+    on "$node" iptables -w -t mangle -D "${rule[@]}"
+    [[ -z $ended ]] || die "the delay of node$node had ended by itself, see $DIR/logs"
+    await "the end of the former delay of node$node" 5 not_delayed "$node"
   fi
   [[ $2 != none ]] || return 0
   start "$node" "delay$node" "$BIN/delay" --by="$2"
