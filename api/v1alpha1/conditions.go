@@ -65,6 +65,8 @@ const (
 	LabelServer = "consuloperator.io/server"
 	// LabelRevision is the revision of a pod, and of the Secret that holds it.
 	LabelRevision = "consuloperator.io/revision"
+	// AnnotationAvoidNodes of a pod names the nodes that were drained when it was created, which it is not scheduled to.
+	AnnotationAvoidNodes = "consuloperator.io/avoid-nodes"
 	// LabelRetired marks the claim of a server that is gone and whose volume is kept: because volumes are retained, or
 	// because the server had failed. No server uses it again.
 	LabelRetired = "consuloperator.io/retired"

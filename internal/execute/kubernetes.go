@@ -200,7 +200,7 @@ func (e *Executor) setBudget(ctx context.Context, s *observe.Snapshot, wanted *p
 func (e *Executor) pod(ctx context.Context, s *observe.Snapshot, action plan.Action) (Outcome, error) {
 	switch a := action.(type) {
 	case plan.CreatePod:
-		return Outcome{}, e.createPod(ctx, s, a.Server)
+		return Outcome{}, e.createPod(ctx, s, a)
 	case plan.DeletePod:
 		if err := e.fresh(ctx, s); err != nil { // a server that retired a moment ago may have to stay
 			return Outcome{}, err
@@ -220,8 +220,8 @@ func (e *Executor) pod(ctx context.Context, s *observe.Snapshot, action plan.Act
 	return Outcome{}, nil
 }
 
-func (e *Executor) createPod(ctx context.Context, s *observe.Snapshot, name string) error {
-	claim := s.Claims[name]
+func (e *Executor) createPod(ctx context.Context, s *observe.Snapshot, action plan.CreatePod) error {
+	claim := s.Claims[action.Server]
 	var revision corev1.Secret
 	key := client.ObjectKey{
 		Namespace: claim.Namespace,
@@ -236,7 +236,7 @@ func (e *Executor) createPod(ctx context.Context, s *observe.Snapshot, name stri
 	} else if err != nil {
 		return err
 	}
-	server := resources.Server{Name: name}
+	server := resources.Server{Name: action.Server, Avoid: action.Avoid}
 	if !s.Spec.Bootstrapped {
 		server.BootstrapExpect, _ = strconv.Atoi(claim.Annotations[v1alpha1.AnnotationBootstrapExpect]) // absent: 0
 	}

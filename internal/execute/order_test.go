@@ -30,21 +30,33 @@ func TestASerialIsWrittenDownFirst(t *testing.T) {
 func TestFoundersExpectNobodyLater(t *testing.T) {
 	for _, bootstrapped := range []bool{false, true} {
 		w := newWorld(t)
-		revision, err := resources.RevisionSecret(w.seen.Cluster)
-		w.Expect(err).NotTo(HaveOccurred())
-		w.Expect(w.client.Create(t.Context(), revision)).To(Succeed())
 		w.seen.Spec.Bootstrapped = bootstrapped
-		w.seen.Claims["consul-1"].Annotations = map[string]string{
-			v1alpha1.AnnotationRevision: resources.Revision(w.seen.Cluster), v1alpha1.AnnotationBootstrapExpect: "3",
-		}
-		w.Expect(w.client.Delete(t.Context(), w.seen.Pods["consul-1"])).To(Succeed())
-		_, err = w.executor.Do(t.Context(), w.seen, plan.CreatePod{Server: "consul-1"})
-		w.Expect(err).NotTo(HaveOccurred())
-		pod := &corev1.Pod{}
-		w.Expect(w.client.Get(t.Context(), key("consul-1"), pod)).To(Succeed())
-		args := strings.Join(pod.Spec.Containers[0].Args, " ")
+		args := strings.Join(w.created(t, plan.CreatePod{Server: "consul-1"}).Spec.Containers[0].Args, " ")
 		w.Expect(strings.Contains(args, "-bootstrap-expect=3")).To(Equal(!bootstrapped), args)
 	}
+}
+
+func TestANewPodIsKeptFromNodes(t *testing.T) {
+	w := newWorld(t)
+	pod := w.created(t, plan.CreatePod{Server: "consul-1", Avoid: []string{"node-1"}})
+	w.Expect(resources.Avoids(pod)).To(Equal([]string{"node-1"}))
+}
+
+// created is a founder's pod after it has been made anew.
+func (w *world) created(t *testing.T, action plan.CreatePod) *corev1.Pod {
+	t.Helper()
+	revision, err := resources.RevisionSecret(w.seen.Cluster)
+	w.Expect(err).NotTo(HaveOccurred())
+	w.Expect(w.client.Create(t.Context(), revision)).To(Succeed())
+	w.seen.Claims[action.Server].Annotations = map[string]string{
+		v1alpha1.AnnotationRevision: resources.Revision(w.seen.Cluster), v1alpha1.AnnotationBootstrapExpect: "3",
+	}
+	w.Expect(w.client.Delete(t.Context(), w.seen.Pods[action.Server])).To(Succeed())
+	_, err = w.executor.Do(t.Context(), w.seen, action)
+	w.Expect(err).NotTo(HaveOccurred())
+	pod := &corev1.Pod{}
+	w.Expect(w.client.Get(t.Context(), key(action.Server), pod)).To(Succeed())
+	return pod
 }
 
 // follower is a server that never leads, or has led all the time.

@@ -17,6 +17,8 @@ func podFacts(pod *corev1.Pod) *plan.Pod {
 	facts := &plan.Pod{
 		Revision:    pod.Labels[v1alpha1.LabelRevision],
 		Address:     pod.Status.PodIP,
+		Node:        pod.Spec.NodeName,
+		Avoids:      resources.Avoids(pod),
 		Terminating: !pod.DeletionTimestamp.IsZero(),
 		Recovery:    pod.Annotations[v1alpha1.AnnotationRecovery],
 		Finished:    pod.Status.Phase == corev1.PodFailed || pod.Status.Phase == corev1.PodSucceeded,

@@ -29,8 +29,11 @@ type (
 	}
 	// RecordBootstrapped writes down that the cluster has had a leader.
 	RecordBootstrapped struct{}
-	// CreatePod creates the missing pod of a server.
-	CreatePod struct{ Server string }
+	// CreatePod creates the missing pod of a server, for any node but those to avoid.
+	CreatePod struct {
+		Server string
+		Avoid  []string
+	}
 	// DeletePod deletes the pod of a server.
 	DeletePod struct{ Server string }
 	// DeleteOrphan deletes a pod that belongs to no server.

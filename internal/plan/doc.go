@@ -76,6 +76,8 @@
 //
 // Whatever the rules say: a server without a pod gets one, unless its claim is being deleted, it is about to be replaced
 // in place, or it retires under a leader. A pod that will never run again, and one whose claim is gone, are deleted.
+// A new pod is kept from the nodes that are drained, for good: who is evicted comes back there. One that no node takes is
+// made anew where these are others by now and nobody is missing.
 // The readiness gate goes on for a healthy voter that stays, and off only when a server retires or has no vote.
 // Autopilot's min_quorum follows replicas. No server can be evicted, but where drained ones have nowhere else to go: then
 // one at a time, while all serve, and never the leader.

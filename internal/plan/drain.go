@@ -25,7 +25,29 @@ func leaveInPlace(v view) *Decision {
 
 // nowhereToGo says whether a server of a drained node waits for another one that no node takes.
 func (v view) nowhereToGo() bool {
-	return len(v.drained()) > 0 && len(filter(v.staying(), isHomeless)) > 0
+	return len(v.drained()) > 0 && slices.ContainsFunc(v.staying(), func(s Server) bool {
+		return isHomeless(s) && !v.avoidsOthers(s)
+	})
+}
+
+// drainedNodes are closed to new pods, also when they are drained no more. Else the server that was added would wait for the
+// drained one's node to be back, be first in the scheduler's queue, and have the place of the one whose volume is there.
+func (v view) drainedNodes() []string {
+	var nodes []string
+	for _, s := range v.drained() {
+		if !slices.Contains(nodes, s.Pod.Node) {
+			nodes = append(nodes, s.Pod.Node)
+		}
+	}
+	slices.Sort(nodes)
+	return nodes
+}
+
+// avoidsOthers is true for a pod that no node takes and that is kept from other nodes than it would be now. While a server is
+// missing nothing changes: it may have been evicted, and its place is to be free when it comes back.
+func (v view) avoidsOthers(s Server) bool {
+	serving := len(filter(v.staying(), v.serves))
+	return isHomeless(s) && !s.Pod.Terminating && serving >= v.Spec.Replicas && !slices.Equal(s.Pod.Avoids, v.drainedNodes())
 }
 
 // isHomeless is true for a server that no node takes.

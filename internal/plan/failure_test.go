@@ -1,6 +1,7 @@
 package plan_test
 
 import (
+	"strconv"
 	"testing"
 	"time"
 
@@ -23,10 +24,18 @@ func overdue(s *plan.Server) *plan.Server {
 // drainedNowhere is a cluster in which the node of a server is drained, and no other node takes another one.
 func drainedNowhere(o *plan.Observation, i int) {
 	fourth(o)
-	o.Servers[i].Pod.Cordoned = true
+	drain(o, i)
 	s := &o.Servers[3]
 	s.Peer, s.Member, s.Health, s.Agent, s.Routed = nil, plan.MemberAbsent, plan.HealthUnknown, plan.Agent{}, false
-	s.Pod = &plan.Pod{Revision: "r", Problem: plan.Problem{Reason: plan.ReasonUnschedulable, Message: "no node"}}
+	s.Pod = &plan.Pod{
+		Revision: "r", Avoids: []string{nodeOf(i)}, Problem: plan.Problem{Reason: plan.ReasonUnschedulable, Message: "no node"},
+	}
+}
+
+func nodeOf(i int) string { return "node-" + strconv.Itoa(i) }
+
+func drain(o *plan.Observation, i int) {
+	o.Servers[i].Pod.Node, o.Servers[i].Pod.Cordoned = nodeOf(i), true
 }
 
 func TestStepWhereServersFailOrAreDrained(t *testing.T) {
@@ -68,10 +77,10 @@ func TestStepWhereServersFailOrAreDrained(t *testing.T) {
 			}, plan.Leave{Server: "consul-1"}, plan.ReasonLeaving,
 		},
 		"drained: another server takes its place": {
-			func(o *plan.Observation) { o.Servers[1].Pod.Cordoned = true }, plan.CreateServer{Serial: 3}, plan.ReasonDraining,
+			func(o *plan.Observation) { drain(o, 1) }, plan.CreateServer{Serial: 3}, plan.ReasonDraining,
 		},
 		"drained: it goes when another one serves": {
-			func(o *plan.Observation) { fourth(o); o.Servers[1].Pod.Cordoned = true },
+			func(o *plan.Observation) { fourth(o); drain(o, 1) },
 			plan.MarkRetiring{Server: "consul-1"}, plan.ReasonRetiringServer,
 		},
 		"drained, and nowhere to go: that is said": {
@@ -97,7 +106,9 @@ func TestStepWhereServersFailOrAreDrained(t *testing.T) {
 		"drained, all of them": {
 			func(o *plan.Observation) {
 				drainedNowhere(o, 0)
-				o.Servers[1].Pod.Cordoned, o.Servers[2].Pod.Cordoned = true, true
+				drain(o, 1)
+				drain(o, 2)
+				o.Servers[3].Pod.Avoids = []string{nodeOf(0), nodeOf(1), nodeOf(2)}
 			}, nil, plan.ReasonUnschedulable,
 		},
 		"failed: that is written down first": {

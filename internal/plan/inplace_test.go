@@ -284,7 +284,7 @@ func TestStepInPlace(t *testing.T) {
 			plan.CreateServer{Serial: 3}, plan.ReasonReplacingFailed,
 		},
 		"a drained one is replaced by another one": {
-			func(o *plan.Observation) { o.Spec.InPlace = true; old(o, 0, 1, 2); o.Servers[1].Pod.Cordoned = true },
+			func(o *plan.Observation) { o.Spec.InPlace = true; old(o, 0, 1, 2); drain(o, 1) },
 			plan.CreateServer{Serial: 3}, plan.ReasonDraining,
 		},
 		"a surge that is begun: who serves and is too many retires": {
@@ -299,7 +299,7 @@ func TestStepInPlace(t *testing.T) {
 			func(o *plan.Observation) {
 				o.Spec.InPlace = true
 				surplus(o).Pod.Problem = plan.Problem{}
-				o.Servers[1].Pod.Cordoned = true
+				drain(o, 1)
 			}, nil, plan.ReasonWaitingForServer,
 		},
 		"the only one: its claim is changed first": {

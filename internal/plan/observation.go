@@ -121,6 +121,10 @@ type Pod struct {
 	Serving     bool
 	ServingFrom time.Time
 	Terminating bool
+	// Node is where it was scheduled to; empty for nowhere yet. Avoids are nodes that it is not scheduled to, whatever becomes
+	// of them.
+	Node   string
+	Avoids []string
 	// Cordoned is true when its node takes no more pods, as while it is drained.
 	Cordoned bool
 	// StopBy is when a terminating pod has to be gone, its grace period included.

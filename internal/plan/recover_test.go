@@ -287,7 +287,7 @@ func TestWhoIsGivenUpIsNotStartedAgain(t *testing.T) {
 		recovering(o)
 		o.Servers[0].Pod, o.Servers[1].Pod = nil, nil
 	}), noon).Upkeep {
-		if action == (plan.CreatePod{Server: "consul-2"}) {
+		if pod, is := action.(plan.CreatePod); is && pod.Server == "consul-2" {
 			t.Error("consul-2 is given up and started again")
 		}
 	}

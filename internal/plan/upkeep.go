@@ -37,10 +37,10 @@ func (v view) switchEvictions() Action {
 // may be the one that is missing.
 func (v view) podOf(s Server) Action {
 	switch {
-	case s.Pod != nil && s.Pod.Finished && !s.Pod.Terminating:
+	case s.Pod != nil && s.Pod.Finished && !s.Pod.Terminating, v.avoidsOthers(s):
 		return DeletePod{Server: s.Name}
 	case s.Pod == nil && !s.ClaimDeleting && (!s.Retiring || !v.Raft.Known) && !v.awaitsRevision(s) && !v.abandoned(s):
-		return CreatePod{Server: s.Name}
+		return CreatePod{Server: s.Name, Avoid: v.drainedNodes()}
 	}
 	return nil
 }

@@ -71,7 +71,27 @@ func TestUpkeep(t *testing.T) {
 			func(o *plan.Observation) { o.Raft.MinQuorum, o.Spec.Paused = 0, true }, nil,
 		},
 		"I2 a drained server that can move is not evicted": {
-			func(o *plan.Observation) { o.Servers[1].Pod.Cordoned = true }, nil,
+			func(o *plan.Observation) { drain(o, 1) }, nil,
+		},
+		"a new pod is kept from nodes that are drained": {
+			func(o *plan.Observation) { drain(o, 1); drain(o, 0); o.Servers[2].Pod = nil },
+			[]plan.Action{plan.CreatePod{Server: "consul-2", Avoid: []string{nodeOf(0), nodeOf(1)}}},
+		},
+		"no node takes it and another one is drained: it is kept from that one, too": {
+			func(o *plan.Observation) { drainedNowhere(o, 1); drain(o, 2) }, []plan.Action{plan.DeletePod{Server: "consul-3"}},
+		},
+		"no node takes it and the one that it is kept from is drained no more: it may go there": {
+			func(o *plan.Observation) {
+				drainedNowhere(o, 1)
+				o.Servers[1].Pod.Cordoned, o.Spec.Paused = false, true
+			},
+			[]plan.Action{plan.DeletePod{Server: "consul-3"}},
+		},
+		"but not while the one that was evicted is away": {
+			func(o *plan.Observation) {
+				drainedNowhere(o, 1)
+				o.Servers[1].Pod, o.Servers[1].Peer = &plan.Pod{Revision: "r"}, nil
+			}, nil,
 		},
 		"one that cannot move is": {
 			func(o *plan.Observation) { drainedNowhere(o, 1) }, []plan.Action{plan.AllowEviction{}},
@@ -80,7 +100,9 @@ func TestUpkeep(t *testing.T) {
 		"unless there is no other": {
 			func(o *plan.Observation) {
 				drainedNowhere(o, 0)
-				o.Servers[1].Pod.Cordoned, o.Servers[2].Pod.Cordoned = true, true
+				drain(o, 1)
+				drain(o, 2)
+				o.Servers[3].Pod.Avoids = []string{nodeOf(0), nodeOf(1), nodeOf(2)}
 			}, []plan.Action{plan.AllowEviction{}},
 		},
 		"I1 one at a time": {
@@ -88,7 +110,7 @@ func TestUpkeep(t *testing.T) {
 			[]plan.Action{plan.ForbidEviction{}},
 		},
 		"a paused cluster does not keep a node from being drained": {
-			func(o *plan.Observation) { o.Servers[1].Pod.Cordoned, o.Spec.Paused = true, true },
+			func(o *plan.Observation) { drain(o, 1); o.Spec.Paused = true },
 			[]plan.Action{plan.AllowEviction{}},
 		},
 		"an operator that is not told of nodes lets one go at a time": {

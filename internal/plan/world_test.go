@@ -243,7 +243,9 @@ func (w *world) dead(name string) *fake {
 func (w *world) actOnServer(action plan.Action) {
 	switch a := action.(type) {
 	case plan.CreatePod:
-		w.startPod(w.find(a.Server))
+		s := w.find(a.Server)
+		w.startPod(s)
+		s.Pod.Avoids = a.Avoid
 	case plan.DeletePod:
 		w.stopPod(w.find(a.Server))
 	case plan.SetRevision:
@@ -377,7 +379,7 @@ func (w *world) leave(s *fake) {
 // cordon is the beginning of a drain: the node of a server takes no more pods.
 func (w *world) cordon(name string) {
 	s := w.find(name)
-	s.cordoned, s.Pod.Cordoned = true, true
+	s.cordoned, s.Pod.Cordoned, s.Pod.Node = true, true, "node-of-"+name
 }
 
 // uncordon lets a server that was evicted come back.

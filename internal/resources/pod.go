@@ -39,6 +39,8 @@ type Server struct {
 	BootstrapExpect int
 	// Recovery is the one that the server takes part in; nil for none.
 	Recovery *Recovery
+	// Avoid are the names of nodes that are not to get its pod.
+	Avoid []string
 }
 
 // Pod is the pod of one server, of the revision that the Secret holds.
@@ -71,6 +73,7 @@ func Pod(c *v1alpha1.ConsulCluster, server Server, revision *corev1.Secret) (*co
 	if server.Recovery != nil {
 		prepareRecovery(pod, c, server)
 	}
+	avoid(pod, server.Avoid)
 	return pod, nil
 }
 

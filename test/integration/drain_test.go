@@ -1,6 +1,7 @@
 package integration
 
 import (
+	"strings"
 	"testing"
 	"time"
 
@@ -80,6 +81,10 @@ func TestDrain(t *testing.T) {
 	})
 	s.Expect(<-done).To(Succeed(), "one server is evicted all the same")
 	s.Expect(s.cluster().Status.Leader).NotTo(Equal(leader), "leadership was handed over before")
+	// Two wait for this node then, and the new one for longer.
+	s.until("it waits for its node", func(c *v1alpha1.ConsulCluster) bool {
+		return strings.Contains(harness.Saying(c), "Unschedulable: "+leader)
+	})
 	s.uncordon(node)
 	s.reach("back", 2*time.Minute)
 	s.Expect(s.servers()).To(Equal(before), "it came back on its volume")

@@ -23,13 +23,14 @@ import (
 
 const (
 	storageClassName       = "standard"
+	parameterOnNode        = "onNode" // of a storage class: "true" if its volumes stay on the node where they were made
 	provisionerName        = "consuloperator.io/local"
 	defaultClassAnnotation = "storageclass.kubernetes.io/is-default-class"
 	provisionedBy          = "pv.kubernetes.io/provisioned-by"
 )
 
 // provisioner makes a directory for each claim of the class `standard`, and removes it with its volume. Volumes are
-// tied to no node, like disks on a network.
+// tied to no node, like disks on a network, unless another class of its asks for that.
 type provisioner struct {
 	claimLoop, volumeLoop *loop
 	client                kubernetes.Interface
@@ -152,12 +153,25 @@ func (p *provisioner) provision(ctx context.Context, claim *corev1.PersistentVol
 			PersistentVolumeSource: corev1.PersistentVolumeSource{
 				HostPath: &corev1.HostPathVolumeSource{Path: path},
 			},
+			NodeAffinity: nodeAffinity(class, claim),
 		},
 	}, metav1.CreateOptions{})
 	if apierrors.IsAlreadyExists(err) {
 		return nil
 	}
 	return err
+}
+
+// nodeAffinity keeps a volume on the node of its claim's first consumer where the class wants it, as disks of nodes are.
+func nodeAffinity(class *storagev1.StorageClass, claim *corev1.PersistentVolumeClaim) *corev1.VolumeNodeAffinity {
+	if class.Parameters[parameterOnNode] != "true" {
+		return nil
+	}
+	return &corev1.VolumeNodeAffinity{Required: &corev1.NodeSelector{NodeSelectorTerms: []corev1.NodeSelectorTerm{{
+		MatchExpressions: []corev1.NodeSelectorRequirement{{
+			Key: corev1.LabelHostname, Operator: corev1.NodeSelectorOpIn, Values: []string{claim.Annotations[selectedNodeAnnotation]},
+		}},
+	}}}}
 }
 
 // expand grants what a bound claim asks for: directories have no size.

@@ -46,7 +46,7 @@ func actOnServer(action plan.Action, seen, s *State) bool {
 	x := &s.Servers[i]
 	switch a := action.(type) {
 	case plan.CreatePod:
-		return createPod(seen, s, i)
+		return createPod(seen, s, i, a.Avoid)
 	case plan.DeletePod:
 		return sameClaims(seen, s) && deletePod(seen, s, i)
 	case plan.DeleteOrphan:
@@ -185,10 +185,14 @@ func create(s *State, a plan.CreateServer) bool {
 }
 
 // createPod trusts the claim as it was seen: it may have another revision by now, or be gone.
-func createPod(seen, s *State, i int) bool {
+func createPod(seen, s *State, i int, avoid []string) bool {
 	x := &s.Servers[i]
 	if x.Pod != PodNone {
 		return false
+	}
+	x.Avoids = 0
+	for _, node := range avoid { // each server has a node of its own, which is called as it is
+		x.Avoids |= 1 << slot(node)
 	}
 	x.Pod, x.PodRevision, x.PodFounder = PodPending, seen.Servers[i].Revision, seen.Servers[i].Founder && !seen.Bootstrapped
 	x.Serving, x.Settled, x.PodRescue = false, true, rescueOf(seen, i)

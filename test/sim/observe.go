@@ -119,6 +119,9 @@ func server(kube, consul *State, i int) plan.Server {
 	}
 	if x.Pod != PodNone {
 		seen.Pod = pod(kube, x)
+		if x.Pod != PodPending {
+			seen.Pod.Node = names[i]
+		}
 	}
 	says(&seen, consul, i)
 	return seen
@@ -133,6 +136,11 @@ func pod(s *State, x *Server) *plan.Pod {
 	}
 	if x.Pod == PodOverdue {
 		pod.StopBy = longAgo
+	}
+	for i := range names {
+		if x.Avoids&(1<<i) != 0 {
+			pod.Avoids = append(pod.Avoids, names[i])
+		}
 	}
 	if !x.Settled && !x.Serving && x.Pod == PodRunning {
 		pod.ServingFrom = now

@@ -93,8 +93,9 @@ type Server struct {
 
 	Pod         Pod
 	PodRevision Revision
-	Cordoned    bool // the node that it runs on, or that its volume is on, takes no more pods
-	PodFounder  bool // the pod was started with bootstrap_expect
+	Cordoned    bool   // the node that it runs on, or that its volume is on, takes no more pods
+	Avoids      uint16 // the slots whose nodes the pod is kept from, a bit for each
+	PodFounder  bool   // the pod was started with bootstrap_expect
 	PodRescue   Rescue
 	Serving     bool // the readiness gate
 	Settled     bool // out of the Service for long enough
@@ -217,6 +218,10 @@ func (s *State) remove(i int) {
 	copy(s.Servers[i:], s.Servers[i+1:s.N])
 	s.N--
 	s.Servers[s.N] = Server{}
+	for j := range s.slots() {
+		below := uint16(1)<<i - 1
+		s.Servers[j].Avoids = s.Servers[j].Avoids&below | s.Servers[j].Avoids>>1&^below
+	}
 	s.Leader = moved(s.Leader, i)
 	if s.Transfer == int8(i) { //nolint:gosec // at most maxServers
 		s.Transfer = nowhere

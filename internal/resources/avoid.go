@@ -1,0 +1,46 @@
+package resources
+
+import (
+	"strings"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/consul-operator/consul-operator/api/v1alpha1"
+)
+
+// avoid keeps a pod from nodes, beside what the user asks for.
+func avoid(pod *corev1.Pod, nodes []string) {
+	if len(nodes) == 0 {
+		return
+	}
+	metav1.SetMetaDataAnnotation(&pod.ObjectMeta, v1alpha1.AnnotationAvoidNodes, strings.Join(nodes, ","))
+	if pod.Spec.Affinity.NodeAffinity == nil {
+		pod.Spec.Affinity.NodeAffinity = &corev1.NodeAffinity{}
+	}
+	var requirements []corev1.NodeSelectorRequirement
+	for _, node := range nodes { // a field is matched with one value only
+		requirements = append(requirements, corev1.NodeSelectorRequirement{
+			Key: metav1.ObjectNameField, Operator: corev1.NodeSelectorOpNotIn, Values: []string{node},
+		})
+	}
+	required := &pod.Spec.Affinity.NodeAffinity.RequiredDuringSchedulingIgnoredDuringExecution
+	if *required == nil {
+		*required = &corev1.NodeSelector{NodeSelectorTerms: []corev1.NodeSelectorTerm{{MatchFields: requirements}}}
+		return
+	}
+	terms := (*required).NodeSelectorTerms
+	for i := range terms { // they are alternatives; an empty one matches no node, and goes on to match none
+		if len(terms[i].MatchExpressions)+len(terms[i].MatchFields) > 0 {
+			terms[i].MatchFields = append(terms[i].MatchFields, requirements...)
+		}
+	}
+}
+
+// Avoids are the nodes that a pod is kept from by Server.Avoid.
+func Avoids(pod *corev1.Pod) []string {
+	if nodes := pod.Annotations[v1alpha1.AnnotationAvoidNodes]; nodes != "" {
+		return strings.Split(nodes, ",")
+	}
+	return nil
+}
