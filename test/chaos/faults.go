@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"math/rand/v2"
-	"os"
 	"slices"
 	"sync"
 	"time"
@@ -46,9 +45,9 @@ type faults struct {
 	pending sync.WaitGroup // of what is to be taken back
 
 	mu           sync.Mutex
-	stopped      map[string]*os.Process // servers that stand still, by name
-	cut          map[string]bool        // nodes that are cut off
-	slow         map[string]bool        // nodes whose packets are delayed
+	stopped      map[int]bool    // processes of servers that stand still; one may have been killed, and its server run again
+	cut          map[string]bool // nodes that are cut off
+	slow         map[string]bool // nodes whose packets are delayed
 	operatorDown bool
 	err          error // of taking back
 }
@@ -58,7 +57,7 @@ func newFaults(env *harness.Env, key types.NamespacedName, o *observer.Observer,
 	f := &faults{
 		env: env, key: key, observer: o, random: rand.New(rand.NewPCG(seed, 0)), //nolint:gosec // no secrets
 		counts: map[string]int{}, spec: initialSpec(seed), ending: make(chan struct{}),
-		stopped: map[string]*os.Process{}, cut: map[string]bool{}, slow: map[string]bool{},
+		stopped: map[int]bool{}, cut: map[string]bool{}, slow: map[string]bool{},
 	}
 	f.say = func(format string, args ...any) {
 		fmt.Fprintf(out, "      %6.1fs  %s\n", time.Since(began).Seconds(), fmt.Sprintf(format, args...))

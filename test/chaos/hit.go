@@ -55,8 +55,7 @@ func (f *faults) goesOn(s observer.ServerNow) bool {
 	process, running := f.process(s.Name)
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	stopped := f.stopped[s.Name]
-	return running && (stopped == nil || stopped.Pid != process.Pid)
+	return running && !f.stopped[process.Pid]
 }
 
 func (f *faults) process(server string) (*os.Process, bool) {
@@ -110,19 +109,20 @@ func (f *faults) stopServer(context.Context) (string, error) {
 		return "", err
 	}
 	f.mu.Lock()
-	f.stopped[server.Name] = process
+	f.stopped[process.Pid] = true
 	f.mu.Unlock()
 	duration := f.seconds(2, 30)
-	f.later(duration, func() error { return f.resume(server.Name) })
+	f.later(duration, func() error {
+		f.observer.Disturb() // It is back with what it knew then: that is a fault of its own.
+		return f.resume(process)
+	})
 	return fmt.Sprintf("%s, for %s", title(server), harness.Seconds(duration)), nil
 }
 
-func (f *faults) resume(server string) error {
+func (f *faults) resume(process *os.Process) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	process := f.stopped[server]
-	delete(f.stopped, server)
-	f.observer.Disturb() // It is back with what it knew then: that is a fault of its own.
+	delete(f.stopped, process.Pid)
 	if err := process.Signal(syscall.SIGCONT); !errors.Is(err, os.ErrProcessDone) {
 		return err
 	}
