@@ -23,7 +23,7 @@ consul_images() {
     if ldd "$busybox" &>/dev/null; then
       echo "$busybox is not linked statically: install the Debian package busybox-static" >&2 && exit 1
     fi
-    for applet in sh cat cp mkdir mv rm sync touch; do applets+=("$busybox=/bin/$applet"); done
+    for applet in sh cat cp mkdir mv rm sleep sync touch; do applets+=("$busybox=/bin/$applet"); done
   fi
   go run ./hack/buildtools kubectl image "${consuls[@]/#/consul-}"
   for version in "${consuls[@]}"; do

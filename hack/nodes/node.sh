@@ -1,4 +1,4 @@
-# A node of hack/cluster: containerd, kubelet, kube-proxy, and cgroups of its own.
+# A node of hack/cluster: containerd, kubelet, kube-proxy, kube-router for policies, and cgroups of its own.
 # shellcheck shell=bash
 
 cgroup() { echo "$PREFIX-node$1"; }
@@ -56,6 +56,9 @@ JSON
 ready_node() {
   await "node $1" 60 kubectl wait --for=condition=Ready --timeout=1s "node/node$1"
   kubectl label node "node$1" "topology.kubernetes.io/zone=zone$1" >/dev/null
+  # The plugins of the pods' network know no NetworkPolicy. It looks for its Node when it starts.
+  start "$1" "kube-router$1" "$BIN/kube-router" --run-firewall --run-router=false --run-service-proxy=false \
+    --kubeconfig="$DIR/pki/admin.conf" --hostname-override="node$1" --service-cluster-ip-range=10.96.0.0/16 --health-port=0
 }
 
 containerd_config() {

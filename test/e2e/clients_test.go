@@ -61,38 +61,49 @@ func (c *consul) joinAgent(name string) string {
 	GinkgoHelper()
 	pod := &corev1.Pod{}
 	pod.Name, pod.Namespace = name, c.key.Namespace
-	pod.Spec = corev1.PodSpec{
+	pod.Spec = restrictedSpec(corev1.Container{
+		Command: []string{
+			"consul", "agent", "-node=" + name, "-data-dir=/consul/data", "-bind=$(POD_IP)", "-client=$(POD_IP)",
+			"-retry-join=" + c.key.Name + "-join." + c.key.Namespace + ".svc", "-retry-interval=1s",
+		},
+		Env: []corev1.EnvVar{{Name: "POD_IP", ValueFrom: &corev1.EnvVarSource{
+			FieldRef: &corev1.ObjectFieldSelector{FieldPath: "status.podIP"},
+		}}, {Name: "CONSUL_HTTP_ADDR", Value: "$(POD_IP):8500"}},
+		VolumeMounts: []corev1.VolumeMount{{Name: "data", MountPath: "/consul/data"}},
+		// Any answer from the catalog is an answer from a server.
+		ReadinessProbe: &corev1.Probe{PeriodSeconds: 1, ProbeHandler: corev1.ProbeHandler{
+			HTTPGet: &corev1.HTTPGetAction{Path: "/v1/catalog/datacenters", Port: intstr.FromInt32(8500)},
+		}},
+	})
+	pod.Spec.Volumes = []corev1.Volume{{Name: "data", VolumeSource: corev1.VolumeSource{EmptyDir: &corev1.EmptyDirVolumeSource{}}}}
+	runPod(pod)
+	return pod.Status.PodIP + ":8500"
+}
+
+// restrictedSpec runs one container of Consul's image as the restricted Pod Security Standard wants it.
+func restrictedSpec(container corev1.Container) corev1.PodSpec {
+	container.Name, container.Image = "main", "hashicorp/consul:"+older
+	container.SecurityContext = &corev1.SecurityContext{
+		AllowPrivilegeEscalation: ptr.To(false),
+		Capabilities:             &corev1.Capabilities{Drop: []corev1.Capability{"ALL"}},
+	}
+	return corev1.PodSpec{
 		AutomountServiceAccountToken:  ptr.To(false),
 		TerminationGracePeriodSeconds: ptr.To[int64](1),
 		SecurityContext: &corev1.PodSecurityContext{
 			RunAsNonRoot: ptr.To(true), RunAsUser: ptr.To[int64](100), FSGroup: ptr.To[int64](1000),
 			SeccompProfile: &corev1.SeccompProfile{Type: corev1.SeccompProfileTypeRuntimeDefault},
 		},
-		Volumes: []corev1.Volume{{Name: "data", VolumeSource: corev1.VolumeSource{EmptyDir: &corev1.EmptyDirVolumeSource{}}}},
-		Containers: []corev1.Container{{
-			Name: "agent", Image: "hashicorp/consul:" + older,
-			Command: []string{
-				"consul", "agent", "-node=" + name, "-data-dir=/consul/data", "-bind=$(POD_IP)", "-client=$(POD_IP)",
-				"-retry-join=" + c.key.Name + "-join." + c.key.Namespace + ".svc", "-retry-interval=1s",
-			},
-			Env: []corev1.EnvVar{{Name: "POD_IP", ValueFrom: &corev1.EnvVarSource{
-				FieldRef: &corev1.ObjectFieldSelector{FieldPath: "status.podIP"},
-			}}, {Name: "CONSUL_HTTP_ADDR", Value: "$(POD_IP):8500"}},
-			VolumeMounts: []corev1.VolumeMount{{Name: "data", MountPath: "/consul/data"}},
-			// Any answer from the catalog is an answer from a server.
-			ReadinessProbe: &corev1.Probe{PeriodSeconds: 1, ProbeHandler: corev1.ProbeHandler{
-				HTTPGet: &corev1.HTTPGetAction{Path: "/v1/catalog/datacenters", Port: intstr.FromInt32(8500)},
-			}},
-			SecurityContext: &corev1.SecurityContext{
-				AllowPrivilegeEscalation: ptr.To(false),
-				Capabilities:             &corev1.Capabilities{Drop: []corev1.Capability{"ALL"}},
-			},
-		}},
+		Containers: []corev1.Container{container},
 	}
+}
+
+// runPod creates a pod, and fills in what is known of it when it is ready.
+func runPod(pod *corev1.Pod) {
+	GinkgoHelper()
 	Expect(env.Client.Create(GinkgoT().Context(), pod)).To(Succeed())
-	kubectl("wait", "pod/"+name, "--for=condition=Ready", "--timeout=1m", c.in())
+	kubectl("wait", "pod/"+pod.Name, "--for=condition=Ready", "--timeout=1m", "--namespace="+pod.Namespace)
 	Expect(env.Client.Get(GinkgoT().Context(), client.ObjectKeyFromObject(pod), pod)).To(Succeed())
-	return pod.Status.PodIP + ":8500"
 }
 
 // scraped is what the metrics of all servers together say.

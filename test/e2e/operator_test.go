@@ -83,6 +83,24 @@ var _ = Describe("the operator, installed by Helm", Ordered, ContinueOnFailure, 
 		Expect(c.end().LeaderChanges).To(Equal(1), "I3")
 	})
 
+	It("reaches Consul's API and nothing else of other pods under its NetworkPolicy", func() {
+		onlyOnNodesHere() // elsewhere policies may not be enforced
+		release("--set=networkPolicy.enabled=true")
+		c := create("policed", func(spec *v1alpha1.ConsulClusterSpec) { spec.Replicas = 1 })
+		server := kubectl("get", "pod", "consul-0", "--output=jsonpath={.status.podIP}", c.in())
+		api, raft := "http://"+server+":8500", "http://"+server+":8300"
+		// One that the policy takes for the operator, and one that it does not: the operator's own image has no shell.
+		like := besideTheOperator("like-it", map[string]string{
+			"app.kubernetes.io/name": "consul-operator", "app.kubernetes.io/instance": "consul-operator",
+		})
+		unlike := besideTheOperator("unlike-it", nil)
+		const blocked = "connection refused"
+		Eventually(membersBy, "30s", "1s").WithArguments(like, raft).Should(ContainSubstring(blocked))
+		Expect(membersBy(like, api)).To(ContainSubstring("alive"))
+		Expect(membersBy(unlike, api)).To(ContainSubstring("alive"))
+		Expect(membersBy(unlike, raft)).NotTo(ContainSubstring(blocked), "it is connected, and gets no answer by HTTP")
+	})
+
 	It("leaves clusters as they are when it is uninstalled, and does what was asked for meanwhile when it is back", func() {
 		c := create("uninstalled", surge3)
 		before := c.pods()
@@ -96,6 +114,24 @@ var _ = Describe("the operator, installed by Helm", Ordered, ContinueOnFailure, 
 		Expect(c.end().LeaderChanges).To(Equal(1), "I3")
 	})
 })
+
+// besideTheOperator is a pod in its namespace from which Consul can be asked.
+func besideTheOperator(name string, labels map[string]string) *corev1.Pod {
+	GinkgoHelper()
+	pod := &corev1.Pod{}
+	pod.Name, pod.Namespace, pod.Labels = name, operators, labels
+	pod.Spec = restrictedSpec(corev1.Container{Command: []string{"sleep", "3600"}})
+	runPod(pod)
+	DeferCleanup(func() { kubectl("delete", "pod", name, "--namespace="+operators) })
+	return pod
+}
+
+// membersBy is what `consul members` says in a pod of an agent somewhere.
+func membersBy(from *corev1.Pod, at string) string {
+	said, _ := env.Kubectl(GinkgoT().Context(), "exec", from.Name, "--namespace="+from.Namespace, "--", // or why it cannot
+		"consul", "members", "-http-addr="+at)
+	return said
+}
 
 // active is the pod of the operator that holds the lease.
 func active() *corev1.Pod {
