@@ -59,7 +59,7 @@ func knownTools(modules, version string) ([]tool, error) {
 		of(modules, "containerd", "github.com/containerd/containerd/v2/cmd/containerd", "1 min"),
 		of(modules, "containerd", "github.com/containerd/containerd/v2/cmd/ctr", "15 s"),
 		of(modules, "containerd", "github.com/containerd/containerd/v2/cmd/containerd-shim-runc-v2", "15 s"),
-		module(modules, "kube-router", "github.com/cloudnativelabs/kube-router/cmd/kube-router", "45 s"),
+		module(modules, "kube-router", "github.com/cloudnativelabs/kube-router/cmd/kube-router", "1 min"),
 		module(modules, "coredns", "github.com/coredns/coredns", "2 min"),
 		module(modules, "kind", "sigs.k8s.io/kind", "15 s"),
 		helm(modules),

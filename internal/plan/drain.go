@@ -35,12 +35,10 @@ func (v view) nowhereToGo() bool {
 func (v view) drainedNodes() []string {
 	var nodes []string
 	for _, s := range v.drained() {
-		if !slices.Contains(nodes, s.Pod.Node) {
-			nodes = append(nodes, s.Pod.Node)
-		}
+		nodes = append(nodes, s.Pod.Node)
 	}
 	slices.Sort(nodes)
-	return nodes
+	return slices.Compact(nodes)
 }
 
 // avoidsOthers is true for a pod that no node takes and that is kept from other nodes than it would be now. While a server is

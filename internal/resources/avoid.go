@@ -11,6 +11,7 @@ import (
 
 // avoid keeps a pod from nodes, beside what the user asks for.
 func avoid(pod *corev1.Pod, nodes []string) {
+	delete(pod.Annotations, v1alpha1.AnnotationAvoidNodes) // a user's would not be true
 	if len(nodes) == 0 {
 		return
 	}

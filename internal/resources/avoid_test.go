@@ -7,6 +7,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"github.com/consul-operator/consul-operator/api/v1alpha1"
 	"github.com/consul-operator/consul-operator/internal/resources"
 )
 
@@ -49,6 +50,7 @@ func TestAPodIsKeptFromNodes(t *testing.T) {
 			g := NewWithT(t)
 			c := plain()
 			c.Spec.PodTemplate.Affinity = test.wanted
+			c.Spec.PodTemplate.Metadata.Annotations = map[string]string{v1alpha1.AnnotationAvoidNodes: "a user's"}
 			secret, err := resources.RevisionSecret(c)
 			g.Expect(err).NotTo(HaveOccurred())
 			pod, err := resources.Pod(c, resources.Server{Name: "consul-3", Avoid: test.avoid}, secret)

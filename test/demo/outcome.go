@@ -49,9 +49,9 @@ func (o outcome) text() string {
 	line("Lost acknowledged writes", "%d  (%s keys read back)", len(o.Verified.Lost), harness.Number(o.Verified.Keys))
 	for _, kind := range load.Kinds {
 		line("Failed writes, "+string(kind), "%s", failed(o.Load.Kinds[kind]))
-	}
-	for _, class := range o.Load.All.ByCount() {
-		line("", "%s × %s", harness.Number(class.Count), class.Class)
+		for _, class := range o.Load.Kinds[kind].ByCount() {
+			line("", "%s × %s", harness.Number(class.Count), class.Class)
+		}
 	}
 	line("Longest time without a write", "%s", harness.Millis(o.Load.All.Gap.Length()))
 	line("Lock of an application", "%s", o.lock())

@@ -83,7 +83,7 @@ var _ = Describe("the operator, installed by Helm", Ordered, ContinueOnFailure, 
 		Expect(c.end().LeaderChanges).To(Equal(1), "I3")
 	})
 
-	It("reaches Consul's API and nothing else of other pods under its NetworkPolicy", func() {
+	It("reaches the API of a server and not its Raft port under its NetworkPolicy", func() {
 		onlyOnNodesHere() // elsewhere policies may not be enforced
 		release("--set=networkPolicy.enabled=true")
 		c := create("policed", func(spec *v1alpha1.ConsulClusterSpec) { spec.Replicas = 1 })
