@@ -25,7 +25,6 @@ import (
 	"github.com/consul-operator/consul-operator/api/v1alpha1"
 	"github.com/consul-operator/consul-operator/controllers"
 	"github.com/consul-operator/consul-operator/internal/check"
-	"github.com/consul-operator/consul-operator/internal/consul"
 )
 
 // version is set by the build.
@@ -146,9 +145,8 @@ func run(f flags) error {
 	if err := mgr.AddReadyzCheck("readyz", healthz.Ping); err != nil {
 		return err
 	}
-	dial := consul.NewDialer(consul.Options{Timeout: f.consulTimeout})
-	options := controllers.Options{Concurrent: f.concurrent, Nodes: f.nodes}
-	if err := controllers.SetupWithManager(mgr, dial, options); err != nil {
+	options := controllers.Options{Concurrent: f.concurrent, Nodes: f.nodes, ConsulTimeout: f.consulTimeout}
+	if err := controllers.Setup(mgr, options); err != nil {
 		return err
 	}
 	ctrl.Log.Info("starting", "version", version, "namespaces", f.namespaces)

@@ -1,11 +1,8 @@
-// Package controllers holds the reconcilers. They are thin: observe, plan, execute, report.
 package controllers
 
 import (
 	"context"
 	"errors"
-	"fmt"
-	"strings"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -26,11 +23,8 @@ import (
 	"github.com/consul-operator/consul-operator/internal/status"
 )
 
-// lookAgainSoon is when a picture that was out of date is taken anew.
-const lookAgainSoon = 50 * time.Millisecond
-
-// lookAgainLater is when a picture is taken anew that is all that the planner needs, and not all that people want to see.
-const lookAgainLater = 10 * time.Second
+// requeueSoon is the requeue delay when the snapshot was stale, or what it has to show has just changed.
+const requeueSoon = 50 * time.Millisecond
 
 // ConsulClusterReconciler keeps ConsulClusters as they should be. One reconcile is one pass.
 type ConsulClusterReconciler struct {
@@ -57,10 +51,12 @@ type ConsulClusterReconciler struct {
 // +kubebuilder:rbac:groups=discovery.k8s.io,resources=endpointslices,verbs=get;list;watch
 // +kubebuilder:rbac:groups=events.k8s.io,resources=events,verbs=create;patch
 
-// Reconcile is one pass over one cluster: observe, plan, execute, report.
+// Reconcile is one pass over one cluster: observe, plan, execute, report. A cluster that is being deleted is left to garbage
+// collection.
 func (r *ConsulClusterReconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.Result, error) {
 	cluster := &v1alpha1.ConsulCluster{}
-	if err := r.Client.Get(ctx, request.NamespacedName, cluster); err != nil {
+	err := r.Client.Get(ctx, request.NamespacedName, cluster)
+	if err != nil || !cluster.DeletionTimestamp.IsZero() {
 		r.Watcher.Forget(request.NamespacedName)
 		return ctrl.Result{}, client.IgnoreNotFound(err)
 	}
@@ -69,87 +65,73 @@ func (r *ConsulClusterReconciler) Reconcile(ctx context.Context, request ctrl.Re
 		return ctrl.Result{}, err
 	}
 	decision := plan.Plan(snapshot.Observation, r.Now())
-	if snapshot.Spec.Deleting {
-		r.Watcher.Forget(request.NamespacedName)
-		return ctrl.Result{}, nil
-	}
-	if snapshot.NoCatalog != nil && decision.LookAgain == 0 {
-		decision.LookAgain = lookAgainLater
-	}
-	handoff, failure := r.execute(ctx, snapshot, decision)
-	failure = r.refused(snapshot, &decision, failure)
-	if err := r.report(ctx, snapshot, decision, handoff); err != nil {
-		failure = errors.Join(failure, err)
-	}
-	return r.next(ctx, request, snapshot, decision, failure)
+	outcome, err := r.execute(ctx, snapshot, decision)
+	err = errors.Join(err, r.report(ctx, snapshot, decision, outcome))
+	return r.next(ctx, request, snapshot, decision, outcome, err)
 }
 
-// execute carries out a decision and says what happened.
+// execute carries out a decision. What the API server refuses is a part of the outcome and no error: it is reported, and
+// planned with in the next pass.
 func (r *ConsulClusterReconciler) execute(
 	ctx context.Context, s *observe.Snapshot, d plan.Decision,
-) (*execute.Handoff, error) {
+) (status.Outcome, error) {
 	var (
-		handoff  *execute.Handoff
+		outcome  status.Outcome
 		failures []error
 	)
+	failed := func(err error) {
+		if refusal := execute.Refusal(err); refusal != "" {
+			outcome.Refusal = refusal
+		} else {
+			failures = append(failures, err)
+		}
+	}
 	actions := d.Upkeep
 	if err := r.Executor.Sync(ctx, s); err != nil {
-		failures = append(failures, err) // upkeep goes on: a volume that cannot grow must not keep a pod from coming back
+		failed(err) // upkeep goes on: a volume that cannot grow must not keep a pod from coming back
 	} else if d.Step != nil {
 		actions = append(actions[:len(actions):len(actions)], d.Step)
 	}
 	for _, action := range actions {
-		outcome, err := r.Executor.Do(ctx, s, action)
+		did, err := r.Executor.Do(ctx, s, action)
 		if err != nil {
-			failures = append(failures, err)
+			failed(err)
 			continue
 		}
-		log.FromContext(ctx).V(1).Info("done", "action", fmt.Sprintf("%T%+v", action, action), "reason", d.Reason)
-		if outcome.Event != "" {
-			log.FromContext(ctx).Info(outcome.Event)
-			r.Events.Eventf(s.Cluster, nil, corev1.EventTypeNormal, eventReason(action), eventReason(action), "%s", outcome.Event)
-		}
-		if outcome.Handoff != nil {
-			handoff = outcome.Handoff
+		r.tell(ctx, s, d, action, did)
+		if did.Handoff != nil {
+			outcome.Handoff = handoff(*did.Handoff, r.Now())
 		}
 	}
-	return handoff, errors.Join(failures...)
+	return outcome, errors.Join(failures...)
 }
 
-// refused makes a decision of an API server's refusal of what the user asked for: a part of the pod template or of
-// the storage that is checked only when an object is made of it.
-func (r *ConsulClusterReconciler) refused(s *observe.Snapshot, d *plan.Decision, err error) error {
-	var refusal *apierrors.StatusError
-	if errors.Is(err, execute.ErrStale) {
-		return err
+// tell logs an action that was carried out and, if users want to know of it, makes an event of it.
+func (r *ConsulClusterReconciler) tell(
+	ctx context.Context, s *observe.Snapshot, d plan.Decision, action plan.Action, did execute.Outcome,
+) {
+	name := plan.NameOf(action)
+	logger := log.FromContext(ctx).WithValues("action", name, "arguments", action, "rule", d.Rule, "reason", d.Reason)
+	if did.Event == "" {
+		logger.V(1).Info("Action carried out")
+		return
 	}
-	if !errors.As(err, &refusal) || !apierrors.IsInvalid(refusal) && !apierrors.IsForbidden(refusal) {
-		return err
+	logger.Info("Action carried out", "event", did.Event)
+	r.Events.Eventf(s.Cluster, nil, corev1.EventTypeNormal, name, name, "%s", did.Event)
+}
+
+func handoff(h execute.Handoff, now time.Time) *v1alpha1.Handoff {
+	return &v1alpha1.Handoff{
+		From: h.From, To: h.To, At: metav1.NewTime(now), Took: metav1.Duration{Duration: h.Took.Round(time.Millisecond)},
 	}
-	if apierrors.HasStatusCause(err, corev1.NamespaceTerminatingCause) {
-		return err // that is no fault of the spec
-	}
-	problem := plan.Problem{
-		Reason:  v1alpha1.ReasonInvalidSpec,
-		Message: "the API server refuses what the spec asks for: " + refusal.Error(),
-	}
-	s.Spec.Invalid = &problem
-	d.Done, d.Reason, d.Message, d.LookAgain = false, problem.Reason, problem.Message, time.Minute
-	return nil
 }
 
 // report writes the status if it differs from the last one.
 func (r *ConsulClusterReconciler) report(
-	ctx context.Context, s *observe.Snapshot, d plan.Decision, handoff *execute.Handoff,
+	ctx context.Context, s *observe.Snapshot, d plan.Decision, outcome status.Outcome,
 ) error {
 	changed := s.Cluster.DeepCopy()
-	changed.Status = status.Build(s, d, r.Now())
-	if handoff != nil {
-		changed.Status.LastHandoff = &v1alpha1.Handoff{
-			From: handoff.From, To: handoff.To, At: metav1.NewTime(r.Now()),
-			Took: metav1.Duration{Duration: handoff.Took.Round(time.Millisecond)},
-		}
-	}
+	changed.Status = status.Build(s, d, outcome, r.Now())
 	if equality.Semantic.DeepEqual(s.Cluster.Status, changed.Status) {
 		return nil
 	}
@@ -157,7 +139,7 @@ func (r *ConsulClusterReconciler) report(
 	return client.IgnoreNotFound(r.Client.Status().Patch(ctx, changed, client.MergeFrom(s.Cluster)))
 }
 
-// warn tells of a cluster that needs a person from now on.
+// warn makes an event of a cluster that needs a person from now on.
 func (r *ConsulClusterReconciler) warn(before, now *v1alpha1.ConsulCluster) {
 	stalled := apimeta.FindStatusCondition(now.Status.Conditions, v1alpha1.ConditionStalled)
 	if stalled.Status != metav1.ConditionTrue ||
@@ -167,30 +149,28 @@ func (r *ConsulClusterReconciler) warn(before, now *v1alpha1.ConsulCluster) {
 	r.Events.Eventf(now, nil, corev1.EventTypeWarning, stalled.Reason, "Wait", "%s", stalled.Message)
 }
 
-// next says when to look again. A cluster with nothing to do is followed instead of looked at.
+// next says when to observe again. A cluster with nothing to do is followed instead of polled.
 func (r *ConsulClusterReconciler) next(
-	ctx context.Context, request ctrl.Request, s *observe.Snapshot, d plan.Decision, failure error,
+	ctx context.Context, request ctrl.Request, s *observe.Snapshot, d plan.Decision, outcome status.Outcome, failure error,
 ) (ctrl.Result, error) {
 	if errors.Is(failure, execute.ErrStale) || apierrors.IsConflict(failure) {
-		log.FromContext(ctx).V(1).Info("looking again", "because", failure.Error())
-		return ctrl.Result{RequeueAfter: lookAgainSoon}, nil
+		log.FromContext(ctx).V(1).Info("Snapshot was stale", "cause", failure.Error())
+		return ctrl.Result{RequeueAfter: requeueSoon}, nil
 	}
 	if failure != nil {
 		return ctrl.Result{}, failure
 	}
-	if d.LookAgain > 0 {
+	if wasRefused := s.Refused != nil; wasRefused != (outcome.Refusal != "") {
+		return ctrl.Result{RequeueAfter: requeueSoon}, nil
+	}
+	if d.RequeueAfter > 0 {
 		r.Watcher.Forget(request.NamespacedName)
-		return ctrl.Result{RequeueAfter: d.LookAgain}, nil
+		return ctrl.Result{RequeueAfter: d.RequeueAfter}, nil
 	}
-	var addresses []string
+	var servers []consul.Target
 	for _, server := range s.Servers {
-		addresses = append(addresses, s.Address(server.Name))
+		servers = append(servers, s.Target(server.Name))
 	}
-	r.Watcher.Follow(request.NamespacedName, s.Address(s.Raft.Leader), addresses)
+	r.Watcher.Follow(request.NamespacedName, s.Target(s.Raft.Leader), servers)
 	return ctrl.Result{}, nil
-}
-
-// eventReason is the name of an action, which is what an event's reason should be: TransferLeadership.
-func eventReason(action plan.Action) string {
-	return strings.TrimPrefix(fmt.Sprintf("%T", action), "plan.")
 }

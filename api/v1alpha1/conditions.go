@@ -1,9 +1,10 @@
 package v1alpha1
 
-// Conditions of a ConsulCluster. Ready, Reconciling and Stalled mean what kstatus says they mean.
+// Conditions of a ConsulCluster. Ready, Reconciling and Stalled mean what kstatus says they mean. Their reasons are in package
+// api/reason.
 const (
-	// ConditionReady is True when every wanted server is a healthy, serving voter of the wanted revision and
-	// nothing is left to do. Its reason and message say what is going on otherwise.
+	// ConditionReady is True when every wanted server is a healthy voter of the wanted revision that serves, and nothing is
+	// left to do. Otherwise its reason and message say what is going on.
 	ConditionReady = "Ready"
 	// ConditionAvailable is True while there is a leader and a server in the client Service; it stays True
 	// through an upgrade.
@@ -14,29 +15,15 @@ const (
 	ConditionStalled = "Stalled"
 )
 
-// Reasons of the conditions.
-const (
-	// ReasonHealthy : all is as wanted.
-	ReasonHealthy = "Healthy"
-	// ReasonAvailable : a leader leads and servers serve.
-	ReasonAvailable = "Available"
-	// ReasonNoServingServer : no server is in the client Service.
-	ReasonNoServingServer = "NoServingServer"
-	// ReasonInvalidSpec : a field of the spec, named in the message, cannot be honoured; the servers are left alone.
-	ReasonInvalidSpec = "InvalidSpec"
-	// ReasonVersionDowngrade : the version is a minor or major below what runs; annotate to go on.
-	ReasonVersionDowngrade = "VersionDowngrade"
-)
-
 // Annotations that a user sets on a ConsulCluster.
 const (
-	// AnnotationRestartedAt holds a time stamp, or anything else; changing it replaces all servers, as an upgrade does.
+	// AnnotationRestartedAt holds a timestamp, or anything else; changing it replaces all servers, as an upgrade does.
 	AnnotationRestartedAt = "consuloperator.io/restartedAt"
 	// AnnotationTransferLeadership asks for one transfer of leadership, to the server it names or, if empty, to
 	// the best one. The operator removes it when done.
 	AnnotationTransferLeadership = "consuloperator.io/transfer-leadership"
-	// AnnotationAcceptLoss names the servers, separated by commas, that are given up for good where they have taken the
-	// quorum with them. The others carry on with the data that they have. The operator removes it when there is a leader.
+	// AnnotationAcceptLoss names the servers, separated by commas, that a person gives up for good after they have taken the
+	// quorum with them. The others carry on with the data they have. The operator removes it when there is a leader.
 	AnnotationAcceptLoss = "consuloperator.io/accept-loss-of"
 	// AnnotationAllowDowngrade set to a version allows a downgrade to exactly that version.
 	AnnotationAllowDowngrade = "consuloperator.io/allow-downgrade"
@@ -51,7 +38,7 @@ const (
 	// serial is used twice.
 	AnnotationNextSerial = "consuloperator.io/next-serial"
 	// AnnotationRecovery is the recovery of a lost quorum that is under way, as JSON: id, survivor, lost. On a pod it is the
-	// id of the recovery that it was created for.
+	// id of the recovery for which it was created.
 	AnnotationRecovery = "consuloperator.io/recovery"
 )
 
@@ -65,7 +52,7 @@ const (
 	LabelServer = "consuloperator.io/server"
 	// LabelRevision is the revision of a pod, and of the Secret that holds it.
 	LabelRevision = "consuloperator.io/revision"
-	// AnnotationAvoidNodes of a pod names the nodes that were drained when it was created, which it is not scheduled to.
+	// AnnotationAvoidNodes of a pod names the nodes that were draining when it was created. It is not scheduled to them.
 	AnnotationAvoidNodes = "consuloperator.io/avoid-nodes"
 	// LabelRetired marks the claim of a server that is gone and whose volume is kept: because volumes are retained, or
 	// because the server had failed. No server uses it again.
@@ -77,13 +64,13 @@ const (
 	AnnotationRevision = "consuloperator.io/revision"
 	// AnnotationBootstrapExpect on a claim makes its server one of the first: its value is bootstrap_expect.
 	AnnotationBootstrapExpect = "consuloperator.io/bootstrap-expect"
-	// AnnotationRetiring on a claim says since when the server is on its way out. It is written before the first
-	// step that cannot be undone.
+	// AnnotationRetiring on a claim says since when the server retires. It is written before the first step that cannot be
+	// undone.
 	AnnotationRetiring = "consuloperator.io/retiring"
-	// AnnotationInPlace on a claim, beside AnnotationRetiring, says that the server comes back on it with another
-	// revision: it holds, whatever becomes of spec.update.type, once the server has left.
+	// AnnotationInPlace on a claim, beside AnnotationRetiring, says that the server comes back on it with another revision.
+	// Once the server has left it holds, whatever becomes of spec.update.type.
 	AnnotationInPlace = "consuloperator.io/in-place"
-	// AnnotationFailed on a claim says since when its server is given up.
+	// AnnotationFailed on a claim says when its server was given up.
 	AnnotationFailed = "consuloperator.io/failed"
 	// GateServing is the readiness gate of the servers' pods: True for healthy voters that are not retiring.
 	GateServing = "consuloperator.io/serving"

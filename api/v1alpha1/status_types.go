@@ -95,6 +95,17 @@ type ConsulClusterStatus struct {
 	// +optional
 	Disagreements []Disagreement `json:"disagreements,omitempty"`
 
+	// Rule is the rule of the operator that made the last decision (docs/reference/rules.md); left out when nothing is left to
+	// do.
+	//
+	// +optional
+	Rule string `json:"rule,omitempty"`
+
+	// Refusal is what the API server refused last, in its words; left out while it refuses nothing.
+	//
+	// +optional
+	Refusal string `json:"refusal,omitempty"`
+
 	// LastHandoff is the last transfer of leadership that the operator made.
 	//
 	// +optional

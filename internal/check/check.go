@@ -16,8 +16,8 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	"github.com/consul-operator/consul-operator/api/reason"
 	"github.com/consul-operator/consul-operator/api/v1alpha1"
-	"github.com/consul-operator/consul-operator/internal/plan"
 )
 
 // Run creates the cluster, waits until the operator has answered or the context ends, and deletes it again.
@@ -40,7 +40,7 @@ func Run(ctx context.Context, api client.Client, key client.ObjectKey, every tim
 	if err != nil {
 		return err
 	}
-	if said.Reason != string(plan.ReasonPaused) {
+	if said.Reason != string(reason.Paused) {
 		return fmt.Errorf("the operator answered %s: %s", said.Reason, said.Message)
 	}
 	_, _ = fmt.Fprintf(out, "the operator answered %s: %s\n", said.Reason, said.Message)

@@ -209,7 +209,7 @@ func (a *agent) SetMinQuorum(ctx context.Context, n uint) error {
 			return err
 		}
 	}
-	return fmt.Errorf("autopilot configuration on %s: %w", a.address, ErrConflict)
+	return fmt.Errorf("autopilot configuration on %s: %w", a.target.Address, ErrConflict)
 }
 
 // TransferLeadership is POST /v1/operator/raft/transfer-leader?id=, measured to take 5 to 17 ms.

@@ -222,13 +222,13 @@ func (w *watched) add() {
 func watch(t *testing.T, s *realServers) *watched {
 	t.Helper()
 	w := &watched{wakes: make(chan time.Time, 1000)}
-	dial := func(address string) (Agent, error) {
-		a, err := s.dial(address)
+	dial := func(to Target) (Agent, error) {
+		a, err := s.dial(to)
 		return counted{a.(*agent), w}, err
 	}
 	watcher := NewWatcher(dial, func(types.NamespacedName) { w.wakes <- time.Now() }, logr.Discard())
 	t.Cleanup(watcher.Close)
-	watcher.Follow(types.NamespacedName{Name: "consul"}, s.leader().http(), s.addresses())
+	watcher.Follow(types.NamespacedName{Name: "consul"}, Target{Address: s.leader().http()}, s.targets())
 	NewWithT(t).Eventually(w.wakes, 2*time.Second).Should(Receive())
 	return w
 }
@@ -402,7 +402,7 @@ func withoutQuorum(t *testing.T, s *realServers) {
 	_, err = last.Health(t.Context())
 	g.Expect(err).To(Or(MatchError(ErrNoLeader), MatchError(ErrUnanswered)))
 	start := time.Now()
-	patient, err := NewDialer(Options{Timeout: 30 * time.Second})(last.http())
+	patient, err := NewDialer(Options{Timeout: 30 * time.Second})(Target{Address: last.http()})
 	g.Expect(err).NotTo(HaveOccurred())
 	err = patient.RemovePeer(t.Context(), last.id)
 	g.Expect(err).To(MatchError(ErrNoLeader))

@@ -20,46 +20,47 @@ const DefaultTimeout = 2 * time.Second
 type Options struct {
 	// Timeout of each call, from dialing to the end of the answer; DefaultTimeout if zero.
 	Timeout time.Duration
-	// Token is the ACL token, sent as a header with each call. It is in no error.
-	Token string
 }
 
-// Dialer makes the client of the agent whose HTTP API is at address, host:port. Nothing is sent until the first call.
-// Fakes replace it in tests.
-type Dialer func(address string) (Agent, error)
+// Dialer makes the client of an agent. Nothing is sent until the first call. Fakes replace it in tests.
+type Dialer func(Target) (Agent, error)
 
-// NewDialer returns a Dialer whose clients share one pool of connections. Connections are reused per address, at most
-// two of them idle, and closed a minute after the last use: addresses of servers come and go, and nobody has to say so.
+// NewDialer returns a Dialer whose clients share pools of connections.
 func NewDialer(o Options) Dialer {
 	if o.Timeout <= 0 {
 		o.Timeout = DefaultTimeout
 	}
-	// A host that vanished without a word is noticed after half a minute. Calls end sooner by their timeout; this is
-	// for the streams, which have none.
+	plain := newTransport(o.Timeout)
+	return func(t Target) (Agent, error) {
+		if _, _, err := net.SplitHostPort(t.Address); err != nil {
+			return nil, fmt.Errorf("address of a Consul agent: %w", err)
+		}
+		return &agent{target: t, timeout: o.Timeout, transport: t.transport(plain)}, nil
+	}
+}
+
+// newTransport returns a pool of connections. They are reused per address, at most two of them idle, and closed a minute
+// after the last use: addresses of servers come and go, and nothing says so.
+func newTransport(timeout time.Duration) *http.Transport {
+	// A host that vanished silently is noticed after half a minute. Calls end sooner by their timeout; this is for the
+	// streams, which have none.
 	dialer := &net.Dialer{
-		Timeout: o.Timeout,
+		Timeout: timeout,
 		KeepAliveConfig: net.KeepAliveConfig{
 			Enable: true, Idle: 15 * time.Second, Interval: 5 * time.Second, Count: 3,
 		},
 	}
-	transport := &http.Transport{ // no proxy: these are addresses of pods
+	return &http.Transport{ // no proxy: these are addresses of pods
 		DialContext:         dialer.DialContext,
 		MaxIdleConnsPerHost: 2,
 		IdleConnTimeout:     time.Minute,
-	}
-	return func(address string) (Agent, error) {
-		if _, _, err := net.SplitHostPort(address); err != nil {
-			return nil, fmt.Errorf("address of a Consul agent: %w", err)
-		}
-		return &agent{address: address, timeout: o.Timeout, token: o.Token, transport: transport}, nil
 	}
 }
 
 // agent is an Agent over HTTP.
 type agent struct {
-	address   string
+	target    Target
 	timeout   time.Duration
-	token     string
 	transport http.RoundTripper
 }
 
@@ -79,15 +80,15 @@ func (a *agent) callWithin(ctx context.Context, limit time.Duration, name string
 // Some methods of the api take no context (Self, Leave, MembersOpts), so the transport adds it to all of them. It adds
 // the token, too: the api would fall back to CONSUL_HTTP_TOKEN of the operator's own environment.
 func (a *agent) exchange(ctx context.Context, name string, do func(*api.Client) error) error {
-	trip := &tripper{ctx: ctx, token: a.token, next: a.transport}
+	trip := &tripper{ctx: ctx, token: a.target.token(), next: a.transport}
 	client, err := api.NewClient(&api.Config{
-		Address: a.address, Scheme: "http", HttpClient: &http.Client{Transport: trip, CheckRedirect: noRedirect},
+		Address: a.target.Address, Scheme: a.target.scheme(), HttpClient: &http.Client{Transport: trip, CheckRedirect: noRedirect},
 	})
 	if err != nil {
-		return fmt.Errorf("%s on %s: %w", name, a.address, err)
+		return fmt.Errorf("%s on %s: %w", name, a.target.Address, err)
 	}
 	if err := do(client); err != nil {
-		return newCallError(name, a.address, a.token, trip.connected.Load(), withCause(ctx, err))
+		return newCallError(name, a.target.Address, a.target.token(), trip.connected.Load(), withCause(ctx, err))
 	}
 	return nil
 }
@@ -100,7 +101,7 @@ func withCause(ctx context.Context, err error) error {
 	return err
 }
 
-// noRedirect : the agent that was asked answers, or nobody.
+// noRedirect makes sure that the agent that was asked answers, and no other one.
 func noRedirect(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 
 // tripper makes a request part of a call: its context, its token, and the answer to whether there was a connection to

@@ -2,9 +2,12 @@ package consul
 
 import (
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
+	"log"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -22,11 +25,11 @@ var allErrors = []error{
 }
 
 // agentOf serves the API of an agent.
-func agentOf(t *testing.T, o Options, h http.HandlerFunc) *agent {
+func agentOf(t *testing.T, o Options, c *Credentials, h http.HandlerFunc) *agent {
 	t.Helper()
 	server := httptest.NewServer(h)
 	t.Cleanup(server.Close)
-	a, err := NewDialer(o)(server.Listener.Addr().String())
+	a, err := NewDialer(o)(Target{Address: server.Listener.Addr().String(), Credentials: c})
 	NewWithT(t).Expect(err).NotTo(HaveOccurred())
 	return a.(*agent)
 }
@@ -77,7 +80,7 @@ func TestErrorsAreClassified(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			g := NewWithT(t)
-			a := agentOf(t, Options{Timeout: 200 * time.Millisecond, Token: secret}, c.handler)
+			a := agentOf(t, Options{Timeout: 200 * time.Millisecond}, NewCredentials(secret, nil), c.handler)
 			err := a.Leave(t.Context())
 			g.Expect(err).To(HaveOccurred())
 			for _, known := range allErrors {
@@ -90,7 +93,7 @@ func TestErrorsAreClassified(t *testing.T) {
 			g.Expect(err.Error()).NotTo(ContainSubstring(secret))
 			g.Expect(len(err.Error())).To(BeNumerically("<", maxErrorText+100))
 			if strings.Contains(c.text, "%s") {
-				g.Expect(err).To(MatchError(fmt.Sprintf(c.text, a.address)))
+				g.Expect(err).To(MatchError(fmt.Sprintf(c.text, a.target.Address)))
 			}
 			g.Expect(err.Error()).To(ContainSubstring(strings.Split(c.text, "%s")[0]))
 		})
@@ -103,7 +106,7 @@ func TestUnreachableMeansNotApplied(t *testing.T) {
 	g.Expect(err).NotTo(HaveOccurred())
 	address := l.Addr().String()
 	g.Expect(l.Close()).To(Succeed())
-	a, err := NewDialer(Options{Token: secret})(address)
+	a, err := NewDialer(Options{})(Target{Address: address, Credentials: NewCredentials(secret, nil)})
 	g.Expect(err).NotTo(HaveOccurred())
 
 	err = a.Leave(t.Context())
@@ -111,7 +114,7 @@ func TestUnreachableMeansNotApplied(t *testing.T) {
 	g.Expect(err).NotTo(MatchError(ErrUnanswered))
 	g.Expect(err).To(MatchError(ContainSubstring("connection refused")))
 
-	_, err = NewDialer(Options{})("no-port")
+	_, err = NewDialer(Options{})(Target{Address: "no-port"})
 	g.Expect(err).To(HaveOccurred())
 }
 
@@ -122,7 +125,7 @@ func TestDialThatHangsIsUnreachable(t *testing.T) {
 		<-ctx.Done()
 		return nil, ctx.Err()
 	}}
-	a := &agent{address: "192.0.2.1:8500", timeout: 100 * time.Millisecond, transport: blackhole}
+	a := &agent{target: Target{Address: "192.0.2.1:8500"}, timeout: 100 * time.Millisecond, transport: blackhole}
 	start := time.Now()
 	g.Expect(a.TransferLeadership(t.Context(), "id")).To(MatchError(ErrUnreachable))
 	g.Expect(time.Since(start)).To(BeNumerically("<", time.Second))
@@ -137,7 +140,7 @@ func TestHungAgentCostsTheTimeout(t *testing.T) {
 		}
 		<-release
 	}
-	a := agentOf(t, Options{Timeout: 300 * time.Millisecond}, handler)
+	a := agentOf(t, Options{Timeout: 300 * time.Millisecond}, nil, handler)
 	t.Cleanup(func() { close(release) }) // before the server is closed, which waits for its handlers
 	calls := map[string]func(context.Context) error{
 		"self":     func(ctx context.Context) error { _, err := a.Self(ctx); return err },
@@ -173,7 +176,7 @@ func TestStrangeAnswers(t *testing.T) {
 	for name, body := range map[string]string{"html": "<html>", "list": "[]", "empty object": "{}"} {
 		t.Run(name, func(t *testing.T) {
 			g := NewWithT(t)
-			a := agentOf(t, Options{}, answer(200, body))
+			a := agentOf(t, Options{}, nil, answer(200, body))
 			_, err := a.Self(t.Context())
 			g.Expect(err).To(MatchError(errStrange))
 		})
@@ -201,13 +204,38 @@ func TestTokenIsOursAlone(t *testing.T) {
 		got = append(got, req.Header.Get("X-Consul-Token"))
 		_, _ = io.WriteString(w, "[]")
 	}
-	with := agentOf(t, Options{Token: secret}, record)
-	without := agentOf(t, Options{}, record)
+	with := agentOf(t, Options{}, NewCredentials(secret, nil), record)
+	without := agentOf(t, Options{}, nil, record)
 	for _, a := range []*agent{with, without} {
 		_, err := a.Members(t.Context())
 		g.Expect(err).NotTo(HaveOccurred())
 	}
 	g.Expect(got).To(Equal([]string{secret, ""}))
+}
+
+// Over TLS the server has to be the one that the cluster's own authority knows by the expected name.
+func TestTLSVerifiesTheServer(t *testing.T) {
+	g := NewWithT(t)
+	var token string
+	server := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+		token = req.Header.Get("X-Consul-Token")
+		_, _ = io.WriteString(w, "[]")
+	}))
+	t.Cleanup(server.Close)
+	server.Config.ErrorLog = log.New(io.Discard, "", 0)
+	trusted := x509.NewCertPool()
+	trusted.AddCert(server.Certificate())
+	members := func(config *tls.Config) error {
+		target := Target{Address: server.Listener.Addr().String(), Credentials: NewCredentials(secret, config)}
+		a, err := NewDialer(Options{})(target)
+		g.Expect(err).NotTo(HaveOccurred())
+		_, err = a.Members(t.Context())
+		return err
+	}
+	g.Expect(members(&tls.Config{RootCAs: trusted, ServerName: "example.com"})).To(Succeed())
+	g.Expect(token).To(Equal(secret))
+	g.Expect(members(&tls.Config{RootCAs: trusted, ServerName: "server.dc1.consul"})).To(MatchError(ContainSubstring("certificate")))
+	g.Expect(members(&tls.Config{RootCAs: x509.NewCertPool()})).To(MatchError(ContainSubstring("certificate")))
 }
 
 func TestConnectionsAreReused(t *testing.T) {
@@ -223,7 +251,7 @@ func TestConnectionsAreReused(t *testing.T) {
 	t.Cleanup(server.Close)
 	dial := NewDialer(Options{})
 	for range 5 { // a new client each, as in each pass of the operator
-		a, err := dial(server.Listener.Addr().String())
+		a, err := dial(Target{Address: server.Listener.Addr().String()})
 		g.Expect(err).NotTo(HaveOccurred())
 		_, err = a.Members(t.Context())
 		g.Expect(err).NotTo(HaveOccurred())
@@ -234,7 +262,7 @@ func TestConnectionsAreReused(t *testing.T) {
 func TestMinQuorumGivesUpOnConflicts(t *testing.T) {
 	g := NewWithT(t)
 	writes := 0
-	a := agentOf(t, Options{}, func(w http.ResponseWriter, req *http.Request) {
+	a := agentOf(t, Options{}, nil, func(w http.ResponseWriter, req *http.Request) {
 		if req.Method == http.MethodGet {
 			_, _ = io.WriteString(w, `{"MinQuorum": 1, "ModifyIndex": 7}`)
 			return
@@ -249,13 +277,13 @@ func TestMinQuorumGivesUpOnConflicts(t *testing.T) {
 
 func TestTransferNeedsAnID(t *testing.T) {
 	g := NewWithT(t)
-	a := agentOf(t, Options{}, func(http.ResponseWriter, *http.Request) { t.Error("a request was sent") })
+	a := agentOf(t, Options{}, nil, func(http.ResponseWriter, *http.Request) { t.Error("a request was sent") })
 	g.Expect(a.TransferLeadership(t.Context(), "")).To(HaveOccurred())
 }
 
 func TestHealthUnhealthyIsAnAnswer(t *testing.T) {
 	g := NewWithT(t)
-	a := agentOf(t, Options{}, answer(429, `{"Healthy": false, "Servers": [{"Name": "s1", "LastContact": "1.5s"}]}`))
+	a := agentOf(t, Options{}, nil, answer(429, `{"Healthy": false, "Servers": [{"Name": "s1", "LastContact": "1.5s"}]}`))
 	health, err := a.Health(t.Context())
 	g.Expect(err).NotTo(HaveOccurred())
 	g.Expect(health.Healthy).To(BeFalse())

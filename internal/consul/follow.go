@@ -31,8 +31,8 @@ var errNoStream = errors.New("the agent has no stream of its leader")
 
 // follow is the watch of one cluster at one set of addresses.
 type follow struct {
-	leader  string
-	servers []string // sorted
+	leader  Target
+	servers []Target // by address
 	dial    Dialer
 	log     logr.Logger
 	bell    *bell
@@ -68,7 +68,7 @@ func (f *follow) queryServers(ctx context.Context, agent Agent, opened func()) e
 		case index == 0:
 			opened()
 		case next != index:
-			f.log.V(1).Info("Consul's catalog of servers changed", "address", f.leader)
+			f.log.V(1).Info("Consul's catalog of servers changed", "address", f.leader.Address)
 			f.bell.hint()
 		case !leads(ctx, agent):
 			f.bell.hint()
@@ -123,11 +123,11 @@ func (f *follow) watchLeader(ctx context.Context) {
 }
 
 // followers are the servers to stream from; in a cluster of one it is the leader itself.
-func (f *follow) followers() []string {
-	var out []string
-	for _, address := range f.servers {
-		if address != f.leader {
-			out = append(out, address)
+func (f *follow) followers() []Target {
+	var out []Target
+	for _, server := range f.servers {
+		if server.Address != f.leader.Address {
+			out = append(out, server)
 		}
 	}
 	if len(out) == 0 {

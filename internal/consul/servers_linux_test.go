@@ -75,7 +75,7 @@ func (s *realServers) start() *realServer {
 	server := &realServer{
 		name: fmt.Sprintf("s%d", i), id: uuid.NewString(), ip: fmt.Sprintf("%s.%d", s.block, i),
 	}
-	server.Agent, _ = s.dial(server.http())
+	server.Agent, _ = s.dial(Target{Address: server.http()})
 	dir := s.t.TempDir()
 	config := filepath.Join(dir, "config.json")
 	NewWithT(s.t).Expect(os.WriteFile(config, []byte(serverConfig), 0o600)).To(Succeed())
@@ -172,10 +172,10 @@ func (s *realServers) follower() *realServer {
 	return nil
 }
 
-func (s *realServers) addresses() []string {
-	var out []string
+func (s *realServers) targets() []Target {
+	var out []Target
 	for _, server := range s.running() {
-		out = append(out, server.http())
+		out = append(out, Target{Address: server.http()})
 	}
 	return out
 }

@@ -36,14 +36,14 @@ var leaderSigns = []string{
 func (a *agent) WatchLeader(ctx context.Context, changed func()) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	trip := &tripper{ctx: ctx, token: a.token, next: a.transport}
+	trip := &tripper{ctx: ctx, token: a.target.token(), next: a.transport}
 	err := a.readLog(trip, cancel, changed)
-	return newCallError("watch of the leader", a.address, a.token, trip.connected.Load(), withCause(ctx, err))
+	return newCallError("watch of the leader", a.target.Address, a.target.token(), trip.connected.Load(), withCause(ctx, err))
 }
 
 // readLog never returns nil: a log has no end. The api's own Monitor is of no use, its goroutine outlives the stream.
 func (a *agent) readLog(trip *tripper, cancel context.CancelCauseFunc, changed func()) error {
-	req, err := http.NewRequestWithContext(trip.ctx, http.MethodGet, "http://"+a.address+"/v1/agent/monitor?loglevel=info", nil)
+	req, err := http.NewRequestWithContext(trip.ctx, http.MethodGet, a.target.scheme()+"://"+a.target.Address+"/v1/agent/monitor?loglevel=info", nil)
 	if err != nil {
 		return err
 	}

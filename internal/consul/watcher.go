@@ -1,6 +1,7 @@
 package consul
 
 import (
+	"cmp"
 	"context"
 	"slices"
 	"sync"
@@ -51,15 +52,14 @@ func NewWatcher(dial Dialer, wake func(cluster types.NamespacedName), log logr.L
 	}
 }
 
-// Follow watches a cluster from now on: leader is the address of the leader's HTTP API, servers are those of all
-// servers. The same addresses again change nothing; others replace the watch. Without a leader there is nothing to
-// follow, and nobody is idle.
-func (w *Watcher) Follow(cluster types.NamespacedName, leader string, servers []string) {
-	if leader == "" {
+// Follow watches a cluster from now on: the leader, and all servers. The same targets again change nothing; others replace
+// the watch. Without the address of a leader there is nothing to follow, and no cluster is idle.
+func (w *Watcher) Follow(cluster types.NamespacedName, leader Target, servers []Target) {
+	if leader.Address == "" {
 		w.Forget(cluster)
 		return
 	}
-	servers = slices.Compact(slices.Sorted(slices.Values(servers)))
+	servers = slices.Compact(slices.SortedFunc(slices.Values(servers), byAddress))
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.ctx.Err() != nil {
@@ -85,6 +85,8 @@ func (w *Watcher) Follow(cluster types.NamespacedName, leader string, servers []
 	w.wg.Go(func() { f.watchServers(ctx) })
 	w.wg.Go(func() { f.watchLeader(ctx) })
 }
+
+func byAddress(a, b Target) int { return cmp.Compare(a.Address, b.Address) }
 
 // Forget ends the watch of a cluster. A wake that is under way may still come.
 func (w *Watcher) Forget(cluster types.NamespacedName) {

@@ -41,8 +41,8 @@ func newFakeServers() *fakeServers {
 	}
 }
 
-func (s *fakeServers) dial(address string) (Agent, error) {
-	a := fakeAgent{fakeServers: s, address: address}
+func (s *fakeServers) dial(to Target) (Agent, error) {
+	a := fakeAgent{fakeServers: s, address: to.Address}
 	if s.noStream {
 		return a, nil
 	}
@@ -189,7 +189,7 @@ func watching(t *testing.T, n int, s *fakeServers, test func(g *WithT, w *Watche
 			woken++
 		}, logr.Discard())
 		defer w.Close()
-		w.Follow(cluster, "s1", addresses(n))
+		w.Follow(cluster, server("s1"), addresses(n))
 		synctest.Wait()
 		time.Sleep(10 * time.Second)
 		mu.Lock()
@@ -206,10 +206,12 @@ func watching(t *testing.T, n int, s *fakeServers, test func(g *WithT, w *Watche
 	})
 }
 
-func addresses(n int) []string {
-	var out []string
+func server(address string) Target { return Target{Address: address} }
+
+func addresses(n int) []Target {
+	var out []Target
 	for i := range n {
-		out = append(out, fmt.Sprintf("s%d", i+1))
+		out = append(out, server(fmt.Sprintf("s%d", i+1)))
 	}
 	return out
 }
@@ -309,12 +311,12 @@ func TestFollowAndForget(t *testing.T) {
 	watching(t, 3, s, func(g *WithT, w *Watcher, wakes func() int) {
 		wakes()
 		before := s.count()
-		w.Follow(cluster, "s1", []string{"s3", "s2", "s1", "s1"})
+		w.Follow(cluster, server("s1"), []Target{server("s3"), server("s2"), server("s1"), server("s1")})
 		time.Sleep(time.Minute)
 		g.Expect(s.count()).To(Equal(before), "the same addresses are the same watch")
 		g.Expect(wakes()).To(BeZero())
 
-		w.Follow(cluster, "s2", addresses(3))
+		w.Follow(cluster, server("s2"), addresses(3))
 		time.Sleep(time.Minute)
 		g.Expect(s.since(before)).To(ConsistOf("s1 leader", "s2 servers 10m0s", "s2 servers 10m0s"))
 		g.Expect(wakes()).To(Equal(1))
@@ -327,10 +329,10 @@ func TestFollowAndForget(t *testing.T) {
 		g.Expect(s.count()).To(Equal(before))
 		g.Expect(wakes()).To(BeZero())
 
-		w.Follow(cluster, "s1", addresses(3))
+		w.Follow(cluster, server("s1"), addresses(3))
 		time.Sleep(time.Second)
 		g.Expect(wakes()).To(Equal(1))
-		w.Follow(cluster, "", addresses(3))
+		w.Follow(cluster, server(""), addresses(3))
 		s.change()
 		time.Sleep(time.Second)
 		g.Expect(wakes()).To(BeZero(), "no leader, no watch")
@@ -347,12 +349,12 @@ func TestWatcherEndsWithTheManager(t *testing.T) {
 		done := make(chan error)
 		go func() { done <- w.Start(ctx) }()
 		for i := range 5 {
-			w.Follow(types.NamespacedName{Name: fmt.Sprint(i)}, "s1", addresses(3))
+			w.Follow(types.NamespacedName{Name: fmt.Sprint(i)}, server("s1"), addresses(3))
 		}
 		time.Sleep(time.Minute)
 		cancel()
 		g.Expect(<-done).To(Succeed())
-		w.Follow(cluster, "s1", addresses(3))
+		w.Follow(cluster, server("s1"), addresses(3))
 		synctest.Wait()
 		g.Expect(slices.Contains(s.since(0), "s2 leader")).To(BeTrue())
 		before := s.count()

@@ -12,46 +12,53 @@ import (
 	"github.com/consul-operator/consul-operator/internal/resources"
 )
 
-// How long a new leader is waited for after a transfer, and how often it is looked for meanwhile.
+// How long to wait for a new leader after a transfer, and how often to look for it.
 const (
 	leadWithin = 2 * time.Second
 	leadEvery  = 5 * time.Millisecond
 )
 
-func (e *Executor) consul(ctx context.Context, s *observe.Snapshot, action plan.Action) (Outcome, error) {
-	if _, harmless := action.(plan.SetMinQuorum); !harmless {
-		if err := e.fresh(ctx, s); err != nil {
-			return Outcome{}, err
-		}
+// freshAgent is the agent of a server, for a call that changes the membership or who leads.
+func (e *Executor) freshAgent(ctx context.Context, s *observe.Snapshot, server string) (consul.Agent, error) {
+	if err := e.fresh(ctx, s); err != nil {
+		return nil, err
 	}
-	// Everything but a leave is asked of the leader's own agent: forwarding through followers has a known bug.
-	asked := s.Raft.Leader
-	if leave, ok := action.(plan.Leave); ok {
-		asked = leave.Server
-	}
-	agent, err := e.Dial(s.Address(asked))
+	return e.Dial(s.Target(server))
+}
+
+// freshLeader is the leader's own agent: a call that followers forward to it runs into a known bug of Consul.
+func (e *Executor) freshLeader(ctx context.Context, s *observe.Snapshot) (consul.Agent, error) {
+	return e.freshAgent(ctx, s, s.Raft.Leader)
+}
+
+func (e *Executor) leave(ctx context.Context, s *observe.Snapshot, a plan.Leave) (Outcome, error) {
+	agent, err := e.freshAgent(ctx, s, a.Server)
 	if err != nil {
 		return Outcome{}, err
 	}
-	switch a := action.(type) {
-	case plan.TransferLeadership:
-		return e.transfer(ctx, s, agent, a)
-	case plan.Leave:
-		// The answer comes when the server is gone, long after the timeout of a call.
-		if err := agent.Leave(ctx); err != nil && !errors.Is(err, consul.ErrUnanswered) {
-			return Outcome{}, err
-		}
-		return Outcome{Event: a.Server + " leaves the cluster"}, nil
-	case plan.ForceLeave:
-		err = ignoreGone(agent.ForceLeave(ctx, a.Node))
-		return Outcome{Event: a.Node + " is dead: Serf was told that it has left"}, err
-	case plan.RemovePeer:
-		err = ignoreGone(agent.RemovePeer(ctx, a.ID))
-		return Outcome{Event: fmt.Sprintf("removed the dead Raft peer %s (%s)", a.Name, a.ID)}, err
-	case plan.SetMinQuorum:
-		return Outcome{}, agent.SetMinQuorum(ctx, uint(a.Servers)) //nolint:gosec // a handful of servers
+	// The answer comes when the server is gone, long after the timeout of a call.
+	if err := agent.Leave(ctx); err != nil && !errors.Is(err, consul.ErrUnanswered) {
+		return Outcome{}, err
 	}
-	return Outcome{}, nil
+	return Outcome{Event: a.Server + " leaves the cluster"}, nil
+}
+
+func (e *Executor) forceLeave(ctx context.Context, s *observe.Snapshot, a plan.ForceLeave) (Outcome, error) {
+	leader, err := e.freshLeader(ctx, s)
+	if err != nil {
+		return Outcome{}, err
+	}
+	err = ignoreGone(leader.ForceLeave(ctx, a.Node))
+	return Outcome{Event: a.Node + " is dead: Serf was told that it has left"}, err
+}
+
+func (e *Executor) removePeer(ctx context.Context, s *observe.Snapshot, a plan.RemovePeer) (Outcome, error) {
+	leader, err := e.freshLeader(ctx, s)
+	if err != nil {
+		return Outcome{}, err
+	}
+	err = ignoreGone(leader.RemovePeer(ctx, a.ID))
+	return Outcome{Event: fmt.Sprintf("removed the dead Raft peer %s (%s)", a.Name, a.ID)}, err
 }
 
 func ignoreGone(err error) error {
@@ -61,12 +68,22 @@ func ignoreGone(err error) error {
 	return err
 }
 
-// transfer hands leadership to a voter and watches until it leads: Consul's own success only means that the old
+func (e *Executor) setMinQuorum(ctx context.Context, s *observe.Snapshot, a plan.SetMinQuorum) (Outcome, error) {
+	leader, err := e.Dial(s.Target(s.Raft.Leader))
+	if err != nil {
+		return Outcome{}, err
+	}
+	return Outcome{}, leader.SetMinQuorum(ctx, uint(a.Servers)) //nolint:gosec // a handful of servers
+}
+
+// transferLeadership hands leadership to a voter and watches until it leads: Consul's own success only means that the old
 // leader stepped down.
-func (e *Executor) transfer(
-	ctx context.Context, s *observe.Snapshot, leader consul.Agent, a plan.TransferLeadership,
-) (Outcome, error) {
-	target, err := e.Dial(s.Address(a.To))
+func (e *Executor) transferLeadership(ctx context.Context, s *observe.Snapshot, a plan.TransferLeadership) (Outcome, error) {
+	leader, err := e.freshLeader(ctx, s)
+	if err != nil {
+		return Outcome{}, err
+	}
+	target, err := e.Dial(s.Target(a.To))
 	if err != nil {
 		return Outcome{}, err
 	}
@@ -75,21 +92,29 @@ func (e *Executor) transfer(
 	if asked != nil && !errors.Is(asked, consul.ErrUnanswered) {
 		return Outcome{}, asked
 	}
+	if err := awaitLeadership(ctx, target, s.Raft.Term); err != nil {
+		return Outcome{}, fmt.Errorf("%s was not seen to lead within %s of the request: %w", a.To, leadWithin, err)
+	}
+	took := e.Now().Sub(start)
+	return Outcome{
+		Event:   fmt.Sprintf("leadership moved from %s to %s in %d ms", a.From, a.To, took.Milliseconds()),
+		Handoff: &Handoff{From: a.From, To: a.To, Took: took},
+	}, nil
+}
+
+// awaitLeadership waits until an agent leads in a term after the given one; ErrStale if it does not in time.
+func awaitLeadership(ctx context.Context, target consul.Agent, after uint64) error {
 	ctx, cancel := context.WithTimeout(ctx, leadWithin)
 	defer cancel()
 	tick := time.NewTicker(leadEvery)
 	defer tick.Stop()
 	for {
-		if self, err := target.Self(ctx); err == nil && self.State == consul.Leader && self.Term > s.Raft.Term {
-			took := e.Now().Sub(start)
-			return Outcome{
-				Event:   fmt.Sprintf("leadership moved from %s to %s in %d ms", a.From, a.To, took.Milliseconds()),
-				Handoff: &Handoff{From: a.From, To: a.To, Took: took},
-			}, nil
+		if self, err := target.Self(ctx); err == nil && self.State == consul.Leader && self.Term > after {
+			return nil
 		}
 		select {
 		case <-ctx.Done():
-			return Outcome{}, fmt.Errorf("%s was not seen to lead within %s of the request: %w", a.To, leadWithin, ErrStale)
+			return ErrStale
 		case <-tick.C:
 		}
 	}

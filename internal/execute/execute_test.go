@@ -80,7 +80,7 @@ func newWorld(t *testing.T) *world {
 	}).Build()
 	w.executor = &execute.Executor{
 		Client: w.client, Live: w.client, Now: time.Now,
-		Dial: func(string) (consul.Agent, error) { return w.agents, nil },
+		Dial: func(consul.Target) (consul.Agent, error) { return w.agents, nil },
 	}
 	w.look(t)
 	return w

@@ -15,12 +15,12 @@ import (
 	"github.com/consul-operator/consul-operator/internal/resources"
 )
 
-// beginRecovery writes down how a lost quorum is recovered. All else follows from this one record.
+// beginRecovery records how a lost quorum is recovered. Everything else follows from this one record.
 func (e *Executor) beginRecovery(ctx context.Context, s *observe.Snapshot, a plan.BeginRecovery) (Outcome, error) {
 	if err := e.fresh(ctx, s); err != nil {
 		return Outcome{}, err
 	}
-	if err := e.really(ctx, s, a.Lost); err != nil {
+	if err := e.confirmAbsent(ctx, s, a.Lost); err != nil {
 		return Outcome{}, err
 	}
 	record := resources.Recovery{ID: e.Now().UTC().Format("20060102T150405Z"), Survivor: a.Survivor, Lost: a.Lost}
@@ -40,8 +40,8 @@ func agentOf(s *observe.Snapshot, name string) plan.Agent {
 	return plan.Agent{}
 }
 
-// really makes sure that a claim which was not seen is not there: without its labels it could have been overlooked.
-func (e *Executor) really(ctx context.Context, s *observe.Snapshot, lost []string) error {
+// confirmAbsent asks the API server whether claims that are missing from the snapshot exist without our labels.
+func (e *Executor) confirmAbsent(ctx context.Context, s *observe.Snapshot, lost []string) error {
 	for _, name := range lost {
 		if s.Claims[name] != nil {
 			continue

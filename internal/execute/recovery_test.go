@@ -25,7 +25,8 @@ func TestARecoveryIsWrittenDownAndTakenBack(t *testing.T) {
 	w.Expect(err).NotTo(HaveOccurred())
 	w.Expect(outcome.Event).To(ContainSubstring("consul-1 carries on as the only voter"))
 	w.look(t)
-	record := resources.RecoveryOf(w.seen.Cluster)
+	record, err := resources.RecoveryOf(w.seen.Cluster)
+	w.Expect(err).NotTo(HaveOccurred())
 	w.Expect(record.Survivor).To(Equal("consul-1"))
 	w.Expect(record.Lost).To(Equal([]string{"consul-0", "consul-7"}))
 

@@ -2,18 +2,12 @@ package observe
 
 import (
 	"context"
-	"net"
 	"slices"
-	"strconv"
 	"sync"
 
-	"github.com/consul-operator/consul-operator/api/v1alpha1"
 	"github.com/consul-operator/consul-operator/internal/consul"
 	"github.com/consul-operator/consul-operator/internal/plan"
-	"github.com/consul-operator/consul-operator/internal/resources"
 )
-
-func httpAddress(ip string) string { return net.JoinHostPort(ip, strconv.Itoa(resources.PortHTTP)) }
 
 // consul asks every agent about itself, all at once, and then the leader's agent about the cluster. A hung agent
 // costs one timeout.
@@ -44,24 +38,6 @@ func (o *Observer) consul(ctx context.Context, s *Snapshot) {
 		return
 	}
 	s.Raft.Known, s.Raft.Leader, s.Raft.Term = true, leader, selves[leader].Term
-	s.Raft.LeaderSince = o.Now()
-	last := s.Cluster.Status
-	if last.Leader != leader || uint64(last.Term) != s.Raft.Term || last.LeaderSince == nil {
-		return
-	}
-	s.Raft.LeaderSince = last.LeaderSince.Time
-	for i := range s.Servers {
-		rememberHealth(&s.Servers[i], last)
-	}
-}
-
-// rememberHealth is since when a server is unhealthy in the eyes of this leader. Autopilot has a field for it, which tells
-// when it first heard of the server instead (stable_since, 1.19.2 to 1.22.7).
-func rememberHealth(server *plan.Server, last v1alpha1.ConsulClusterStatus) {
-	i := slices.IndexFunc(last.Servers, func(s v1alpha1.ServerStatus) bool { return s.Name == server.Name })
-	if server.Health == plan.HealthUnhealthy && i >= 0 && last.Servers[i].UnhealthySince != nil {
-		server.UnhealthySince = last.Servers[i].UnhealthySince.Time
-	}
 }
 
 // selves are the answers of the agents that answered as the server they should be, by the server's name.
@@ -72,12 +48,12 @@ func (o *Observer) selves(ctx context.Context, s *Snapshot) map[string]consul.Se
 		selves = map[string]consul.Self{}
 	)
 	for _, server := range s.Servers {
-		address := s.Address(server.Name)
-		if address == "" || !server.Pod.Running {
+		target := s.Target(server.Name)
+		if target.Address == "" || !server.Pod.Running {
 			continue
 		}
 		group.Go(func() {
-			agent, err := o.Dial(address)
+			agent, err := o.Dial(target)
 			if err != nil {
 				return
 			}
@@ -97,7 +73,7 @@ func (o *Observer) selves(ctx context.Context, s *Snapshot) map[string]consul.Se
 // cluster asks the leader's own agent for the Raft configuration, Serf's members and autopilot's opinion, which all have
 // to be known, and for the catalog, which is for people alone: an upgrade does not wait for it.
 func (o *Observer) cluster(ctx context.Context, s *Snapshot, leader string) error {
-	agent, err := o.Dial(s.Address(leader))
+	agent, err := o.Dial(s.Target(leader))
 	if err != nil {
 		return err
 	}
@@ -111,7 +87,7 @@ func (o *Observer) cluster(ctx context.Context, s *Snapshot, leader string) erro
 	if err := atOnce(
 		func() (err error) { peers, err = agent.RaftPeers(ctx); return err },
 		func() (err error) { members, err = agent.Members(ctx); return err },
-		func() error { catalog, s.NoCatalog = agent.Catalog(ctx); return nil },
+		func() error { catalog, s.Raft.CatalogUnanswered = catalogOf(ctx, agent); return nil },
 		func() (err error) { health, err = agent.Health(ctx); return err },
 		func() (err error) { minQuorum, err = agent.MinQuorum(ctx); return err },
 	); err != nil {
@@ -128,16 +104,19 @@ func (o *Observer) cluster(ctx context.Context, s *Snapshot, leader string) erro
 		s.Raft.Catalog = append(s.Raft.Catalog, plan.Node{ID: n.ID, Name: n.Name})
 	}
 	for i := range s.Servers {
-		join(&s.Servers[i], s.Raft, health)
-		if s.Servers[i].Health == plan.HealthUnhealthy {
-			s.Servers[i].UnhealthySince = o.Now()
-		}
+		match(&s.Servers[i], s.Raft, health)
 	}
 	return nil
 }
 
-// join finds a server by its id in Raft, in Serf, in the catalog and in autopilot's opinion.
-func join(server *plan.Server, raft plan.Raft, health consul.Health) {
+// catalogOf is the catalog as an agent tells it, and whether it did not answer.
+func catalogOf(ctx context.Context, agent consul.Agent) (catalog []consul.Node, unanswered bool) {
+	catalog, err := agent.Catalog(ctx)
+	return catalog, err != nil
+}
+
+// match finds a server by its id in Raft, in Serf, in the catalog and in autopilot's verdicts.
+func match(server *plan.Server, raft plan.Raft, health consul.Health) {
 	if i := slices.IndexFunc(raft.Peers, func(p plan.Peer) bool { return p.ID == server.ID }); i >= 0 {
 		peer := raft.Peers[i]
 		peer.Name = server.Name
@@ -146,7 +125,10 @@ func join(server *plan.Server, raft plan.Raft, health consul.Health) {
 	if i := slices.IndexFunc(raft.Members, func(m plan.Member) bool { return m.ID == server.ID }); i >= 0 {
 		server.Member = raft.Members[i].Status
 	}
-	server.Registered = slices.ContainsFunc(raft.Catalog, func(n plan.Node) bool { return n.ID == server.ID })
+	server.Registration = plan.NotRegistered
+	if slices.ContainsFunc(raft.Catalog, func(n plan.Node) bool { return n.ID == server.ID }) {
+		server.Registration = plan.Registered
+	}
 	i := slices.IndexFunc(health.Servers, func(h consul.ServerHealth) bool { return h.ID == server.ID })
 	switch {
 	case i < 0:

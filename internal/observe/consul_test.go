@@ -23,13 +23,13 @@ func TestHealthyCluster(t *testing.T) {
 	w.Expect(s.Raft.Peers).To(HaveLen(3))
 	w.Expect(s.Raft.Members).To(HaveLen(3))
 	w.Expect(s.Raft.Catalog).To(HaveLen(3))
-	w.Expect(s.NoCatalog).NotTo(HaveOccurred())
+	w.Expect(s.Raft.CatalogUnanswered).To(BeFalse())
 	w.Expect(names(s.Servers)).To(Equal([]string{"consul-0", "consul-1", "consul-2"}))
 	for i, server := range s.Servers {
 		w.Expect(server.Agent).To(Equal(plan.Agent{Answered: true, Version: "1.22.7", LastIndex: 100}))
 		w.Expect(server.Peer).To(Equal(&plan.Peer{ID: w.agent(i).self.NodeID, Name: server.Name, Voter: true}))
 		w.Expect(server.Member).To(Equal(plan.MemberAlive))
-		w.Expect(server.Registered).To(BeTrue())
+		w.Expect(server.Registration).To(Equal(plan.Registered))
 		w.Expect(server.Health).To(Equal(plan.HealthHealthy))
 	}
 }
@@ -62,9 +62,9 @@ func TestWhoIsAsked(t *testing.T) {
 	}
 	s := w.look()
 	w.Expect(asked).To(Equal(map[string]bool{"10.0.0.0:8500": true}), "one without an address or a process is not")
-	w.Expect(s.Address("consul-0")).To(Equal("10.0.0.0:8500"))
-	w.Expect(s.Address("consul-1")).To(BeEmpty())
-	w.Expect(s.Address("nobody")).To(BeEmpty())
+	w.Expect(s.Target("consul-0").Address).To(Equal("10.0.0.0:8500"))
+	w.Expect(s.Target("consul-1").Address).To(BeEmpty())
+	w.Expect(s.Target("nobody").Address).To(BeEmpty())
 	w.Expect(s.Servers[1].Agent.Answered).To(BeFalse())
 	w.Expect(s.Servers[2].Agent.Answered).To(BeFalse())
 }
@@ -112,7 +112,7 @@ func TestALeaderThatDoesNotTellAll(t *testing.T) {
 			w := newWorld(t)
 			w.agent(0).silent[call] = true
 			s := w.look()
-			w.Expect(s.Raft).To(Equal(plan.Raft{Unknown: "consul-0 leads and does not say how the cluster is: not today"}))
+			w.Expect(s.Raft).To(Equal(plan.Raft{Unknown: "consul-0 leads and does not say how the cluster is: not today", LostSince: now}))
 			w.Expect(s.Servers[0].Agent.Answered).To(BeTrue())
 			for _, server := range s.Servers {
 				w.Expect(server.Peer).To(BeNil())
@@ -126,10 +126,13 @@ func TestALeaderThatDoesNotTellAll(t *testing.T) {
 func TestALeaderThatDoesNotTellTheCatalog(t *testing.T) {
 	w := newWorld(t)
 	w.agent(0).silent["catalog"], w.agent(0).nodes = true, nil
+	w.cluster.Status.Servers = []v1alpha1.ServerStatus{{Name: "consul-1", Catalog: v1alpha1.CatalogAbsent}}
 	s := w.look()
 	w.Expect(s.Raft.Known).To(BeTrue())
 	w.Expect(s.Raft.Catalog).To(BeEmpty())
-	w.Expect(s.NoCatalog).To(MatchError(errSay))
+	w.Expect(s.Raft.CatalogUnanswered).To(BeTrue())
+	w.Expect(s.Servers[0].Registration).To(BeEmpty(), "it was never told")
+	w.Expect(s.Servers[1].Registration).To(Equal(plan.NotRegistered), "as it was last known")
 }
 
 func TestSinceWhenALeaderLeads(t *testing.T) {
@@ -174,7 +177,7 @@ func TestWhatTheLeaderSaysOfAServer(t *testing.T) {
 	unknown := s.Servers[2]
 	w.Expect(unknown.Peer).To(BeNil())
 	w.Expect(unknown.Member).To(Equal(plan.MemberAbsent))
-	w.Expect(unknown.Registered).To(BeFalse())
+	w.Expect(unknown.Registration).To(Equal(plan.NotRegistered))
 	w.Expect(unknown.Health).To(Equal(plan.HealthUnknown))
 	w.Expect(unknown.Agent.Answered).To(BeTrue())
 

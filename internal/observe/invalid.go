@@ -6,6 +6,7 @@ import (
 
 	"k8s.io/apimachinery/pkg/util/version"
 
+	"github.com/consul-operator/consul-operator/api/reason"
 	"github.com/consul-operator/consul-operator/api/v1alpha1"
 	"github.com/consul-operator/consul-operator/internal/plan"
 	"github.com/consul-operator/consul-operator/internal/resources"
@@ -15,10 +16,10 @@ import (
 // objects, or the parts of a pod that the API server checks when a pod is created.
 func invalid(c *v1alpha1.ConsulCluster, servers []plan.Server) *plan.Problem {
 	if _, err := resources.AgentConfig(c); err != nil {
-		return &plan.Problem{Reason: v1alpha1.ReasonInvalidSpec, Message: err.Error()}
+		return &plan.Problem{Reason: reason.InvalidSpec, Message: err.Error()}
 	}
 	if field := reservedKey(c.Spec.PodTemplate); field != "" {
-		return &plan.Problem{Reason: v1alpha1.ReasonInvalidSpec, Message: field + " belongs to the operator: choose another name"}
+		return &plan.Problem{Reason: reason.InvalidSpec, Message: field + " belongs to the operator: choose another name"}
 	}
 	return downgrade(c, servers)
 }
@@ -56,7 +57,7 @@ func downgrade(c *v1alpha1.ConsulCluster, servers []plan.Server) *plan.Problem {
 			continue
 		}
 		if wanted.Major() < running.Major() || wanted.Major() == running.Major() && wanted.Minor() < running.Minor() {
-			return &plan.Problem{Reason: v1alpha1.ReasonVersionDowngrade, Message: fmt.Sprintf(
+			return &plan.Problem{Reason: reason.VersionDowngrade, Message: fmt.Sprintf(
 				"spec.version: %s is a downgrade, %s runs %s, and Consul does not support a lower minor version; "+
 					"set it back, or annotate the cluster with %s=%s if you have a snapshot and know better",
 				c.Spec.Version, s.Name, s.Agent.Version, v1alpha1.AnnotationAllowDowngrade, c.Spec.Version)}

@@ -1,10 +1,11 @@
-// Package observe builds one coherent picture of a cluster: its Kubernetes objects, and what its servers say.
-// What could not be learned is unknown, and is told apart from bad news.
+// Package observe builds one coherent snapshot of a cluster: its Kubernetes objects, what its servers say, and what its last
+// status remembers. What could not be learned is unknown, which is not the same as bad news.
 package observe
 
 import (
 	"context"
 	"fmt"
+	"net"
 	"slices"
 	"strconv"
 	"strings"
@@ -32,20 +33,20 @@ type Snapshot struct {
 	Pods   map[string]*corev1.Pod
 	// Budget is the disruption budget; nil before it was created.
 	Budget *policyv1.PodDisruptionBudget
-	// NoCatalog is why the leader did not tell the catalog.
-	NoCatalog error
+	// Credentials are those of the cluster; nil for plain HTTP without a token.
+	Credentials *consul.Credentials
 }
 
-// Address is host:port of the HTTP API of a server; empty if it has none.
-func (s *Snapshot) Address(server string) string {
-	pod := s.Pods[server]
-	if pod == nil || pod.Status.PodIP == "" {
-		return ""
+// Target is how the agent of a server is called. Its address is empty if the server has none.
+func (s *Snapshot) Target(server string) consul.Target {
+	target := consul.Target{Credentials: s.Credentials}
+	if pod := s.Pods[server]; pod != nil && pod.Status.PodIP != "" {
+		target.Address = net.JoinHostPort(pod.Status.PodIP, strconv.Itoa(resources.PortHTTP))
 	}
-	return httpAddress(pod.Status.PodIP)
+	return target
 }
 
-// Observer looks at clusters.
+// Observer observes clusters.
 type Observer struct {
 	Reader client.Reader
 	// Nodes is set if the Reader may read nodes.
@@ -54,7 +55,8 @@ type Observer struct {
 	Now   func() time.Time
 }
 
-// Observe looks at one cluster. It fails only if Kubernetes cannot be read; silent servers are part of the picture.
+// Observe takes a snapshot of one cluster. It fails only if Kubernetes cannot be read; silent servers are part of the
+// snapshot.
 func (o *Observer) Observe(ctx context.Context, c *v1alpha1.ConsulCluster) (*Snapshot, error) {
 	s := &Snapshot{
 		Cluster: c,
@@ -79,13 +81,14 @@ func (o *Observer) Observe(ctx context.Context, c *v1alpha1.ConsulCluster) (*Sna
 	if err := o.nodes(ctx, s); err != nil {
 		return nil, err
 	}
+	s.Damaged = readRecords(s)
 	o.consul(ctx, s)
+	remember(s, o.Now())
 	s.Spec.Invalid = invalid(c, s.Servers)
 	return s, nil
 }
 
 func spec(c *v1alpha1.ConsulCluster) plan.Spec {
-	next, _ := strconv.Atoi(c.Annotations[v1alpha1.AnnotationNextSerial]) // absent before the first server
 	spec := plan.Spec{
 		Replicas: int(c.Spec.Replicas), MaxSurge: int(c.Spec.Update.MaxSurge),
 		InPlace:            c.Spec.Update.Type == v1alpha1.UpdateInPlace,
@@ -93,9 +96,8 @@ func spec(c *v1alpha1.ConsulCluster) plan.Spec {
 		ReplaceFailedAfter: duration(c.Spec.FailureReplacement.After, v1alpha1.DefaultReplaceAfter),
 		ReplacementsLeft:   int(c.Spec.FailureReplacement.MaxPerHour),
 		Revision:           resources.Revision(c),
-		Paused:             c.Spec.Paused, Deleting: !c.DeletionTimestamp.IsZero(),
-		Bootstrapped: c.Annotations[v1alpha1.AnnotationBootstrapped] != "",
-		NextSerial:   next,
+		Paused:             c.Spec.Paused,
+		Bootstrapped:       c.Annotations[v1alpha1.AnnotationBootstrapped] != "",
 	}
 	if to, asked := c.Annotations[v1alpha1.AnnotationTransferLeadership]; asked {
 		spec.Transfer = &plan.TransferRequest{To: to}
@@ -104,12 +106,9 @@ func spec(c *v1alpha1.ConsulCluster) plan.Spec {
 	return spec
 }
 
-// recovery fills in what is wanted, and what is under way, where the quorum is lost.
+// recovery fills in what is wanted where the quorum is lost.
 func recovery(spec *plan.Spec, c *v1alpha1.ConsulCluster) {
 	spec.Object = c.Name + " -n " + c.Namespace
-	if r := resources.RecoveryOf(c); r != nil {
-		spec.Recovery = &plan.Recovery{ID: r.ID, Survivor: r.Survivor, Lost: r.Lost}
-	}
 	if names, accepted := c.Annotations[v1alpha1.AnnotationAcceptLoss]; accepted {
 		spec.AcceptedLoss = []string{}
 		for name := range strings.SplitSeq(names, ",") {
@@ -220,7 +219,7 @@ func (o *Observer) routedAddresses(ctx context.Context, c *v1alpha1.ConsulCluste
 func server(s *Snapshot, name string, routed map[string]bool) plan.Server {
 	claim := s.Claims[name]
 	serial, _ := resources.Serial(s.Cluster.Name, name)
-	expect, _ := strconv.Atoi(claim.Annotations[v1alpha1.AnnotationBootstrapExpect]) // absent on all but the first
+	expect, _ := bootstrapExpect(claim)
 	_, retiring := claim.Annotations[v1alpha1.AnnotationRetiring]
 	_, inPlace := claim.Annotations[v1alpha1.AnnotationInPlace]
 	_, failed := claim.Annotations[v1alpha1.AnnotationFailed]

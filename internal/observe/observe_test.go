@@ -199,10 +199,8 @@ func TestSpec(t *testing.T) {
 	}))
 
 	w.cluster.Annotations = nil
-	deleted(w.cluster)
 	spec := w.look().Spec
 	w.Expect(spec.Bootstrapped).To(BeFalse())
-	w.Expect(spec.Deleting).To(BeTrue())
 	w.Expect(spec.Transfer).To(BeNil())
 	w.Expect(spec.NextSerial).To(Equal(3), "after the claims that are there")
 }

@@ -9,13 +9,9 @@ import (
 	"github.com/consul-operator/consul-operator/internal/resources"
 )
 
-// outlooks asks every server how it sees the cluster: nobody leads, and nobody has heard of anybody who does. That needs
-// no leader.
+// outlooks asks every server how it sees the cluster, where none leads and none has heard of a leader. The answer needs no
+// leader.
 func (o *Observer) outlooks(ctx context.Context, s *Snapshot, selves map[string]consul.Self) {
-	s.Raft.LostSince = RoundUp(o.Now()).Time
-	if since := s.Cluster.Status.QuorumLostSince; since != nil {
-		s.Raft.LostSince = since.Time
-	}
 	for _, self := range selves {
 		if self.LeaderAddr != "" {
 			return
@@ -27,16 +23,16 @@ func (o *Observer) outlooks(ctx context.Context, s *Snapshot, selves map[string]
 		server := &s.Servers[i]
 		if server.Agent.Answered {
 			group.Go(func() {
-				server.Agent.Outlook = o.outlook(ctx, s.Address(server.Name), selves[server.Name].Peers, names)
+				server.Agent.Outlook = o.outlook(ctx, s.Target(server.Name), selves[server.Name].Peers, names)
 			})
 		}
 	}
 	group.Wait()
 }
 
-// outlook is nil if the agent does not tell all of it.
-func (o *Observer) outlook(ctx context.Context, address string, peers []consul.Peer, names map[string]string) *plan.Outlook {
-	agent, err := o.Dial(address)
+// outlook is how one server sees the cluster; nil if its agent does not tell all of it.
+func (o *Observer) outlook(ctx context.Context, target consul.Target, peers []consul.Peer, names map[string]string) *plan.Outlook {
+	agent, err := o.Dial(target)
 	if err != nil || peers == nil {
 		return nil
 	}

@@ -7,6 +7,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 
+	"github.com/consul-operator/consul-operator/api/reason"
 	"github.com/consul-operator/consul-operator/api/v1alpha1"
 	"github.com/consul-operator/consul-operator/internal/plan"
 	"github.com/consul-operator/consul-operator/internal/resources"
@@ -35,7 +36,7 @@ func podFacts(pod *corev1.Pod) *plan.Pod {
 			facts.Serving, facts.ServingFrom = isTrue, condition.LastTransitionTime.Time
 		case corev1.PodScheduled:
 			if !isTrue && condition.Reason == corev1.PodReasonUnschedulable {
-				facts.Problem = plan.Problem{Reason: plan.ReasonUnschedulable, Message: condition.Message}
+				facts.Problem = plan.Problem{Reason: reason.Unschedulable, Message: condition.Message}
 			}
 		}
 	}
@@ -48,7 +49,7 @@ func podFacts(pod *corev1.Pod) *plan.Pod {
 // containerFacts adds what one container's status says. The first problem is told.
 func containerFacts(facts *plan.Pod, status corev1.ContainerStatus) {
 	if problem := startProblem(status); problem != "" && facts.Problem.Reason == "" {
-		facts.Problem = plan.Problem{Reason: plan.ReasonServerCannotStart, Message: problem}
+		facts.Problem = plan.Problem{Reason: reason.ServerCannotStart, Message: problem}
 	}
 	if status.Name == resources.ContainerConsul {
 		facts.Running = status.State.Running != nil

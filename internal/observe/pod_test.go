@@ -10,6 +10,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"github.com/consul-operator/consul-operator/api/reason"
 	"github.com/consul-operator/consul-operator/api/v1alpha1"
 	"github.com/consul-operator/consul-operator/internal/plan"
 )
@@ -46,7 +47,7 @@ func notRunning(facts *plan.Pod) { facts.Running = false }
 
 func cannotStart(message string) func(*plan.Pod) {
 	return func(facts *plan.Pod) {
-		facts.Running, facts.Problem = false, plan.Problem{Reason: plan.ReasonServerCannotStart, Message: message}
+		facts.Running, facts.Problem = false, plan.Problem{Reason: reason.ServerCannotStart, Message: message}
 	}
 }
 
@@ -77,7 +78,7 @@ func TestConditions(t *testing.T) {
 		"unschedulable": {
 			condition(corev1.PodScheduled, corev1.ConditionFalse, corev1.PodReasonUnschedulable, "no node has room"),
 			func(f *plan.Pod) {
-				f.Problem = plan.Problem{Reason: plan.ReasonUnschedulable, Message: "no node has room"}
+				f.Problem = plan.Problem{Reason: reason.Unschedulable, Message: "no node has room"}
 			},
 		},
 		"held back by somebody else's gate": {
@@ -139,7 +140,7 @@ func TestContainers(t *testing.T) {
 			cannotStart("container prepare: CreateContainerError: y")},
 		"unschedulable comes first": {
 			all(condition(corev1.PodScheduled, corev1.ConditionFalse, corev1.PodReasonUnschedulable, "full"), other),
-			func(f *plan.Pod) { f.Problem = plan.Problem{Reason: plan.ReasonUnschedulable, Message: "full"} },
+			func(f *plan.Pod) { f.Problem = plan.Problem{Reason: reason.Unschedulable, Message: "full"} },
 		},
 	})
 }

@@ -126,7 +126,8 @@ func (w *world) leads(serial int) {
 	}
 }
 
-func (w *world) dial(address string) (consul.Agent, error) {
+func (w *world) dial(to consul.Target) (consul.Agent, error) {
+	address := to.Address
 	w.asked(address)
 	a, there := w.agents[address]
 	if !there {

@@ -9,14 +9,14 @@ import (
 
 // Disagreement is a node on which Kubernetes, Raft, Serf and the catalog do not agree.
 type Disagreement struct {
-	// Name is the id where nobody knows a name.
+	// Name is the id where no list has a name.
 	Name, ID string
-	// Problem is what they say, and Action what the operator does about it, for people.
+	// Problem says where the node is and where it is not, and Action what the operator does about it.
 	Problem, Action string
 }
 
 // Disagreements compares the lists of servers. Nothing is decided here: what it says of the operator follows from the
-// rules. It does not depend on the order of the lists, which Serf's has not, and is empty while no leader is known.
+// rules. It does not depend on the order of the lists, since Serf's has none, and is empty while no leader is known.
 func Disagreements(o Observation, now time.Time) []Disagreement {
 	if !o.Raft.Known {
 		return nil
@@ -37,7 +37,7 @@ func Disagreements(o Observation, now time.Time) []Disagreement {
 	return all
 }
 
-// strays are the nodes that a list knows and that are no servers of ours, by name.
+// strays are the nodes that a list has and that are no servers of ours, by name.
 func (v view) strays() []Server {
 	var strays []Server
 	named := func(id, name string) *Server {
@@ -61,15 +61,15 @@ func (v view) strays() []Server {
 	}
 	for _, n := range v.Raft.Catalog {
 		if !v.ours(n.ID) {
-			named(n.ID, n.Name).Registered = true
+			named(n.ID, n.Name).Registration = Registered
 		}
 	}
 	slices.SortFunc(strays, func(a, b Server) int { return cmp.Or(cmp.Compare(a.Name, b.Name), cmp.Compare(a.ID, b.ID)) })
 	return strays
 }
 
-// compare says who knows a node and who does not; empty if they agree. They do so too on one that has left and that
-// nobody asks for: Serf remembers it for a day.
+// compare says which lists have a node and which do not; empty if they agree. They also agree on a node that has left and
+// that no other list has: Serf remembers it for a day.
 func (v view) compare(s Server, ours bool) string {
 	var yes, no []string
 	say := func(is bool, positive, negative string) {
@@ -86,7 +86,7 @@ func (v view) compare(s Server, ours bool) string {
 	say(s.Peer != nil, suffrage(s)+" in Raft", "not in Raft")
 	say(s.Member == MemberAlive || s.Member == MemberLeaving, serf, serf)
 	if len(v.Raft.Catalog) > 0 {
-		say(s.Registered, "in the catalog", "not in the catalog")
+		say(s.Registration == Registered, "in the catalog", "not in the catalog")
 	}
 	if !ours {
 		no = append(no, "no server of this cluster")
@@ -115,7 +115,7 @@ func enumerate(words []string) string {
 	return strings.Join(words[:last], ", ") + " and " + words[last]
 }
 
-// aboutStray follows prune. That Consul's leader cleans up its catalog is from its source: each minute it deregisters
+// aboutStray follows Prune. That Consul's leader cleans up its catalog is from its source: each minute it deregisters
 // nodes that Serf has forgotten, if they were registered by Serf.
 func aboutStray(s Server) string {
 	switch {
@@ -133,14 +133,14 @@ func aboutStray(s Server) string {
 	return "none: Consul's leader deregisters it within a minute, unless it was registered by hand"
 }
 
-// aboutOurs follows retire, replaceIdle, create and awaitServers.
+// aboutOurs follows Retire, ReplaceIdle, Create and AwaitServers.
 func (v view) aboutOurs(s Server) string {
-	held := hold(v)
+	held := v.held()
 	switch {
 	case s.InPlace:
-		return "it is updated in place: the operator sees that it is gone from Raft, then starts it anew on its volume"
+		return "it is updated in place: the operator waits until it is gone from Raft, then starts it again on its volume"
 	case s.Retiring:
-		return "it retires: the operator sees that it is gone from Raft, then removes its pod, then its claim"
+		return "it retires: the operator waits until it is gone from Raft, then removes its pod and its claim"
 	case v.outdated(s) && held != nil:
 		return "none for now: " + held.Message
 	case s.Failed, isDrained(s):
@@ -157,9 +157,9 @@ func (v view) aboutOurs(s Server) string {
 	return "the operator waits until it is back" + v.unlessBack(s)
 }
 
-// unlessBack says what becomes of a server of ours that Serf has lost and that stays away.
+// unlessBack says what becomes of a server of ours that Serf has lost if it stays away.
 func (v view) unlessBack(s Server) string {
-	if held := hold(v); held != nil {
+	if held := v.held(); held != nil {
 		return "; " + held.Message
 	}
 	if isVoter(s) && v.Spec.ReplaceFailedAfter == 0 {

@@ -15,7 +15,7 @@ func listed(change func(o *plan.Observation)) plan.Observation {
 	return healthy(func(o *plan.Observation) {
 		for i := range o.Servers {
 			s := &o.Servers[i]
-			s.Registered = true
+			s.Registration = plan.Registered
 			o.Raft.Catalog = append(o.Raft.Catalog, plan.Node{ID: s.ID, Name: s.Name})
 		}
 		change(o)
@@ -25,7 +25,7 @@ func listed(change func(o *plan.Observation)) plan.Observation {
 // unlisted takes a server out of the catalog.
 func unlisted(o *plan.Observation, i int) *plan.Server {
 	s := &o.Servers[i]
-	s.Registered = false
+	s.Registration = plan.NotRegistered
 	o.Raft.Catalog = slices.DeleteFunc(o.Raft.Catalog, func(n plan.Node) bool { return n.ID == s.ID })
 	return s
 }
@@ -108,7 +108,7 @@ func TestDisagreements(t *testing.T) {
 		"a server that is updated in place": {
 			func(o *plan.Observation) { gone(inPlace(o)); unlisted(o, 1) }, "consul-1",
 			"a server of this cluster, but not in Raft, left in Serf and not in the catalog",
-			"it is updated in place: the operator sees that it is gone from Raft, then starts it anew on its volume",
+			"it is updated in place: the operator waits until it is gone from Raft, then starts it again on its volume",
 			plan.SetRevision{Server: "consul-1"},
 		},
 		"a peer that Serf has lost": {
@@ -171,7 +171,7 @@ func TestDisagreements(t *testing.T) {
 				o.Raft.Catalog = nil
 			},
 			"consul-1", "a server of this cluster, but not in Raft and left in Serf",
-			"it retires: the operator sees that it is gone from Raft, then removes its pod, then its claim",
+			"it retires: the operator waits until it is gone from Raft, then removes its pod and its claim",
 			plan.DeletePod{Server: "consul-1"},
 		},
 	} {

@@ -1,99 +1,105 @@
-// Package plan decides what to do next for a cluster of Consul servers. It is pure: Plan(Observation, now) gives a
+// Package plan decides what to do next for a cluster of Consul servers. It is pure: Plan(Observation, now) returns a
 // Decision, the same one each time, without a client, a context, a clock or a logger, and it never iterates a map.
-// This is the specification of what the operator does; test/sim checks it in millions of states of a model.
+// This is the specification of what the operator does; the simulation checks it in millions of states of a model.
 //
 // # What a decision is
 //
 // A Decision holds at most one Step, the one action that changes the membership of the cluster or leads to such a
 // change, and any number of Upkeep actions, which restore what should be and never change the membership. It always
-// carries a reason and a message for people. Progress is in the cluster: the same decision comes out of an operator
-// that has just started.
+// carries a reason and a message for people. Progress is in the cluster: an operator that has just started makes the same
+// decision.
 //
-// # Words
+// # Terms
 //
-// A server is its volume claim; its pod can be made anew. It takes part if Raft or Serf know it, and is idle otherwise.
-// It is current if claim and pod have the wanted revision and nobody deleted the claim, and outdated otherwise. It
-// stays unless it is marked as retiring. It is a healthy voter if Raft calls it a voter, autopilot healthy, Serf alive,
+// A server is its volume claim; its pod can be created again. A server takes part if Raft or Serf knows it, and is idle
+// otherwise. It is current if claim and pod have the wanted revision and nobody deleted the claim, and outdated otherwise.
+// It stays unless it is marked as retiring. It is a healthy voter if Raft calls it a voter, autopilot healthy, Serf alive,
 // its pod is not terminating, and its own agent answers; it serves if its pod is ready as well. A Raft peer that belongs
 // to no server is a stray. The cluster can do without a server if as many serving healthy voters stay as are wanted, and
-// the votes that count are a quorum now and of what remains.
+// the votes that count are a quorum both now and of what remains.
 //
-// A server is overdue if its pod should be gone for a minute and its node does not say so, and lost if its own agent is
-// silent too. One that was given up is outdated, and so is one whose node is cordoned: it is drained.
+// A server is overdue if its pod should have been gone for a minute and its node does not confirm it, and lost if its own
+// agent does not answer either. A server that was given up is outdated, and so is a server whose node is cordoned: it is
+// drained. "In place" has one meaning: a server gets another revision on the volume it has.
 //
-// # The order of decisions
+// # The rules
 //
-// The rules are tried in the order of the list in plan.go; the first that has something to say decides.
+// The list in rules.go is the order in which rules are asked; the first that has something to say decides. Voluntary rules
+// wait until the leader has led for leaderStableFor. Each rule is in the file of its name.
 //
-//  1. A cluster that is being deleted is left to garbage collection.
-//  2. Not bootstrapped yet: create the first servers with bootstrap_expect, all expecting the number that the first one
-//     was given, then record that a leader was seen. Never again. Until then outdated servers are replaced in place.
-//     The pods of a deleted cluster of the same name have to be gone first: new servers would join the old ones.
-//  3. A quorum that cannot come back is recovered: no leader can be elected without voters whose volume claim is gone and
-//     whom nobody hears, in the eyes of every server. Where all others answer, it is done by itself if the spec says so;
-//     otherwise a person gives up, by name, all who do not answer. That is written down first. Then those are fenced:
-//     their pods stop, their claims are set aside. Then the others start anew and save what they have, and the one
-//     with the newest log, as Raft compares logs, last: as the only voter. Whoever is back before it was touched, or
-//     leads without the vote of one that stops, ends the recovery.
-//  4. Without a leader whose own agent answers nothing is known: wait. Unknown is never healthy and never dead.
-//  5. Strays that are dead in Serf are pruned, before they can cost the quorum: force-leave if Serf calls them failed,
-//     then remove-peer.
-//  6. A server on its way out goes on: out of the Service and the endpoints gone, leadership handed over, leave, gone
-//     from Raft, pod, claim. Nobody waits for the pod of one that is lost; its claim, and that of one that was given up,
-//     is set aside and not deleted. One that is wanted after all, or that the cluster cannot do without any more under a leader
-//     that is stable, stays: it may wait for a server that nobody would create as long as it retires.
-//  7. A paused cluster, or one whose spec cannot be honoured, is left as it is.
-//  8. Idle outdated servers are replaced in place, as many as are needed: pod, revision, pod. A bad spec is rolled back
-//     without a human.
-//  9. A transfer of leadership that a person asked for: the target is written down, then leadership moves to it, once
-//     the leader has led for a while. One that is impossible for good is dropped; one that is impossible now holds up
-//     nothing below.
-//  10. Nothing else starts until the leader has led for leaderStableFor.
-//  11. Where servers are drained and no node takes another one, the leader is handed to one that is not drained.
-//  12. A server that is overdue, or a voter that autopilot has called unhealthy for failureReplacement.after, is given up,
-//     up to maxPerHour: that it failed is written down.
-//  13. Fewer current servers than wanted: create one, up to replicas + maxSurge, those that were given up not counted.
-//  14. Outdated servers, or else surplus ones: mark one as retiring, if the cluster can do without it. Servers without a
-//     vote go first, then the sick, then followers, the leader last.
-//  15. Wait for what a person asked for, for servers that are not serving voters yet, and for strays that are alive to
-//     stop, and say what they wait for.
+//  1. AwaitRecords: a record of the operator that cannot be read stops everything, upkeep included, until a person repairs it.
+//  2. Bootstrap: create the first servers with bootstrap_expect, all expecting the number that the first one was given, then
+//     record that a leader was seen. Never again. Until then outdated servers are replaced on their claims. The pods of a
+//     deleted cluster of the same name have to be gone first: new servers would join the old ones.
+//  3. RecoverQuorum: a quorum that cannot come back is recovered. No leader can be elected without voters whose volume claim
+//     is gone and that no server hears, by the Raft configuration of every server. Where all others answer, this happens by
+//     itself if the spec says so; otherwise a person gives up, by name, all servers that do not answer. That is recorded
+//     first. Then the given-up servers are fenced: their pods stop, their claims are set aside. Then the others restart and
+//     save what they have, and the server with the newest log, as Raft compares logs, restarts last: as the only voter. A
+//     given-up server that is back before it was touched, or a leader that does not need the vote of a stopping server,
+//     ends the recovery.
+//  4. ReviseSingle: a single server that is updated in place is corrected while its process does not run. It would be the
+//     leader, so there is none to wait for.
+//  5. AwaitLeader: without a leader whose own agent answers nothing is known. Unknown is never healthy and never dead.
+//  6. Prune: strays that are dead in Serf are pruned, before they can cost the quorum: force-leave if Serf calls them
+//     failed, then remove-peer.
+//  7. Retire: a retiring server goes on: out of the Service and the endpoints gone, leadership handed over, leave, gone from
+//     Raft, pod, claim. The pod of a lost server is not waited for; the claim of a server that is lost or was given up is set
+//     aside and not deleted. A server that is wanted after all stays, and so does a server that the cluster cannot do without
+//     any more under a stable leader: otherwise it could deadlock, since no server is created while one is retiring.
+//  8. AwaitRelease: a paused cluster, or one whose spec cannot be honoured, is left as it is.
+//  9. ReplaceIdle: idle outdated servers get the wanted revision, as many as are needed: pod, revision, pod. So a bad spec is
+//     rolled back without a person.
+//  10. TransferOnRequest: a user asked for another leader. The target is recorded, then leadership moves to it, once the
+//     leader is stable. An impossible request is dropped; one that cannot be fulfilled yet holds up nothing below.
+//  11. YieldLeadership: where servers are drained and no node takes another one, the leader hands over to a server that is
+//     not drained.
+//  12. GiveUp: a server that is overdue, or a voter that autopilot has called unhealthy for failureReplacement.after, is
+//     given up, up to maxPerHour: that it failed is recorded.
+//  13. Create: with fewer current servers than wanted, create one, up to replicas + maxSurge, given-up servers not counted.
+//  14. RetireNext: an outdated server, or else a surplus one, is marked as retiring if the cluster can do without it. Servers
+//     without a vote go first, then unhealthy ones, then followers, the leader last.
+//  15. AwaitTransfer: say what a requested transfer of leadership waits for.
+//  16. AwaitServers: say which server is not a serving voter yet, and what it waits for.
+//  17. AwaitStrays: wait for a person to stop a stray that is alive.
 //
 // # Updates in place
 //
-// Where spec.update.type is InPlace nobody is added for a new revision: a server that has a future (no deleted claim, not
-// given up, its node not drained) counts as one that is there, and is updated on its claim when its turn to retire comes.
-// It is marked as retiring in place if all others serve, and goes as in 5; when it is gone from Raft, its claim gets the
-// wanted revision and loses both markers, and it comes back by the same name and id. Until it has left the marker is taken
-// back when nothing asks for it any more, when it is overtaken by a failure or a drain, and while the cluster is paused;
-// afterwards it comes back whatever the spec says, and as it was while the cluster is paused. Who is too many goes first:
-// servers that take no part before those that serve. So a type that changes in the middle of a rollout goes on from there.
+// Where spec.update.type is InPlace no server is added for a new revision. A server that has a future (no deleted claim,
+// not given up, its node not drained) counts as current, and is updated on its claim when its turn to retire comes. It is
+// marked as retiring in place if all others serve, and Retire takes it along; when it is gone from Raft, its claim gets the
+// wanted revision and loses both markers, and it comes back with the same name and id. Until it has left, the marker is
+// taken back when nothing asks for the update any more, when a failure or a drain overtakes it, and while the cluster is
+// held; afterwards it comes back whatever the spec says, and as it was while the cluster is held. Surplus servers go first,
+// those that take no part before those that serve. So a type that changes in the middle of a rollout goes on from there.
 //
-// A single server has nobody to hand over to, and is away for some seconds. It does not leave, nor retire: its claim gets
-// the revision, then its pod is deleted; SIGTERM stops it in order, and on its claim it is the one voter as before. There
-// is no leader until it is back, so while its process does not run it is corrected without one, before 3.
+// A single server has no one to hand over to, and is away for some seconds. It neither leaves nor retires: its claim gets the
+// revision, then its pod is deleted; SIGTERM stops it in order, and on its claim it is the one voter as before. There is no
+// leader until it is back, so while its process does not run it is corrected by ReviseSingle.
 //
 // # Upkeep
 //
-// Whatever the rules say: a server without a pod gets one, unless its claim is being deleted, it is about to be replaced
-// in place, or it retires under a leader. A pod that will never run again, and one whose claim is gone, are deleted.
-// A new pod is kept from the nodes that are drained, for good: who is evicted comes back there. One that no node takes is
-// made anew where these are others by now and nobody is missing.
-// The readiness gate goes on for a healthy voter that stays, and off only when a server retires or has no vote.
-// Autopilot's min_quorum follows replicas. No server can be evicted, but where drained ones have nowhere else to go: then
-// one at a time, while all serve, and never the leader.
+// Whatever the rules decide: a server without a pod gets one, unless its claim is being deleted, it is about to get another
+// revision, it is given up in a recovery, or it retires under a leader. A pod that will never run again, and one whose claim
+// is gone, are deleted. A new pod permanently avoids the nodes that drain when it is created, so that an evicted server can
+// return to its node. An unschedulable pod is recreated if that set has changed and no server is missing. The readiness gate
+// opens for a healthy voter that stays, and closes only when a server retires or has no vote. Autopilot's min_quorum follows
+// replicas. No server can be evicted, except where drained servers have nowhere else to go: then one at a time, while all
+// serve, and never the leader.
 //
-// # What always holds
+// # Invariants
 //
 //   - I1: after each voluntary step the healthy voters are at least a quorum of the resulting membership.
 //   - I2: voters never drop below replicas, nor below replicas - 1 where servers are updated in place; one server retires
-//     at a time. A single server that is updated in place is no exception but for itself: there is no other one.
+//     at a time. The exception is a single server that is updated in place: there is no other one.
 //   - I3: a leader is never stopped before another server was seen leading, and the leader goes last, to a server that
 //     stays: one change of leadership in a whole upgrade.
 //   - I4: a member that is alive is never pruned; a claim is never deleted while its server is a Raft peer, nor set aside
 //     while its server goes on running.
 //   - I5: where all is as wanted there is no action.
 //   - I7: from every state the wanted one is reached once faults stop.
-//   - I8: bootstrap_expect is given to no server of a cluster that has had a leader; nobody becomes the only voter while
-//     others could elect a leader, or know more and were not given up by a person.
+//   - I8: an acknowledged write is never lost, and no second cluster is founded: bootstrap_expect is given to no server of a
+//     cluster that has had a leader, and no server becomes the only voter while others could elect a leader, or know more
+//     and were not given up by a person.
 //   - I9: a server leaves only when the client Service sends it nothing any more, and serves only with a vote.
 package plan

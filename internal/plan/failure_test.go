@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/consul-operator/consul-operator/api/reason"
 	"github.com/consul-operator/consul-operator/internal/plan"
 )
 
@@ -28,7 +29,7 @@ func drainedNowhere(o *plan.Observation, i int) {
 	s := &o.Servers[3]
 	s.Peer, s.Member, s.Health, s.Agent, s.Routed = nil, plan.MemberAbsent, plan.HealthUnknown, plan.Agent{}, false
 	s.Pod = &plan.Pod{
-		Revision: "r", Avoids: []string{nodeOf(i)}, Problem: plan.Problem{Reason: plan.ReasonUnschedulable, Message: "no node"},
+		Revision: "r", Avoids: []string{nodeOf(i)}, Problem: plan.Problem{Reason: reason.Unschedulable, Message: "no node"},
 	}
 }
 
@@ -42,66 +43,66 @@ func TestStepWhereServersFailOrAreDrained(t *testing.T) {
 	testSteps(t, map[string]stepTest{
 		"retiring on a dead node: its peer is pruned": {
 			func(o *plan.Observation) { fourth(o); sick(o, 1, time.Hour); overdue(retiring(o, 1)) },
-			plan.ForceLeave{Node: "consul-1"}, plan.ReasonPruning,
+			plan.ForceLeave{Node: "consul-1"}, reason.PruningDeadPeer,
 		},
 		"I4 retiring on a dead node: not while Serf hears it": {
 			func(o *plan.Observation) {
 				fourth(o)
 				s := overdue(retiring(o, 1))
 				s.Agent.Answered, s.Peer = false, nil
-			}, nil, plan.ReasonRemovingServer,
+			}, nil, reason.RemovingServer,
 		},
 		"retiring on a dead node: its volume is set aside": {
 			func(o *plan.Observation) {
 				fourth(o)
 				s := overdue(retiring(o, 1))
 				s.Agent.Answered, s.Peer, s.Member = false, nil, plan.MemberLeft
-			}, plan.QuarantineClaim{Server: "consul-1"}, plan.ReasonRemovingServer,
+			}, plan.QuarantineClaim{Server: "consul-1"}, reason.RemovingServer,
 		},
 		"retiring, its kubelet is dead: it is asked to leave": {
 			func(o *plan.Observation) { fourth(o); overdue(retiring(o, 1)) },
-			plan.Leave{Server: "consul-1"}, plan.ReasonLeaving,
+			plan.Leave{Server: "consul-1"}, reason.Leaving,
 		},
 		"given up: its volume is set aside": {
 			func(o *plan.Observation) {
 				fourth(o)
 				s := retiring(o, 1)
 				s.Failed, s.Pod, s.Peer, s.Member = true, nil, nil, plan.MemberLeft
-			}, plan.QuarantineClaim{Server: "consul-1"}, plan.ReasonRemovingServer,
+			}, plan.QuarantineClaim{Server: "consul-1"}, reason.RemovingServer,
 		},
 		"given up, and back too late": {
 			func(o *plan.Observation) {
 				fourth(o)
 				s := retiring(o, 1)
 				s.Failed, s.Revision = true, "r"
-			}, plan.Leave{Server: "consul-1"}, plan.ReasonLeaving,
+			}, plan.Leave{Server: "consul-1"}, reason.Leaving,
 		},
 		"drained: another server takes its place": {
-			func(o *plan.Observation) { drain(o, 1) }, plan.CreateServer{Serial: 3}, plan.ReasonDraining,
+			func(o *plan.Observation) { drain(o, 1) }, plan.CreateServer{Serial: 3}, reason.NodeDraining,
 		},
 		"drained: it goes when another one serves": {
 			func(o *plan.Observation) { fourth(o); drain(o, 1) },
-			plan.MarkRetiring{Server: "consul-1"}, plan.ReasonRetiringServer,
+			plan.MarkRetiring{Server: "consul-1"}, reason.RetiringServer,
 		},
 		"drained, and nowhere to go: that is said": {
-			func(o *plan.Observation) { drainedNowhere(o, 1) }, nil, plan.ReasonUnschedulable,
+			func(o *plan.Observation) { drainedNowhere(o, 1) }, nil, reason.Unschedulable,
 		},
 		"I3 drained, and nowhere to go: the leader hands over before it is evicted": {
 			func(o *plan.Observation) { drainedNowhere(o, 0) },
-			plan.TransferLeadership{From: "consul-0", To: "consul-1"}, plan.ReasonDraining,
+			plan.TransferLeadership{From: "consul-0", To: "consul-1"}, reason.NodeDraining,
 		},
 		"drained, and nowhere to go: the only one": {
 			func(o *plan.Observation) {
 				drainedNowhere(o, 0)
 				o.Servers, o.Spec.Replicas, o.Raft.MinQuorum = []plan.Server{o.Servers[0], o.Servers[3]}, 1, 1
-			}, nil, plan.ReasonUnschedulable,
+			}, nil, reason.Unschedulable,
 		},
 		"evicted: it comes back, although a server that no node takes is current": {
 			func(o *plan.Observation) {
 				drainedNowhere(o, 1)
 				s := &o.Servers[1]
 				s.Revision, s.Pod, s.Peer, s.Member, s.Agent = "old", nil, nil, plan.MemberLeft, plan.Agent{}
-			}, plan.SetRevision{Server: "consul-1"}, plan.ReasonReplacingIdle,
+			}, plan.SetRevision{Server: "consul-1"}, reason.ReplacingIdleServer,
 		},
 		"drained, all of them": {
 			func(o *plan.Observation) {
@@ -109,50 +110,50 @@ func TestStepWhereServersFailOrAreDrained(t *testing.T) {
 				drain(o, 1)
 				drain(o, 2)
 				o.Servers[3].Pod.Avoids = []string{nodeOf(0), nodeOf(1), nodeOf(2)}
-			}, nil, plan.ReasonUnschedulable,
+			}, nil, reason.Unschedulable,
 		},
 		"failed: that is written down first": {
 			func(o *plan.Observation) { sick(o, 1, 5*time.Minute) },
-			plan.MarkFailed{Server: "consul-1"}, plan.ReasonReplacingFailed,
+			plan.MarkFailed{Server: "consul-1"}, reason.ReplacingFailedServer,
 		},
 		"failed: not yet": {
-			func(o *plan.Observation) { sick(o, 1, 4*time.Minute) }, nil, plan.ReasonWaitingForServer,
+			func(o *plan.Observation) { sick(o, 1, 4*time.Minute) }, nil, reason.WaitingForServer,
 		},
 		"failed: never, if nobody wants that": {
-			func(o *plan.Observation) { sick(o, 1, time.Hour); o.Spec.ReplaceFailedAfter = 0 }, nil, plan.ReasonWaitingForServer,
+			func(o *plan.Observation) { sick(o, 1, time.Hour); o.Spec.ReplaceFailedAfter = 0 }, nil, reason.WaitingForServer,
 		},
 		"failed: no more in this hour": {
-			func(o *plan.Observation) { sick(o, 1, time.Hour); o.Spec.ReplacementsLeft = 0 }, nil, plan.ReasonWaitingForServer,
+			func(o *plan.Observation) { sick(o, 1, time.Hour); o.Spec.ReplacementsLeft = 0 }, nil, reason.WaitingForServer,
 		},
 		"failed: nobody is given up twice": {
 			func(o *plan.Observation) { sick(o, 1, time.Hour).Failed = true },
-			plan.CreateServer{Serial: 3}, plan.ReasonReplacingFailed,
+			plan.CreateServer{Serial: 3}, reason.ReplacingFailedServer,
 		},
 		"failed: it does not count towards the surge": {
 			func(o *plan.Observation) {
 				fourth(o)
 				sick(o, 3, time.Hour).Failed = true
 				o.Servers[0].Revision, o.Spec.NextSerial = "old", 4
-			}, plan.CreateServer{Serial: 4}, plan.ReasonReplacingFailed,
+			}, plan.CreateServer{Serial: 4}, reason.ReplacingFailedServer,
 		},
 		"failed: retires once there is another one": {
 			func(o *plan.Observation) { fourth(o); sick(o, 1, time.Hour).Failed = true },
-			plan.MarkRetiring{Server: "consul-1"}, plan.ReasonRetiringServer,
+			plan.MarkRetiring{Server: "consul-1"}, reason.RetiringServer,
 		},
 		"failed: nobody waits for it": {
 			func(o *plan.Observation) {
 				fourth(o)
 				sick(o, 1, time.Hour).Failed = true
 				o.Servers[3].Pod.Ready = false
-			}, nil, plan.ReasonWaitingForReady,
+			}, nil, reason.WaitingForReady,
 		},
 		"failed: a node that does not say that a pod has stopped": {
 			func(o *plan.Observation) { overdue(&o.Servers[1]).Agent.Answered = false },
-			plan.MarkFailed{Server: "consul-1"}, plan.ReasonReplacingFailed,
+			plan.MarkFailed{Server: "consul-1"}, reason.ReplacingFailedServer,
 		},
 		"I9 nobody retires before the new one serves": {
 			func(o *plan.Observation) { fourth(o); o.Servers[1].Revision = "old"; o.Servers[3].Pod.Ready = false },
-			nil, plan.ReasonWaitingForReady,
+			nil, reason.WaitingForReady,
 		},
 	})
 }

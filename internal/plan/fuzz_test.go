@@ -19,13 +19,14 @@ func FuzzPlan(f *testing.F) {
 		o := imagine(&dice{raw: raw})
 		d := plan.Plan(o, noon)
 		if again := plan.Plan(o, noon); !reflect.DeepEqual(d, again) {
-			t.Fatalf("two decisions for one picture:\n%+v\n%+v", d, again)
+			t.Fatalf("two decisions for one observation:\n%+v\n%+v", d, again)
 		}
 		if d.Reason == "" || d.Message == "" {
 			t.Fatalf("a decision without a reason: %+v", d)
 		}
-		if d.Step == nil && !d.Done && d.LookAgain == 0 && o.Spec.Invalid == nil && !o.Spec.Paused && !o.Spec.Deleting {
-			t.Fatalf("waits and never looks again: %+v", d)
+		forPerson := o.Damaged != nil || o.Spec.Invalid != nil || o.Spec.Paused
+		if d.Step == nil && !d.Done && d.RequeueAfter == 0 && !forPerson {
+			t.Fatalf("waits and never requeues: %+v", d)
 		}
 		keepsWhatCanBeSeen(t, o, d)
 		namesWhatIsPruned(t, o, d)
@@ -106,8 +107,12 @@ func (d *dice) flip() bool { return d.below(2) == 1 }
 func imagine(d *dice) plan.Observation {
 	o := plan.Observation{Spec: plan.Spec{
 		Replicas: 1 + 2*d.below(4), MaxSurge: 1 + d.below(5), LeaderStableFor: time.Duration(d.below(20)) * time.Second,
-		Revision: revision(d), Paused: d.below(8) == 1, Deleting: d.below(16) == 1, Bootstrapped: d.below(8) != 1, NextSerial: 12,
+		Revision: revision(d), Paused: d.below(8) == 1, NextSerial: 12,
 	}}
+	if d.below(16) == 1 {
+		o.Damaged = &plan.Problem{Reason: "Damaged", Message: "damaged"}
+	}
+	o.Spec.Bootstrapped = d.below(8) != 1
 	if d.below(16) == 1 {
 		o.Spec.Invalid = &plan.Problem{Reason: "Bad", Message: "bad"}
 	}

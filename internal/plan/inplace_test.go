@@ -6,6 +6,7 @@ import (
 
 	. "github.com/onsi/gomega"
 
+	"github.com/consul-operator/consul-operator/api/reason"
 	"github.com/consul-operator/consul-operator/internal/plan"
 )
 
@@ -159,7 +160,7 @@ func surplus(o *plan.Observation) *plan.Server {
 	fourth(o)
 	s := &o.Servers[3]
 	s.Peer, s.Member, s.Agent = nil, plan.MemberAbsent, plan.Agent{}
-	s.Pod = &plan.Pod{Revision: "r", Problem: plan.Problem{Reason: plan.ReasonUnschedulable, Message: "no node"}}
+	s.Pod = &plan.Pod{Revision: "r", Problem: plan.Problem{Reason: reason.Unschedulable, Message: "no node"}}
 	return s
 }
 
@@ -173,26 +174,26 @@ func TestStepInPlace(t *testing.T) {
 	testSteps(t, map[string]stepTest{
 		"no server is added: one that has to go is marked": {
 			func(o *plan.Observation) { o.Spec.InPlace, o.Spec.Revision = true, "new" },
-			plan.MarkRetiring{Server: "consul-1", InPlace: true}, plan.ReasonUpdatingInPlace,
+			plan.MarkRetiring{Server: "consul-1", InPlace: true}, reason.UpdatingInPlace,
 		},
 		"I3 the leader goes last": {
 			func(o *plan.Observation) { o.Spec.InPlace = true; old(o, 0) },
-			plan.MarkRetiring{Server: "consul-0", InPlace: true}, plan.ReasonUpdatingInPlace,
+			plan.MarkRetiring{Server: "consul-0", InPlace: true}, reason.UpdatingInPlace,
 		},
 		"I1 not while another one does not serve": {
 			func(o *plan.Observation) { o.Spec.InPlace = true; old(o, 0, 1); o.Servers[2].Pod.Ready = false },
-			nil, plan.ReasonWaitingForReady,
+			nil, reason.WaitingForReady,
 		},
 		"I1 not while another one has no vote": {
 			func(o *plan.Observation) { o.Spec.InPlace = true; old(o, 0, 1); o.Servers[2].Peer.Voter = false },
-			nil, plan.ReasonWaitingForVoter,
+			nil, reason.WaitingForVoter,
 		},
 		"but the one that is sick itself goes first": {
 			func(o *plan.Observation) { o.Spec.InPlace = true; old(o, 1, 2); sick(o, 2, time.Minute) },
-			plan.MarkRetiring{Server: "consul-2", InPlace: true}, plan.ReasonUpdatingInPlace,
+			plan.MarkRetiring{Server: "consul-2", InPlace: true}, reason.UpdatingInPlace,
 		},
 		"I1 not under a new leader": {
-			func(o *plan.Observation) { o.Spec.InPlace = true; old(o, 1); o.Raft.LeaderSince = noon }, nil, plan.ReasonLeaderNotStable,
+			func(o *plan.Observation) { o.Spec.InPlace = true; old(o, 1); o.Raft.LeaderSince = noon }, nil, reason.LeaderNotStable,
 		},
 		"I1 not while strays that are alive raise the quorum": {
 			func(o *plan.Observation) {
@@ -201,14 +202,14 @@ func TestStepInPlace(t *testing.T) {
 				stray(o, plan.MemberAlive)
 				o.Raft.Peers = append(o.Raft.Peers, plan.Peer{ID: "y", Name: "too", Voter: true})
 				o.Raft.Members = append(o.Raft.Members, plan.Member{ID: "y", Name: "too", Status: plan.MemberAlive})
-			}, nil, plan.ReasonNotEnoughVoters,
+			}, nil, reason.NotEnoughHealthyVoters,
 		},
 		"one whose node is silent is not waited for, nor marked": {
 			func(o *plan.Observation) {
 				o.Spec.InPlace, o.Spec.ReplaceFailedAfter = true, 0
 				old(o, 1)
 				overdue(&o.Servers[1])
-			}, nil, plan.ReasonWaitingForServer,
+			}, nil, reason.WaitingForServer,
 		},
 		"an idle one whose pod is stopping is no candidate": {
 			func(o *plan.Observation) {
@@ -217,129 +218,129 @@ func TestStepInPlace(t *testing.T) {
 				s := &o.Servers[1]
 				s.Peer, s.Member, s.Agent = nil, plan.MemberAbsent, plan.Agent{}
 				s.Pod.Terminating, s.Pod.StopBy = true, noon.Add(time.Second)
-			}, nil, plan.ReasonWaitingForServer,
+			}, nil, reason.WaitingForServer,
 		},
 		"it leaves when two others stay": {
-			func(o *plan.Observation) { inPlace(o) }, plan.Leave{Server: "consul-1"}, plan.ReasonLeaving,
+			func(o *plan.Observation) { inPlace(o) }, plan.Leave{Server: "consul-1"}, reason.Leaving,
 		},
 		"I1 it stays when another one is lost": {
 			func(o *plan.Observation) { inPlace(o); sick(o, 2, time.Minute) },
-			plan.UnmarkRetiring{Server: "consul-1"}, plan.ReasonKeepingServer,
+			plan.UnmarkRetiring{Server: "consul-1"}, reason.KeepingServer,
 		},
 		"I1 it waits when another one does not answer for once": {
-			func(o *plan.Observation) { inPlace(o); o.Servers[2].Agent.Answered = false }, nil, plan.ReasonNotEnoughVoters,
+			func(o *plan.Observation) { inPlace(o); o.Servers[2].Agent.Answered = false }, nil, reason.NotEnoughHealthyVoters,
 		},
 		"its pod goes when it has left": {
 			func(o *plan.Observation) { s := inPlace(o); s.Member, s.Peer = plan.MemberLeft, nil },
-			plan.DeletePod{Server: "consul-1"}, plan.ReasonRemovingServer,
+			plan.DeletePod{Server: "consul-1"}, reason.RemovingServer,
 		},
 		"it comes back of the wanted revision": {
-			func(o *plan.Observation) { gone(inPlace(o)) }, plan.SetRevision{Server: "consul-1"}, plan.ReasonUpdatingInPlace,
+			func(o *plan.Observation) { gone(inPlace(o)) }, plan.SetRevision{Server: "consul-1"}, reason.UpdatingInPlace,
 		},
 		"it comes back, whatever the type is by now": {
 			func(o *plan.Observation) { gone(inPlace(o)); o.Spec.InPlace = false },
-			plan.SetRevision{Server: "consul-1"}, plan.ReasonUpdatingInPlace,
+			plan.SetRevision{Server: "consul-1"}, reason.UpdatingInPlace,
 		},
 		"it comes back as it was while paused": {
 			func(o *plan.Observation) { gone(inPlace(o)); o.Spec.Paused = true },
-			plan.UnmarkRetiring{Server: "consul-1"}, plan.ReasonKeepingServer,
+			plan.UnmarkRetiring{Server: "consul-1"}, reason.KeepingServer,
 		},
 		"it comes back as it was while the spec cannot be honoured": {
 			func(o *plan.Observation) { gone(inPlace(o)); o.Spec.Invalid = &plan.Problem{Reason: "Bad"} },
-			plan.UnmarkRetiring{Server: "consul-1"}, plan.ReasonKeepingServer,
+			plan.UnmarkRetiring{Server: "consul-1"}, reason.KeepingServer,
 		},
 		"I4 it does not come back while it is a peer": {
 			func(o *plan.Observation) { s := inPlace(o); s.Pod, s.Member = nil, plan.MemberLeft },
-			plan.RemovePeer{ID: "consul-1", Name: "consul-1"}, plan.ReasonPruning,
+			plan.RemovePeer{ID: "consul-1", Name: "consul-1"}, reason.PruningDeadPeer,
 		},
 		"it does not come back when fewer are wanted by now": {
 			func(o *plan.Observation) { gone(inPlace(o)); o.Spec.Replicas, o.Raft.MinQuorum = 1, 1 },
-			plan.ReleaseClaim{Server: "consul-1"}, plan.ReasonRemovingServer,
+			plan.ReleaseClaim{Server: "consul-1"}, reason.RemovingServer,
 		},
 		"it does not come back when its claim was deleted": {
-			func(o *plan.Observation) { gone(inPlace(o)).ClaimDeleting = true }, nil, plan.ReasonRemovingServer,
+			func(o *plan.Observation) { gone(inPlace(o)).ClaimDeleting = true }, nil, reason.RemovingServer,
 		},
 		"it stays when it is wanted as it is": {
 			func(o *plan.Observation) { s := inPlace(o); s.Revision, s.Pod.Revision = "r", "r" },
-			plan.UnmarkRetiring{Server: "consul-1"}, plan.ReasonKeepingServer,
+			plan.UnmarkRetiring{Server: "consul-1"}, reason.KeepingServer,
 		},
 		"it stays when the type is Surge before it has left": {
 			func(o *plan.Observation) { inPlace(o); o.Spec.InPlace = false },
-			plan.UnmarkRetiring{Server: "consul-1"}, plan.ReasonKeepingServer,
+			plan.UnmarkRetiring{Server: "consul-1"}, reason.KeepingServer,
 		},
 		"it stays when it is paused before it has left": {
 			func(o *plan.Observation) { inPlace(o); o.Spec.Paused = true },
-			plan.UnmarkRetiring{Server: "consul-1"}, plan.ReasonKeepingServer,
+			plan.UnmarkRetiring{Server: "consul-1"}, reason.KeepingServer,
 		},
 		"it stays when its node is drained: another one takes its place": {
 			func(o *plan.Observation) { inPlace(o).Pod.Cordoned = true },
-			plan.UnmarkRetiring{Server: "consul-1"}, plan.ReasonKeepingServer,
+			plan.UnmarkRetiring{Server: "consul-1"}, reason.KeepingServer,
 		},
 		"it stays when its node is silent: that is for failureReplacement": {
 			func(o *plan.Observation) { overdue(inPlace(o)).Agent.Answered = false },
-			plan.UnmarkRetiring{Server: "consul-1"}, plan.ReasonKeepingServer,
+			plan.UnmarkRetiring{Server: "consul-1"}, reason.KeepingServer,
 		},
 		"a failed one is replaced by another one": {
 			func(o *plan.Observation) { o.Spec.InPlace = true; old(o, 1); sick(o, 1, time.Hour).Failed = true },
-			plan.CreateServer{Serial: 3}, plan.ReasonReplacingFailed,
+			plan.CreateServer{Serial: 3}, reason.ReplacingFailedServer,
 		},
 		"a drained one is replaced by another one": {
 			func(o *plan.Observation) { o.Spec.InPlace = true; old(o, 0, 1, 2); drain(o, 1) },
-			plan.CreateServer{Serial: 3}, plan.ReasonDraining,
+			plan.CreateServer{Serial: 3}, reason.NodeDraining,
 		},
 		"a surge that is begun: who serves and is too many retires": {
 			func(o *plan.Observation) { o.Spec.InPlace = true; fourth(o); old(o, 0, 1, 2) },
-			plan.MarkRetiring{Server: "consul-1"}, plan.ReasonRetiringServer,
+			plan.MarkRetiring{Server: "consul-1"}, reason.RetiringServer,
 		},
 		"a surge that is begun: who takes no part and is too many goes first": {
 			func(o *plan.Observation) { o.Spec.InPlace = true; surplus(o); old(o, 0, 1, 2) },
-			plan.MarkRetiring{Server: "consul-3"}, plan.ReasonRetiringServer,
+			plan.MarkRetiring{Server: "consul-3"}, reason.RetiringServer,
 		},
 		"a drain: the new server is not too many": {
 			func(o *plan.Observation) {
 				o.Spec.InPlace = true
 				surplus(o).Pod.Problem = plan.Problem{}
 				drain(o, 1)
-			}, nil, plan.ReasonWaitingForServer,
+			}, nil, reason.WaitingForServer,
 		},
 		"the only one: its claim is changed first": {
-			func(o *plan.Observation) { only(o) }, plan.SetRevision{Server: "consul-0"}, plan.ReasonUpdatingInPlace,
+			func(o *plan.Observation) { only(o) }, plan.SetRevision{Server: "consul-0"}, reason.UpdatingInPlace,
 		},
 		"the only one: then it is restarted": {
-			func(o *plan.Observation) { only(o).Revision = "r" }, plan.DeletePod{Server: "consul-0"}, plan.ReasonUpdatingInPlace,
+			func(o *plan.Observation) { only(o).Revision = "r" }, plan.DeletePod{Server: "consul-0"}, reason.UpdatingInPlace,
 		},
 		"the only one: once": {
 			func(o *plan.Observation) {
 				s := only(o)
 				s.Revision, s.Pod.Terminating, s.Pod.StopBy = "r", true, noon.Add(time.Second)
-			}, nil, plan.ReasonWaitingForServer,
+			}, nil, reason.WaitingForServer,
 		},
 		"the only one: not beside a stray that could lead": {
-			func(o *plan.Observation) { only(o); stray(o, plan.MemberAlive) }, nil, plan.ReasonNotEnoughVoters,
+			func(o *plan.Observation) { only(o); stray(o, plan.MemberAlive) }, nil, reason.NotEnoughHealthyVoters,
 		},
 		"the only one, whose claim was deleted: another one takes its place": {
-			func(o *plan.Observation) { only(o).ClaimDeleting = true }, plan.CreateServer{Serial: 3}, plan.ReasonCreatingServer,
+			func(o *plan.Observation) { only(o).ClaimDeleting = true }, plan.CreateServer{Serial: 3}, reason.CreatingServer,
 		},
 		"the only one to be: the others go first": {
 			func(o *plan.Observation) {
 				o.Spec.InPlace, o.Spec.Replicas, o.Raft.MinQuorum, o.Servers = true, 1, 1, o.Servers[:2]
 				old(o, 0, 1)
 				o.Servers[0].Failed = true
-			}, plan.MarkRetiring{Server: "consul-0"}, plan.ReasonRetiringServer,
+			}, plan.MarkRetiring{Server: "consul-0"}, reason.RetiringServer,
 		},
 		"the only one does not start: the correction is for it": {
-			func(o *plan.Observation) { leaderless(o, only(o)) }, plan.SetRevision{Server: "consul-0"}, plan.ReasonUpdatingInPlace,
+			func(o *plan.Observation) { leaderless(o, only(o)) }, plan.SetRevision{Server: "consul-0"}, reason.UpdatingInPlace,
 		},
 		"the only one does not start: that is said": {
 			func(o *plan.Observation) {
 				s := only(o)
 				leaderless(o, s)
 				s.Revision, s.Pod.Revision = "r", "r"
-				s.Pod.Problem = plan.Problem{Reason: plan.ReasonServerCannotStart, Message: "no image"}
-			}, nil, plan.ReasonServerCannotStart,
+				s.Pod.Problem = plan.Problem{Reason: reason.ServerCannotStart, Message: "no image"}
+			}, nil, reason.ServerCannotStart,
 		},
 		"the only one runs: nobody stops it without a leader": {
-			func(o *plan.Observation) { s := only(o); leaderless(o, s); s.Pod.Running = true }, nil, plan.ReasonNoLeader,
+			func(o *plan.Observation) { s := only(o); leaderless(o, s); s.Pod.Running = true }, nil, reason.NoLeader,
 		},
 		"the only one does not start, nor another one that is to take its place": {
 			func(o *plan.Observation) {
@@ -347,7 +348,7 @@ func TestStepInPlace(t *testing.T) {
 				leaderless(o, &o.Servers[0])
 				leaderless(o, &o.Servers[1])
 				o.Servers[0].ClaimDeleting = true
-			}, nil, plan.ReasonNoLeader,
+			}, nil, reason.NoLeader,
 		},
 	})
 }

@@ -2,51 +2,54 @@ package plan
 
 import "time"
 
-// Observation is one coherent picture of a cluster. It is never changed once it was made.
+// Observation is one coherent snapshot of a cluster. It is never changed once it was made.
 type Observation struct {
 	Spec Spec
+	// Damaged says which record of the operator cannot be read; nil if all can.
+	Damaged *Problem
+	// Refused says what the API server refused of the last decision; nil if nothing.
+	Refused *Problem
 	// Servers that have a claim, by serial.
 	Servers []Server
-	// Orphans are the names of pods that have not started and whose claim is gone: they never will, and nobody else deletes
+	// Orphans are the names of pods that have not started and whose claim is gone: they never start, and nothing else deletes
 	// them.
 	Orphans []string
-	// Former are the names of pods that a deleted cluster of the same name has left and that may still run.
+	// Former are the names of pods that a deleted cluster of the same name left behind and that may still run.
 	Former []string
-	// NodesKnown is true if the operator is told of nodes.
+	// NodesKnown reports whether the operator may see nodes.
 	NodesKnown bool
-	// Evictable is true while the disruption budget lets a server be evicted.
+	// Evictable reports whether the disruption budget lets a server be evicted.
 	Evictable bool
 	Raft      Raft
 }
 
-// Spec is what is wanted, and what the cluster's own record says of its past.
+// Spec is what is wanted, and what the records on the ConsulCluster say of its past.
 type Spec struct {
 	Replicas int
 	MaxSurge int
-	// InPlace is true if servers get another revision on the volumes they have.
+	// InPlace reports whether servers get another revision on the volumes they have.
 	InPlace         bool
 	LeaderStableFor time.Duration
 	// Revision that every server should run.
 	Revision string
 	Paused   bool
-	Deleting bool
 	// Invalid says why the spec cannot be honoured; nil if it can.
 	Invalid *Problem
-	// Bootstrapped is true once a leader was seen.
+	// Bootstrapped reports whether a leader was ever seen.
 	Bootstrapped bool
 	// NextSerial is the serial of the next server.
 	NextSerial int
-	// ReplaceFailedAfter is how long a voter may be unhealthy before another server takes its place; 0 for ever.
+	// ReplaceFailedAfter is how long a voter may be unhealthy before another server takes its place; 0 disables replacement.
 	ReplaceFailedAfter time.Duration
-	// ReplacementsLeft is how many more servers may be given up in this hour.
+	// ReplacementsLeft is how many more servers may be given up within this hour.
 	ReplacementsLeft int
-	// Transfer is a person's request to hand over leadership; nil if there is none.
+	// Transfer is a user's request to hand over leadership; nil if there is none.
 	Transfer *TransferRequest
 	// Recovery is the recovery of a lost quorum that is under way; nil if there is none.
 	Recovery *Recovery
-	// AcceptedLoss are the servers that a person gives up for good; nil if there is no such word.
+	// AcceptedLoss are the servers that a person gave up for good; nil if nobody accepted a loss.
 	AcceptedLoss []string
-	// RecoverAfter is how long a quorum is lost for good before it is recovered without a person; nil for never.
+	// RecoverAfter is how long a quorum has to be lost for good before it is recovered without a person; nil for never.
 	RecoverAfter *time.Duration
 	// Object is what the cluster is called in a command: "consul -n default".
 	Object string
@@ -54,18 +57,12 @@ type Spec struct {
 
 // Recovery of a lost quorum, as it was decided.
 type Recovery struct {
-	// ID is that of no other recovery.
+	// ID is unique to this recovery.
 	ID string
-	// Survivor carries on as the only voter, with what it has.
+	// Survivor carries on as the only voter, with the data it has.
 	Survivor string
 	// Lost are the servers that are given up.
 	Lost []string
-}
-
-// Problem is something that a person has to put right.
-type Problem struct {
-	Reason  Reason
-	Message string
 }
 
 // TransferRequest asks for one transfer of leadership.
@@ -84,13 +81,13 @@ type Server struct {
 	Revision string
 	// BootstrapExpect is more than 0 for the servers that found the cluster.
 	BootstrapExpect int
-	// Retiring is the marker on the claim.
+	// Retiring is the marker on the claim of a server that retires.
 	Retiring bool
-	// InPlace is a marker beside it: the server comes back on its volume, of another revision.
+	// InPlace is a marker beside Retiring: the server comes back on its volume, of another revision.
 	InPlace bool
-	// Failed is another marker: the server was given up, and its volume is not to be deleted.
+	// Failed is the marker of a server that was given up: its volume is not to be deleted.
 	Failed bool
-	// ClaimDeleting is true when somebody has deleted the claim; its volume is lost as soon as no pod uses it.
+	// ClaimDeleting reports whether somebody deleted the claim; its volume is lost as soon as no pod uses it.
 	ClaimDeleting bool
 	// Pod is nil when there is none.
 	Pod   *Pod
@@ -99,13 +96,13 @@ type Server struct {
 	Peer *Peer
 	// Member is the server's state in Serf as the leader sees it.
 	Member MemberStatus
-	// Registered says whether the server is in the catalog, if that was told.
-	Registered bool
-	// Health is what the leader's autopilot says.
+	// Registration is the server's state in the catalog, as it was last known.
+	Registration Registration
+	// Health is the verdict of the leader's autopilot.
 	Health Health
-	// UnhealthySince is when this leader was first seen to call the server unhealthy, if it does. A new leader starts anew.
+	// UnhealthySince is when this leader was first seen to call the server unhealthy, if it does. Each leader counts anew.
 	UnhealthySince time.Time
-	// Routed is true while the client Service sends connections to the server.
+	// Routed reports whether the client Service sends connections to the server.
 	Routed bool
 }
 
@@ -113,7 +110,7 @@ type Server struct {
 type Pod struct {
 	Revision string
 	Address  string
-	// Running is true while the Consul process runs.
+	// Running reports whether the Consul process runs.
 	Running bool
 	// Ready is the pod's Ready condition: probes and gate.
 	Ready bool
@@ -121,15 +118,14 @@ type Pod struct {
 	Serving     bool
 	ServingFrom time.Time
 	Terminating bool
-	// Node is where it was scheduled to; empty for nowhere yet. Avoids are nodes that it is not scheduled to, whatever becomes
-	// of them.
+	// Node is where it was scheduled to; empty for nowhere yet. Avoids are nodes to which it is never scheduled.
 	Node   string
 	Avoids []string
-	// Cordoned is true when its node takes no more pods, as while it is drained.
+	// Cordoned reports whether its node takes no more pods, as a draining node does.
 	Cordoned bool
 	// StopBy is when a terminating pod has to be gone, its grace period included.
 	StopBy time.Time
-	// Finished is true when the pod will never run again.
+	// Finished reports whether the pod will never run again.
 	Finished bool
 	// Problem says what keeps the process from running; empty if nothing does.
 	Problem Problem
@@ -139,12 +135,12 @@ type Pod struct {
 
 // Agent is what a server's own agent said.
 type Agent struct {
-	// Answered is false when it did not answer in time: that says neither that it is dead nor that it is alive.
+	// Answered is false if it did not answer in time, which says neither that it is dead nor that it is alive.
 	Answered bool
 	Version  string
 	// LastIndex and LastTerm are those of its last Raft log entry.
 	LastIndex, LastTerm uint64
-	// Outlook is how it sees the cluster where nobody leads; nil if it was not asked, or did not say.
+	// Outlook is how it sees a cluster without a leader; nil if it was not asked, or did not tell.
 	Outlook *Outlook
 }
 
@@ -156,9 +152,9 @@ type Outlook struct {
 
 // Raft is the cluster as the leader's own agent describes it.
 type Raft struct {
-	// Known is true if a leader was found and its agent told all of the below.
+	// Known reports whether a leader was found and its agent told all of the below.
 	Known bool
-	// Unknown says, for people, why it is not known.
+	// Unknown says for people why it is not known.
 	Unknown string
 	// Leader is the name of the server that leads.
 	Leader string
@@ -169,8 +165,10 @@ type Raft struct {
 	LeaderSince time.Time
 	Peers       []Peer
 	Members     []Member
-	// Catalog is empty if it was not told; no rule asks for it.
+	// Catalog is empty if it was not told, or hidden by ACLs. No rule asks for it.
 	Catalog []Node
+	// CatalogUnanswered reports whether the leader did not answer the question for the catalog.
+	CatalogUnanswered bool
 	// MinQuorum is the autopilot's.
 	MinQuorum int
 }
@@ -207,10 +205,19 @@ const (
 	MemberFailed  MemberStatus = "failed"
 )
 
-// Health is autopilot's word on a server.
+// Registration is a server's state in Consul's catalog.
+type Registration string
+
+// States in the catalog. The zero value stands for one that was never told.
+const (
+	Registered    Registration = "Registered"
+	NotRegistered Registration = "Absent"
+)
+
+// Health is autopilot's verdict on a server.
 type Health string
 
-// What autopilot says of a server. The zero value stands for one that it does not speak of.
+// The verdicts of autopilot. The zero value stands for a server on which it has none.
 const (
 	HealthUnknown   Health = ""
 	HealthHealthy   Health = "healthy"

@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/consul-operator/consul-operator/api/reason"
 	"github.com/consul-operator/consul-operator/internal/plan"
 )
 
@@ -69,28 +70,28 @@ func fenced(o *plan.Observation) {
 func TestStepWhereTheQuorumIsLost(t *testing.T) {
 	testSteps(t, map[string]stepTest{
 		"all servers are gone with their data": {
-			func(o *plan.Observation) { withoutLeader(o); o.Servers = nil }, nil, plan.ReasonQuorumLost,
+			func(o *plan.Observation) { withoutLeader(o); o.Servers = nil }, nil, reason.QuorumLost,
 		},
 		"a leader is about to be elected": {
-			func(o *plan.Observation) { withoutLeader(o, 0); automatic(o, 0) }, nil, plan.ReasonNoLeader,
+			func(o *plan.Observation) { withoutLeader(o, 0); automatic(o, 0) }, nil, reason.NoLeader,
 		},
 		"a leader is about to be elected: an acceptance of a loss changes nothing": {
-			func(o *plan.Observation) { withoutLeader(o, 0); o.Spec.AcceptedLoss = []string{"consul-0"} }, nil, plan.ReasonNoLeader,
+			func(o *plan.Observation) { withoutLeader(o, 0); o.Spec.AcceptedLoss = []string{"consul-0"} }, nil, reason.NoLeader,
 		},
 		"I8 two are down, and may come back": {
-			func(o *plan.Observation) { withoutLeader(o); down(o, 0); down(o, 1); automatic(o, 0) }, nil, plan.ReasonNoLeader,
+			func(o *plan.Observation) { withoutLeader(o); down(o, 0); down(o, 1); automatic(o, 0) }, nil, reason.NoLeader,
 		},
 		"I8 two are stuck: a person may give them up": {
 			func(o *plan.Observation) {
 				withoutLeader(o)
-				down(o, 0).Pod.Problem = plan.Problem{Reason: plan.ReasonUnschedulable, Message: "no node"}
+				down(o, 0).Pod.Problem = plan.Problem{Reason: reason.Unschedulable, Message: "no node"}
 				overdue(down(o, 1))
 				automatic(o, 0)
-			}, nil, plan.ReasonNoLeader,
+			}, nil, reason.NoLeader,
 		},
 		"I8 nobody who answers is to be left out of the count": {
 			func(o *plan.Observation) { withoutLeader(o, 0, 1); automatic(o, 0); o.Servers[0].Agent.Outlook = nil },
-			nil, plan.ReasonNoLeader,
+			nil, reason.NoLeader,
 		},
 		"I8 one that has never joined knows nothing": {
 			func(o *plan.Observation) {
@@ -98,34 +99,34 @@ func TestStepWhereTheQuorumIsLost(t *testing.T) {
 				o.Servers = o.Servers[:1]
 				o.Servers[0].Agent.Outlook = &plan.Outlook{}
 			},
-			nil, plan.ReasonNoLeader,
+			nil, reason.NoLeader,
 		},
 		"I8 one without a claim is alive all the same": {
 			func(o *plan.Observation) {
 				withoutLeader(o, 0, 1)
 				o.Servers[0].Agent.Outlook.Members[1].Status = plan.MemberAlive
 				automatic(o, 0)
-			}, nil, plan.ReasonNoLeader,
+			}, nil, reason.NoLeader,
 		},
 		"lost for good: a person decides": {
-			func(o *plan.Observation) { withoutLeader(o, 0, 1) }, nil, plan.ReasonQuorumLost,
+			func(o *plan.Observation) { withoutLeader(o, 0, 1) }, nil, reason.QuorumLost,
 		},
 		"lost for good: not while the cluster is paused": {
 			func(o *plan.Observation) {
 				withoutLeader(o, 0, 1)
 				automatic(o, 0)
 				o.Spec.Paused, o.Spec.AcceptedLoss = true, []string{"consul-0", "consul-1"}
-			}, nil, plan.ReasonQuorumLost,
+			}, nil, reason.QuorumLost,
 		},
 		"lost for good: a person says so": {
 			func(o *plan.Observation) {
 				withoutLeader(o, 0, 1)
 				o.Spec.AcceptedLoss = []string{"consul-1", "consul-0"}
 			},
-			plan.BeginRecovery{Survivor: "consul-2", Lost: []string{"consul-0", "consul-1"}}, plan.ReasonRecovering,
+			plan.BeginRecovery{Survivor: "consul-2", Lost: []string{"consul-0", "consul-1"}}, reason.RecoveringQuorum,
 		},
 		"lost for good: a person means others": {
-			func(o *plan.Observation) { withoutLeader(o, 0, 1); o.Spec.AcceptedLoss = []string{"consul-0"} }, nil, plan.ReasonQuorumLost,
+			func(o *plan.Observation) { withoutLeader(o, 0, 1); o.Spec.AcceptedLoss = []string{"consul-0"} }, nil, reason.QuorumLost,
 		},
 		"stuck: a person gives them up": {
 			func(o *plan.Observation) {
@@ -133,17 +134,17 @@ func TestStepWhereTheQuorumIsLost(t *testing.T) {
 				down(o, 0)
 				down(o, 1)
 				o.Spec.AcceptedLoss = []string{"consul-0", "consul-1"}
-			}, plan.BeginRecovery{Survivor: "consul-2", Lost: []string{"consul-0", "consul-1"}}, plan.ReasonRecovering,
+			}, plan.BeginRecovery{Survivor: "consul-2", Lost: []string{"consul-0", "consul-1"}}, reason.RecoveringQuorum,
 		},
 		"lost for good: automatic, not yet": {
-			func(o *plan.Observation) { withoutLeader(o, 0, 1); automatic(o, 2*time.Minute) }, nil, plan.ReasonRecovering,
+			func(o *plan.Observation) { withoutLeader(o, 0, 1); automatic(o, 2*time.Minute) }, nil, reason.RecoveringQuorum,
 		},
 		"lost for good: automatic": {
 			func(o *plan.Observation) { withoutLeader(o, 0, 1); automatic(o, time.Minute) },
-			plan.BeginRecovery{Survivor: "consul-2", Lost: []string{"consul-0", "consul-1"}}, plan.ReasonRecovering,
+			plan.BeginRecovery{Survivor: "consul-2", Lost: []string{"consul-0", "consul-1"}}, reason.RecoveringQuorum,
 		},
 		"I8 lost for good: one that is down may have seen more": {
-			func(o *plan.Observation) { five(o); withoutLeader(o, 0, 1, 2); down(o, 0); automatic(o, 0) }, nil, plan.ReasonQuorumLost,
+			func(o *plan.Observation) { five(o); withoutLeader(o, 0, 1, 2); down(o, 0); automatic(o, 0) }, nil, reason.QuorumLost,
 		},
 		"I8 the newest log wins: its term": {
 			func(o *plan.Observation) {
@@ -151,7 +152,7 @@ func TestStepWhereTheQuorumIsLost(t *testing.T) {
 				withoutLeader(o, 0, 1, 2)
 				o.Servers[0].Agent.LastIndex, o.Servers[1].Agent.LastTerm = 200, 6
 				automatic(o, 0)
-			}, plan.BeginRecovery{Survivor: "consul-4", Lost: []string{"consul-0", "consul-1", "consul-2"}}, plan.ReasonRecovering,
+			}, plan.BeginRecovery{Survivor: "consul-4", Lost: []string{"consul-0", "consul-1", "consul-2"}}, reason.RecoveringQuorum,
 		},
 		"I8 the newest log wins: its index": {
 			func(o *plan.Observation) {
@@ -159,75 +160,75 @@ func TestStepWhereTheQuorumIsLost(t *testing.T) {
 				withoutLeader(o, 0, 1, 2)
 				o.Servers[1].Agent.LastIndex = 101
 				automatic(o, 0)
-			}, plan.BeginRecovery{Survivor: "consul-4", Lost: []string{"consul-0", "consul-1", "consul-2"}}, plan.ReasonRecovering,
+			}, plan.BeginRecovery{Survivor: "consul-4", Lost: []string{"consul-0", "consul-1", "consul-2"}}, reason.RecoveringQuorum,
 		},
 		"recovery: who is given up must not come back": {
-			recovering, plan.DeletePod{Server: "consul-2"}, plan.ReasonRecovering,
+			recovering, plan.DeletePod{Server: "consul-2"}, reason.RecoveringQuorum,
 		},
 		"recovery: who is given up stops first": {
 			func(o *plan.Observation) {
 				recovering(o)
 				o.Servers[0].Pod.Terminating, o.Servers[0].Pod.StopBy = true, noon
 			},
-			nil, plan.ReasonRecovering,
+			nil, reason.RecoveringQuorum,
 		},
 		"recovery: the volume of who is given up is set aside": {
 			func(o *plan.Observation) { recovering(o); o.Servers[0].Pod = nil },
-			plan.QuarantineClaim{Server: "consul-2"}, plan.ReasonRecovering,
+			plan.QuarantineClaim{Server: "consul-2"}, reason.RecoveringQuorum,
 		},
 		"recovery: a node that is dead does not say that a pod has stopped": {
 			func(o *plan.Observation) { recovering(o); overdue(&o.Servers[0]) },
-			plan.QuarantineClaim{Server: "consul-2"}, plan.ReasonRecovering,
+			plan.QuarantineClaim{Server: "consul-2"}, reason.RecoveringQuorum,
 		},
 		"recovery: the others save their data": {
-			fenced, plan.DeletePod{Server: "consul-4"}, plan.ReasonRecovering,
+			fenced, plan.DeletePod{Server: "consul-4"}, reason.RecoveringQuorum,
 		},
 		"recovery: the others stop before the survivor does": {
 			func(o *plan.Observation) {
 				fenced(o)
 				o.Servers[1].Pod.Terminating, o.Servers[1].Pod.StopBy = true, noon
 			},
-			nil, plan.ReasonRecovering,
+			nil, reason.RecoveringQuorum,
 		},
 		"recovery: a node whose kubelet is dead, and the server runs on": {
-			func(o *plan.Observation) { fenced(o); overdue(&o.Servers[1]) }, nil, plan.ReasonRecovering,
+			func(o *plan.Observation) { fenced(o); overdue(&o.Servers[1]) }, nil, reason.RecoveringQuorum,
 		},
 		"recovery: the survivor comes last": {
 			func(o *plan.Observation) { fenced(o); o.Servers[1].Pod.Recovery = "now" },
-			plan.DeletePod{Server: "consul-3"}, plan.ReasonRecovering,
+			plan.DeletePod{Server: "consul-3"}, reason.RecoveringQuorum,
 		},
 		"recovery: the survivor starts": {
 			func(o *plan.Observation) { fenced(o); o.Servers[0].Pod, o.Servers[1].Pod.Recovery = nil, "now" },
-			nil, plan.ReasonWaitingForServer,
+			nil, reason.WaitingForServer,
 		},
 		"recovery: the survivor is about to lead": {
 			func(o *plan.Observation) {
 				fenced(o)
 				o.Servers[0].Pod.Recovery, o.Servers[1].Pod.Recovery = "now", "now"
 			},
-			nil, plan.ReasonRecovering,
+			nil, reason.RecoveringQuorum,
 		},
 		"recovery: the survivor is gone": {
 			func(o *plan.Observation) { fenced(o); o.Servers = o.Servers[1:] },
-			plan.CancelRecovery{Because: "consul-3, which was to carry on, is gone"}, plan.ReasonRecovering,
+			plan.CancelRecovery{Because: "consul-3, which was to carry on, is gone"}, reason.RecoveringQuorum,
 		},
 		"recovery: who was given up is back": {
 			func(o *plan.Observation) { recovering(o); o.Servers[0].Agent.Answered = true },
-			plan.CancelRecovery{Because: "consul-2, which was given up, is back"}, plan.ReasonRecovering,
+			plan.CancelRecovery{Because: "consul-2, which was given up, is back"}, reason.RecoveringQuorum,
 		},
 		"recovery: a leader who needs the vote of one that stops is none to count on": {
 			func(o *plan.Observation) {
 				o.Spec.Recovery = &plan.Recovery{ID: "now", Survivor: "consul-0", Lost: []string{"consul-1", "consul-2"}}
 				o.Servers[1].Pod.Terminating, o.Servers[1].Pod.StopBy = true, noon
-			}, nil, plan.ReasonRecovering,
+			}, nil, reason.RecoveringQuorum,
 		},
 		"recovery: a leader leads": {
 			func(o *plan.Observation) { o.Spec.Recovery = &plan.Recovery{ID: "now", Survivor: "consul-0"} },
-			plan.FinishRecovery{Because: "consul-0 leads: there is a quorum"}, plan.ReasonRecovering,
+			plan.FinishRecovery{Because: "consul-0 leads: there is a quorum"}, reason.RecoveringQuorum,
 		},
 		"the acceptance of a loss is not kept for another time": {
 			func(o *plan.Observation) { o.Spec.AcceptedLoss = []string{"consul-1"} },
-			plan.FinishRecovery{Because: "consul-0 leads, and nobody has to be given up"}, plan.ReasonRecovering,
+			plan.FinishRecovery{Because: "consul-0 leads, and no server has to be given up"}, reason.RecoveringQuorum,
 		},
 	})
 }
@@ -250,7 +251,7 @@ func TestWhatAPersonIsToldOfALostQuorum(t *testing.T) {
 			func(o *plan.Observation) {
 				five(o)
 				withoutLeader(o, 0, 1, 2)
-				down(o, 0).Pod.Problem = plan.Problem{Reason: plan.ReasonUnschedulable, Message: "no node"}
+				down(o, 0).Pod.Problem = plan.Problem{Reason: reason.Unschedulable, Message: "no node"}
 			},
 			"the quorum is lost for good with the volumes of consul-0, consul-1, consul-2; consul-3 may have more than consul-4 has: " +
 				"bring it back, or give it up too: kubectl annotate consulcluster consul -n default --overwrite " +

@@ -1,8 +1,8 @@
 package plan
 
-// upkeep restores what should be, whatever else goes on. None of it changes the membership.
+// upkeep restores what should be, whatever the rules decide. None of it changes the membership.
 func upkeep(v view) []Action {
-	if v.Spec.Deleting {
+	if v.Damaged != nil { // a pod could be created for a server that was given up
 		return nil
 	}
 	var actions []Action
@@ -20,7 +20,7 @@ func upkeep(v view) []Action {
 	if v.evictable() != v.Evictable {
 		actions = append(actions, v.switchEvictions())
 	}
-	if v.Raft.Known && !v.held() && v.Raft.MinQuorum != v.Spec.Replicas {
+	if v.Raft.Known && !v.isHeld() && v.Raft.MinQuorum != v.Spec.Replicas {
 		actions = append(actions, SetMinQuorum{Servers: v.Spec.Replicas})
 	}
 	return actions
@@ -33,27 +33,30 @@ func (v view) switchEvictions() Action {
 	return AllowEviction{}
 }
 
-// podOf brings a server's pod back. One that retires is not started again, unless there is no leader: then its vote
-// may be the one that is missing.
+// podOf brings a server's pod back.
 func (v view) podOf(s Server) Action {
 	switch {
-	case s.Pod != nil && s.Pod.Finished && !s.Pod.Terminating, v.avoidsOthers(s):
+	case s.Pod != nil && s.Pod.Finished && !s.Pod.Terminating, v.avoidsOtherNodes(s):
 		return DeletePod{Server: s.Name}
-	case s.Pod == nil && !s.ClaimDeleting && (!s.Retiring || !v.Raft.Known) && !v.awaitsRevision(s) && !v.abandoned(s):
+	case s.Pod == nil && !s.ClaimDeleting && v.mayStart(s) && !v.awaitsRevision(s):
 		return CreatePod{Server: s.Name, Avoid: v.drainedNodes()}
 	}
 	return nil
 }
 
-// awaitsRevision is true for a server without a pod that is going to be replaced in place.
+// mayStart reports whether a server may run. A retiring server is not started again, unless there is no leader: then its vote
+// may be the one that is missing.
+func (v view) mayStart(s Server) bool { return (!s.Retiring || !v.Raft.Known) && !v.isAbandoned(s) }
+
+// awaitsRevision reports whether a server that takes no part is about to get the wanted revision.
 func (v view) awaitsRevision(s Server) bool {
 	idle := !takesPart(s) && (v.Raft.Known || !v.Spec.Bootstrapped)
-	return idle && s.Revision != v.Spec.Revision && !v.held()
+	return idle && s.Revision != v.Spec.Revision && !v.isHeld()
 }
 
-// gateOf keeps the readiness gate: a server starts to serve when it is a healthy voter, and stops when it retires or
-// is no voter any more. An unhealthy voter keeps its gate, its readiness probe speaks for it: right after an election
-// autopilot calls every server unhealthy for a moment, and the Service must not run empty then.
+// gateOf keeps the readiness gate: a server starts to serve when it is a healthy voter, and stops when it retires or is no
+// voter any more. An unhealthy voter keeps its gate, and its readiness probe decides: right after an election autopilot
+// calls every server unhealthy for a moment, and the Service must not run empty then.
 func (v view) gateOf(s Server) Action {
 	if s.Pod == nil || s.Pod.Terminating || !v.Raft.Known {
 		return nil
@@ -65,4 +68,25 @@ func (v view) gateOf(s Server) Action {
 		return StartServing{Server: s.Name}
 	}
 	return nil
+}
+
+// evictable reports whether one server may be evicted while all serve: the last resort where no other node takes a server.
+// The leader is not to be evicted, unless all servers are drained or none may take over. An operator that does not see nodes
+// cannot replace a server in time, and lets one go at a time.
+func (v view) evictable() bool {
+	switch {
+	case !v.NodesKnown:
+		return true
+	case v.Spec.Replicas == 1, !v.allServeUnderStableLeader(): // a single server has to be let go by a person
+		return false
+	}
+	drained, serving := len(v.drained()), len(v.serving())
+	if drained == 0 {
+		return false
+	}
+	return v.isHeld() || v.nowhereToGo() && (!v.leaderIsDrained() || drained >= serving)
+}
+
+func (v view) allServeUnderStableLeader() bool {
+	return len(v.serving()) >= v.Spec.Replicas && v.Raft.Known && v.leaderIsStable()
 }

@@ -5,6 +5,7 @@ import (
 
 	. "github.com/onsi/gomega"
 
+	"github.com/consul-operator/consul-operator/api/reason"
 	"github.com/consul-operator/consul-operator/internal/plan"
 )
 
@@ -116,8 +117,10 @@ func TestUpkeep(t *testing.T) {
 		"an operator that is not told of nodes lets one go at a time": {
 			func(o *plan.Observation) { o.NodesKnown = false }, []plan.Action{plan.AllowEviction{}},
 		},
-		"nothing in a cluster that is deleted": {
-			func(o *plan.Observation) { o.Spec.Deleting, o.Servers[1].Pod = true, nil }, nil,
+		"nothing while a record is damaged": {
+			func(o *plan.Observation) {
+				o.Damaged, o.Servers[1].Pod = &plan.Problem{Reason: reason.DamagedRecord}, nil
+			}, nil,
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

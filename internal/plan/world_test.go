@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/consul-operator/consul-operator/api/reason"
 	"github.com/consul-operator/consul-operator/internal/plan"
 )
 
@@ -303,11 +304,11 @@ func (w *world) startPod(s *fake) {
 		s.Pod.Recovery = w.spec.Recovery.ID
 	}
 	if w.broken[s.Revision] {
-		s.Pod.Problem = plan.Problem{Reason: plan.ReasonServerCannotStart, Message: "image cannot be pulled"}
+		s.Pod.Problem = plan.Problem{Reason: reason.ServerCannotStart, Message: "image cannot be pulled"}
 		return
 	}
 	if w.full && (s.cordoned || s.Member == plan.MemberAbsent) && w.raft.Known {
-		s.Pod.Problem = plan.Problem{Reason: plan.ReasonUnschedulable, Message: "0/3 nodes are available"}
+		s.Pod.Problem = plan.Problem{Reason: reason.Unschedulable, Message: "0/3 nodes are available"}
 		return
 	}
 	w.after(s, startTakes, func() {

@@ -2,6 +2,7 @@ package resources
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 
@@ -15,7 +16,7 @@ const ContainerRecover = "recover"
 
 // Recovery of a lost quorum, as an annotation of the ConsulCluster records it.
 type Recovery struct {
-	// ID is that of no other recovery, and good for the name of a folder.
+	// ID is unique to this recovery, and can be the name of a folder.
 	ID string `json:"id"`
 	// Survivor carries on as the only voter.
 	Survivor string `json:"survivor"`
@@ -23,13 +24,20 @@ type Recovery struct {
 	Lost []string `json:"lost"`
 }
 
-// RecoveryOf is the recovery that is under way; nil if there is none.
-func RecoveryOf(c *v1alpha1.ConsulCluster) *Recovery {
-	var r Recovery
-	if json.Unmarshal([]byte(c.Annotations[v1alpha1.AnnotationRecovery]), &r) != nil || r.ID == "" {
-		return nil
+// RecoveryOf returns the recovery that is under way, nil if there is none, and an error if its record is damaged.
+func RecoveryOf(c *v1alpha1.ConsulCluster) (*Recovery, error) {
+	text, recorded := c.Annotations[v1alpha1.AnnotationRecovery]
+	if !recorded {
+		return nil, nil
 	}
-	return &r
+	var r Recovery
+	if err := json.Unmarshal([]byte(text), &r); err != nil {
+		return nil, err
+	}
+	if r.ID == "" || r.Survivor == "" {
+		return nil, errors.New("id or survivor is missing")
+	}
+	return &r, nil
 }
 
 // String is the value of the annotation.

@@ -1,7 +1,6 @@
 package status
 
 import (
-	"slices"
 	"time"
 
 	"github.com/consul-operator/consul-operator/api/v1alpha1"
@@ -17,19 +16,14 @@ var serfStates = map[plan.MemberStatus]v1alpha1.SerfState{
 	plan.MemberFailed:  v1alpha1.SerfFailed,
 }
 
-// lists says where each server is in the lists that the leader has. Raft and Serf are left out while nobody leads; the
-// catalog stays as it was last known while it is not told, so that one call that fails does not change the status.
+// lists says where each server is in the lists that the leader has. Raft and Serf are left out while nobody leads.
 func lists(status *v1alpha1.ConsulClusterStatus, s *observe.Snapshot) {
 	for i, server := range s.Servers {
 		one := &status.Servers[i]
 		if s.Raft.Known {
 			one.Raft, one.Serf = suffrage(server), serfStates[server.Member]
 		}
-		if len(s.Raft.Catalog) > 0 {
-			one.Catalog = inCatalog(server)
-		} else {
-			one.Catalog = lastInCatalog(s.Cluster.Status.Servers, server)
-		}
+		one.Catalog = v1alpha1.CatalogState(server.Registration)
 	}
 }
 
@@ -41,21 +35,6 @@ func suffrage(server plan.Server) v1alpha1.RaftSuffrage {
 		return v1alpha1.RaftVoter
 	}
 	return v1alpha1.RaftNonVoter
-}
-
-func inCatalog(server plan.Server) v1alpha1.CatalogState {
-	if server.Registered {
-		return v1alpha1.CatalogRegistered
-	}
-	return v1alpha1.CatalogAbsent
-}
-
-func lastInCatalog(servers []v1alpha1.ServerStatus, server plan.Server) v1alpha1.CatalogState {
-	i := slices.IndexFunc(servers, func(last v1alpha1.ServerStatus) bool { return last.ID == server.ID })
-	if i < 0 {
-		return ""
-	}
-	return servers[i].Catalog
 }
 
 func disagreements(status *v1alpha1.ConsulClusterStatus, s *observe.Snapshot, now time.Time) {

@@ -24,14 +24,15 @@ func stray() *observe.Snapshot {
 		plan.Member{ID: "alive", Name: "other", Status: plan.MemberAlive})
 	s.Raft.Catalog = append(s.Raft.Catalog, plan.Node{ID: "dead", Name: "consul-9"}, plan.Node{ID: "alive", Name: "other"})
 	s.Servers = append(s.Servers, plan.Server{
-		Name: "consul-3", ID: "consul-3", Revision: "r", Member: plan.MemberAlive, Pod: &plan.Pod{Revision: "r", Running: true},
+		Name: "consul-3", ID: "consul-3", Revision: "r", Member: plan.MemberAlive, Registration: plan.NotRegistered,
+		Pod: &plan.Pod{Revision: "r", Running: true},
 	})
 	return s
 }
 
 func TestListsGolden(t *testing.T) {
 	g := NewWithT(t)
-	got := status.Build(stray(), done, noon)
+	got := status.Build(stray(), done, status.Outcome{}, noon)
 	text, err := yaml.Marshal(map[string]any{"servers": got.Servers, "disagreements": got.Disagreements})
 	g.Expect(err).NotTo(HaveOccurred())
 	const golden = "testdata/stray.yaml"
@@ -57,13 +58,13 @@ func TestWhereAServerIs(t *testing.T) {
 		"left":      {func(one *plan.Server) { one.Member = plan.MemberLeft }, "Voter", "Left", "Registered"},
 		"failed":    {func(one *plan.Server) { one.Member = plan.MemberFailed }, "Voter", "Failed", "Registered"},
 		"no member": {func(one *plan.Server) { one.Member = plan.MemberAbsent }, "Voter", "Absent", "Registered"},
-		"not yet":   {func(one *plan.Server) { one.Registered = false }, "Voter", "Alive", "Absent"},
+		"not yet":   {func(one *plan.Server) { one.Registration = plan.NotRegistered }, "Voter", "Alive", "Absent"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			g := NewWithT(t)
 			s := snapshot()
 			test.change(&s.Servers[1])
-			got := status.Build(s, done, noon).Servers[1]
+			got := status.Build(s, done, status.Outcome{}, noon).Servers[1]
 			g.Expect(got.Raft).To(Equal(test.raft))
 			g.Expect(got.Serf).To(Equal(test.serf))
 			g.Expect(got.Catalog).To(Equal(test.catalog))
@@ -75,15 +76,10 @@ func TestWhereAServerIs(t *testing.T) {
 func TestListsThatAreNotTold(t *testing.T) {
 	g := NewWithT(t)
 	s := stray()
-	s.Cluster.Status = status.Build(s, done, noon)
-
-	s.Raft.Catalog = nil
-	g.Expect(status.Build(s, done, noon).Servers).To(Equal(s.Cluster.Status.Servers), "as last known")
-	s.Servers[0].ID = "new"
-	g.Expect(status.Build(s, done, noon).Servers[0].Catalog).To(BeEmpty(), "nothing is known of a new one")
+	s.Cluster.Status = status.Build(s, done, status.Outcome{}, noon)
 
 	s.Raft = plan.Raft{Unknown: "nobody answers"}
-	got := status.Build(s, done, noon)
+	got := status.Build(s, done, status.Outcome{}, noon)
 	g.Expect(got.Disagreements).To(BeEmpty())
 	g.Expect(got.Servers[1].Raft).To(BeEmpty())
 	g.Expect(got.Servers[1].Serf).To(BeEmpty())

@@ -10,21 +10,34 @@ import (
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/util/version"
 
+	"github.com/consul-operator/consul-operator/api/reason"
 	"github.com/consul-operator/consul-operator/api/v1alpha1"
 	"github.com/consul-operator/consul-operator/internal/observe"
 	"github.com/consul-operator/consul-operator/internal/plan"
 	"github.com/consul-operator/consul-operator/internal/resources"
 )
 
-// lagShown is from where on a server's lag is shown: autopilot's max_trailing_logs. Below it the figure only says how
-// busy the cluster is, and would make every status differ from the last.
+// lagShown is the lag from which it is shown: autopilot's max_trailing_logs. A smaller one only says how busy the cluster is,
+// and would make every status differ from the last.
 const lagShown = 250
 
-// Build is the status of a cluster. It equals the last one if nothing that matters has changed.
-func Build(s *observe.Snapshot, d plan.Decision, now time.Time) v1alpha1.ConsulClusterStatus {
+// Outcome is what users see of a decision that was carried out.
+type Outcome struct {
+	// Refusal is what the API server refused, in its words; empty if it refused nothing.
+	Refusal string
+	// Handoff is the transfer of leadership that was made; nil if there was none.
+	Handoff *v1alpha1.Handoff
+}
+
+// Build returns the status of a cluster. It equals the last status if nothing that matters has changed.
+func Build(s *observe.Snapshot, d plan.Decision, o Outcome, now time.Time) v1alpha1.ConsulClusterStatus {
 	c := s.Cluster
 	status := *c.Status.DeepCopy()
 	status.ObservedGeneration = c.Generation
+	status.Rule, status.Refusal = d.Rule, o.Refusal
+	if o.Handoff != nil {
+		status.LastHandoff = o.Handoff
+	}
 	status.Replicas = int32(len(s.Servers)) //nolint:gosec // a handful of servers
 	status.Revision = s.Spec.Revision
 	status.Selector = labels.SelectorFromSet(resources.Selector(c)).String()
@@ -79,7 +92,7 @@ func raft(status *v1alpha1.ConsulClusterStatus, s *observe.Snapshot) {
 
 // quorum takes note of since when the quorum is lost for good.
 func quorum(status *v1alpha1.ConsulClusterStatus, s *observe.Snapshot, d plan.Decision) {
-	if s.Raft.Known || d.Reason != plan.ReasonQuorumLost && d.Reason != plan.ReasonRecovering {
+	if s.Raft.Known || d.Reason != reason.QuorumLost && d.Reason != reason.RecoveringQuorum {
 		status.QuorumLostSince = nil
 		return
 	}
@@ -122,7 +135,7 @@ func state(s *observe.Snapshot, server plan.Server) v1alpha1.ServerState {
 	switch {
 	case server.Retiring:
 		return v1alpha1.ServerRetiring
-	case pod != nil && pod.Problem.Reason == plan.ReasonServerCannotStart:
+	case pod != nil && pod.Problem.Reason == reason.ServerCannotStart:
 		return v1alpha1.ServerFailing
 	case pod == nil || !pod.Running:
 		return v1alpha1.ServerPending
@@ -153,26 +166,26 @@ func lowestVersion(servers []plan.Server) string {
 }
 
 func conditions(status *v1alpha1.ConsulClusterStatus, s *observe.Snapshot, d plan.Decision) {
-	set := func(kind string, isTrue bool, reason, message string) {
+	set := func(kind string, isTrue bool, why, message string) {
 		value := metav1.ConditionFalse
 		if isTrue {
 			value = metav1.ConditionTrue
 		}
 		meta.SetStatusCondition(&status.Conditions, metav1.Condition{
-			Type: kind, Status: value, Reason: reason, Message: message, ObservedGeneration: s.Cluster.Generation,
+			Type: kind, Status: value, Reason: why, Message: message, ObservedGeneration: s.Cluster.Generation,
 		})
 	}
-	reason := string(d.Reason)
-	stalled := s.Spec.Invalid != nil || d.Reason == plan.ReasonServerCannotStart || d.Reason == plan.ReasonQuorumLost
-	set(v1alpha1.ConditionReady, d.Done, reason, d.Message)
-	set(v1alpha1.ConditionReconciling, !d.Done && !stalled && d.Reason != plan.ReasonPaused, reason, d.Message)
-	set(v1alpha1.ConditionStalled, stalled, reason, d.Message)
+	decided := string(d.Reason)
+	stalled := s.Spec.Invalid != nil || d.Reason.Stalls()
+	set(v1alpha1.ConditionReady, d.Done, decided, d.Message)
+	set(v1alpha1.ConditionReconciling, !d.Done && !stalled && d.Reason != reason.Paused, decided, d.Message)
+	set(v1alpha1.ConditionStalled, stalled, decided, d.Message)
 	switch {
 	case !s.Raft.Known:
-		set(v1alpha1.ConditionAvailable, false, string(plan.ReasonNoLeader), "no leader: "+s.Raft.Unknown)
+		set(v1alpha1.ConditionAvailable, false, string(reason.NoLeader), "no leader: "+s.Raft.Unknown)
 	case status.ReadyReplicas == 0:
-		set(v1alpha1.ConditionAvailable, false, v1alpha1.ReasonNoServingServer, "no server is in the client Service")
+		set(v1alpha1.ConditionAvailable, false, string(reason.NoServingServer), "no server is in the client Service")
 	default:
-		set(v1alpha1.ConditionAvailable, true, v1alpha1.ReasonAvailable, "servers serve and a leader leads")
+		set(v1alpha1.ConditionAvailable, true, string(reason.Available), "servers serve and a leader leads")
 	}
 }

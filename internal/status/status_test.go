@@ -9,6 +9,7 @@ import (
 	apimeta "k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"github.com/consul-operator/consul-operator/api/reason"
 	"github.com/consul-operator/consul-operator/api/v1alpha1"
 	"github.com/consul-operator/consul-operator/internal/observe"
 	"github.com/consul-operator/consul-operator/internal/plan"
@@ -19,7 +20,7 @@ func snapshot() *observe.Snapshot {
 	voter := func(name string, index uint64) plan.Server {
 		return plan.Server{
 			Name: name, ID: name, Revision: "r", Peer: &plan.Peer{ID: name, Voter: true}, Member: plan.MemberAlive,
-			Registered: true, Health: plan.HealthHealthy, Agent: plan.Agent{Answered: true, Version: "1.22.7", LastIndex: index},
+			Registration: plan.Registered, Health: plan.HealthHealthy, Agent: plan.Agent{Answered: true, Version: "1.22.7", LastIndex: index},
 			Pod: &plan.Pod{Running: true, Ready: true, Serving: true, Address: "127.0.0.1"},
 		}
 	}
@@ -41,11 +42,11 @@ func snapshot() *observe.Snapshot {
 
 var noon = time.Date(2026, 1, 1, 12, 0, 0, 0, time.UTC)
 
-var done = plan.Decision{Done: true, Reason: plan.ReasonHealthy, Message: "fine"}
+var done = plan.Decision{Done: true, Reason: reason.Healthy, Message: "fine"}
 
 func TestWhatUsersSee(t *testing.T) {
 	g := NewWithT(t)
-	got := status.Build(snapshot(), done, noon)
+	got := status.Build(snapshot(), done, status.Outcome{}, noon)
 	g.Expect(got.Ready).To(Equal("3/3"))
 	g.Expect(got.Leader).To(Equal("consul-0"))
 	g.Expect(got.Term).To(Equal(int64(7)))
@@ -61,8 +62,8 @@ func TestWhatUsersSee(t *testing.T) {
 // I5: what has not changed is not written.
 func TestTheSameAgain(t *testing.T) {
 	s := snapshot()
-	s.Cluster.Status = status.Build(s, done, noon)
-	NewWithT(t).Expect(status.Build(s, done, noon)).To(Equal(s.Cluster.Status))
+	s.Cluster.Status = status.Build(s, done, status.Outcome{}, noon)
+	NewWithT(t).Expect(status.Build(s, done, status.Outcome{}, noon)).To(Equal(s.Cluster.Status))
 }
 
 func nothing(*observe.Snapshot) {}
@@ -70,30 +71,30 @@ func nothing(*observe.Snapshot) {}
 func TestConditions(t *testing.T) {
 	for name, test := range map[string]struct {
 		change func(s *observe.Snapshot)
-		reason plan.Reason
+		reason reason.Reason
 		isTrue []string
 	}{
-		"healthy":      {nothing, plan.ReasonHealthy, []string{"Ready", "Available"}},
-		"upgrading":    {nothing, plan.ReasonWaitingForVoter, []string{"Reconciling", "Available"}},
-		"paused":       {nothing, plan.ReasonPaused, []string{"Available"}},
-		"cannot start": {nothing, plan.ReasonServerCannotStart, []string{"Stalled", "Available"}},
+		"healthy":      {nothing, reason.Healthy, []string{"Ready", "Available"}},
+		"upgrading":    {nothing, reason.WaitingForVoter, []string{"Reconciling", "Available"}},
+		"paused":       {nothing, reason.Paused, []string{"Available"}},
+		"cannot start": {nothing, reason.ServerCannotStart, []string{"Stalled", "Available"}},
 		"invalid": {
 			func(s *observe.Snapshot) { s.Spec.Invalid = &plan.Problem{} }, "InvalidSpec", []string{"Stalled", "Available"},
 		},
-		"quorum lost": {func(s *observe.Snapshot) { s.Raft = plan.Raft{} }, plan.ReasonQuorumLost, []string{"Stalled"}},
-		"no leader":   {func(s *observe.Snapshot) { s.Raft = plan.Raft{} }, plan.ReasonNoLeader, []string{"Reconciling"}},
+		"quorum lost": {func(s *observe.Snapshot) { s.Raft = plan.Raft{} }, reason.QuorumLost, []string{"Stalled"}},
+		"no leader":   {func(s *observe.Snapshot) { s.Raft = plan.Raft{} }, reason.NoLeader, []string{"Reconciling"}},
 		"nobody serving": {
 			func(s *observe.Snapshot) {
 				for i := range s.Servers {
 					s.Servers[i].Pod.Ready = false
 				}
-			}, plan.ReasonWaitingForReady, []string{"Reconciling"},
+			}, reason.WaitingForReady, []string{"Reconciling"},
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := snapshot()
 			test.change(s)
-			got := status.Build(s, plan.Decision{Reason: test.reason, Done: test.reason == plan.ReasonHealthy}, noon)
+			got := status.Build(s, plan.Decision{Reason: test.reason, Done: test.reason == reason.Healthy}, status.Outcome{}, noon)
 			for _, kind := range []string{"Ready", "Reconciling", "Stalled", "Available"} {
 				NewWithT(t).Expect(apimeta.IsStatusConditionTrue(got.Conditions, kind)).To(
 					Equal(slices.Contains(test.isTrue, kind)), kind)
@@ -107,13 +108,13 @@ func TestSinceWhenTheQuorumIsLost(t *testing.T) {
 	g := NewWithT(t)
 	s := snapshot()
 	s.Raft = plan.Raft{LostSince: noon}
-	lost := plan.Decision{Reason: plan.ReasonQuorumLost}
-	s.Cluster.Status = status.Build(s, lost, noon)
+	lost := plan.Decision{Reason: reason.QuorumLost}
+	s.Cluster.Status = status.Build(s, lost, status.Outcome{}, noon)
 	g.Expect(s.Cluster.Status.QuorumLostSince.Time).To(Equal(noon))
 	s.Raft.LostSince = noon.Add(time.Hour)
-	s.Cluster.Status = status.Build(s, plan.Decision{Reason: plan.ReasonRecovering}, noon)
+	s.Cluster.Status = status.Build(s, plan.Decision{Reason: reason.RecoveringQuorum}, status.Outcome{}, noon)
 	g.Expect(s.Cluster.Status.QuorumLostSince.Time).To(Equal(noon))
-	s.Cluster.Status = status.Build(s, plan.Decision{Reason: plan.ReasonNoLeader}, noon)
+	s.Cluster.Status = status.Build(s, plan.Decision{Reason: reason.NoLeader}, status.Outcome{}, noon)
 	g.Expect(s.Cluster.Status.QuorumLostSince).To(BeNil())
 }
 
@@ -122,12 +123,12 @@ func TestSinceWhenAServerIsUnhealthy(t *testing.T) {
 	g := NewWithT(t)
 	s := snapshot()
 	s.Servers[1].UnhealthySince = noon.Add(time.Millisecond)
-	g.Expect(status.Build(s, done, noon).Servers[1].UnhealthySince).To(BeNil())
+	g.Expect(status.Build(s, done, status.Outcome{}, noon).Servers[1].UnhealthySince).To(BeNil())
 	s.Servers[1].Health = plan.HealthUnhealthy
-	s.Cluster.Status = status.Build(s, done, noon)
+	s.Cluster.Status = status.Build(s, done, status.Outcome{}, noon)
 	g.Expect(s.Cluster.Status.Servers[1].UnhealthySince.Time).To(Equal(noon.Add(time.Second)), "rounded up")
 	s.Servers[1].UnhealthySince = s.Cluster.Status.Servers[1].UnhealthySince.Time
-	g.Expect(status.Build(s, done, noon)).To(Equal(s.Cluster.Status), "I5: what has not changed is not written")
+	g.Expect(status.Build(s, done, status.Outcome{}, noon)).To(Equal(s.Cluster.Status), "I5: what has not changed is not written")
 }
 
 func TestStates(t *testing.T) {
@@ -135,7 +136,7 @@ func TestStates(t *testing.T) {
 		v1alpha1.ServerServing:   func(*observe.Snapshot, *plan.Server) {},
 		v1alpha1.ServerRetiring:  func(_ *observe.Snapshot, one *plan.Server) { one.Retiring = true },
 		v1alpha1.ServerPending:   func(_ *observe.Snapshot, one *plan.Server) { one.Pod = nil },
-		v1alpha1.ServerFailing:   func(_ *observe.Snapshot, one *plan.Server) { one.Pod.Problem.Reason = plan.ReasonServerCannotStart },
+		v1alpha1.ServerFailing:   func(_ *observe.Snapshot, one *plan.Server) { one.Pod.Problem.Reason = reason.ServerCannotStart },
 		v1alpha1.ServerUnknown:   func(_ *observe.Snapshot, one *plan.Server) { one.Agent.Answered = false },
 		v1alpha1.ServerJoining:   func(_ *observe.Snapshot, one *plan.Server) { one.Peer.Voter = false },
 		v1alpha1.ServerUnhealthy: func(_ *observe.Snapshot, one *plan.Server) { one.Health = plan.HealthUnhealthy },
@@ -143,7 +144,7 @@ func TestStates(t *testing.T) {
 		t.Run(string(want), func(t *testing.T) {
 			s := snapshot()
 			change(s, &s.Servers[1])
-			NewWithT(t).Expect(status.Build(s, done, noon).Servers[1].State).To(Equal(want))
+			NewWithT(t).Expect(status.Build(s, done, status.Outcome{}, noon).Servers[1].State).To(Equal(want))
 		})
 	}
 }

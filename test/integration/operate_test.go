@@ -22,6 +22,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	"github.com/consul-operator/consul-operator/api/reason"
 	"github.com/consul-operator/consul-operator/api/v1alpha1"
 	"github.com/consul-operator/consul-operator/internal/resources"
 )
@@ -204,7 +205,7 @@ func TestBadSpecsNeverHurtAndAreTakenBack(t *testing.T) {
 
 	s.patch(toVersion(oldest))
 	s.until("a downgrade is refused", func(c *v1alpha1.ConsulCluster) bool {
-		return condition(c, v1alpha1.ConditionStalled, v1alpha1.ReasonVersionDowngrade)
+		return condition(c, v1alpha1.ConditionStalled, string(reason.VersionDowngrade))
 	})
 	s.patch(toVersion(older))
 	s.reach("taken back", 2*time.Minute)

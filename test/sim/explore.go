@@ -6,6 +6,7 @@ import (
 	"strings"
 	"unsafe"
 
+	"github.com/consul-operator/consul-operator/api/reason"
 	"github.com/consul-operator/consul-operator/internal/plan"
 )
 
@@ -223,7 +224,7 @@ func failTransfer(s State) State {
 
 // checkAll checks a decision and its actions, each in the state that the ones before it leave.
 func checkAll(d plan.Decision, actions []plan.Action, s *State) *Violation {
-	if len(actions) == 0 && !d.Done && d.LookAgain == 0 && d.Reason != plan.ReasonPaused {
+	if len(actions) == 0 && !d.Done && d.RequeueAfter == 0 && d.Reason != reason.Paused {
 		return violated(I7, "the operator waits (%s: %s) and never looks again", d.Reason, d.Message)
 	}
 	if stray := s.count(func(x *Server) bool { return x.Claim == ClaimNone && x.Peer != NoPeer }); d.Done && stray > 0 {

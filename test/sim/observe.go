@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/consul-operator/consul-operator/api/reason"
 	"github.com/consul-operator/consul-operator/internal/plan"
 )
 
@@ -146,10 +147,10 @@ func pod(s *State, x *Server) *plan.Pod {
 		pod.ServingFrom = now
 	}
 	if s.unschedulable(x) {
-		pod.Problem = plan.Problem{Reason: plan.ReasonUnschedulable, Message: "no node takes it"}
+		pod.Problem = plan.Problem{Reason: reason.Unschedulable, Message: "no node takes it"}
 	}
 	if s.Bad != 0 && x.PodRevision == s.Bad && x.Pod == PodPending {
-		pod.Problem = plan.Problem{Reason: plan.ReasonServerCannotStart, Message: "it cannot start"}
+		pod.Problem = plan.Problem{Reason: reason.ServerCannotStart, Message: "it cannot start"}
 	}
 	return pod
 }

@@ -90,7 +90,7 @@ func (c *cluster) start(name string, expect int) {
 	c.t.Helper()
 	i := len(c.servers) + 1
 	s := &server{id: uuid.NewString(), ip: fmt.Sprintf("%s.%d", c.block, i), dir: c.t.TempDir()}
-	s.Agent, _ = c.dial(s.http())
+	s.Agent, _ = c.dial(consul.Target{Address: s.http()})
 	config := filepath.Join(s.dir, "config.json")
 	c.Expect(os.WriteFile(config, c.settings.config(), 0o600)).To(Succeed())
 	s.args = []string{

@@ -24,8 +24,8 @@ type agent struct {
 }
 
 // dial is a consul.Dialer.
-func (o *operator) dial(address string) (consul.Agent, error) {
-	ip, _, err := net.SplitHostPort(address)
+func (o *operator) dial(to consul.Target) (consul.Agent, error) {
+	ip, _, err := net.SplitHostPort(to.Address)
 	if err != nil {
 		return nil, err
 	}

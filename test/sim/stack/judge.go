@@ -9,7 +9,6 @@ import (
 
 	"github.com/consul-operator/consul-operator/api/v1alpha1"
 	"github.com/consul-operator/consul-operator/internal/plan"
-	"github.com/consul-operator/consul-operator/internal/resources"
 	"github.com/consul-operator/consul-operator/test/sim"
 )
 
@@ -46,8 +45,8 @@ func (r *run) judgeWrite(before, after client.Object) {
 }
 
 func (r *run) judgeRecovery(c *cluster, old, o *v1alpha1.ConsulCluster) {
-	record := resources.RecoveryOf(o)
-	if record == nil || resources.RecoveryOf(old) != nil {
+	record, former := recoveryOf(o), recoveryOf(old)
+	if record == nil || former != nil {
 		return
 	}
 	begin := plan.BeginRecovery{Survivor: sim.Name(c.named(record.Survivor))}

@@ -13,7 +13,7 @@ import (
 
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
-	"github.com/consul-operator/consul-operator/api/v1alpha1"
+	"github.com/consul-operator/consul-operator/api/reason"
 )
 
 // wholeStories has each run with trouble told to its end, also where it has come to a situation that is known from the
@@ -124,7 +124,7 @@ func newBaseline(t *testing.T, story scenario) *baseline {
 	if len(b.violations) > 0 {
 		t.Fatalf("without any trouble: %v\n%s", b.violations, b.trace)
 	}
-	if !strings.Contains(b.end, v1alpha1.ReasonHealthy) {
+	if !strings.Contains(b.end, string(reason.Healthy)) {
 		t.Fatalf("without any trouble the cluster is not as wanted: %s\n%s", b.end, b.trace)
 	}
 	return b

@@ -11,6 +11,15 @@ import (
 	"github.com/consul-operator/consul-operator/test/sim"
 )
 
+// recoveryOf is the recovery that a ConsulCluster records; nil if there is none.
+func recoveryOf(c *v1alpha1.ConsulCluster) *resources.Recovery {
+	recovery, err := resources.RecoveryOf(c)
+	if err != nil {
+		panic(err) // no scenario damages it
+	}
+	return recovery
+}
+
 // adoptRecovery takes over what the ConsulCluster's record says of a recovery.
 func (c *cluster) adoptRecovery(r *resources.Recovery) {
 	s := &c.state

@@ -305,7 +305,7 @@ func (w *world) adopt(o *v1alpha1.ConsulCluster) *cluster {
 	s.Replace = o.Spec.FailureReplacement.After == nil || o.Spec.FailureReplacement.After.Duration > 0
 	s.Bootstrapped = o.Annotations[v1alpha1.AnnotationBootstrapped] != ""
 	s.Automatic = o.Spec.Recovery.Mode == v1alpha1.RecoveryAutomatic
-	c.adoptRecovery(resources.RecoveryOf(o))
+	c.adoptRecovery(recoveryOf(o))
 	s.Transfer = sim.NoTransfer
 	if to, asked := o.Annotations[v1alpha1.AnnotationTransferLeadership]; asked {
 		s.Transfer = sim.AnyServer

@@ -7,9 +7,6 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
-	policyv1 "k8s.io/api/policy/v1"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/consul-operator/consul-operator/api/v1alpha1"
@@ -48,26 +45,7 @@ func unannotate(keys ...string) func(client.Object) {
 
 func (e *Executor) timestamp() string { return e.Now().UTC().Format(time.RFC3339) }
 
-// record writes the cluster's own record into its annotations.
-func (e *Executor) record(ctx context.Context, s *observe.Snapshot, action plan.Action) (Outcome, error) {
-	switch a := action.(type) {
-	case plan.RecordBootstrapped:
-		err := e.patch(ctx, s.Cluster, annotate(v1alpha1.AnnotationBootstrapped, e.timestamp()))
-		return Outcome{Event: fmt.Sprintf("%s was elected as the first leader", s.Raft.Leader)}, err
-	case plan.NameTransferTarget:
-		return Outcome{}, e.patch(ctx, s.Cluster, annotate(v1alpha1.AnnotationTransferLeadership, a.To))
-	case plan.FinishTransfer:
-		return Outcome{Event: a.Because}, e.patch(ctx, s.Cluster, unannotate(v1alpha1.AnnotationTransferLeadership))
-	case plan.CancelRecovery:
-		return Outcome{Event: a.Because}, e.patch(ctx, s.Cluster, unannotate(v1alpha1.AnnotationRecovery))
-	case plan.FinishRecovery:
-		return Outcome{Event: a.Because},
-			e.patch(ctx, s.Cluster, unannotate(v1alpha1.AnnotationRecovery, v1alpha1.AnnotationAcceptLoss))
-	}
-	return Outcome{}, nil
-}
-
-// fresh makes sure that the servers are the ones that the decision was made about.
+// fresh makes sure that the servers are those that the decision was made about.
 func (e *Executor) fresh(ctx context.Context, s *observe.Snapshot) error {
 	var live corev1.PersistentVolumeClaimList
 	if err := e.Live.List(ctx, &live, client.InNamespace(s.Cluster.Namespace),
@@ -92,8 +70,8 @@ func (e *Executor) fresh(ctx context.Context, s *observe.Snapshot) error {
 	return nil
 }
 
-// createServer raises the serial on the ConsulCluster first: an operator that stops in between wastes a serial and
-// never uses one twice, and one that acts on an old picture gets a conflict.
+// createServer raises the serial on the ConsulCluster first: an operator that stops in between wastes a serial and never uses
+// one twice, and an operator that acts on a stale snapshot gets a conflict.
 func (e *Executor) createServer(ctx context.Context, s *observe.Snapshot, a plan.CreateServer) (Outcome, error) {
 	if err := e.fresh(ctx, s); err != nil {
 		return Outcome{}, err
@@ -185,82 +163,4 @@ func retire(claim client.Object, how string) {
 func (e *Executor) delete(ctx context.Context, o client.Object) error {
 	uid, version := o.GetUID(), o.GetResourceVersion()
 	return client.IgnoreNotFound(e.Client.Delete(ctx, o, client.Preconditions{UID: &uid, ResourceVersion: &version}))
-}
-
-// setBudget opens or closes the disruption budget as it was observed. One that was not there is created by Sync first.
-func (e *Executor) setBudget(ctx context.Context, s *observe.Snapshot, wanted *policyv1.PodDisruptionBudget) error {
-	if s.Budget == nil {
-		return nil
-	}
-	changed := s.Budget.DeepCopy()
-	changed.Spec = wanted.Spec
-	return e.Client.Update(ctx, changed)
-}
-
-func (e *Executor) pod(ctx context.Context, s *observe.Snapshot, action plan.Action) (Outcome, error) {
-	switch a := action.(type) {
-	case plan.CreatePod:
-		return Outcome{}, e.createPod(ctx, s, a)
-	case plan.DeletePod:
-		if err := e.fresh(ctx, s); err != nil { // a server that retired a moment ago may have to stay
-			return Outcome{}, err
-		}
-		return Outcome{}, e.delete(ctx, s.Pods[a.Server])
-	case plan.DeleteOrphan:
-		if err := e.fresh(ctx, s); err != nil { // its claim may be there, and the cache not know it yet
-			return Outcome{}, err
-		}
-		return Outcome{Event: a.Pod + " has lost its volume claim: the pod is deleted"}, e.delete(ctx, s.Pods[a.Pod])
-	case plan.StartServing:
-		return Outcome{Event: a.Server + " is a healthy voter and starts to serve"},
-			e.setGate(ctx, s.Pods[a.Server], corev1.ConditionTrue, "HealthyVoter")
-	case plan.StopServing:
-		return Outcome{}, e.setGate(ctx, s.Pods[a.Server], corev1.ConditionFalse, "Retiring")
-	}
-	return Outcome{}, nil
-}
-
-func (e *Executor) createPod(ctx context.Context, s *observe.Snapshot, action plan.CreatePod) error {
-	claim := s.Claims[action.Server]
-	var revision corev1.Secret
-	key := client.ObjectKey{
-		Namespace: claim.Namespace,
-		Name:      resources.RevisionName(s.Cluster.Name, claim.Annotations[v1alpha1.AnnotationRevision]),
-	}
-	if err := e.Client.Get(ctx, key, &revision); apierrors.IsNotFound(err) {
-		// Ours and just written, the cache may not have it yet.
-		err = e.Live.Get(ctx, key, &revision)
-		if err != nil {
-			return err
-		}
-	} else if err != nil {
-		return err
-	}
-	server := resources.Server{Name: action.Server, Avoid: action.Avoid}
-	if !s.Spec.Bootstrapped {
-		server.BootstrapExpect, _ = strconv.Atoi(claim.Annotations[v1alpha1.AnnotationBootstrapExpect]) // absent: 0
-	}
-	server.Recovery = resources.RecoveryOf(s.Cluster)
-	pod, err := resources.Pod(s.Cluster, server, &revision)
-	if err != nil {
-		return err
-	}
-	return client.IgnoreAlreadyExists(e.Client.Create(ctx, pod))
-}
-
-// setGate sets the readiness gate. The patch names this one condition: the others are the kubelet's. It names the pod's UID,
-// too, and so is refused as invalid where another pod has got the name.
-func (e *Executor) setGate(ctx context.Context, pod *corev1.Pod, status corev1.ConditionStatus, reason string) error {
-	gated := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Name: pod.Name, Namespace: pod.Namespace}}
-	base := gated.DeepCopy()
-	gated.UID = pod.UID
-	gated.Status.Conditions = []corev1.PodCondition{{
-		Type: v1alpha1.GateServing, Status: status, Reason: reason,
-		LastTransitionTime: observe.RoundUp(e.Now()),
-	}}
-	err := client.IgnoreNotFound(e.Client.Status().Patch(ctx, gated, client.StrategicMergeFrom(base)))
-	if apierrors.IsInvalid(err) { // a UID cannot change, and nothing else of the patch can be invalid
-		return fmt.Errorf("%w: another pod is called %s: %w", ErrStale, pod.Name, err)
-	}
-	return err
 }

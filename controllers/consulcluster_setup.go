@@ -7,13 +7,10 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
 	policyv1 "k8s.io/api/policy/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/util/workqueue"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/builder"
-	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/controller"
 	"sigs.k8s.io/controller-runtime/pkg/event"
@@ -30,48 +27,9 @@ import (
 	"github.com/consul-operator/consul-operator/internal/observe"
 )
 
-// CacheByObject keeps only the operator's own objects in memory, whatever else the namespaces hold. EndpointSlices
-// carry the labels of their Service.
-func CacheByObject() map[client.Object]cache.ByObject {
-	ours, err := labels.Parse(v1alpha1.LabelCluster)
-	if err != nil {
-		panic(err) // a constant
-	}
-	only := cache.ByObject{Label: ours}
-	return map[client.Object]cache.ByObject{
-		&corev1.Node{}:                  {Transform: stripNode},
-		&corev1.Pod{}:                   only,
-		&corev1.PersistentVolumeClaim{}: only,
-		&corev1.Secret{}:                only,
-		&corev1.Service{}:               only,
-		&corev1.ServiceAccount{}:        only,
-		&policyv1.PodDisruptionBudget{}: only,
-		&discoveryv1.EndpointSlice{}:    only,
-	}
-}
-
-// stripNode keeps of a node what tells whether it takes pods.
-func stripNode(object any) (any, error) {
-	node, ok := object.(*corev1.Node)
-	if !ok {
-		return object, nil
-	}
-	return &corev1.Node{
-		ObjectMeta: metav1.ObjectMeta{Name: node.Name, UID: node.UID, ResourceVersion: node.ResourceVersion},
-		Spec:       corev1.NodeSpec{Unschedulable: node.Spec.Unschedulable, Taints: node.Spec.Taints},
-	}, nil
-}
-
-// Options of the reconciler.
-type Options struct {
-	// Concurrent is how many clusters are looked at at the same time.
-	Concurrent int
-	// Nodes is set if the operator may read nodes, and so sees which of them are drained.
-	Nodes bool
-}
-
-// SetupWithManager wires the reconciler into a manager.
-func SetupWithManager(mgr manager.Manager, dial consul.Dialer, options Options) error {
+// setupConsulCluster adds the controller of ConsulClusters to a manager.
+func setupConsulCluster(mgr manager.Manager, options Options) error {
+	dial := consul.NewDialer(consul.Options{Timeout: options.ConsulTimeout})
 	woken := make(chan event.TypedGenericEvent[types.NamespacedName], 64)
 	wake := func(cluster types.NamespacedName) {
 		woken <- event.TypedGenericEvent[types.NamespacedName]{Object: cluster}
@@ -128,15 +86,6 @@ func clustersOn(reader client.Reader) handler.MapFunc {
 		}
 		return requests
 	}
-}
-
-// clusterOf is the cluster that an object is labelled with.
-func clusterOf(_ context.Context, o client.Object) []reconcile.Request {
-	name := o.GetLabels()[v1alpha1.LabelCluster]
-	if name == "" {
-		return nil
-	}
-	return []reconcile.Request{{NamespacedName: types.NamespacedName{Namespace: o.GetNamespace(), Name: name}}}
 }
 
 func enqueue(

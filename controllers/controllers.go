@@ -1,0 +1,86 @@
+// Package controllers holds the reconcilers, one for each kind of the API. They are thin: observe, plan, execute, report.
+package controllers
+
+import (
+	"context"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	discoveryv1 "k8s.io/api/discovery/v1"
+	policyv1 "k8s.io/api/policy/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/cache"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/manager"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+
+	"github.com/consul-operator/consul-operator/api/v1alpha1"
+)
+
+// Options of the controllers.
+type Options struct {
+	// Concurrent is the maximum number of concurrent reconciles of each kind.
+	Concurrent int
+	// Nodes is set if the operator may read nodes, and so sees which of them are draining.
+	Nodes bool
+	// ConsulTimeout is how long a call to a Consul agent may take.
+	ConsulTimeout time.Duration
+}
+
+// kinds are the controllers: one for each kind of the API.
+var kinds = []func(manager.Manager, Options) error{
+	setupConsulCluster,
+}
+
+// Setup adds the controllers of all kinds to a manager.
+func Setup(mgr manager.Manager, o Options) error {
+	for _, setup := range kinds {
+		if err := setup(mgr, o); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// CacheByObject keeps only the operator's own objects in memory, whatever else the namespaces hold. EndpointSlices carry the
+// labels of their Service.
+func CacheByObject() map[client.Object]cache.ByObject {
+	ours, err := labels.Parse(v1alpha1.LabelCluster)
+	if err != nil {
+		panic(err) // a constant
+	}
+	only := cache.ByObject{Label: ours}
+	return map[client.Object]cache.ByObject{
+		&corev1.Node{}:                  {Transform: stripNode},
+		&corev1.Pod{}:                   only,
+		&corev1.PersistentVolumeClaim{}: only,
+		&corev1.Secret{}:                only,
+		&corev1.Service{}:               only,
+		&corev1.ServiceAccount{}:        only,
+		&policyv1.PodDisruptionBudget{}: only,
+		&discoveryv1.EndpointSlice{}:    only,
+	}
+}
+
+// stripNode keeps the fields of a node that tell whether it takes pods.
+func stripNode(object any) (any, error) {
+	node, ok := object.(*corev1.Node)
+	if !ok {
+		return object, nil
+	}
+	return &corev1.Node{
+		ObjectMeta: metav1.ObjectMeta{Name: node.Name, UID: node.UID, ResourceVersion: node.ResourceVersion},
+		Spec:       corev1.NodeSpec{Unschedulable: node.Spec.Unschedulable, Taints: node.Spec.Taints},
+	}, nil
+}
+
+// clusterOf is the cluster that an object is labelled with.
+func clusterOf(_ context.Context, o client.Object) []reconcile.Request {
+	name := o.GetLabels()[v1alpha1.LabelCluster]
+	if name == "" {
+		return nil
+	}
+	return []reconcile.Request{{NamespacedName: types.NamespacedName{Namespace: o.GetNamespace(), Name: name}}}
+}

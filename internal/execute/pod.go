@@ -1,0 +1,91 @@
+package execute
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/consul-operator/consul-operator/api/v1alpha1"
+	"github.com/consul-operator/consul-operator/internal/observe"
+	"github.com/consul-operator/consul-operator/internal/plan"
+	"github.com/consul-operator/consul-operator/internal/resources"
+)
+
+func (e *Executor) createPod(ctx context.Context, s *observe.Snapshot, a plan.CreatePod) (Outcome, error) {
+	claim := s.Claims[a.Server]
+	revision, err := e.revisionOf(ctx, s, claim)
+	if err != nil {
+		return Outcome{}, err
+	}
+	server := resources.Server{Name: a.Server, Avoid: a.Avoid}
+	if !s.Spec.Bootstrapped {
+		server.BootstrapExpect, _ = strconv.Atoi(claim.Annotations[v1alpha1.AnnotationBootstrapExpect]) // absent: 0
+	}
+	server.Recovery = (*resources.Recovery)(s.Spec.Recovery)
+	pod, err := resources.Pod(s.Cluster, server, revision)
+	if err != nil {
+		return Outcome{}, err
+	}
+	return Outcome{}, client.IgnoreAlreadyExists(e.Client.Create(ctx, pod))
+}
+
+// revisionOf is what the server on a claim is to run.
+func (e *Executor) revisionOf(
+	ctx context.Context, s *observe.Snapshot, claim *corev1.PersistentVolumeClaim,
+) (*corev1.Secret, error) {
+	revision := &corev1.Secret{}
+	key := client.ObjectKey{
+		Namespace: claim.Namespace,
+		Name:      resources.RevisionName(s.Cluster.Name, claim.Annotations[v1alpha1.AnnotationRevision]),
+	}
+	err := e.Client.Get(ctx, key, revision)
+	if apierrors.IsNotFound(err) { // written a moment ago, and the cache may not have it yet
+		err = e.Live.Get(ctx, key, revision)
+	}
+	return revision, err
+}
+
+func (e *Executor) deletePod(ctx context.Context, s *observe.Snapshot, a plan.DeletePod) (Outcome, error) {
+	if err := e.fresh(ctx, s); err != nil { // a server that retired a moment ago may have to stay
+		return Outcome{}, err
+	}
+	return Outcome{}, e.delete(ctx, s.Pods[a.Server])
+}
+
+func (e *Executor) deleteOrphan(ctx context.Context, s *observe.Snapshot, a plan.DeleteOrphan) (Outcome, error) {
+	if err := e.fresh(ctx, s); err != nil { // its claim may be there, and the cache not have it yet
+		return Outcome{}, err
+	}
+	return Outcome{Event: a.Pod + " has lost its volume claim: the pod is deleted"}, e.delete(ctx, s.Pods[a.Pod])
+}
+
+func (e *Executor) startServing(ctx context.Context, s *observe.Snapshot, a plan.StartServing) (Outcome, error) {
+	return Outcome{Event: a.Server + " is a healthy voter and starts to serve"},
+		e.setGate(ctx, s.Pods[a.Server], corev1.ConditionTrue, "HealthyVoter")
+}
+
+func (e *Executor) stopServing(ctx context.Context, s *observe.Snapshot, a plan.StopServing) (Outcome, error) {
+	return Outcome{}, e.setGate(ctx, s.Pods[a.Server], corev1.ConditionFalse, "Retiring")
+}
+
+// setGate sets the readiness gate. The patch names this condition alone: the others are the kubelet's. It also names the pod's
+// UID, and is refused as invalid if another pod has that name by now.
+func (e *Executor) setGate(ctx context.Context, pod *corev1.Pod, status corev1.ConditionStatus, reason string) error {
+	gated := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Name: pod.Name, Namespace: pod.Namespace}}
+	base := gated.DeepCopy()
+	gated.UID = pod.UID
+	gated.Status.Conditions = []corev1.PodCondition{{
+		Type: v1alpha1.GateServing, Status: status, Reason: reason,
+		LastTransitionTime: observe.RoundUp(e.Now()),
+	}}
+	err := client.IgnoreNotFound(e.Client.Status().Patch(ctx, gated, client.StrategicMergeFrom(base)))
+	if apierrors.IsInvalid(err) { // a UID cannot change, and nothing else of the patch can be invalid
+		return fmt.Errorf("%w: another pod is called %s: %w", ErrStale, pod.Name, err)
+	}
+	return err
+}

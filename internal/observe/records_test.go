@@ -1,0 +1,72 @@
+package observe_test
+
+import (
+	"testing"
+
+	. "github.com/onsi/gomega"
+
+	"github.com/consul-operator/consul-operator/api/reason"
+	"github.com/consul-operator/consul-operator/api/v1alpha1"
+)
+
+// A record that cannot be read is not the same as one that was never written (I8): the message says how to repair it.
+func TestDamagedRecords(t *testing.T) {
+	for name, test := range map[string]struct {
+		damage func(w *world)
+		remedy string
+	}{
+		"a serial that is no number": {
+			func(w *world) { w.cluster.Annotations[v1alpha1.AnnotationNextSerial] = "many" },
+			"kubectl annotate consulcluster consul -n default --overwrite consuloperator.io/next-serial=3,",
+		},
+		"a negative serial": {
+			func(w *world) { w.cluster.Annotations[v1alpha1.AnnotationNextSerial] = "-1" }, "next-serial=3,",
+		},
+		"an empty serial": {
+			func(w *world) { w.cluster.Annotations[v1alpha1.AnnotationNextSerial] = "" }, "next-serial=3,",
+		},
+		"a recovery that is not JSON": {
+			func(w *world) { w.cluster.Annotations[v1alpha1.AnnotationRecovery] = "{" },
+			"kubectl annotate consulcluster consul -n default consuloperator.io/recovery-",
+		},
+		"a recovery without a survivor": {
+			func(w *world) {
+				w.cluster.Annotations[v1alpha1.AnnotationRecovery] = `{"id":"now","lost":["consul-0"]}`
+			},
+			"id or survivor is missing",
+		},
+		"a founder of a cluster without a leader so far": {
+			func(w *world) {
+				delete(w.cluster.Annotations, v1alpha1.AnnotationBootstrapped)
+				w.claims[1].Annotations[v1alpha1.AnnotationBootstrapExpect] = "three"
+			},
+			"volume claim of consul-1",
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			test.damage(w)
+			s := w.look()
+			w.Expect(s.Damaged).NotTo(BeNil())
+			w.Expect(s.Damaged.Reason).To(Equal(reason.DamagedRecord))
+			w.Expect(s.Damaged.Message).To(ContainSubstring(test.remedy))
+		})
+	}
+}
+
+func TestRecordsThatAreNotWrittenYet(t *testing.T) {
+	w := newWorld(t)
+	w.cluster.Annotations = nil
+	s := w.look()
+	w.Expect(s.Damaged).To(BeNil())
+	w.Expect(s.Spec.NextSerial).To(Equal(3), "after the claims that are there")
+}
+
+// What the API server refused in one pass is a part of the next Observation.
+func TestARefusalIsRemembered(t *testing.T) {
+	w := newWorld(t)
+	w.Expect(w.look().Refused).To(BeNil())
+	w.cluster.Status.Refusal = `pods "consul-3" is forbidden: exceeded quota`
+	w.Expect(w.look().Refused.Reason).To(Equal(reason.InvalidSpec))
+	w.Expect(w.look().Refused.Message).To(HaveSuffix("exceeded quota"))
+}

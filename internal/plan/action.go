@@ -1,0 +1,104 @@
+package plan
+
+// Action is one effect on Kubernetes or on Consul. The types below are all there are: a switch that forgets one fails the
+// linter.
+//
+//sumtype:decl
+type Action interface{ name() string }
+
+// NameOf returns the name of an action in events and logs. It is part of the API, whatever the type is called.
+func NameOf(a Action) string { return a.name() }
+
+// The actions. Server, From, To, Survivor and Lost are names of servers; ID is a Raft id; Node is a name in Serf.
+type (
+	// CreateServer creates the claim of a new server; its pod is upkeep.
+	CreateServer struct {
+		Serial          int
+		BootstrapExpect int
+	}
+	// RecordBootstrapped records that the cluster has had a leader.
+	RecordBootstrapped struct{}
+	// CreatePod creates the missing pod of a server, which is not scheduled to the nodes in Avoid.
+	CreatePod struct {
+		Server string
+		Avoid  []string
+	}
+	// DeletePod deletes the pod of a server.
+	DeletePod struct{ Server string }
+	// DeleteOrphan deletes a pod that belongs to no server.
+	DeleteOrphan struct{ Pod string }
+	// SetRevision gives the wanted revision to a server that takes no part, that comes back on its volume, or that is the only
+	// one. A retiring server stays then.
+	SetRevision struct{ Server string }
+	// MarkFailed records that a server is given up.
+	MarkFailed struct{ Server string }
+	// MarkRetiring records that a server retires, and whether it comes back on its volume.
+	MarkRetiring struct {
+		Server  string
+		InPlace bool
+	}
+	// UnmarkRetiring removes the record of MarkRetiring.
+	UnmarkRetiring struct{ Server string }
+	// StartServing puts a server into the client Service.
+	StartServing struct{ Server string }
+	// StopServing takes a server out of the client Service.
+	StopServing struct{ Server string }
+	// TransferLeadership hands leadership over.
+	TransferLeadership struct{ From, To string }
+	// Leave makes a server leave the cluster.
+	Leave struct{ Server string }
+	// ForceLeave makes Serf call a dead member left; the leader then removes it from Raft.
+	ForceLeave struct{ Node string }
+	// RemovePeer removes a dead peer from the Raft configuration.
+	RemovePeer struct{ ID, Name string }
+	// ReleaseClaim deletes or retains the claim of a server that has left, as spec.storage.retention says.
+	ReleaseClaim struct{ Server string }
+	// QuarantineClaim sets aside the claim of a server that was given up: it is kept, and no server uses it again.
+	QuarantineClaim struct{ Server string }
+	// AllowEviction lets one server be evicted while all others serve.
+	AllowEviction struct{}
+	// ForbidEviction forbids every eviction: the operator replaces the servers of a draining node.
+	ForbidEviction struct{}
+	// SetMinQuorum tells autopilot how few servers its cleanup of dead servers may leave.
+	SetMinQuorum struct{ Servers int }
+	// NameTransferTarget records the server to which leadership will be handed, so that a crash does not move it twice.
+	NameTransferTarget struct{ To string }
+	// FinishTransfer removes a user's request for a transfer.
+	FinishTransfer struct{ Because string }
+	// BeginRecovery records the server with which a cluster that lost its quorum for good carries on, and the servers that it
+	// gives up.
+	BeginRecovery struct {
+		Survivor string
+		Lost     []string
+	}
+	// CancelRecovery removes the record of a recovery.
+	CancelRecovery struct{ Because string }
+	// FinishRecovery removes the record of a recovery, and the user's acceptance of a loss.
+	FinishRecovery struct{ Because string }
+)
+
+func (CreateServer) name() string       { return "CreateServer" }
+func (RecordBootstrapped) name() string { return "RecordBootstrapped" }
+func (CreatePod) name() string          { return "CreatePod" }
+func (DeletePod) name() string          { return "DeletePod" }
+func (DeleteOrphan) name() string       { return "DeleteOrphan" }
+func (SetRevision) name() string        { return "SetRevision" }
+func (MarkFailed) name() string         { return "MarkFailed" }
+func (MarkRetiring) name() string       { return "MarkRetiring" }
+func (UnmarkRetiring) name() string     { return "UnmarkRetiring" }
+func (StartServing) name() string       { return "StartServing" }
+func (StopServing) name() string        { return "StopServing" }
+func (TransferLeadership) name() string { return "TransferLeadership" }
+func (Leave) name() string              { return "Leave" }
+func (ForceLeave) name() string         { return "ForceLeave" }
+func (RemovePeer) name() string         { return "RemovePeer" }
+func (ReleaseClaim) name() string       { return "ReleaseClaim" }
+func (QuarantineClaim) name() string    { return "QuarantineClaim" }
+func (AllowEviction) name() string      { return "AllowEviction" }
+func (ForbidEviction) name() string     { return "ForbidEviction" }
+func (SetMinQuorum) name() string       { return "SetMinQuorum" }
+func (NameTransferTarget) name() string { return "NameTransferTarget" }
+func (FinishTransfer) name() string     { return "FinishTransfer" }
+func (BeginRecovery) name() string      { return "BeginRecovery" }
+func (CancelRecovery) name() string     { return "CancelRecovery" }
+func (FinishRecovery) name() string     { return "FinishRecovery" }

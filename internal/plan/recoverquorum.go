@@ -1,0 +1,251 @@
+package plan
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/consul-operator/consul-operator/api/reason"
+)
+
+// recoverQuorum brings a cluster back that has lost so many voters for good that no leader can be elected any more: the
+// server with the newest log carries on as the only voter. What it does not have is lost, so this happens only if no
+// missing server could come back, or if a person gives up the missing ones by name.
+func recoverQuorum(v view) *Decision {
+	switch {
+	case v.Spec.Recovery != nil:
+		return v.carryOn(*v.Spec.Recovery)
+	case v.Raft.Known && v.Spec.AcceptedLoss != nil: // an acceptance is not kept for another time
+		return finishRecovery("%s leads, and no server has to be given up", v.Raft.Leader)
+	case v.Raft.Known:
+		return nil
+	case len(v.Servers) == 0:
+		return wait(steadily, reason.QuorumLost, "all servers are gone with their volumes: create another ConsulCluster, and restore "+
+			"a snapshot (consul snapshot restore)")
+	}
+	return v.assessLoss()
+}
+
+// assessLoss decides whether a quorum can come back by itself, and who has to decide if it cannot.
+func (v view) assessLoss() *Decision {
+	l := v.loss()
+	missing := l.missing()
+	switch {
+	case l.survivor == nil, l.quorumWithout(slices.Concat(l.gone, l.down)):
+		return nil // it is not known, or the servers that answer are about to elect a leader
+	case v.Spec.AcceptedLoss != nil && !v.Spec.Paused:
+		return v.acceptLoss(l, missing)
+	case !l.quorumWithout(l.gone):
+		return v.lostForGood(l, missing)
+	}
+	return nil
+}
+
+// acceptLossCommand is the command with which a person gives servers up.
+func (v view) acceptLossCommand(names []string) string {
+	return fmt.Sprintf("kubectl annotate consulcluster %s --overwrite consuloperator.io/accept-loss-of=%s",
+		v.Spec.Object, strings.Join(names, ","))
+}
+
+// acceptLoss does what a person accepted, if that names exactly the missing servers.
+func (v view) acceptLoss(l loss, missing []string) *Decision {
+	if accepted := slices.Sorted(slices.Values(v.Spec.AcceptedLoss)); !slices.Equal(accepted, missing) {
+		return wait(steadily, reason.QuorumLost, "the loss of %s is accepted, and the missing servers are %s: %s",
+			strings.Join(accepted, ", "), strings.Join(missing, ", "), v.acceptLossCommand(missing))
+	}
+	return l.begin(missing)
+}
+
+// lostForGood handles a quorum that can never come back: the volumes of too many voters are gone. A server that is only down
+// may have seen more than the servers that answer, so a person has to give it up.
+func (v view) lostForGood(l loss, missing []string) *Decision {
+	gone := fmt.Sprintf("the quorum is lost for good with the volumes of %s", strings.Join(l.lost, ", "))
+	down := strings.Join(l.down, ", ")
+	switch {
+	case v.Spec.Paused:
+		return wait(steadily, reason.QuorumLost, "%s, and spec.paused is set: nothing is done until it is false", gone)
+	case len(l.down) > len(l.stuck):
+		return wait(steadily, reason.QuorumLost, "%s; the next step waits until %s can say what it has, which may be more than %s has",
+			gone, down, l.survivor.Name)
+	case len(l.down) > 0:
+		return wait(steadily, reason.QuorumLost, "%s; %s may have more than %s has: bring it back, or give it up too: %s",
+			gone, down, l.survivor.Name, v.acceptLossCommand(missing))
+	case v.Spec.RecoverAfter == nil:
+		return wait(steadily, reason.QuorumLost, "%s; to carry on with the data of %s: %s", gone, l.survivor.Name, v.acceptLossCommand(missing))
+	}
+	if at := v.Raft.LostSince.Add(*v.Spec.RecoverAfter); v.now.Before(at) {
+		return wait(min(at.Sub(v.now), steadily), reason.RecoveringQuorum, "%s; %s carries on alone at %s", gone, l.survivor.Name, clock(at))
+	}
+	return l.begin(missing)
+}
+
+// loss is what a cluster without a leader has lost.
+type loss struct {
+	// survivor has the newest log of all servers that answer; nil if one of them did not tell its Raft configuration.
+	survivor *Server
+	outlooks []Outlook
+	// gone are the voters without a volume claim that no answering server hears: they cannot come back. lost are the gone
+	// voters of the survivor's configuration. The others may have left long ago, which a server that is behind does not know.
+	gone, lost []string
+	// down are the servers that do not answer. They may come back; the stuck ones do not come back by themselves.
+	down, stuck []string
+}
+
+func (v view) loss() loss {
+	var l loss
+	for i := range v.Servers {
+		s := &v.Servers[i]
+		switch {
+		case !s.Agent.Answered:
+			l.down = append(l.down, s.Name)
+			if s.Pod != nil && (s.Pod.Problem.Reason != "" || v.overdue(*s)) {
+				l.stuck = append(l.stuck, s.Name)
+			}
+		case s.Agent.Outlook == nil:
+			return loss{}
+		case len(s.Agent.Outlook.Peers) > 0: // others have never joined, and know nothing
+			l.outlooks = append(l.outlooks, *s.Agent.Outlook)
+			if l.survivor == nil || newer(*s, *l.survivor) {
+				l.survivor = s
+			}
+		}
+	}
+	l.gone = v.gone(l, l.outlooks...)
+	if l.survivor != nil {
+		l.lost = v.gone(l, *l.survivor.Agent.Outlook)
+	}
+	return l
+}
+
+// gone are the voters of these configurations that have no claim and that no server hears.
+func (v view) gone(l loss, configurations ...Outlook) (names []string) {
+	for _, o := range configurations {
+		for _, p := range o.Peers {
+			if p.Voter && !v.ours(p.ID) && !l.hears(p.ID) {
+				names = append(names, p.Name)
+			}
+		}
+	}
+	slices.Sort(names)
+	return slices.Compact(names)
+}
+
+// missing are the servers that a person has to give up for a recovery.
+func (l loss) missing() []string { return slices.Sorted(slices.Values(slices.Concat(l.lost, l.down))) }
+
+// newer reports whether a server has a newer log than another one, as Raft compares them.
+func newer(a, b Server) bool {
+	if a.Agent.LastTerm != b.Agent.LastTerm {
+		return a.Agent.LastTerm > b.Agent.LastTerm
+	}
+	return a.Agent.LastIndex > b.Agent.LastIndex
+}
+
+// hears reports whether a server that answers sees a peer alive.
+func (l loss) hears(id string) bool {
+	return slices.ContainsFunc(l.outlooks, func(o Outlook) bool {
+		return slices.ContainsFunc(o.Members, func(m Member) bool { return m.ID == id && m.Status == MemberAlive })
+	})
+}
+
+// quorumWithout reports whether a leader could be elected without some servers, by the configuration of any server that
+// answers.
+func (l loss) quorumWithout(names []string) bool {
+	return slices.ContainsFunc(l.outlooks, func(o Outlook) bool {
+		voters, left := 0, 0
+		for _, p := range o.Peers {
+			if p.Voter {
+				voters++
+				if !slices.Contains(names, p.Name) {
+					left++
+				}
+			}
+		}
+		return left > voters/2
+	})
+}
+
+func (l loss) begin(missing []string) *Decision {
+	return step(BeginRecovery{Survivor: l.survivor.Name, Lost: missing}, reason.RecoveringQuorum,
+		"%s has the newest data and carries on without %s", l.survivor.Name, strings.Join(missing, ", "))
+}
+
+// carryOn goes on with a recovery. The servers that are given up are fenced first: their processes have ended, and their
+// volumes are set aside. Then all others restart and save what they have, the survivor last: it becomes the only voter.
+func (v view) carryOn(r Recovery) *Decision {
+	survivor := v.server(r.Survivor)
+	if survivor == nil || v.lost(*survivor) {
+		return cancelRecovery("%s, which was to carry on, is gone", r.Survivor)
+	}
+	if d := v.fence(filter(v.Servers, v.isAbandoned)); d != nil {
+		return d
+	}
+	others := filter(v.Servers, func(s Server) bool { return s.Name != r.Survivor })
+	for _, s := range append(others, *survivor) {
+		if d := v.restartAndSave(s, r); d != nil {
+			return d
+		}
+	}
+	if d := v.awaitProcess(*survivor); d != nil {
+		return d
+	}
+	return wait(often, reason.RecoveringQuorum, "%s is about to lead, as the only voter", r.Survivor)
+}
+
+// fence makes sure that no server that is given up comes back. A server that is back before it was touched is welcome. A
+// server that is stopping has a vote until it has stopped, and a leader that needs this vote cannot be counted on.
+func (v view) fence(given []Server) *Decision {
+	if d := v.stopGiven(given); d != nil {
+		return d
+	}
+	for _, s := range given {
+		if s.Pod != nil && s.Pod.Terminating && !v.lost(s) {
+			return wait(soon, reason.RecoveringQuorum, "%s is given up and is stopping", s.Name)
+		}
+	}
+	if v.Raft.Known {
+		return finishRecovery("%s leads: there is a quorum", v.Raft.Leader)
+	}
+	for _, s := range given {
+		return step(QuarantineClaim{Server: s.Name}, reason.RecoveringQuorum, "%s is given up: its volume is set aside", s.Name)
+	}
+	return nil
+}
+
+// stopGiven stops the servers that are given up, unless there is a leader by now.
+func (v view) stopGiven(given []Server) *Decision {
+	for _, s := range given {
+		switch {
+		case v.Raft.Known || s.Pod == nil || s.Pod.Terminating:
+		case s.Agent.Answered:
+			return cancelRecovery("%s, which was given up, is back", s.Name)
+		default:
+			return step(DeletePod{Server: s.Name}, reason.RecoveringQuorum, "%s is given up: it must not come back", s.Name)
+		}
+	}
+	return nil
+}
+
+func finishRecovery(format string, args ...any) *Decision {
+	because := fmt.Sprintf(format, args...)
+	return step(FinishRecovery{Because: because}, reason.RecoveringQuorum, "%s", because)
+}
+
+func cancelRecovery(format string, args ...any) *Decision {
+	because := fmt.Sprintf(format, args...)
+	return step(CancelRecovery{Because: because}, reason.RecoveringQuorum, "%s", because)
+}
+
+// restartAndSave replaces a pod by one that saves the server's data before Consul starts. On a dead node the data stays as it is.
+func (v view) restartAndSave(s Server, r Recovery) *Decision {
+	switch {
+	case s.Pod == nil || s.Pod.Recovery == r.ID || v.lost(s):
+		return nil
+	case !s.Pod.Terminating:
+		return step(DeletePod{Server: s.Name}, reason.RecoveringQuorum, "%s restarts and saves its data first", s.Name)
+	case v.overdue(s):
+		return wait(steadily, reason.RecoveringQuorum, "the node of %s has not confirmed for a while that its pod has stopped: repair the node",
+			s.Name)
+	}
+	return wait(soon, reason.RecoveringQuorum, "%s is stopping, to restart", s.Name)
+}
