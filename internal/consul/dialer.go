@@ -13,36 +13,36 @@ import (
 	"github.com/hashicorp/consul/api"
 )
 
-// DefaultTimeout is how long a call may take. A hung agent costs this much, and only its own cluster.
+// DefaultTimeout is how long a call may take. A hung agent delays only its own cluster, by this much.
 const DefaultTimeout = 2 * time.Second
 
 // Options are the same for all agents of an operator.
 type Options struct {
 	// Timeout of each call, from dialing to the end of the answer; DefaultTimeout if zero.
 	Timeout time.Duration
-	// Token is the ACL token, sent as a header with each call. It is in no error.
+	// Token is the ACL token, sent as a header with each call. It never appears in errors.
 	Token string
 }
 
-// Dialer makes the client of the agent whose HTTP API is at address, host:port. Nothing is sent until the first call.
-// Fakes replace it in tests.
+// Dialer returns a client for the agent whose HTTP API is at address, host:port. Nothing is sent until the first call. Tests
+// replace it by fakes.
 type Dialer func(address string) (Agent, error)
 
-// NewDialer returns a Dialer whose clients share one pool of connections. Connections are reused per address, at most
-// two of them idle, and closed a minute after the last use: addresses of servers come and go, and nobody has to say so.
+// NewDialer returns a Dialer whose clients share one connection pool. Per address at most two idle connections are kept, and
+// closed a minute after the last use, so addresses of servers can come and go without notice.
 func NewDialer(o Options) Dialer {
 	if o.Timeout <= 0 {
 		o.Timeout = DefaultTimeout
 	}
-	// A host that vanished without a word is noticed after half a minute. Calls end sooner by their timeout; this is
-	// for the streams, which have none.
+	// A host that vanished silently is noticed after half a minute. This is for streams, which have no timeout; calls time
+	// out sooner.
 	dialer := &net.Dialer{
 		Timeout: o.Timeout,
 		KeepAliveConfig: net.KeepAliveConfig{
 			Enable: true, Idle: 15 * time.Second, Interval: 5 * time.Second, Count: 3,
 		},
 	}
-	transport := &http.Transport{ // no proxy: these are addresses of pods
+	transport := &http.Transport{ // no proxy: these are pod addresses
 		DialContext:         dialer.DialContext,
 		MaxIdleConnsPerHost: 2,
 		IdleConnTimeout:     time.Minute,
@@ -74,10 +74,10 @@ func (a *agent) callWithin(ctx context.Context, limit time.Duration, name string
 	return a.exchange(ctx, name, do)
 }
 
-// exchange runs do with a client whose requests carry ctx, and classifies its error.
+// exchange runs do with a client whose requests carry ctx, and classifies the error.
 //
-// Some methods of the api take no context (Self, Leave, MembersOpts), so the transport adds it to all of them. It adds
-// the token, too: the api would fall back to CONSUL_HTTP_TOKEN of the operator's own environment.
+// Some methods of package api take no context (Self, Leave, MembersOpts), so the transport adds it to all requests. It also adds
+// the token: package api would fall back to CONSUL_HTTP_TOKEN from the operator's own environment.
 func (a *agent) exchange(ctx context.Context, name string, do func(*api.Client) error) error {
 	trip := &tripper{ctx: ctx, token: a.token, next: a.transport}
 	client, err := api.NewClient(&api.Config{
@@ -92,7 +92,7 @@ func (a *agent) exchange(ctx context.Context, name string, do func(*api.Client) 
 	return nil
 }
 
-// withCause adds why ctx ended, where an error does not say so: net/http may report a closed connection first.
+// withCause adds the reason why ctx ended if err does not include it: net/http may report a closed connection first.
 func withCause(ctx context.Context, err error) error {
 	if cause := context.Cause(ctx); cause != nil && !errors.Is(err, cause) {
 		return fmt.Errorf("%w: %w", cause, err)
@@ -100,11 +100,11 @@ func withCause(ctx context.Context, err error) error {
 	return err
 }
 
-// noRedirect : the agent that was asked answers, or nobody.
+// noRedirect makes sure that only the agent that was called answers.
 func noRedirect(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 
-// tripper makes a request part of a call: its context, its token, and the answer to whether there was a connection to
-// send it on. Without one the request cannot have been applied.
+// tripper makes a request part of a call: it adds the context and the token, and records whether there was a connection to send
+// it on. Without a connection the request cannot have been applied.
 type tripper struct {
 	ctx       context.Context // see exchange
 	token     string

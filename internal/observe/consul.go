@@ -15,8 +15,8 @@ import (
 
 func httpAddress(ip string) string { return net.JoinHostPort(ip, strconv.Itoa(resources.PortHTTP)) }
 
-// consul asks every agent about itself, all at once, and then the leader's agent about the cluster. A hung agent
-// costs one timeout.
+// consul asks every agent about itself, all at once, and then the leader's agent about the cluster. A hung agent costs one
+// timeout.
 func (o *Observer) consul(ctx context.Context, s *Snapshot) {
 	selves := o.selves(ctx, s)
 	leader := ""
@@ -29,7 +29,7 @@ func (o *Observer) consul(ctx context.Context, s *Snapshot) {
 		server.Agent = plan.Agent{
 			Answered: true, Version: self.Version, LastIndex: self.LastIndex, LastTerm: self.LastTerm,
 		}
-		// An old leader that does not know it was deposed has a lower term.
+		// An old leader that does not know that it was deposed has a lower term.
 		if self.State == consul.Leader && (leader == "" || self.Term > selves[leader].Term) {
 			leader = server.Name
 		}
@@ -40,7 +40,7 @@ func (o *Observer) consul(ctx context.Context, s *Snapshot) {
 		return
 	}
 	if err := o.cluster(ctx, s, leader); err != nil {
-		s.Raft = plan.Raft{Unknown: leader + " leads and does not say how the cluster is: " + err.Error()}
+		s.Raft = plan.Raft{Unknown: leader + " leads but did not report the state of the cluster: " + err.Error()}
 		return
 	}
 	s.Raft.Known, s.Raft.Leader, s.Raft.Term = true, leader, selves[leader].Term
@@ -55,8 +55,8 @@ func (o *Observer) consul(ctx context.Context, s *Snapshot) {
 	}
 }
 
-// rememberHealth is since when a server is unhealthy in the eyes of this leader. Autopilot has a field for it, which tells
-// when it first heard of the server instead (stable_since, 1.19.2 to 1.22.7).
+// rememberHealth restores the time since which this leader considers a server unhealthy from the last status. Autopilot has a
+// field for it, but that is when it first heard of the server (stable_since, 1.19.2 to 1.22.7).
 func rememberHealth(server *plan.Server, last v1alpha1.ConsulClusterStatus) {
 	i := slices.IndexFunc(last.Servers, func(s v1alpha1.ServerStatus) bool { return s.Name == server.Name })
 	if server.Health == plan.HealthUnhealthy && i >= 0 && last.Servers[i].UnhealthySince != nil {
@@ -64,7 +64,7 @@ func rememberHealth(server *plan.Server, last v1alpha1.ConsulClusterStatus) {
 	}
 }
 
-// selves are the answers of the agents that answered as the server they should be, by the server's name.
+// selves returns the answers of all agents with the expected node ID, by the server's name.
 func (o *Observer) selves(ctx context.Context, s *Snapshot) map[string]consul.Self {
 	var (
 		group  sync.WaitGroup
@@ -83,7 +83,7 @@ func (o *Observer) selves(ctx context.Context, s *Snapshot) map[string]consul.Se
 			}
 			self, err := agent.Self(ctx)
 			if err != nil || self.NodeID != server.ID {
-				return // silent, or an address that belongs to somebody else by now
+				return // no answer, or the address belongs to another process by now
 			}
 			mutex.Lock()
 			defer mutex.Unlock()
@@ -94,8 +94,8 @@ func (o *Observer) selves(ctx context.Context, s *Snapshot) map[string]consul.Se
 	return selves
 }
 
-// cluster asks the leader's own agent for the Raft configuration, Serf's members and autopilot's opinion, which all have
-// to be known, and for the catalog, which is for people alone: an upgrade does not wait for it.
+// cluster asks the leader's own agent for the Raft configuration, Serf's members and autopilot's verdict, which are all
+// required, and for the catalog, which is for display only: an upgrade does not wait for it.
 func (o *Observer) cluster(ctx context.Context, s *Snapshot, leader string) error {
 	agent, err := o.Dial(s.Address(leader))
 	if err != nil {
@@ -136,7 +136,7 @@ func (o *Observer) cluster(ctx context.Context, s *Snapshot, leader string) erro
 	return nil
 }
 
-// join finds a server by its id in Raft, in Serf, in the catalog and in autopilot's opinion.
+// join fills in what Raft, Serf, the catalog and autopilot say about a server, matched by its ID.
 func join(server *plan.Server, raft plan.Raft, health consul.Health) {
 	if i := slices.IndexFunc(raft.Peers, func(p plan.Peer) bool { return p.ID == server.ID }); i >= 0 {
 		peer := raft.Peers[i]
@@ -158,7 +158,7 @@ func join(server *plan.Server, raft plan.Raft, health consul.Health) {
 	}
 }
 
-// atOnce runs all and returns the first error.
+// atOnce runs all calls concurrently and returns the first error in their order.
 func atOnce(calls ...func() error) error {
 	errs := make([]error, len(calls))
 	var group sync.WaitGroup

@@ -9,8 +9,8 @@ import (
 	"github.com/consul-operator/consul-operator/internal/resources"
 )
 
-// outlooks asks every server how it sees the cluster: nobody leads, and nobody has heard of anybody who does. That needs
-// no leader.
+// outlooks asks every server for its view of the cluster. It is called without a leader, and asks nothing if any server knows
+// of one.
 func (o *Observer) outlooks(ctx context.Context, s *Snapshot, selves map[string]consul.Self) {
 	s.Raft.LostSince = RoundUp(o.Now()).Time
 	if since := s.Cluster.Status.QuorumLostSince; since != nil {
@@ -34,7 +34,7 @@ func (o *Observer) outlooks(ctx context.Context, s *Snapshot, selves map[string]
 	group.Wait()
 }
 
-// outlook is nil if the agent does not tell all of it.
+// outlook returns one server's view of the cluster; nil if its agent does not report all of it.
 func (o *Observer) outlook(ctx context.Context, address string, peers []consul.Peer, names map[string]string) *plan.Outlook {
 	agent, err := o.Dial(address)
 	if err != nil || peers == nil {
@@ -58,7 +58,7 @@ func (o *Observer) outlook(ctx context.Context, address string, peers []consul.P
 	return outlook
 }
 
-// nodeNames are the names of all servers that this cluster ever had, by node id: Serf does not know those that are gone.
+// nodeNames returns the names of all servers that this cluster ever had, by node ID: Serf does not know the ones that are gone.
 func nodeNames(s *Snapshot) map[string]string {
 	names := map[string]string{}
 	for serial := range s.Spec.NextSerial {

@@ -17,8 +17,8 @@ var serfStates = map[plan.MemberStatus]v1alpha1.SerfState{
 	plan.MemberFailed:  v1alpha1.SerfFailed,
 }
 
-// lists says where each server is in the lists that the leader has. Raft and Serf are left out while nobody leads; the
-// catalog stays as it was last known while it is not told, so that one call that fails does not change the status.
+// lists fills in each server's state in the leader's lists. Raft and Serf are omitted while there is no leader. The catalog
+// keeps its last known value while the leader does not report it, so that one failed call does not change the status.
 func lists(status *v1alpha1.ConsulClusterStatus, s *observe.Snapshot) {
 	for i, server := range s.Servers {
 		one := &status.Servers[i]

@@ -1,4 +1,4 @@
-// Package status turns what was observed and decided into what users see. It is pure.
+// Package status builds the status that users see from an observation and a decision. It is pure.
 package status
 
 import (
@@ -16,11 +16,11 @@ import (
 	"github.com/consul-operator/consul-operator/internal/resources"
 )
 
-// lagShown is from where on a server's lag is shown: autopilot's max_trailing_logs. Below it the figure only says how
-// busy the cluster is, and would make every status differ from the last.
+// lagShown is the lag from which on it is shown: autopilot's max_trailing_logs. A smaller lag only says how busy the cluster
+// is, and would make every status differ from the last.
 const lagShown = 250
 
-// Build is the status of a cluster. It equals the last one if nothing that matters has changed.
+// Build returns the status of a cluster. It equals the last one if nothing relevant has changed.
 func Build(s *observe.Snapshot, d plan.Decision, now time.Time) v1alpha1.ConsulClusterStatus {
 	c := s.Cluster
 	status := *c.Status.DeepCopy()
@@ -52,7 +52,7 @@ func Build(s *observe.Snapshot, d plan.Decision, now time.Time) v1alpha1.ConsulC
 	return status
 }
 
-// raft fills in what the leader says. Voters and their tolerance stay as they were last known while there is none.
+// raft fills in what the leader reports. Without a leader, voters and failure tolerance keep their last known values.
 func raft(status *v1alpha1.ConsulClusterStatus, s *observe.Snapshot) {
 	if !s.Raft.Known {
 		status.Leader, status.LeaderSince = "", nil
@@ -77,7 +77,7 @@ func raft(status *v1alpha1.ConsulClusterStatus, s *observe.Snapshot) {
 	status.FailureTolerance = max(0, healthy-(voters/2+1))
 }
 
-// quorum takes note of since when the quorum is lost for good.
+// quorum records since when the quorum is permanently lost.
 func quorum(status *v1alpha1.ConsulClusterStatus, s *observe.Snapshot, d plan.Decision) {
 	if s.Raft.Known || d.Reason != plan.ReasonQuorumLost && d.Reason != plan.ReasonRecovering {
 		status.QuorumLostSince = nil
@@ -88,7 +88,7 @@ func quorum(status *v1alpha1.ConsulClusterStatus, s *observe.Snapshot, d plan.De
 	}
 }
 
-// since is a time from which something is counted.
+// since returns the start of a duration, as the status stores it.
 func since(t time.Time) *metav1.Time {
 	rounded := observe.RoundUp(t)
 	return &rounded
@@ -136,7 +136,7 @@ func state(s *observe.Snapshot, server plan.Server) v1alpha1.ServerState {
 	return v1alpha1.ServerUnhealthy
 }
 
-// lowestVersion is the version that users can count on.
+// lowestVersion returns the lowest version that runs, which is the one that users can rely on.
 func lowestVersion(servers []plan.Server) string {
 	var lowest *version.Version
 	name := ""
@@ -173,6 +173,6 @@ func conditions(status *v1alpha1.ConsulClusterStatus, s *observe.Snapshot, d pla
 	case status.ReadyReplicas == 0:
 		set(v1alpha1.ConditionAvailable, false, v1alpha1.ReasonNoServingServer, "no server is in the client Service")
 	default:
-		set(v1alpha1.ConditionAvailable, true, v1alpha1.ReasonAvailable, "servers serve and a leader leads")
+		set(v1alpha1.ConditionAvailable, true, v1alpha1.ReasonAvailable, "there is a leader, and servers are serving")
 	}
 }
