@@ -95,7 +95,7 @@ func TestTheSurvivorIsMadeTheOnlyVoterOnce(t *testing.T) {
 
 	d.Expect(os.Remove(filepath.Join(d.dir, "raft/peers.json"))).To(Succeed(), "Consul takes it up")
 	d.write("raft/wal/1", "log, with more in it")
-	d.runs() // the node was started anew
+	d.runs() // the node was restarted
 	d.Expect(d.read("raft/peers.json")).To(BeEmpty(), "by now there are other voters")
 	d.Expect(d.read(saved+"raft/wal/1")).To(Equal("log"), "what was saved stays")
 }

@@ -17,7 +17,7 @@ import (
 	"github.com/consul-operator/consul-operator/internal/resources"
 )
 
-var update = flag.Bool("update", false, "write the golden files anew")
+var update = flag.Bool("update", false, "update the golden files")
 
 func plain() *v1alpha1.ConsulCluster {
 	return &v1alpha1.ConsulCluster{

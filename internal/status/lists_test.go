@@ -16,7 +16,7 @@ import (
 
 var update = flag.Bool("update", false, "update the golden files")
 
-// stray is a cluster with a dead stray, one that is alive, and a server that has just joined Serf.
+// stray is a cluster with a dead stray, a live stray, and a server that has just joined Serf.
 func stray() *observe.Snapshot {
 	s := snapshot()
 	s.Raft.Peers = append(s.Raft.Peers, plan.Peer{ID: "dead", Name: "consul-9", Voter: true}, plan.Peer{ID: "alive", Name: "other"})
