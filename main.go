@@ -1,5 +1,5 @@
 // Command consul-operator runs Consul server clusters on Kubernetes so that nobody notices an upgrade. `consul-operator check`
-// says whether one that is installed works.
+// reports whether an installed operator works.
 package main
 
 import (
@@ -46,13 +46,13 @@ type flags struct {
 
 func parseFlags() flags {
 	var f flags
-	flag.BoolVar(&f.leaderElect, "leader-elect", true, "run one active operator among several replicas")
-	flag.StringVar(&f.probeAddress, "health-probe-bind-address", ":8081", "address of /healthz and /readyz; 0 for none")
-	flag.StringVar(&f.metrics, "metrics-bind-address", ":8443", "address of /metrics; 0 for none")
-	flag.BoolVar(&f.metricsSecure, "metrics-secure", true, "serve /metrics by HTTPS, to those whom the API server authorizes")
+	flag.BoolVar(&f.leaderElect, "leader-elect", true, "elect one active operator among several replicas")
+	flag.StringVar(&f.probeAddress, "health-probe-bind-address", ":8081", "address of /healthz and /readyz; 0 disables them")
+	flag.StringVar(&f.metrics, "metrics-bind-address", ":8443", "address of /metrics; 0 disables it")
+	flag.BoolVar(&f.metricsSecure, "metrics-secure", true, "serve /metrics over HTTPS to clients that the API server authorizes")
 	flag.StringVar(&f.namespaces, "watch-namespaces", "", "comma-separated namespaces to watch; all if empty")
-	flag.BoolVar(&f.nodes, "watch-nodes", true, "move servers off nodes that are drained; takes the right to read nodes")
-	flag.IntVar(&f.concurrent, "max-concurrent-reconciles", 8, "clusters that are looked at at the same time")
+	flag.BoolVar(&f.nodes, "watch-nodes", true, "move servers off draining nodes; needs permission to read nodes")
+	flag.IntVar(&f.concurrent, "max-concurrent-reconciles", 8, "maximum concurrent reconciles")
 	flag.DurationVar(&f.consulTimeout, "consul-timeout", 2*time.Second, "timeout of a call to a Consul agent")
 	flag.BoolVar(&f.showVersion, "version", false, "print the version and exit")
 	f.zap.BindFlags(flag.CommandLine)
@@ -80,7 +80,7 @@ func main() {
 	}
 }
 
-// newScheme knows the types of Kubernetes and ours.
+// newScheme returns a scheme with the types of Kubernetes and of this API.
 func newScheme() (*runtime.Scheme, error) {
 	scheme := runtime.NewScheme()
 	if err := clientgoscheme.AddToScheme(scheme); err != nil {
@@ -89,21 +89,21 @@ func newScheme() (*runtime.Scheme, error) {
 	return scheme, v1alpha1.AddToScheme(scheme)
 }
 
-// runCheck is `consul-operator check`, which `helm test` runs: does the operator that is installed work?
+// runCheck implements `consul-operator check`, which `helm test` runs to find out whether the installed operator works.
 func runCheck(args []string) error {
 	set := flag.NewFlagSet("consul-operator check", flag.ExitOnError)
 	namespace := set.String("namespace", "default", "a namespace that the operator watches")
 	name := set.String("name", "consul-operator-check", "name of the ConsulCluster that is created and deleted")
-	timeout := set.Duration("timeout", time.Minute, "how long the operator may take to answer")
+	timeout := set.Duration("timeout", time.Minute, "how long to wait for the operator's answer")
 	config.RegisterFlags(set)
-	_ = set.Parse(args) // it exits by itself
+	_ = set.Parse(args) // exits on error
 	scheme, err := newScheme()
 	if err != nil {
 		return err
 	}
 	rest, err := ctrl.GetConfig()
 	if err != nil {
-		return fmt.Errorf("no way to the API server, try --kubeconfig: %w", err)
+		return fmt.Errorf("no configuration for the API server, try --kubeconfig: %w", err)
 	}
 	api, err := client.New(rest, client.Options{Scheme: scheme})
 	if err != nil {
@@ -121,7 +121,7 @@ func run(f flags) error {
 	}
 	rest, err := ctrl.GetConfig()
 	if err != nil {
-		return fmt.Errorf("no way to the API server, try --kubeconfig: %w", err)
+		return fmt.Errorf("no configuration for the API server, try --kubeconfig: %w", err)
 	}
 	mgr, err := ctrl.NewManager(rest, ctrl.Options{
 		Scheme: scheme, Logger: ctrl.Log,
@@ -129,7 +129,7 @@ func run(f flags) error {
 		HealthProbeBindAddress: f.probeAddress,
 		LeaderElection:         f.leaderElect,
 		LeaderElectionID:       "consul-operator.consuloperator.io",
-		// The lease is given back when the operator stops, so that the next replica takes over at once.
+		// Release the lease when the operator stops, so that the next replica takes over at once.
 		LeaderElectionReleaseOnCancel: true,
 		Cache: cache.Options{
 			ByObject:          controllers.CacheByObject(),

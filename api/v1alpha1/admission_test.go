@@ -16,7 +16,7 @@ import (
 	"github.com/consul-operator/consul-operator/api/v1alpha1"
 )
 
-// api is a real API server that knows the CRD.
+// api is the client of a real API server with the CRD.
 var api client.Client
 
 func TestMain(m *testing.M) { os.Exit(run(m)) }
@@ -44,7 +44,7 @@ func run(m *testing.M) int {
 	return m.Run()
 }
 
-// cluster is what a user writes, with some fields changed; a nil value removes a field.
+// cluster returns a minimal ConsulCluster with some fields changed; a nil value removes a field.
 func cluster(changes map[string]any) *unstructured.Unstructured {
 	c := &unstructured.Unstructured{Object: map[string]any{
 		"spec": map[string]any{"version": "1.22.7"},

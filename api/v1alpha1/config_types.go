@@ -6,11 +6,11 @@ import (
 	"fmt"
 )
 
-// Config is Consul agent configuration as the user writes it: a JSON object of any keys.
+// Config is Consul agent configuration as the user writes it: a JSON object with any keys.
 //
-// The fields below are the keys that the operator owns. They are declared only because CEL sees declared fields
-// alone: the API server refuses an object that sets one of them, with a message that names it. What the user may
-// set travels in Raw.
+// The declared fields are the keys that the operator owns. They are declared only because CEL sees nothing but declared
+// fields: the API server rejects an object that sets one of them, with a message that names it. The keys that users may
+// set are in Raw.
 //
 // +kubebuilder:pruning:PreserveUnknownFields
 // +kubebuilder:validation:XValidation:rule="!has(self.bootstrap)",message="bootstrap belongs to the operator: clusters are bootstrapped once, from spec.replicas",fieldPath=".bootstrap"
@@ -25,8 +25,8 @@ import (
 // +kubebuilder:validation:XValidation:rule="!has(self.advertise_addr)",message="advertise_addr belongs to the operator: it is the pod's address",fieldPath=".advertise_addr"
 // +kubebuilder:validation:XValidation:rule="!has(self.retry_join)",message="retry_join belongs to the operator: servers join through the headless Service",fieldPath=".retry_join"
 // +kubebuilder:validation:XValidation:rule="!has(self.start_join)",message="start_join belongs to the operator: servers join through the headless Service",fieldPath=".start_join"
-// +kubebuilder:validation:XValidation:rule="!has(self.leave_on_terminate)",message="leave_on_terminate belongs to the operator: a server that is stopped leaves",fieldPath=".leave_on_terminate"
-// +kubebuilder:validation:XValidation:rule="!has(self.skip_leave_on_interrupt)",message="skip_leave_on_interrupt belongs to the operator: a server that is stopped leaves",fieldPath=".skip_leave_on_interrupt"
+// +kubebuilder:validation:XValidation:rule="!has(self.leave_on_terminate)",message="leave_on_terminate belongs to the operator: a stopped server leaves the cluster",fieldPath=".leave_on_terminate"
+// +kubebuilder:validation:XValidation:rule="!has(self.skip_leave_on_interrupt)",message="skip_leave_on_interrupt belongs to the operator: a stopped server leaves the cluster",fieldPath=".skip_leave_on_interrupt"
 // +kubebuilder:validation:XValidation:rule="!has(self.autopilot) || !has(self.autopilot.min_quorum)",message="autopilot.min_quorum belongs to the operator: it follows spec.replicas",fieldPath=".autopilot.min_quorum"
 // +kubebuilder:validation:XValidation:rule="!has(self.ports) || !has(self.ports.http)",message="ports.http belongs to the operator: probes and the Service use 8500",fieldPath=".ports.http"
 // +kubebuilder:validation:XValidation:rule="!has(self.ports) || !has(self.ports.server)",message="ports.server belongs to the operator: servers use 8300",fieldPath=".ports.server"
@@ -67,7 +67,7 @@ type Config struct {
 	// +optional
 	Ports *ConfigPorts `json:"ports,omitempty"`
 
-	// Raw is the whole object as it was written.
+	// Raw is the whole object as the user wrote it.
 	Raw json.RawMessage `json:"-"`
 }
 
@@ -91,7 +91,7 @@ type ConfigPorts struct {
 	SerfLAN *int32 `json:"serf_lan,omitempty"`
 }
 
-// NewConfig makes a Config of a JSON object.
+// NewConfig returns a Config with these values.
 func NewConfig(values map[string]any) (*Config, error) {
 	raw, err := json.Marshal(values)
 	if err != nil {
@@ -100,14 +100,14 @@ func NewConfig(values map[string]any) (*Config, error) {
 	return &Config{Raw: raw}, nil
 }
 
-// Values returns the configuration as a map; an absent configuration is an empty one.
+// Values returns the configuration as a map, which is empty if there is no configuration.
 func (c *Config) Values() (map[string]any, error) {
 	values := map[string]any{}
 	if c == nil || len(c.Raw) == 0 {
 		return values, nil
 	}
 	decoder := json.NewDecoder(bytes.NewReader(c.Raw))
-	// Numbers stay as they were written: a float64 would turn a large integer into 1e+06, which Consul refuses.
+	// Keep numbers as they were written: a float64 would turn a large integer into 1e+06, which Consul rejects.
 	decoder.UseNumber()
 	if err := decoder.Decode(&values); err != nil {
 		return nil, fmt.Errorf("config is not a JSON object: %w", err)
@@ -115,7 +115,7 @@ func (c *Config) Values() (map[string]any, error) {
 	return values, nil
 }
 
-// MarshalJSON returns the object as it was written.
+// MarshalJSON returns the object as the user wrote it.
 func (c Config) MarshalJSON() ([]byte, error) {
 	if len(c.Raw) == 0 {
 		return []byte("{}"), nil
@@ -123,7 +123,7 @@ func (c Config) MarshalJSON() ([]byte, error) {
 	return c.Raw, nil
 }
 
-// UnmarshalJSON keeps the object as it was written.
+// UnmarshalJSON keeps the object as the user wrote it.
 func (c *Config) UnmarshalJSON(data []byte) error {
 	if bytes.Equal(bytes.TrimSpace(data), []byte("null")) {
 		return nil

@@ -14,17 +14,17 @@ import (
 // +kubebuilder:resource:shortName=consul;cc,categories=all
 // +kubebuilder:subresource:status
 // +kubebuilder:subresource:scale:specpath=.spec.replicas,statuspath=.status.replicas,selectorpath=.status.selector
-// +kubebuilder:printcolumn:name="Ready",type=string,JSONPath=`.status.ready`,description="servers in the client Service / wanted"
-// +kubebuilder:printcolumn:name="Leader",type=string,JSONPath=`.status.leader`,description="the server that leads"
-// +kubebuilder:printcolumn:name="Version",type=string,JSONPath=`.status.version`,description="lowest version among the servers"
-// +kubebuilder:printcolumn:name="Status",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].reason`,description="what the operator is doing"
-// +kubebuilder:printcolumn:name="Message",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].message`,description="and why"
+// +kubebuilder:printcolumn:name="Ready",type=string,JSONPath=`.status.ready`,description="servers in the client Service / wanted servers"
+// +kubebuilder:printcolumn:name="Leader",type=string,JSONPath=`.status.leader`,description="the Raft leader"
+// +kubebuilder:printcolumn:name="Version",type=string,JSONPath=`.status.version`,description="lowest Consul version that a server runs"
+// +kubebuilder:printcolumn:name="Status",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].reason`,description="what the operator is doing or waiting for"
+// +kubebuilder:printcolumn:name="Message",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].message`,description="details of the status"
 // +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
 // +kubebuilder:printcolumn:name="Voters",type=integer,JSONPath=`.status.voters`,priority=1
-// +kubebuilder:printcolumn:name="Tolerance",type=integer,JSONPath=`.status.failureTolerance`,priority=1,description="healthy voters that may fail before quorum is lost"
+// +kubebuilder:printcolumn:name="Tolerance",type=integer,JSONPath=`.status.failureTolerance`,priority=1,description="healthy voters that can fail before the quorum is lost"
 // +kubebuilder:printcolumn:name="Term",type=integer,JSONPath=`.status.term`,priority=1
 // +kubebuilder:validation:XValidation:rule="size(self.metadata.name) <= 40",message="metadata.name: at most 40 characters, since servers and Services are named after it"
-// +kubebuilder:validation:XValidation:rule="self.metadata.name.matches('^[a-z]([-a-z0-9]*[a-z0-9])?$')",message="metadata.name: has to be a DNS label that begins with a letter, since Services are named after it"
+// +kubebuilder:validation:XValidation:rule="self.metadata.name.matches('^[a-z]([-a-z0-9]*[a-z0-9])?$')",message="metadata.name: must be a DNS label that begins with a letter, since Services are named after it"
 type ConsulCluster struct {
 	metav1.TypeMeta   `json:",inline"`
 	metav1.ObjectMeta `json:"metadata,omitempty"`
@@ -43,36 +43,36 @@ type ConsulClusterList struct {
 	Items           []ConsulCluster `json:"items"`
 }
 
-// ConsulClusterSpec is what the user wants.
+// ConsulClusterSpec is the desired state of a ConsulCluster.
 type ConsulClusterSpec struct {
-	// Replicas is the number of voters: 1, 3, 5 or 7. An even number adds a server and no failure tolerance.
+	// Replicas is the number of voters: 1, 3, 5 or 7. An even number would add a server but no failure tolerance.
 	//
 	// +kubebuilder:default=3
 	// +kubebuilder:validation:Minimum=1
 	// +kubebuilder:validation:Maximum=7
-	// +kubebuilder:validation:XValidation:rule="self % 2 == 1",message="replicas has to be odd (1, 3, 5 or 7): an even number of voters tolerates no more failures than one less"
+	// +kubebuilder:validation:XValidation:rule="self % 2 == 1",message="replicas must be odd (1, 3, 5 or 7): an even number of voters tolerates no more failures than one voter fewer"
 	// +optional
 	Replicas int32 `json:"replicas,omitempty"`
 
-	// Version of Consul, such as 1.22.7. Changing it upgrades the servers, one graceful handoff of leadership in all.
+	// Version of Consul, such as 1.22.7. Changing it upgrades the servers, with one graceful leadership handoff in total.
 	//
 	// +kubebuilder:validation:MaxLength=63
-	// +kubebuilder:validation:XValidation:rule="self.matches('^[0-9]+[.][0-9]+[.][0-9]+([-+][0-9A-Za-z][0-9A-Za-z.-]*)*$')",message="version has to be a full version such as 1.22.7"
+	// +kubebuilder:validation:XValidation:rule="self.matches('^[0-9]+[.][0-9]+[.][0-9]+([-+][0-9A-Za-z][0-9A-Za-z.-]*)*$')",message="version must be a full version such as 1.22.7"
 	// +required
 	Version string `json:"version"`
 
-	// Image of the servers; hashicorp/consul:<version> by default.
+	// Image of the servers. Defaults to hashicorp/consul:<version>.
 	//
 	// +kubebuilder:validation:MaxLength=512
 	// +optional
 	Image string `json:"image,omitempty"`
 
-	// Datacenter is Consul's name of this cluster; it cannot change.
+	// Datacenter is the name of this cluster's Consul datacenter. It cannot change.
 	//
 	// +kubebuilder:default=dc1
 	// +kubebuilder:validation:MaxLength=63
-	// +kubebuilder:validation:XValidation:rule="self.matches('^[a-z0-9_-]+$')",message="datacenter may hold lower-case letters, digits, - and _"
-	// +kubebuilder:validation:XValidation:rule="self == oldSelf",message="datacenter cannot change: Consul writes it into all its data; create another cluster"
+	// +kubebuilder:validation:XValidation:rule="self.matches('^[a-z0-9_-]+$')",message="datacenter may contain lower-case letters, digits, - and _"
+	// +kubebuilder:validation:XValidation:rule="self == oldSelf",message="datacenter cannot change, because Consul writes it into all its data: create another cluster"
 	// +optional
 	Datacenter string `json:"datacenter,omitempty"`
 
@@ -83,35 +83,35 @@ type ConsulClusterSpec struct {
 	Storage Storage `json:"storage,omitempty"`
 
 	// Config is Consul agent configuration (https://developer.hashicorp.com/consul/docs/reference/agent/configuration-file),
-	// merged over the operator's. The keys that the operator owns are refused by name.
+	// merged over the operator's defaults. Keys that the operator owns are rejected with a message that names them.
 	//
 	// +optional
 	Config *Config `json:"config,omitempty"`
 
-	// Update says how a rolling upgrade goes.
+	// Update configures rolling upgrades.
 	//
 	// +kubebuilder:default={}
 	// +optional
 	Update Update `json:"update,omitempty"`
 
-	// FailureReplacement says when a server that is not healthy any more is given up, and another one takes its place.
+	// FailureReplacement configures when an unhealthy server is given up and replaced.
 	//
 	// +kubebuilder:default={}
 	// +optional
 	FailureReplacement FailureReplacement `json:"failureReplacement,omitempty"`
 
-	// Recovery says what is done when so many voters are lost for good that no leader can be elected any more.
+	// Recovery configures what happens when so many voters are permanently lost that no leader can be elected.
 	//
 	// +kubebuilder:default={}
 	// +optional
 	Recovery Recovery `json:"recovery,omitempty"`
 
-	// Paused stops every voluntary change; servers that crash still come back and the status stays true.
+	// Paused stops every voluntary change. Crashed servers still restart, and the status stays up to date.
 	//
 	// +optional
 	Paused bool `json:"paused,omitempty"`
 
-	// PodTemplate adds to the servers' pods.
+	// PodTemplate customizes the servers' pods.
 	//
 	// +kubebuilder:default={}
 	// +optional
@@ -122,21 +122,21 @@ type ConsulClusterSpec struct {
 //
 // +kubebuilder:validation:XValidation:rule="has(self.storageClassName) == has(oldSelf.storageClassName) && (!has(self.storageClassName) || self.storageClassName == oldSelf.storageClassName)",message="storageClassName cannot change: create another cluster",fieldPath=".storageClassName"
 type Storage struct {
-	// Size of the volume. It can grow where the storage class allows it, never shrink.
+	// Size of the volume. It can grow if the storage class allows it. It can never shrink.
 	//
 	// +kubebuilder:default="10Gi"
-	// +kubebuilder:validation:XValidation:rule="quantity(string(self)).compareTo(quantity('0')) > 0",message="size has to be more than 0"
-	// +kubebuilder:validation:XValidation:rule="quantity(string(self)).compareTo(quantity(string(oldSelf))) >= 0",message="size cannot shrink: volumes only grow"
+	// +kubebuilder:validation:XValidation:rule="quantity(string(self)).compareTo(quantity('0')) > 0",message="size must be greater than 0"
+	// +kubebuilder:validation:XValidation:rule="quantity(string(self)).compareTo(quantity(string(oldSelf))) >= 0",message="size cannot shrink: volumes can only grow"
 	// +optional
 	Size resource.Quantity `json:"size,omitempty"`
 
-	// StorageClassName of the claims; the cluster's default class if unset.
+	// StorageClassName of the claims. Defaults to the default storage class of the Kubernetes cluster.
 	//
 	// +kubebuilder:validation:MaxLength=253
 	// +optional
 	StorageClassName *string `json:"storageClassName,omitempty"`
 
-	// Retention of the volumes of servers that were replaced, and of all when the ConsulCluster is deleted.
+	// Retention is what happens to the volumes of replaced servers, and to all volumes when the ConsulCluster is deleted.
 	//
 	// +kubebuilder:validation:Enum=Delete;Retain
 	// +kubebuilder:default=Delete
@@ -144,29 +144,29 @@ type Storage struct {
 	Retention Retention `json:"retention,omitempty"`
 }
 
-// Retention says what becomes of a volume claim that no server needs any more.
+// Retention is what happens to a volume claim that no server needs any more.
 type Retention string
 
-// What becomes of the volume claim of a server that is gone.
+// What happens to the volume claim of a server that is gone.
 const (
 	RetentionDelete Retention = "Delete"
 	RetentionRetain Retention = "Retain"
 )
 
-// Update says how a rolling upgrade goes.
+// Update configures rolling upgrades.
 type Update struct {
-	// Type of the upgrade. Surge adds a server of the new revision before an old one goes: there is never a voter less
-	// than replicas. InPlace is for those who have no room for one more: one server at a time leaves and comes back on
-	// its volume. Meanwhile there is one voter less, and three servers tolerate no failure; a single server is not there
-	// for some seconds. Servers that fail or whose node is drained are replaced by others all the same.
+	// Type of the upgrade. Surge adds a server with the new revision before it removes an old one: the number of voters
+	// never drops below replicas. InPlace needs no capacity for an extra server: one server at a time leaves and comes
+	// back on its volume. Meanwhile there is one voter fewer, and three servers tolerate no failure; a single server is
+	// unavailable for some seconds. With either type, a failed server or one on a draining node is replaced by a new one.
 	//
 	// +kubebuilder:validation:Enum=Surge;InPlace
 	// +kubebuilder:default=Surge
 	// +optional
 	Type UpdateType `json:"type,omitempty"`
 
-	// MaxSurge is how many servers there may be beyond replicas while servers are replaced. With type InPlace that is
-	// where one has failed or its node is drained.
+	// MaxSurge is the maximum number of servers beyond replicas while servers are replaced. With InPlace, extra servers
+	// are created only to replace a failed server or one on a draining node.
 	//
 	// +kubebuilder:default=1
 	// +kubebuilder:validation:Minimum=1
@@ -174,33 +174,33 @@ type Update struct {
 	// +optional
 	MaxSurge int32 `json:"maxSurge,omitempty"`
 
-	// LeaderStableFor is how long the same leader must have led before the next voluntary step.
+	// LeaderStableFor is how long the current leader must have led before the next voluntary step.
 	//
 	// +kubebuilder:default="10s"
-	// +kubebuilder:validation:XValidation:rule="duration(self) >= duration('0s') && duration(self) <= duration('1h')",message="leaderStableFor has to be between 0s and 1h"
+	// +kubebuilder:validation:XValidation:rule="duration(self) >= duration('0s') && duration(self) <= duration('1h')",message="leaderStableFor must be between 0s and 1h"
 	// +optional
 	LeaderStableFor *metav1.Duration `json:"leaderStableFor,omitempty"`
 }
 
-// UpdateType says whether an upgrade adds servers.
+// UpdateType is whether an upgrade adds new servers or updates the existing ones in place.
 type UpdateType string
 
-// The types of upgrades.
+// Update types.
 const (
 	UpdateSurge   UpdateType = "Surge"
 	UpdateInPlace UpdateType = "InPlace"
 )
 
-// FailureReplacement says when a server is given up. Its volume is kept and labelled consuloperator.io/retired=failed.
+// FailureReplacement configures when a server is given up. Its volume is kept and labeled consuloperator.io/retired=failed.
 type FailureReplacement struct {
-	// After is how long a voter may be unhealthy before another server takes its place; 0s for ever.
+	// After is how long a voter may be unhealthy before it is replaced; 0s disables replacement.
 	//
 	// +kubebuilder:default="5m"
-	// +kubebuilder:validation:XValidation:rule="duration(self) == duration('0s') || duration(self) >= duration('10s') && duration(self) <= duration('168h')",message="after has to be 0s (never) or between 10s and 168h"
+	// +kubebuilder:validation:XValidation:rule="duration(self) == duration('0s') || duration(self) >= duration('10s') && duration(self) <= duration('168h')",message="after must be 0s (never) or between 10s and 168h"
 	// +optional
 	After *metav1.Duration `json:"after,omitempty"`
 
-	// MaxPerHour is how many servers are given up in an hour: when servers fail again and again, it is not for them.
+	// MaxPerHour limits replacements per hour: repeated failures usually have a cause that replacing servers does not fix.
 	//
 	// +kubebuilder:default=3
 	// +kubebuilder:validation:Minimum=1
@@ -209,43 +209,45 @@ type FailureReplacement struct {
 	MaxPerHour int32 `json:"maxPerHour,omitempty"`
 }
 
-// Recovery from the loss of the quorum: the server with the newest data carries on alone, and others are added to it.
+// Recovery configures the recovery of a lost quorum: the server with the newest data continues as the only voter, and
+// others are added to it.
 type Recovery struct {
-	// Mode: Manual waits for a person to accept the loss by the annotation consuloperator.io/accept-loss-of, whose value
-	// the Stalled condition gives. Automatic needs nobody where the volume claim of each lost server is gone.
+	// Mode of recovery. Manual waits until somebody accepts the loss with the annotation consuloperator.io/accept-loss-of;
+	// the Stalled condition shows the value. Automatic needs no confirmation if the volume claims of all lost servers are
+	// gone.
 	//
 	// +kubebuilder:validation:Enum=Manual;Automatic
 	// +kubebuilder:default=Manual
 	// +optional
 	Mode RecoveryMode `json:"mode,omitempty"`
 
-	// After is how long Automatic waits once the quorum is known to be lost for good.
+	// After is how long Automatic waits once the quorum is known to be permanently lost.
 	//
 	// +kubebuilder:default="5m"
-	// +kubebuilder:validation:XValidation:rule="duration(self) >= duration('0s') && duration(self) <= duration('168h')",message="after has to be between 0s and 168h"
+	// +kubebuilder:validation:XValidation:rule="duration(self) >= duration('0s') && duration(self) <= duration('168h')",message="after must be between 0s and 168h"
 	// +optional
 	After *metav1.Duration `json:"after,omitempty"`
 }
 
-// Defaults, as the API server fills them in. Durations are pointers: a Go client that leaves one out must not ask for 0s.
+// Defaults, as the API server sets them. Durations are pointers so that a Go client that omits one does not send 0s.
 const (
 	DefaultLeaderStableFor = 10 * time.Second
 	DefaultReplaceAfter    = 5 * time.Minute
 	DefaultRecoverAfter    = 5 * time.Minute
 )
 
-// RecoveryMode says who decides that a lost quorum is recovered.
+// RecoveryMode is who decides that a lost quorum is recovered.
 type RecoveryMode string
 
-// Who decides that a lost quorum is recovered.
+// Recovery modes.
 const (
 	RecoveryManual    RecoveryMode = "Manual"
 	RecoveryAutomatic RecoveryMode = "Automatic"
 )
 
-// PodTemplate adds to the servers' pods. What it leaves out stays as the operator renders it.
+// PodTemplate customizes the servers' pods. Everything it omits stays as the operator renders it.
 type PodTemplate struct {
-	// Metadata added to each pod. Keys under consuloperator.io are the operator's.
+	// Metadata added to each pod. Keys under consuloperator.io are reserved for the operator.
 	//
 	// +optional
 	Metadata PodMetadata `json:"metadata,omitempty"`
@@ -274,7 +276,7 @@ type PodTemplate struct {
 	// +optional
 	Tolerations []corev1.Toleration `json:"tolerations,omitempty"`
 
-	// TopologySpreadConstraints of the pods. By default servers spread over zones, softly.
+	// TopologySpreadConstraints of the pods. By default servers prefer different zones.
 	//
 	// +listType=atomic
 	// +optional
@@ -291,34 +293,34 @@ type PodTemplate struct {
 	// +optional
 	ImagePullSecrets []corev1.LocalObjectReference `json:"imagePullSecrets,omitempty"`
 
-	// Env adds to the environment of the Consul container; as in a Pod.
+	// Env is added to the environment of the Consul container. The format is that of a Pod.
 	//
 	// +kubebuilder:validation:Schemaless
 	// +kubebuilder:pruning:PreserveUnknownFields
 	// +optional
 	Env []corev1.EnvVar `json:"env,omitempty"`
 
-	// VolumeMounts adds to the mounts of the Consul container.
+	// VolumeMounts are added to the mounts of the Consul container.
 	//
 	// +listType=atomic
 	// +optional
 	VolumeMounts []corev1.VolumeMount `json:"volumeMounts,omitempty"`
 
-	// Volumes adds to the volumes of the pods; as in a Pod.
+	// Volumes are added to the volumes of the pods. The format is that of a Pod.
 	//
 	// +kubebuilder:validation:Schemaless
 	// +kubebuilder:pruning:PreserveUnknownFields
 	// +optional
 	Volumes []corev1.Volume `json:"volumes,omitempty"`
 
-	// Containers run beside Consul; as in a Pod.
+	// Containers run next to Consul. The format is that of a Pod.
 	//
 	// +kubebuilder:validation:Schemaless
 	// +kubebuilder:pruning:PreserveUnknownFields
 	// +optional
 	Containers []corev1.Container `json:"containers,omitempty"`
 
-	// InitContainers run before Consul; as in a Pod.
+	// InitContainers run before Consul. The format is that of a Pod.
 	//
 	// +kubebuilder:validation:Schemaless
 	// +kubebuilder:pruning:PreserveUnknownFields

@@ -1,4 +1,4 @@
-// Package v1alpha1 is the API of the consul-operator: the ConsulCluster resource, its conditions and their reasons.
+// Package v1alpha1 contains the ConsulCluster API of the consul-operator: types, conditions, labels and annotations.
 //
 // +kubebuilder:object:generate=true
 // +groupName=consuloperator.io

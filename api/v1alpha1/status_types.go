@@ -2,14 +2,14 @@ package v1alpha1
 
 import metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
-// ConsulClusterStatus is what the operator saw last.
+// ConsulClusterStatus is the last observed state of a ConsulCluster.
 type ConsulClusterStatus struct {
-	// ObservedGeneration is the generation of the spec that this status speaks of.
+	// ObservedGeneration is the generation of the spec that this status describes.
 	//
 	// +optional
 	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
 
-	// Replicas is the number of servers, those that join or retire among them.
+	// Replicas is the number of servers, including those that are joining or retiring.
 	//
 	// +optional
 	Replicas int32 `json:"replicas,omitempty"`
@@ -24,7 +24,7 @@ type ConsulClusterStatus struct {
 	// +optional
 	UpdatedReplicas int32 `json:"updatedReplicas,omitempty"`
 
-	// Ready is readyReplicas/spec.replicas, for people.
+	// Ready is readyReplicas/spec.replicas, for display.
 	//
 	// +optional
 	Ready string `json:"ready,omitempty"`
@@ -34,22 +34,22 @@ type ConsulClusterStatus struct {
 	// +optional
 	Voters int32 `json:"voters,omitempty"`
 
-	// FailureTolerance is the number of healthy voters that may fail before quorum is lost.
+	// FailureTolerance is the number of healthy voters that can fail before the quorum is lost.
 	//
 	// +optional
 	FailureTolerance int32 `json:"failureTolerance,omitempty"`
 
-	// Leader is the server that leads; empty when none does or it is not known.
+	// Leader is the server that leads; empty if there is no leader or it is unknown.
 	//
 	// +optional
 	Leader string `json:"leader,omitempty"`
 
-	// LeaderSince is when this leader was first seen to lead in this term.
+	// LeaderSince is when this server was first observed as the leader in this term.
 	//
 	// +optional
 	LeaderSince *metav1.Time `json:"leaderSince,omitempty"`
 
-	// QuorumLostSince is when the quorum was first seen to be lost for good; left out while it is not.
+	// QuorumLostSince is when the quorum was first observed to be permanently lost; omitted while it is not.
 	//
 	// +optional
 	QuorumLostSince *metav1.Time `json:"quorumLostSince,omitempty"`
@@ -74,22 +74,22 @@ type ConsulClusterStatus struct {
 	// +optional
 	Selector string `json:"selector,omitempty"`
 
-	// Conditions: Ready, Reconciling and Stalled as kstatus reads them, and Available.
+	// Conditions are Ready, Reconciling and Stalled, with the meaning kstatus gives them, and Available.
 	//
 	// +listType=map
 	// +listMapKey=type
 	// +optional
 	Conditions []metav1.Condition `json:"conditions,omitempty"`
 
-	// Servers, by serial.
+	// Servers, ordered by serial.
 	//
 	// +listType=map
 	// +listMapKey=name
 	// +optional
 	Servers []ServerStatus `json:"servers,omitempty"`
 
-	// Disagreements are the servers on which Kubernetes, Raft, Serf and the catalog do not agree, those of nobody known
-	// among them. Some come and go with each server that joins or leaves. Empty while no leader is known.
+	// Disagreements are the nodes on which Kubernetes, Raft, Serf and the catalog disagree, including nodes that belong to
+	// no known server. A server that joins or leaves appears here briefly. Empty while no leader is known.
 	//
 	// +listType=atomic
 	// +optional
@@ -106,18 +106,18 @@ type ConsulClusterStatus struct {
 	// +optional
 	Refusal string `json:"refusal,omitempty"`
 
-	// LastHandoff is the last transfer of leadership that the operator made.
+	// LastHandoff is the last leadership transfer that the operator made.
 	//
 	// +optional
 	LastHandoff *Handoff `json:"lastHandoff,omitempty"`
 }
 
-// ServerStatus is what the operator saw of one server.
+// ServerStatus is the last observed state of one server.
 type ServerStatus struct {
-	// Name of the server, its pod and its claim.
+	// Name of the server, of its pod and of its volume claim.
 	Name string `json:"name"`
 
-	// ID is the Raft and node id.
+	// ID is the Raft and node ID.
 	//
 	// +optional
 	ID string `json:"id,omitempty"`
@@ -127,87 +127,88 @@ type ServerStatus struct {
 	// +optional
 	Address string `json:"address,omitempty"`
 
-	// Version of Consul that it runs.
+	// Version of Consul that the server runs.
 	//
 	// +optional
 	Version string `json:"version,omitempty"`
 
-	// State in one word; see ServerState.
+	// State of the server: Pending, Failing, Joining, Serving, Unhealthy, Retiring or Unknown.
 	//
 	// +optional
 	State ServerState `json:"state,omitempty"`
 
-	// Raft is its place in the Raft configuration, as the leader has it: Voter, NonVoter or Absent; left out while no
-	// leader is known.
+	// Raft is the server's suffrage in the leader's Raft configuration: Voter, NonVoter or Absent; omitted while no leader
+	// is known.
 	//
 	// +optional
 	Raft RaftSuffrage `json:"raft,omitempty"`
 
-	// Serf is its state in Serf LAN, as the leader sees it: Alive, Leaving, Left, Failed or Absent; left out while no
-	// leader is known.
+	// Serf is the server's state in Serf LAN, as the leader sees it: Alive, Leaving, Left, Failed or Absent; omitted while
+	// no leader is known.
 	//
 	// +optional
 	Serf SerfState `json:"serf,omitempty"`
 
-	// Catalog says whether it is in Consul's catalog: Registered or Absent; as it was last known while the leader does not
-	// tell.
+	// Catalog is whether the server is in Consul's catalog: Registered or Absent. It keeps the last known value while the
+	// leader does not report the catalog.
 	//
 	// +optional
 	Catalog CatalogState `json:"catalog,omitempty"`
 
-	// Voter says whether Raft counts its vote.
+	// Voter is whether the server is a Raft voter.
 	//
 	// +optional
 	Voter bool `json:"voter,omitempty"`
 
-	// Leader says whether it leads.
+	// Leader is whether the server is the leader.
 	//
 	// +optional
 	Leader bool `json:"leader,omitempty"`
 
-	// Updated says whether it runs the wanted revision.
+	// Updated is whether the server runs the wanted revision.
 	//
 	// +optional
 	Updated bool `json:"updated,omitempty"`
 
-	// Lag is how many log entries it is behind the leader; left out below 250, where Consul calls a server healthy.
+	// Lag is how many log entries the server is behind the leader; omitted below 250, where Consul considers a server
+	// healthy.
 	//
 	// +optional
 	Lag int64 `json:"lag,omitempty"`
 
-	// UnhealthySince is when the leader was first seen to call it unhealthy; left out while it does not.
+	// UnhealthySince is when the leader was first observed to consider the server unhealthy; omitted while it does not.
 	//
 	// +optional
 	UnhealthySince *metav1.Time `json:"unhealthySince,omitempty"`
 
-	// Message says what keeps it from serving.
+	// Message says what keeps the server from serving.
 	//
 	// +optional
 	Message string `json:"message,omitempty"`
 }
 
-// ServerState is a server's state in one word.
+// ServerState is the state of a server.
 type ServerState string
 
 // The states of a server.
 const (
-	// ServerPending has no running process yet: no claim, node, image or start.
+	// ServerPending has no running Consul process yet: it waits for its volume, a node, the image or its start.
 	ServerPending ServerState = "Pending"
-	// ServerFailing cannot start or its process crashes.
+	// ServerFailing cannot start, or its process crashes.
 	ServerFailing ServerState = "Failing"
-	// ServerJoining runs and is not a voter yet.
+	// ServerJoining runs but is not a voter yet.
 	ServerJoining ServerState = "Joining"
 	// ServerServing is a healthy voter in the client Service.
 	ServerServing ServerState = "Serving"
-	// ServerUnhealthy is a voter that Consul does not call healthy, or that is not ready.
+	// ServerUnhealthy is a voter that Consul does not consider healthy, or whose pod is not ready.
 	ServerUnhealthy ServerState = "Unhealthy"
-	// ServerRetiring is on its way out.
+	// ServerRetiring is being removed, or updated in place.
 	ServerRetiring ServerState = "Retiring"
-	// ServerUnknown does not answer, and nobody can say how it is.
+	// ServerUnknown does not answer, or there is no leader to report on it.
 	ServerUnknown ServerState = "Unknown"
 )
 
-// RaftSuffrage is a server's place in the Raft configuration.
+// RaftSuffrage is a server's suffrage in the Raft configuration.
 type RaftSuffrage string
 
 // The suffrages.
@@ -220,7 +221,7 @@ const (
 // SerfState is a server's state in Serf LAN.
 type SerfState string
 
-// The states in Serf. A server that has left said goodbye; one that has failed did not.
+// The states in Serf. A server that left did so gracefully; one that failed did not.
 const (
 	SerfAlive   SerfState = "Alive"
 	SerfLeaving SerfState = "Leaving"
@@ -238,31 +239,31 @@ const (
 	CatalogAbsent     CatalogState = "Absent"
 )
 
-// Disagreement is a server on which Kubernetes, Raft, Serf and the catalog do not agree.
+// Disagreement is a node on which Kubernetes, Raft, Serf and the catalog disagree.
 type Disagreement struct {
-	// Name of the server or node; its id where nobody knows a name.
+	// Name of the server or node; its ID if the name is unknown.
 	Name string `json:"name"`
 
-	// ID is the Raft and node id.
+	// ID is the Raft and node ID.
 	//
 	// +optional
 	ID string `json:"id,omitempty"`
 
-	// Problem says who knows it, and who does not.
+	// Problem says which of the lists contain the node and which do not.
 	Problem string `json:"problem"`
 
-	// Action is what the operator does about it, or what a person can do.
+	// Action is what the operator does about it, or what you can do.
 	Action string `json:"action"`
 }
 
-// Handoff is a transfer of leadership.
+// Handoff is a leadership transfer.
 type Handoff struct {
-	// From is the server that led.
+	// From is the server that led before.
 	From string `json:"from"`
-	// To is the server that leads since.
+	// To is the new leader.
 	To string `json:"to"`
-	// At is when the new leader was seen.
+	// At is when the new leader was first observed.
 	At metav1.Time `json:"at"`
-	// Took is the time from the request to the new leader's being seen.
+	// Took is the time from the request until the new leader was observed.
 	Took metav1.Duration `json:"took"`
 }

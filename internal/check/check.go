@@ -1,6 +1,6 @@
-// Package check proves that an installed operator works, from inside the cluster and with nothing but its own image:
-// `helm test` runs it. It creates a ConsulCluster that is paused, so that no server starts, and waits for what the operator
-// says about it. That takes the CRD and its admission, the watch, the lease of an active operator, and its rights.
+// Package check tests that an installed operator works, from inside the cluster and with only the operator's image: `helm test`
+// runs it. It creates a paused ConsulCluster, so that no server starts, and waits for the operator's status. That needs the CRD
+// and its admission, the watch, the lease of an active operator, and its permissions.
 package check
 
 import (
@@ -20,12 +20,12 @@ import (
 	"github.com/consul-operator/consul-operator/api/v1alpha1"
 )
 
-// Run creates the cluster, waits until the operator has answered or the context ends, and deletes it again.
+// Run creates the cluster, waits until the operator reports a status or the context ends, and deletes the cluster again.
 func Run(ctx context.Context, api client.Client, key client.ObjectKey, every time.Duration, out io.Writer) (err error) {
 	cluster := paused(key)
-	// What a former check that was interrupted left behind.
+	// An interrupted check may have left its cluster behind.
 	if err := client.IgnoreNotFound(api.Delete(ctx, cluster.DeepCopy())); err != nil {
-		return fmt.Errorf("deleting a former ConsulCluster %s: %w", key, err)
+		return fmt.Errorf("deleting the previous ConsulCluster %s: %w", key, err)
 	}
 	if err := api.Create(ctx, cluster); err != nil {
 		return fmt.Errorf("creating the ConsulCluster %s: %w", key, err)
@@ -55,7 +55,7 @@ func paused(key client.ObjectKey) *v1alpha1.ConsulCluster {
 	return cluster
 }
 
-// answer waits for what the operator says about the cluster.
+// answer waits for the operator's status of the cluster and returns its condition Ready.
 func answer(ctx context.Context, api client.Client, key client.ObjectKey, every time.Duration) (*metav1.Condition, error) {
 	ticker := time.NewTicker(every)
 	defer ticker.Stop()
@@ -72,7 +72,7 @@ func answer(ctx context.Context, api client.Client, key client.ObjectKey, every 
 		select {
 		case <-ticker.C:
 		case <-ctx.Done():
-			return nil, fmt.Errorf("the operator did not answer in time: does it run, and watch the namespace %s? (%w)",
+			return nil, fmt.Errorf("the operator did not answer in time: is it running, and does it watch the namespace %s? (%w)",
 				key.Namespace, errors.Join(ctx.Err(), err))
 		}
 	}

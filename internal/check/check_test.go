@@ -20,7 +20,7 @@ import (
 
 var key = client.ObjectKey{Namespace: "operators", Name: "check"}
 
-// operator is an API server on which an operator says this about every cluster; nothing if reason is empty.
+// operator is an API server with an operator that reports this reason for every cluster; none if it is empty.
 func operator(t *testing.T, reason string) client.Client {
 	t.Helper()
 	scheme := runtime.NewScheme()
@@ -39,7 +39,7 @@ func operator(t *testing.T, reason string) client.Client {
 	}).Build()
 }
 
-// run checks, with a cluster there that a former check left, and expects that none is left in the end.
+// run runs the check with a cluster that a previous check left behind, and expects that none remains at the end.
 func run(t *testing.T, reason string, limit time.Duration) (string, error) {
 	t.Helper()
 	g := NewWithT(t)
@@ -68,5 +68,5 @@ func TestAnOperatorThatSaysSomethingElse(t *testing.T) {
 
 func TestNoOperator(t *testing.T) {
 	_, err := run(t, "", 50*time.Millisecond)
-	NewWithT(t).Expect(err).To(MatchError(ContainSubstring("does it run, and watch the namespace operators?")))
+	NewWithT(t).Expect(err).To(MatchError(ContainSubstring("is it running, and does it watch the namespace operators?")))
 }

@@ -6,13 +6,13 @@ import (
 )
 
 const (
-	// ringEvery is the least time between two wakes of a cluster, so that a storm of changes is two looks a second.
+	// ringEvery is the minimum time between two wakes of a cluster, so that many changes cause only two reconciles a second.
 	ringEvery = 500 * time.Millisecond
-	// ringAfter is how long a hint waits for others: one election is several.
+	// ringAfter is how long a hint waits for others: one election causes several.
 	ringAfter = 50 * time.Millisecond
 )
 
-// bell turns hints into wakes. No hint is lost: each one is followed by a wake, which it may share.
+// bell turns hints into wakes. No hint is lost: each is followed by a wake, which it may share with others.
 type bell struct {
 	wake func()
 
@@ -31,7 +31,7 @@ func (b *bell) hint() {
 	b.pending = time.AfterFunc(max(ringAfter, ringEvery-time.Since(b.last)), b.ring)
 }
 
-// ring wakes without the lock: what is woken may come back to the Watcher.
+// ring calls wake without holding the lock, because wake may call the Watcher.
 func (b *bell) ring() {
 	b.mu.Lock()
 	stopped := b.stopped

@@ -41,7 +41,7 @@ func readSelf(out map[string]map[string]any) (Self, error) {
 	}
 	raft, _ := out["Stats"]["raft"].(map[string]any)
 	server, _ := out["Stats"]["consul"].(map[string]any)
-	number := func(key string) uint64 { // absent where the agent is no server
+	number := func(key string) uint64 { // absent if the agent is not a server
 		n, _ := strconv.ParseUint(text(raft, key), 10, 64)
 		return n
 	}
@@ -57,20 +57,20 @@ func readSelf(out map[string]map[string]any) (Self, error) {
 		LeaderAddr:   text(server, "leader_addr"),
 	}
 	if self.NodeID == "" {
-		return Self{}, fmt.Errorf("%w: it has no node id", errStrange)
+		return Self{}, fmt.Errorf("%w: it has no node ID", errStrange)
 	}
 	self.Peers = readConfiguration(text(raft, "latest_configuration"))
 	return self, nil
 }
 
-// peerInStats is how Raft prints one server of a configuration, and configurationInStats all of them.
+// peerInStats matches one server of a configuration as Raft prints it, configurationInStats all of them.
 var (
 	peerInStats          = regexp.MustCompile(`\{Suffrage:(\w+) ID:(\S+) Address:([^\s}]+)\}`)
 	configurationInStats = regexp.MustCompile(`^\[(` + peerInStats.String() + `( ` + peerInStats.String() + `)*)?\]$`)
 )
 
-// readConfiguration reads what Raft prints: [{Suffrage:Voter ID:… Address:10.0.0.1:8300} {…}]. It is nil for anything else,
-// also for half of one, which would be a wrong one.
+// readConfiguration parses a configuration that Raft printed: [{Suffrage:Voter ID:… Address:10.0.0.1:8300} {…}]. It returns nil
+// for anything else, including part of one, which would be wrong.
 func readConfiguration(printed string) []Peer {
 	if !configurationInStats.MatchString(printed) {
 		return nil
@@ -82,11 +82,11 @@ func readConfiguration(printed string) []Peer {
 	return peers
 }
 
-// unknownPeer is the name Consul gives to a Raft peer that is not in Serf.
+// unknownPeer is the name that Consul gives a Raft peer that is not in Serf.
 const unknownPeer = "(unknown)"
 
-// RaftPeers reads GET /v1/operator/raft/configuration?stale, which needs no leader, but a server that has heard of one: it
-// shows what this server has.
+// RaftPeers reads GET /v1/operator/raft/configuration?stale. It needs no leader, but a server that has heard of one since it
+// started, and returns what this server has.
 func (a *agent) RaftPeers(ctx context.Context) ([]Peer, error) {
 	var peers []Peer
 	err := a.call(ctx, "raft configuration", func(c *api.Client) error {
@@ -152,8 +152,8 @@ func (a *agent) Catalog(ctx context.Context) ([]Node, error) {
 	return nodes, err
 }
 
-// Health reads GET /v1/operator/autopilot/health. It has the status 429 and the same body when a server is unhealthy
-// (measured), which is an answer and no error.
+// Health reads GET /v1/operator/autopilot/health. If a server is unhealthy, the answer has status 429 and the same body
+// (measured), which is not an error.
 func (a *agent) Health(ctx context.Context) (Health, error) {
 	var health Health
 	err := a.call(ctx, "autopilot health", func(c *api.Client) error {
@@ -190,7 +190,7 @@ func (a *agent) autopilot(ctx context.Context) (conf *api.AutopilotConfiguration
 	return conf, err
 }
 
-// casAttempts bounds how often SetMinQuorum runs into somebody else's change.
+// casAttempts limits how often SetMinQuorum retries after a concurrent change.
 const casAttempts = 3
 
 func (a *agent) SetMinQuorum(ctx context.Context, n uint) error {
@@ -214,8 +214,8 @@ func (a *agent) SetMinQuorum(ctx context.Context, n uint) error {
 
 // TransferLeadership is POST /v1/operator/raft/transfer-leader?id=, measured to take 5 to 17 ms.
 func (a *agent) TransferLeadership(ctx context.Context, id string) error {
-	if id == "" { // Raft would pick the highest next index, healthy or not, old or new
-		return errors.New("leadership transfer needs the id of a server")
+	if id == "" { // Raft would pick the peer with the highest next index, healthy or not, old or new
+		return errors.New("leadership transfer needs the ID of a server")
 	}
 	return a.call(ctx, "leadership transfer", func(c *api.Client) error {
 		out, err := c.Operator().RaftLeaderTransfer(id, nil)
@@ -230,9 +230,9 @@ func (a *agent) Leave(ctx context.Context) error {
 	return a.call(ctx, "leave", func(c *api.Client) error { return c.Agent().Leave() })
 }
 
-// ForceLeave is PUT /v1/agent/force-leave/<node>, without ?prune. With it a member that came back a moment ago and is
-// alive costs 8 s in which the leader's agent answers nothing, and is then lost to Serf and Raft until it restarts; and
-// one that failed is added again a minute after its return instead of at once (measured).
+// ForceLeave is PUT /v1/agent/force-leave/<node>, without ?prune. With ?prune and a member that has just come back and is alive,
+// the leader's agent does not answer for 8 s, and the member is then lost to Serf and Raft until it restarts; and a failed
+// member is added back a minute after its return instead of at once (measured).
 func (a *agent) ForceLeave(ctx context.Context, node string) error {
 	return a.call(ctx, "force-leave of "+node, func(c *api.Client) error { return c.Agent().ForceLeave(node) })
 }
@@ -244,12 +244,12 @@ func (a *agent) RemovePeer(ctx context.Context, id string) error {
 	})
 }
 
-// WatchServers is GET /v1/health/service/consul?index=&wait=. The index belongs to this service: writes to the key
-// value store and other services leave it alone. On the leader's agent, because there the catalog is never behind.
+// WatchServers is GET /v1/health/service/consul?index=&wait=. The index is that of this service: writes to the KV store and
+// other services do not change it. Call it on the leader's agent, where the catalog is never behind.
 func (a *agent) WatchServers(ctx context.Context, index uint64, wait time.Duration) (uint64, error) {
 	var next uint64
 	limit := a.timeout
-	if index > 0 { // Consul adds up to wait/16, so that queries do not all end together
+	if index > 0 { // Consul adds up to wait/16, so that queries do not all end at once
 		limit += wait + wait/16
 	}
 	err := a.callWithin(ctx, limit, "watch of the servers", func(c *api.Client) error {

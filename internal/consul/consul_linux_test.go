@@ -16,7 +16,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 )
 
-// TestRealConsul is one story of one cluster, from its first leader to the loss of its quorum.
+// TestRealConsul follows one cluster from its first leader to the loss of its quorum.
 func TestRealConsul(t *testing.T) {
 	t.Parallel()
 	s := startServers(t, "1.22.7", 3)
@@ -51,7 +51,7 @@ func TestRealConsul(t *testing.T) {
 	}
 }
 
-// The version that users upgrade from gives the same answers.
+// A version that users upgrade from gives the same answers.
 func TestRealConsul119(t *testing.T) {
 	t.Parallel()
 	s := startServers(t, "1.19.2", 1)
@@ -162,7 +162,7 @@ func minQuorumChangesAlone(t *testing.T, s *realServers) {
 	g.Expect(again).To(Equal(index), "nothing is written where nothing changes")
 }
 
-// autopilotOf is the autopilot configuration, and its indexes.
+// autopilotOf returns the autopilot configuration and its indexes.
 func autopilotOf(t *testing.T, server *realServer) (fields, indexes string) {
 	t.Helper()
 	g := NewWithT(t)
@@ -218,7 +218,7 @@ func (w *watched) add() {
 	w.calls++
 }
 
-// watch follows the cluster and takes the wake that comes with the start.
+// watch follows the cluster and consumes the wake that comes with the start.
 func watch(t *testing.T, s *realServers) *watched {
 	t.Helper()
 	w := &watched{wakes: make(chan time.Time, 1000)}
@@ -233,8 +233,8 @@ func watch(t *testing.T, s *realServers) *watched {
 	return w
 }
 
-// settled waits until the catalog stays as it is: servers are registered a moment after they are elected, and report
-// their own metadata some seconds later.
+// settled waits until the catalog no longer changes: servers are registered shortly after an election, and report their own
+// metadata some seconds later.
 func settled(t *testing.T, server *realServer) (index uint64) {
 	t.Helper()
 	g := NewWithT(t)
@@ -251,10 +251,10 @@ func settled(t *testing.T, server *realServer) (index uint64) {
 
 func idleIsLeftAlone(t *testing.T, s *realServers) {
 	g := NewWithT(t)
-	for range 4 { // something may have happened indeed: a late registration, an election on a busy machine
+	for range 4 { // something may really have happened: a late registration, an election on a busy machine
 		index, before := settled(t, s.leader()), termOf(t, s)
 		w := watch(t, s)
-		// That nothing happens cannot be awaited, only watched for a while: first until all that belongs to the start has rung.
+		// The absence of wakes cannot be awaited, only watched for a while: first until all wakes of the start have come.
 		time.Sleep(ringEvery + ringAfter)
 		for len(w.wakes) > 0 { // of the start
 			<-w.wakes
@@ -406,10 +406,10 @@ func withoutQuorum(t *testing.T, s *realServers) {
 	g.Expect(err).NotTo(HaveOccurred())
 	err = patient.RemovePeer(t.Context(), last.id)
 	g.Expect(err).To(MatchError(ErrNoLeader))
-	t.Logf("no leader, it said after %v", time.Since(start))
+	t.Logf("it reported no leader after %v", time.Since(start))
 }
 
-// A server that was started when nobody led knows the Raft configuration, and does not answer the question for it.
+// A server that started without a leader knows the Raft configuration, but does not answer RaftPeers.
 func startedWithoutLeader(t *testing.T, s *realServers) {
 	g := NewWithT(t)
 	last := s.running()[0]

@@ -13,7 +13,7 @@ import (
 	"github.com/hashicorp/consul/api"
 )
 
-// DefaultTimeout is how long a call may take. A hung agent costs this much, and only its own cluster.
+// DefaultTimeout is how long a call may take. A hung agent delays only its own cluster, by this much.
 const DefaultTimeout = 2 * time.Second
 
 // Options are the same for all agents of an operator.
@@ -75,10 +75,10 @@ func (a *agent) callWithin(ctx context.Context, limit time.Duration, name string
 	return a.exchange(ctx, name, do)
 }
 
-// exchange runs do with a client whose requests carry ctx, and classifies its error.
+// exchange runs do with a client whose requests carry ctx, and classifies the error.
 //
-// Some methods of the api take no context (Self, Leave, MembersOpts), so the transport adds it to all of them. It adds
-// the token, too: the api would fall back to CONSUL_HTTP_TOKEN of the operator's own environment.
+// Some methods of package api take no context (Self, Leave, MembersOpts), so the transport adds it to all requests. It also adds
+// the token: package api would fall back to CONSUL_HTTP_TOKEN from the operator's own environment.
 func (a *agent) exchange(ctx context.Context, name string, do func(*api.Client) error) error {
 	trip := &tripper{ctx: ctx, token: a.target.token(), next: a.transport}
 	client, err := api.NewClient(&api.Config{
@@ -93,7 +93,7 @@ func (a *agent) exchange(ctx context.Context, name string, do func(*api.Client) 
 	return nil
 }
 
-// withCause adds why ctx ended, where an error does not say so: net/http may report a closed connection first.
+// withCause adds the reason why ctx ended if err does not include it: net/http may report a closed connection first.
 func withCause(ctx context.Context, err error) error {
 	if cause := context.Cause(ctx); cause != nil && !errors.Is(err, cause) {
 		return fmt.Errorf("%w: %w", cause, err)
@@ -104,8 +104,8 @@ func withCause(ctx context.Context, err error) error {
 // noRedirect makes sure that the agent that was asked answers, and no other one.
 func noRedirect(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 
-// tripper makes a request part of a call: its context, its token, and the answer to whether there was a connection to
-// send it on. Without one the request cannot have been applied.
+// tripper makes a request part of a call: it adds the context and the token, and records whether there was a connection to send
+// it on. Without a connection the request cannot have been applied.
 type tripper struct {
 	ctx       context.Context // see exchange
 	token     string

@@ -12,33 +12,33 @@ import (
 	"github.com/hashicorp/consul/api"
 )
 
-// What went wrong, for errors.Is. An error that is none of these was answered by Consul, and means no.
+// Kinds of errors, for errors.Is. An error of no such kind is a negative answer from Consul.
 var (
-	// ErrNoLeader : the server knows no leader; nothing was changed. Consul looks for one for more than 7 s before it
-	// says so (measured: 8 to 13 s), so a call of 2 s is ErrUnanswered first, and the request may be applied by a leader
-	// that is found meanwhile. Whether there is a leader, Self tells at once.
+	// ErrNoLeader means that the server knows no leader and nothing was changed. Consul searches for a leader for more than
+	// 7 s before it answers this (measured: 8 to 13 s), so a call of 2 s returns ErrUnanswered first, and a leader that is
+	// found meanwhile may apply the request. Self tells at once whether there is a leader.
 	ErrNoLeader = errors.New("no cluster leader")
-	// ErrTransferInProgress : leadership is moving right now; nothing was changed, try again in a moment.
+	// ErrTransferInProgress means that leadership is moving right now and nothing was changed. Try again in a moment.
 	ErrTransferInProgress = errors.New("leadership transfer in progress")
-	// ErrNotFound : Consul does not know the peer or member that was named.
+	// ErrNotFound means that Consul does not know the named peer or member.
 	ErrNotFound = errors.New("not found")
-	// ErrForbidden : the ACL token does not allow it.
+	// ErrForbidden means that the ACL token does not allow the call.
 	ErrForbidden = errors.New("forbidden by Consul ACLs")
-	// ErrUnanswered : the request was sent and not answered (timeout, EOF, reset), so it may have been applied.
+	// ErrUnanswered means that the request was sent but not answered (timeout, EOF, reset), so it may have been applied.
 	ErrUnanswered = errors.New("no answer, the request may have been applied")
-	// ErrUnreachable : no connection to the agent, so the request was certainly not applied.
+	// ErrUnreachable means that there was no connection to the agent, so the request was certainly not applied.
 	ErrUnreachable = errors.New("agent unreachable")
-	// ErrConflict : somebody else kept changing the same object.
+	// ErrConflict means that somebody else kept changing the same object.
 	ErrConflict = errors.New("changed by somebody else")
 )
 
-// errStrange is an answer that no Consul agent gives.
-var errStrange = errors.New("not an answer of a Consul agent")
+// errStrange is an answer that no Consul agent would give.
+var errStrange = errors.New("not an answer from a Consul agent")
 
-// maxErrorText bounds what an agent can put into an error: these texts end up in conditions and events.
+// maxErrorText limits how much an agent can put into an error, since these texts end up in conditions and events.
 const maxErrorText = 300
 
-// callError says which call to which agent failed, and how.
+// callError reports which call to which agent failed, and how.
 type callError struct {
 	text string
 	is   []error
@@ -47,8 +47,8 @@ type callError struct {
 func (e *callError) Error() string   { return e.text }
 func (e *callError) Unwrap() []error { return e.is }
 
-// newCallError classifies what a call returned. The token is cut out of the text, wherever it may come from (an agent
-// may echo a header), and then the cause is not kept either, since it has the same text.
+// newCallError classifies the error of a call. It removes the token from the text, wherever it comes from (an agent may echo a
+// header), and then also drops the cause, which has the same text.
 func newCallError(call, address, token string, sent bool, cause error) error {
 	kind := classify(cause, sent)
 	reason := describe(cause)
@@ -72,7 +72,7 @@ func newCallError(call, address, token string, sent bool, cause error) error {
 	return e
 }
 
-// describe is the cause in as few words as possible; the method and URL that net/http adds are known already.
+// describe returns the cause in as few words as possible, without the method and URL that net/http adds.
 func describe(err error) string {
 	text := err.Error()
 	var status api.StatusError
@@ -95,7 +95,7 @@ func describe(err error) string {
 	return text
 }
 
-// classify names the error. sent is whether a connection was there to write the request to.
+// classify returns the kind of an error. sent is whether there was a connection to write the request to.
 func classify(err error, sent bool) error {
 	var status api.StatusError
 	if errors.As(err, &status) {
@@ -118,15 +118,15 @@ func classify(err error, sent bool) error {
 	}
 }
 
-// The texts of Consul's answers. It has one status, 500, for most of what goes wrong. Measured unless noted.
+// The texts of Consul's answers, which have status 500 for most failures. Measured unless noted.
 var statusTexts = []struct {
 	text string
 	kind error
 }{
 	{"No cluster leader", ErrNoLeader},
 	{"leadership transfer in progress", ErrTransferInProgress},
-	// These come from Raft and from a server that forwarded the request to the leader; the entry may be in the log
-	// (from the source of hashicorp/raft and net-rpc, where they are made).
+	// These come from Raft and from a server that forwarded the request to the leader; the entry may be in the log (according
+	// to the source of hashicorp/raft and net-rpc).
 	{"leadership lost while committing log", ErrUnanswered},
 	{"rpc error making call: EOF", ErrUnanswered},
 	{"rpc error making call: i/o deadline reached", ErrUnanswered},

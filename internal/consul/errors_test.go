@@ -183,7 +183,7 @@ func TestStrangeAnswers(t *testing.T) {
 	}
 }
 
-// What Raft prints is the configuration, or none at all; one that was never given is empty.
+// A configuration that Raft printed is read completely or not at all; that of a server that never joined is empty.
 func TestReadConfiguration(t *testing.T) {
 	g := NewWithT(t)
 	const printed = "[{Suffrage:Voter ID:a Address:10.0.0.1:8300} {Suffrage:Nonvoter ID:b Address:[::1]:8300}]"

@@ -12,18 +12,18 @@ import (
 const (
 	// waitLong is how long a blocking query waits. Consul allows no more than 10 minutes.
 	waitLong = 10 * time.Minute
-	// waitShort is the same while no stream tells who leads, and the end of the wait is when the leader is asked.
+	// waitShort is the same while no stream reports leader changes: the leader is asked only when the wait ends.
 	waitShort = 3 * time.Minute
-	// queryPause is the least time between two blocking queries, should Consul answer each at once.
+	// queryPause is the minimum time between two blocking queries, in case Consul answers each at once.
 	queryPause = time.Second
 
-	// The pauses before a request is opened again double. While a server is down the operator looks for itself, and
-	// follows other addresses when there is another leader: the long pauses are for what does not get better soon.
+	// The pauses before a request is reopened double. While a server is down, the operator requeues by itself, and follows
+	// other addresses once there is another leader: long pauses are for problems that last.
 	retryFirst = time.Second
 	retryLast  = 5 * time.Minute
 	// retryForbidden is for a stream that ACLs refuse: only a person can change that.
 	retryForbidden = 10 * time.Minute
-	// stableAfter is how long a request was open when the next pause is the shortest again.
+	// stableAfter is how long a request must have been open for the next pause to be the shortest again.
 	stableAfter = time.Minute
 )
 
@@ -37,7 +37,7 @@ type follow struct {
 	log     logr.Logger
 	bell    *bell
 	cancel  context.CancelFunc
-	// streaming is whether the stream would tell of a new leader.
+	// streaming is whether the stream would report a new leader.
 	streaming atomic.Bool
 }
 
@@ -73,7 +73,7 @@ func (f *follow) queryServers(ctx context.Context, agent Agent, opened func()) e
 		case !leads(ctx, agent):
 			f.bell.hint()
 		}
-		if next < index { // a snapshot was restored: start over
+		if next < index { // a snapshot was restored, so start over
 			next = 0
 		} else {
 			next = max(next, 1) // 0 would not block
@@ -89,13 +89,13 @@ func (f *follow) wait() time.Duration {
 	return waitShort
 }
 
-// leads asks the agent whether it is the leader still.
+// leads reports whether the agent is still the leader.
 func leads(ctx context.Context, agent Agent) bool {
 	self, err := agent.Self(ctx)
 	return err == nil && self.State == Leader
 }
 
-// watchLeader keeps a stream open on a follower, each time on the next one.
+// watchLeader keeps a stream open on a follower, and moves to the next follower at each attempt.
 func (f *follow) watchLeader(ctx context.Context) {
 	followers := f.followers()
 	f.keepOpen(ctx, func(attempt int, opened func()) error {
@@ -116,7 +116,7 @@ func (f *follow) watchLeader(ctx context.Context) {
 				opened()
 				return
 			}
-			f.log.V(1).Info("Leadership of Consul moved, says a server")
+			f.log.V(1).Info("A Consul server reports that leadership moved")
 			f.bell.hint()
 		})
 	})
@@ -136,8 +136,8 @@ func (f *follow) followers() []Target {
 	return out
 }
 
-// keepOpen runs a request until ctx is done, again and again with growing pauses. It gives a hint when the request was
-// opened and when it ends; a request that cannot be opened gives one only the first time.
+// keepOpen repeats a request until ctx is done, with growing pauses. It gives a hint when the request is open and when it ends;
+// a request that cannot be opened gives a hint only the first time.
 func (f *follow) keepOpen(ctx context.Context, request func(attempt int, opened func()) error) {
 	delay := retryFirst
 	for attempt := 0; ; attempt++ {
@@ -161,7 +161,7 @@ func (f *follow) keepOpen(ctx context.Context, request func(attempt int, opened 
 		if errors.Is(err, ErrForbidden) {
 			delay = retryForbidden
 		}
-		f.log.V(1).Info("A watch of Consul ended", "reason", err.Error(), "again", delay.String())
+		f.log.V(1).Info("A watch of Consul ended", "reason", err.Error(), "retryIn", delay.String())
 		pause(ctx, delay)
 		delay = min(2*delay, retryLast)
 	}

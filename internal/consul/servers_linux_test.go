@@ -17,7 +17,7 @@ import (
 	. "github.com/onsi/gomega"
 )
 
-// realServers are Consul processes, each with a loopback address of its own in a random block.
+// realServers are Consul processes, each with its own loopback address in a random block.
 type realServers struct {
 	t      *testing.T
 	binary string
@@ -40,7 +40,7 @@ type realServer struct {
 func (s *realServer) rpc() string  { return s.ip + ":8300" }
 func (s *realServer) http() string { return s.ip + ":8500" }
 
-// serverConfig is ours, but for autopilot's cleanup, which would be faster than the test that prunes.
+// serverConfig is our configuration without autopilot's cleanup, which would be faster than the test that prunes.
 const serverConfig = `{
   "server": true, "disable_update_check": true, "log_level": "warn",
   "ports": {"serf_wan": -1, "grpc": -1, "grpc_tls": -1, "dns": -1},
@@ -93,7 +93,7 @@ func (s *realServers) start() *realServer {
 	return server
 }
 
-// run starts the server's process, for the first time or anew.
+// run starts or restarts the server's process.
 func (s *realServers) run(server *realServer) {
 	s.t.Helper()
 	log := &logTail{}
@@ -122,7 +122,7 @@ func (s *realServer) kill() {
 	<-s.exited
 }
 
-// leader waits until the servers that run agree on a leader.
+// leader waits until the running servers agree on a leader.
 func (s *realServers) leader() *realServer {
 	s.t.Helper()
 	var leader *realServer
@@ -160,7 +160,7 @@ func (s *realServers) running() []*realServer {
 	return out
 }
 
-// follower is some server that runs and does not lead.
+// follower returns a running server that does not lead.
 func (s *realServers) follower() *realServer {
 	leader := s.leader()
 	for _, server := range s.running() {

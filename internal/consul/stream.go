@@ -11,28 +11,27 @@ import (
 	"github.com/hashicorp/consul/api"
 )
 
-// leaderSigns are what servers log when leadership moves, the same text in 1.19.2 and 1.22.7 (measured). They may
-// appear in other lines, too, and a line may get lost when the agent logs faster than we read: hints, not facts.
+// leaderSigns are texts that servers log when leadership moves, the same in 1.19.2 and 1.22.7 (measured). They are hints, not
+// facts: they may also appear in other lines, and a line may get lost if the agent logs faster than we read.
 var leaderSigns = []string{
-	"New leader elected",                           // on every server, by a Serf event of the new leader
-	"cluster leadership lost",                      // on the old leader, also when there is no new one
+	"New leader elected",                           // on every server, by a Serf event from the new leader
+	"cluster leadership lost",                      // on the old leader, even if there is no new one
 	"heartbeat timeout reached, starting election", // on a follower that misses its leader
 }
 
 // WatchLeader reads GET /v1/agent/monitor?loglevel=info, the agent's log as a stream.
 //
-// No blocking query of Consul tells of a new leader. Measured, with leadership transferred from outside while each
-// was open, on the old leader and on a follower:
-//   - /v1/health/service/consul, also with ?stale, on the old leader: nothing in 25 s. The catalog does not change,
-//     and losing leadership ends no query.
-//   - /v1/agent/metrics/stream: 25 kB every 10 s, and it ended by itself when it met a NaN, which also put an error
-//     into the server's log.
-//   - /v1/agent/monitor: the old leader and the new one say so within 20 ms; other servers when the event of the new
-//     leader reaches them, within 200 ms. The agent sends its lines every 200 ms, so all know within 0.4 s. Between
-//     elections an idle server logs nothing at this level. The level is that of the stream: an agent with
-//     log_level=error sends the same lines.
+// No blocking query of Consul reports a new leader. Measured, with leadership transferred from outside while each was open, on
+// the old leader and on a follower:
+//   - /v1/health/service/consul, also with ?stale, on the old leader: nothing in 25 s. The catalog does not change, and losing
+//     leadership ends no query.
+//   - /v1/agent/metrics/stream: 25 kB every 10 s, and it ended by itself at a NaN, which also put an error into the server's
+//     log.
+//   - /v1/agent/monitor: the old and the new leader log it within 20 ms; other servers when the event from the new leader
+//     reaches them, within 200 ms. The agent sends its lines every 200 ms, so all know within 0.4 s. Between elections an idle
+//     server logs nothing at this level. The level is that of the stream: an agent with log_level=error sends the same lines.
 //
-// It is one call however long it stays open. It needs agent:read where ACLs are on.
+// It is one call, however long it stays open. It needs agent:read if ACLs are enabled.
 func (a *agent) WatchLeader(ctx context.Context, changed func()) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
@@ -41,13 +40,13 @@ func (a *agent) WatchLeader(ctx context.Context, changed func()) error {
 	return newCallError("watch of the leader", a.target.Address, a.target.token(), trip.connected.Load(), withCause(ctx, err))
 }
 
-// readLog never returns nil: a log has no end. The api's own Monitor is of no use, its goroutine outlives the stream.
+// readLog never returns nil: a log has no end. It does not use Monitor of package api, whose goroutine outlives the stream.
 func (a *agent) readLog(trip *tripper, cancel context.CancelCauseFunc, changed func()) error {
 	req, err := http.NewRequestWithContext(trip.ctx, http.MethodGet, a.target.scheme()+"://"+a.target.Address+"/v1/agent/monitor?loglevel=info", nil)
 	if err != nil {
 		return err
 	}
-	// The agent sends the header at once (measured), so only a hung one is late.
+	// An agent sends the header at once (measured) unless it hangs.
 	late := time.AfterFunc(a.timeout, func() { cancel(context.DeadlineExceeded) })
 	resp, err := trip.RoundTrip(req)
 	if err != nil {
@@ -70,7 +69,7 @@ func (a *agent) readLog(trip *tripper, cancel context.CancelCauseFunc, changed f
 	})
 }
 
-// eachLine reads to the end. A line that does not fit the buffer comes in parts, so that none is too long.
+// eachLine calls do with each line until the end. A line that does not fit into the buffer comes in parts.
 func eachLine(r io.Reader, do func(line string)) error {
 	for lines := bufio.NewReaderSize(r, 16<<10); ; {
 		line, _, err := lines.ReadLine()

@@ -10,25 +10,25 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 )
 
-// Watcher wakes the operator when something happens in a cluster where nothing was going on, without polling. A wake
-// is a hint: whoever is woken looks again, and may find nothing.
+// Watcher wakes the operator, without polling, when something happens in an idle cluster. A wake is a hint: the reconcile that
+// it triggers may find nothing to do.
 //
-// It holds two requests open per cluster, on two servers, since neither tells all, and so that one hung server
-// silences only one of them:
-//   - on the leader's agent a blocking query on the servers in the catalog: one joined, left, failed, recovered. The
+// It keeps two requests open per cluster, on two servers, since neither reports everything, and so that a hung server silences
+// only one of them:
+//   - on the leader's agent, a blocking query on the servers in the catalog: a server joined, left, failed or recovered. The
 //     connection breaks when that agent dies.
-//   - on a follower the stream of WatchLeader: leadership moved, for whatever reason. A leader that hangs with its
-//     connections open (SIGSTOP) says nothing itself; its followers miss it and say so.
+//   - on a follower, the stream of WatchLeader: leadership moved, for whatever reason. A leader that hangs with its connections
+//     open (SIGSTOP) reports nothing itself, but its followers miss it and log that.
 //
-// Measured, from the cause to the wake: leadership transferred 0.1 s, a leader killed at once, a leader hung 1.1 to
-// 2.5 s, a server joined 0.5 s, a follower killed 3.5 to 5.6 s, which is how long Serf takes to be sure.
+// Measured, from the cause to the wake: leadership transferred 0.1 s, a leader killed at once, a leader hung 1.1 to 2.5 s, a
+// server joined 0.5 s, a follower killed 3.5 to 5.6 s, which is how long Serf takes to be sure.
 //
-// An idle cluster of any size costs three calls for the start, and two each 10 minutes: the blocking query again, and
-// one question to the leader whether it still is, in case a line of the stream was lost. That is 15 in the first hour.
-// Where ACLs refuse the stream, the query waits 3 minutes and the leader is asked each time: 0.8 calls a minute.
+// An idle cluster of any size costs three calls at the start, and two every 10 minutes: the blocking query again, and a check
+// that the leader still leads, in case a line of the stream was lost. That is 15 calls in the first hour. If ACLs deny the
+// stream, the query waits 3 minutes and the leader is checked each time: 0.8 calls a minute.
 //
-// It wakes at most twice a second per cluster. It wakes also when a request was opened, because a change may have
-// happened since the operator looked, and when one breaks, once: then it is opened again with growing pauses.
+// It wakes a cluster at most twice a second. It also wakes it when a request is open, because something may have changed since
+// the last observation, and once when a request breaks, which is then reopened with growing pauses.
 type Watcher struct {
 	dial Dialer
 	wake func(types.NamespacedName)
@@ -42,8 +42,7 @@ type Watcher struct {
 	follows map[types.NamespacedName]*follow
 }
 
-// NewWatcher returns a Watcher that follows no cluster yet. wake is called from goroutines of the Watcher, and may call
-// it back.
+// NewWatcher returns a Watcher that follows no cluster yet. It calls wake from its own goroutines; wake may call the Watcher.
 func NewWatcher(dial Dialer, wake func(cluster types.NamespacedName), log logr.Logger) *Watcher {
 	ctx, cancel := context.WithCancel(context.Background())
 	return &Watcher{
@@ -72,13 +71,13 @@ func (w *Watcher) Follow(cluster types.NamespacedName, leader Target, servers []
 	f := &follow{
 		leader: leader, servers: servers, dial: w.dial, log: w.log.WithValues("cluster", cluster),
 	}
-	if old != nil { // the same bell, or a change of addresses would get around the limit of wakes
+	if old != nil { // keep the bell, or a change of addresses would bypass the limit of wakes
 		old.cancel()
 		f.bell = old.bell
 	} else {
 		f.bell = &bell{wake: func() { w.wake(cluster) }}
 	}
-	f.streaming.Store(true) // very likely, and soon
+	f.streaming.Store(true) // it most likely will be soon
 	var ctx context.Context
 	ctx, f.cancel = context.WithCancel(w.ctx)
 	w.follows[cluster] = f
@@ -108,7 +107,7 @@ func (w *Watcher) Start(ctx context.Context) error {
 	return nil
 }
 
-// Close ends all watches and returns when they have ended. Follow does nothing afterwards.
+// Close ends all watches and waits until they have ended. Afterwards Follow does nothing.
 func (w *Watcher) Close() {
 	w.cancel()
 	w.mu.Lock()

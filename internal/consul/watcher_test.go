@@ -62,7 +62,7 @@ func (s *fakeServers) count() int {
 	return len(s.calls)
 }
 
-// since are the calls after the first n.
+// since returns the calls after the first n.
 func (s *fakeServers) since(n int) []string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -77,7 +77,7 @@ func (s *fakeServers) sign() {
 	changed()
 }
 
-// with changes something that no request returns for.
+// with makes a change that no request reports.
 func (s *fakeServers) with(change func()) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -93,7 +93,7 @@ func (s *fakeServers) change() {
 	s.changed = make(chan struct{})
 }
 
-// kill breaks what is open to a server, and lets nothing be opened again.
+// kill breaks all open requests to a server, and refuses new ones.
 func (s *fakeServers) kill(address string, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

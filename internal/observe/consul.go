@@ -23,7 +23,7 @@ func (o *Observer) consul(ctx context.Context, s *Snapshot) {
 		server.Agent = plan.Agent{
 			Answered: true, Version: self.Version, LastIndex: self.LastIndex, LastTerm: self.LastTerm,
 		}
-		// An old leader that does not know it was deposed has a lower term.
+		// An old leader that does not know that it was deposed has a lower term.
 		if self.State == consul.Leader && (leader == "" || self.Term > selves[leader].Term) {
 			leader = server.Name
 		}
@@ -34,13 +34,13 @@ func (o *Observer) consul(ctx context.Context, s *Snapshot) {
 		return
 	}
 	if err := o.cluster(ctx, s, leader); err != nil {
-		s.Raft = plan.Raft{Unknown: leader + " leads and does not say how the cluster is: " + err.Error()}
+		s.Raft = plan.Raft{Unknown: leader + " leads but did not report the state of the cluster: " + err.Error()}
 		return
 	}
 	s.Raft.Known, s.Raft.Leader, s.Raft.Term = true, leader, selves[leader].Term
 }
 
-// selves are the answers of the agents that answered as the server they should be, by the server's name.
+// selves returns the answers of all agents with the expected node ID, by the server's name.
 func (o *Observer) selves(ctx context.Context, s *Snapshot) map[string]consul.Self {
 	var (
 		group  sync.WaitGroup
@@ -59,7 +59,7 @@ func (o *Observer) selves(ctx context.Context, s *Snapshot) map[string]consul.Se
 			}
 			self, err := agent.Self(ctx)
 			if err != nil || self.NodeID != server.ID {
-				return // silent, or an address that belongs to somebody else by now
+				return // no answer, or the address belongs to another process by now
 			}
 			mutex.Lock()
 			defer mutex.Unlock()
@@ -70,8 +70,8 @@ func (o *Observer) selves(ctx context.Context, s *Snapshot) map[string]consul.Se
 	return selves
 }
 
-// cluster asks the leader's own agent for the Raft configuration, Serf's members and autopilot's opinion, which all have
-// to be known, and for the catalog, which is for people alone: an upgrade does not wait for it.
+// cluster asks the leader's own agent for the Raft configuration, Serf's members and autopilot's verdict, which are all
+// required, and for the catalog, which is for display only: an upgrade does not wait for it.
 func (o *Observer) cluster(ctx context.Context, s *Snapshot, leader string) error {
 	agent, err := o.Dial(s.Target(leader))
 	if err != nil {
@@ -140,7 +140,7 @@ func match(server *plan.Server, raft plan.Raft, health consul.Health) {
 	}
 }
 
-// atOnce runs all and returns the first error.
+// atOnce runs all calls concurrently and returns the first error in their order.
 func atOnce(calls ...func() error) error {
 	errs := make([]error, len(calls))
 	var group sync.WaitGroup

@@ -34,7 +34,7 @@ func TestHealthyCluster(t *testing.T) {
 	}
 }
 
-// An address may belong to somebody else by now, and what it says of itself is not said of our server.
+// An address may belong to another process by now, whose answer must not be attributed to our server.
 func TestAnAgentWithAnotherNodeIDIsNotTheServer(t *testing.T) {
 	w := newWorld(t)
 	w.agent(1).self.NodeID = "somebody else"
@@ -105,14 +105,14 @@ func TestNobodyLeads(t *testing.T) {
 	}
 }
 
-// Half of a picture is none: nothing voluntary happens on it.
+// An incomplete snapshot counts as unknown: nothing voluntary happens.
 func TestALeaderThatDoesNotTellAll(t *testing.T) {
 	for _, call := range []string{"peers", "members", "health", "min-quorum"} {
 		t.Run(call, func(t *testing.T) {
 			w := newWorld(t)
 			w.agent(0).silent[call] = true
 			s := w.look()
-			w.Expect(s.Raft).To(Equal(plan.Raft{Unknown: "consul-0 leads and does not say how the cluster is: not today", LostSince: now}))
+			w.Expect(s.Raft).To(Equal(plan.Raft{Unknown: "consul-0 leads but did not report the state of the cluster: not today", LostSince: now}))
 			w.Expect(s.Servers[0].Agent.Answered).To(BeTrue())
 			for _, server := range s.Servers {
 				w.Expect(server.Peer).To(BeNil())
@@ -122,7 +122,7 @@ func TestALeaderThatDoesNotTellAll(t *testing.T) {
 	}
 }
 
-// The catalog is for people.
+// The catalog is for display only.
 func TestALeaderThatDoesNotTellTheCatalog(t *testing.T) {
 	w := newWorld(t)
 	w.agent(0).silent["catalog"], w.agent(0).nodes = true, nil
@@ -185,8 +185,8 @@ func TestWhatTheLeaderSaysOfAServer(t *testing.T) {
 	w.Expect(s.Raft.Members).To(ContainElement(plan.Member{ID: "x", Name: "stray", Status: plan.MemberLeft}))
 }
 
-// Autopilot's stable_since is when it first heard of a server. A server that hung for a moment after hours of health was
-// given up by it.
+// Autopilot's stable_since is when it first heard of a server. Based on it, a server that hung for a moment after hours of
+// health was given up.
 func TestSinceWhenAServerIsUnhealthy(t *testing.T) {
 	led, since := metav1.NewTime(now.Add(-time.Hour)), metav1.NewTime(now.Add(-time.Minute))
 	for name, test := range map[string]struct {

@@ -12,8 +12,8 @@ import (
 	"github.com/consul-operator/consul-operator/internal/resources"
 )
 
-// invalid says why a spec that passed admission cannot be honoured; nil if it can. CEL cannot see annotations, other
-// objects, or the parts of a pod that the API server checks when a pod is created.
+// invalid returns why a spec that passed admission cannot be applied; nil if it can. CEL cannot see annotations, other
+// objects, or the parts of a pod that the API server checks only when a pod is created.
 func invalid(c *v1alpha1.ConsulCluster, servers []plan.Server) *plan.Problem {
 	if _, err := resources.AgentConfig(c); err != nil {
 		return &plan.Problem{Reason: reason.InvalidSpec, Message: err.Error()}
@@ -24,7 +24,7 @@ func invalid(c *v1alpha1.ConsulCluster, servers []plan.Server) *plan.Problem {
 	return downgrade(c, servers)
 }
 
-// reservedKey is a field of the pod template that uses a name of the operator's.
+// reservedKey returns a field of the pod template that uses a name reserved for the operator; empty if there is none.
 func reservedKey(t v1alpha1.PodTemplate) string {
 	for i, container := range t.Containers {
 		if container.Name == resources.ContainerConsul {
@@ -44,8 +44,8 @@ func reservedKey(t v1alpha1.PodTemplate) string {
 	return ""
 }
 
-// downgrade refuses a lower minor version than one that takes part: Consul does not support going back, its data may
-// be of a newer format. A version that never ran does not count, so that a mistyped one can be taken back.
+// downgrade refuses a lower minor version than that of any server in Raft: Consul does not support downgrades, its data may
+// be in a newer format. A version that never ran does not count, so that a mistyped version can be reverted.
 func downgrade(c *v1alpha1.ConsulCluster, servers []plan.Server) *plan.Problem {
 	wanted, err := version.ParseSemantic(c.Spec.Version)
 	if err != nil || c.Annotations[v1alpha1.AnnotationAllowDowngrade] == c.Spec.Version {
@@ -59,7 +59,7 @@ func downgrade(c *v1alpha1.ConsulCluster, servers []plan.Server) *plan.Problem {
 		if wanted.Major() < running.Major() || wanted.Major() == running.Major() && wanted.Minor() < running.Minor() {
 			return &plan.Problem{Reason: reason.VersionDowngrade, Message: fmt.Sprintf(
 				"spec.version: %s is a downgrade, %s runs %s, and Consul does not support a lower minor version; "+
-					"set it back, or annotate the cluster with %s=%s if you have a snapshot and know better",
+					"set it back, or annotate the cluster with %s=%s if you have a snapshot and know that they are compatible",
 				c.Spec.Version, s.Name, s.Agent.Version, v1alpha1.AnnotationAllowDowngrade, c.Spec.Version)}
 		}
 	}

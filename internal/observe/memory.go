@@ -28,6 +28,7 @@ func remember(s *Snapshot, now time.Time) {
 		s.Raft.LeaderSince = last.LeaderSince.Time
 	}
 	for i := range s.Servers {
+		// Autopilot has a field for this, but it tells when it first heard of the server (stable_since, 1.19.2 to 1.22.7).
 		if server := &s.Servers[i]; server.Health == plan.HealthUnhealthy {
 			server.UnhealthySince = now
 			if before := statusOf(last, server.Name); sameLeader && before.UnhealthySince != nil {

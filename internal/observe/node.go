@@ -10,18 +10,18 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 )
 
-// leavingTaints are put on nodes by those who are about to remove them, before they evict anybody: the cluster
-// autoscaler and Karpenter.
+// leavingTaints are the taints that the cluster autoscaler and Karpenter put on a node that they are about to remove, before
+// they evict its pods.
 var leavingTaints = []string{"ToBeDeletedByClusterAutoscaler", "karpenter.sh/disrupted"}
 
-// Cordoned says whether a node takes no more pods because somebody wants it empty.
+// Cordoned reports whether a node accepts no more pods because it is being emptied.
 func Cordoned(node *corev1.Node) bool {
 	return node.Spec.Unschedulable || slices.ContainsFunc(node.Spec.Taints, func(t corev1.Taint) bool {
 		return slices.Contains(leavingTaints, t.Key)
 	})
 }
 
-// nodes looks whether the nodes of the servers are drained. A node that is gone is none of them.
+// nodes fills in which servers are on draining nodes. A deleted node does not count as draining.
 func (o *Observer) nodes(ctx context.Context, s *Snapshot) error {
 	s.NodesKnown = o.Nodes
 	for _, server := range s.Servers {

@@ -59,7 +59,7 @@ func TestNodesThatAPodIsKeptFrom(t *testing.T) {
 	w.Expect(s.Servers[2].Pod).To(And(HaveField("Node", ""), HaveField("Avoids", BeEmpty())))
 }
 
-// A node that cannot be read is neither there nor gone.
+// A node that cannot be read counts neither as existing nor as deleted.
 func TestANodeThatCannotBeRead(t *testing.T) {
 	w := newWorld(t)
 	w.pods[1].Spec.NodeName = "a"

@@ -24,14 +24,14 @@ import (
 	"github.com/consul-operator/consul-operator/internal/resources"
 )
 
-// Snapshot is an Observation together with the objects it was made of, which effects need for their preconditions.
+// Snapshot is an Observation together with the objects that it was made from, which effects need for their preconditions.
 type Snapshot struct {
 	plan.Observation
 	Cluster *v1alpha1.ConsulCluster
 	// Claims and Pods of the servers, by the server's name.
 	Claims map[string]*corev1.PersistentVolumeClaim
 	Pods   map[string]*corev1.Pod
-	// Budget is the disruption budget; nil before it was created.
+	// Budget is the disruption budget; nil until it is created.
 	Budget *policyv1.PodDisruptionBudget
 	// Credentials are those of the cluster; nil for plain HTTP without a token.
 	Credentials *consul.Credentials
@@ -49,7 +49,7 @@ func (s *Snapshot) Target(server string) consul.Target {
 // Observer observes clusters.
 type Observer struct {
 	Reader client.Reader
-	// Nodes is set if the Reader may read nodes.
+	// Nodes is whether the Reader may read nodes.
 	Nodes bool
 	Dial  consul.Dialer
 	Now   func() time.Time
@@ -128,8 +128,8 @@ func duration(d *metav1.Duration, otherwise time.Duration) time.Duration {
 	return d.Duration
 }
 
-// kubernetes fills in claims and pods. Claims of the same name that belong to a former cluster, or that are retained,
-// are not servers of ours, but their serials are taken.
+// kubernetes fills in claims and pods. Claims with our names that belong to a former cluster, or that are retained, are not
+// our servers, but their serials are in use.
 func (o *Observer) kubernetes(ctx context.Context, s *Snapshot) error {
 	c := s.Cluster
 	var claims corev1.PersistentVolumeClaimList
@@ -171,13 +171,13 @@ func (o *Observer) kubernetes(ctx context.Context, s *Snapshot) error {
 	return nil
 }
 
-// failedLately says whether a claim is that of a server that was given up within the last hour.
+// failedLately reports whether the server of a claim was given up within the last hour.
 func (o *Observer) failedLately(c *v1alpha1.ConsulCluster, claim *corev1.PersistentVolumeClaim) bool {
 	at, err := time.Parse(time.RFC3339, claim.Annotations[v1alpha1.AnnotationFailed])
 	return err == nil && claim.Labels[v1alpha1.LabelClusterUID] == string(c.UID) && o.Now().Sub(at) < time.Hour
 }
 
-// Ours says whether a claim is a server of this cluster.
+// Ours reports whether a claim is a server of this cluster.
 func Ours(c *v1alpha1.ConsulCluster, claim *corev1.PersistentVolumeClaim) bool {
 	return claim.Labels[v1alpha1.LabelClusterUID] == string(c.UID) && claim.Labels[v1alpha1.LabelRetired] == ""
 }
@@ -195,7 +195,7 @@ func (o *Observer) budget(ctx context.Context, s *Snapshot) error {
 	return nil
 }
 
-// routedAddresses are those to which the client Service sends new connections.
+// routedAddresses returns the addresses to which the client Service sends new connections.
 func (o *Observer) routedAddresses(ctx context.Context, c *v1alpha1.ConsulCluster) (map[string]bool, error) {
 	var slices discoveryv1.EndpointSliceList
 	if err := o.Reader.List(ctx, &slices, client.InNamespace(c.Namespace),
@@ -236,7 +236,7 @@ func server(s *Snapshot, name string, routed map[string]bool) plan.Server {
 	return server
 }
 
-// unknown says for people why nobody is known to lead.
+// unknown explains to users why no leader is known.
 func unknown(servers []plan.Server, selves map[string]consul.Self) string {
 	var silent, leaderless []string
 	for _, s := range servers {

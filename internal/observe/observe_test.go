@@ -37,7 +37,7 @@ func TestOurs(t *testing.T) {
 	w.Expect(observe.Ours(w.cluster, &corev1.PersistentVolumeClaim{})).To(BeFalse())
 }
 
-// What is not ours is no server, and its serial is taken all the same: its claim is in the way.
+// A claim that is not ours is not a server, but its serial is in use: its name is taken.
 func TestClaimsThatAreNoServers(t *testing.T) {
 	w := newWorld(t)
 	retained := claim(w.cluster, "consul-8")
@@ -72,7 +72,7 @@ func TestWhatAClaimSays(t *testing.T) {
 	w.Expect(s.Servers[2]).To(And(HaveField("Retiring", false), HaveField("Failed", false), HaveField("ClaimDeleting", true)))
 }
 
-// Servers that were given up in this hour count, whatever has become of their claims.
+// Servers that were given up within the hour count, even if their claims were retired since.
 func TestReplacementsLeft(t *testing.T) {
 	failed := func(c *v1alpha1.ConsulCluster, name, at string) *corev1.PersistentVolumeClaim {
 		lost := claim(c, name)
@@ -136,7 +136,7 @@ func TestOrphans(t *testing.T) {
 	w.Expect(s.Former).To(BeEmpty())
 }
 
-// New servers would join them: they have to be gone first.
+// New servers would join the pods of a former cluster, so those must be gone first.
 func TestFormerPods(t *testing.T) {
 	w := newWorld(t)
 	w.claims, w.pods = nil, nil

@@ -9,8 +9,8 @@ import (
 	"github.com/consul-operator/consul-operator/internal/resources"
 )
 
-// outlooks asks every server how it sees the cluster, where none leads and none has heard of a leader. The answer needs no
-// leader.
+// outlooks asks every server for its view of the cluster. It is called without a leader, and asks nothing if any server knows
+// of one.
 func (o *Observer) outlooks(ctx context.Context, s *Snapshot, selves map[string]consul.Self) {
 	for _, self := range selves {
 		if self.LeaderAddr != "" {
@@ -54,7 +54,7 @@ func (o *Observer) outlook(ctx context.Context, target consul.Target, peers []co
 	return outlook
 }
 
-// nodeNames are the names of all servers that this cluster ever had, by node id: Serf does not know those that are gone.
+// nodeNames returns the names of all servers that this cluster ever had, by node ID: Serf does not know the ones that are gone.
 func nodeNames(s *Snapshot) map[string]string {
 	names := map[string]string{}
 	for serial := range s.Spec.NextSerial {

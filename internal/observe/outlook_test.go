@@ -27,7 +27,7 @@ func leaderless(t *testing.T) *world {
 	return w
 }
 
-// Whom Serf has forgotten is known by the names that servers of this cluster have had.
+// A server that Serf has forgotten is recognized by the names that this cluster has used.
 func TestHowTheSurvivorSeesTheCluster(t *testing.T) {
 	w := leaderless(t)
 	w.agent(2).self.Peers = append(w.agent(2).self.Peers, consul.Peer{ID: "a stranger", Voter: true})
@@ -44,7 +44,7 @@ func TestHowTheSurvivorSeesTheCluster(t *testing.T) {
 	w.Expect(s.Raft.LostSince).To(Equal(now), "first seen now")
 }
 
-// What is not told is unknown, and somebody who knows of a leader is believed.
+// Whatever a server does not report is unknown, and a server that knows of a leader is believed.
 func TestNobodyIsAskedForAnOutlookInVain(t *testing.T) {
 	w := leaderless(t)
 	w.agent(2).silent["members"] = true

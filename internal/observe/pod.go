@@ -13,7 +13,7 @@ import (
 	"github.com/consul-operator/consul-operator/internal/resources"
 )
 
-// podFacts is what a pod's status says of its server.
+// podFacts returns what a pod's status says about its server.
 func podFacts(pod *corev1.Pod) *plan.Pod {
 	facts := &plan.Pod{
 		Revision:    pod.Labels[v1alpha1.LabelRevision],
@@ -24,7 +24,7 @@ func podFacts(pod *corev1.Pod) *plan.Pod {
 		Recovery:    pod.Annotations[v1alpha1.AnnotationRecovery],
 		Finished:    pod.Status.Phase == corev1.PodFailed || pod.Status.Phase == corev1.PodSucceeded,
 	}
-	if facts.Terminating { // the API server writes down when the grace period ends
+	if facts.Terminating { // the API server sets this to the end of the grace period
 		facts.StopBy = pod.DeletionTimestamp.Time
 	}
 	for _, condition := range pod.Status.Conditions {
@@ -46,7 +46,7 @@ func podFacts(pod *corev1.Pod) *plan.Pod {
 	return facts
 }
 
-// containerFacts adds what one container's status says. The first problem is told.
+// containerFacts adds what one container's status says. Only the first problem is reported.
 func containerFacts(facts *plan.Pod, status corev1.ContainerStatus) {
 	if problem := startProblem(status); problem != "" && facts.Problem.Reason == "" {
 		facts.Problem = plan.Problem{Reason: reason.ServerCannotStart, Message: problem}
@@ -56,13 +56,13 @@ func containerFacts(facts *plan.Pod, status corev1.ContainerStatus) {
 	}
 }
 
-// startProblem says what keeps a container from running; empty if it runs or is about to.
+// startProblem returns what keeps a container from running; empty if it runs or is about to.
 func startProblem(status corev1.ContainerStatus) string {
 	waiting := status.State.Waiting
 	if waiting == nil || waiting.Reason == "" || waiting.Reason == "ContainerCreating" || waiting.Reason == "PodInitializing" {
 		return ""
 	}
-	// Both names stand for the same trouble and take turns; a status that flips with them says nothing.
+	// Both reasons mean the same problem and alternate; the status must not alternate with them.
 	if waiting.Reason == "ErrImagePull" || waiting.Reason == "ImagePullBackOff" {
 		return fmt.Sprintf("image %s cannot be pulled: check spec.version and spec.image", status.Image)
 	}
@@ -72,7 +72,7 @@ func startProblem(status corev1.ContainerStatus) string {
 	return fmt.Sprintf("container %s: %s: %s", status.Name, waiting.Reason, waiting.Message)
 }
 
-// lastLines is the end of a log, as much as fits into a status.
+// lastLines returns as much of the end of a log as fits into a status.
 func lastLines(log string) string {
 	const most = 300
 	log = strings.Join(strings.Fields(log), " ")

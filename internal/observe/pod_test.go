@@ -53,7 +53,7 @@ func cannotStart(message string) func(*plan.Pod) {
 
 func nothing(*plan.Pod) {}
 
-// all makes several changes of a pod.
+// all combines several changes of a pod.
 func all(changes ...func(*corev1.Pod)) func(*corev1.Pod) {
 	return func(pod *corev1.Pod) {
 		for _, change := range changes {
@@ -145,7 +145,7 @@ func TestContainers(t *testing.T) {
 	})
 }
 
-// facts are a change of a pod that runs, and what follows from it.
+// facts are a change of a running pod, and the expected result.
 type facts struct {
 	change func(*corev1.Pod)
 	want   func(*plan.Pod)
@@ -164,7 +164,7 @@ func expectFacts(t *testing.T, cases map[string]facts) {
 	}
 }
 
-// A pod comes from the cache, which others read.
+// A pod comes from the cache, which others read, so it must not be changed.
 func TestAPodIsNotChanged(t *testing.T) {
 	pod := running()
 	pod.Status.InitContainerStatuses = make([]corev1.ContainerStatus, 1, 5)

@@ -30,7 +30,7 @@ var (
 	errSay = errors.New("not today")
 )
 
-// agent is a server's own. What a test does not expect it to be asked ends the test.
+// agent is the agent of one server. A call that a test does not expect fails it.
 type agent struct {
 	consul.Agent
 	self  consul.Self
@@ -38,7 +38,7 @@ type agent struct {
 	serf  []consul.Member
 	nodes []consul.Node
 	votes consul.Health
-	// silent are the calls that it does not answer.
+	// silent are the calls that the agent does not answer.
 	silent map[string]bool
 }
 
@@ -56,7 +56,7 @@ func (a *agent) Catalog(context.Context) ([]consul.Node, error)   { return a.nod
 func (a *agent) Health(context.Context) (consul.Health, error)    { return a.votes, a.says("health") }
 func (a *agent) MinQuorum(context.Context) (uint, error)          { return 3, a.says("min-quorum") }
 
-// world is a cluster of three healthy servers, of which consul-0 leads, for tests to change before they look.
+// world is a cluster of three healthy servers, led by consul-0, which tests change before they take a snapshot.
 type world struct {
 	*WithT
 	t       *testing.T
@@ -113,7 +113,7 @@ func pod(c *v1alpha1.ConsulCluster, name, ip string) *corev1.Pod {
 
 func (w *world) agent(serial int) *agent { return w.agents[fmt.Sprintf("10.0.0.%d:8500", serial)] }
 
-// leads makes a server the leader, who knows all that there are.
+// leads makes a server the leader, which knows all servers.
 func (w *world) leads(serial int) {
 	leader := w.agent(serial)
 	leader.self.State = consul.Leader
@@ -136,7 +136,7 @@ func (w *world) dial(to consul.Target) (consul.Agent, error) {
 	return a, nil
 }
 
-// observer looks at what is there now.
+// observer returns an Observer of the current state.
 func (w *world) observer() *observe.Observer {
 	w.t.Helper()
 	scheme := runtime.NewScheme()
@@ -168,7 +168,7 @@ func names(servers []plan.Server) (all []string) {
 	return all
 }
 
-// deleted is an object that somebody has deleted and that something holds on to.
+// deleted is an object that was deleted but is still held by a finalizer.
 func deleted[T client.Object](o T) T {
 	at := metav1.NewTime(now)
 	o.SetDeletionTimestamp(&at)

@@ -9,9 +9,9 @@ import (
 	"github.com/consul-operator/consul-operator/api/v1alpha1"
 )
 
-// avoid keeps a pod from nodes, beside what the user asks for.
+// avoid keeps a pod off these nodes, in addition to the user's own affinity.
 func avoid(pod *corev1.Pod, nodes []string) {
-	delete(pod.Annotations, v1alpha1.AnnotationAvoidNodes) // a user's would not be true
+	delete(pod.Annotations, v1alpha1.AnnotationAvoidNodes) // a value set by the user would be wrong
 	if len(nodes) == 0 {
 		return
 	}
@@ -20,7 +20,7 @@ func avoid(pod *corev1.Pod, nodes []string) {
 		pod.Spec.Affinity.NodeAffinity = &corev1.NodeAffinity{}
 	}
 	var requirements []corev1.NodeSelectorRequirement
-	for _, node := range nodes { // a field is matched with one value only
+	for _, node := range nodes { // matchFields allows only one value each
 		requirements = append(requirements, corev1.NodeSelectorRequirement{
 			Key: metav1.ObjectNameField, Operator: corev1.NodeSelectorOpNotIn, Values: []string{node},
 		})
@@ -31,14 +31,14 @@ func avoid(pod *corev1.Pod, nodes []string) {
 		return
 	}
 	terms := (*required).NodeSelectorTerms
-	for i := range terms { // they are alternatives; an empty one matches no node, and goes on to match none
+	for i := range terms { // terms are ORed; an empty term matches no node, and must stay empty
 		if len(terms[i].MatchExpressions)+len(terms[i].MatchFields) > 0 {
 			terms[i].MatchFields = append(terms[i].MatchFields, requirements...)
 		}
 	}
 }
 
-// Avoids are the nodes that a pod is kept from by Server.Avoid.
+// Avoids returns the nodes that Server.Avoid keeps a pod off.
 func Avoids(pod *corev1.Pod) []string {
 	if nodes := pod.Annotations[v1alpha1.AnnotationAvoidNodes]; nodes != "" {
 		return strings.Split(nodes, ",")

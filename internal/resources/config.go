@@ -7,8 +7,8 @@ import (
 	"github.com/consul-operator/consul-operator/api/v1alpha1"
 )
 
-// AgentConfig is the configuration file of the servers: our defaults, the user's configuration merged over them, and
-// over both what the operator relies on. What differs from server to server is given as arguments.
+// AgentConfig returns the configuration file of the servers: our defaults, the user's configuration merged over them, and
+// over both the values that the operator relies on. Values that differ between servers are passed as arguments.
 func AgentConfig(c *v1alpha1.ConsulCluster) ([]byte, error) {
 	user, err := c.Spec.Config.Values()
 	if err != nil {
@@ -16,13 +16,14 @@ func AgentConfig(c *v1alpha1.ConsulCluster) ([]byte, error) {
 	}
 	defaults := map[string]any{
 		"ui_config": map[string]any{"enabled": true},
-		// A server must not ask the world for newer versions.
+		// A server must not call the internet to look for newer versions.
 		"disable_update_check": true,
-		// A server that was down for a week refuses to start. Here it may: none of ours comes back that was replaced.
+		// By default a server that was down for a week refuses to start. Allowed here: a replaced server never restarts, so
+		// stale data cannot return.
 		"server_rejoin_age_max": "87600h",
-		// Without WAN a leave takes 3.5 s instead of 6.5 s, and fits into the 15 s that Consul grants a SIGTERM.
+		// Without WAN a leave takes 3.5 s instead of 6.5 s, and fits into the 15 s that Consul allows after a SIGTERM.
 		"ports": map[string]any{"serf_wan": -1},
-		// A leaving server answers 500 to everything while it drains: the shorter the better.
+		// A leaving server answers 500 to every request while it drains, so the drain should be short.
 		"performance": map[string]any{"leave_drain_time": "0s"},
 	}
 	owned := map[string]any{
@@ -38,7 +39,7 @@ func AgentConfig(c *v1alpha1.ConsulCluster) ([]byte, error) {
 	return config, nil
 }
 
-// merge lays over on base: objects are merged key by key, everything else is replaced. Neither is changed.
+// merge merges over into a copy of base: objects are merged key by key, everything else is replaced.
 func merge(base, over map[string]any) map[string]any {
 	merged := make(map[string]any, len(base)+len(over))
 	for key, value := range base {

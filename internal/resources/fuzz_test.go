@@ -9,8 +9,8 @@ import (
 	"github.com/consul-operator/consul-operator/internal/resources"
 )
 
-// FuzzAgentConfig merges what users may write: what the operator relies on must hold whatever it is, what the user
-// wrote must survive, and what is no object must be refused by name. The corpus is in testdata/fuzz.
+// FuzzAgentConfig merges any user configuration: the values that the operator relies on must always hold, what the user
+// wrote must survive, and anything but an object must be rejected by name. The corpus is in testdata/fuzz.
 func FuzzAgentConfig(f *testing.F) {
 	for _, seed := range []string{
 		``, `null`, `{}`, `[]`, `{"log_level":"DEBUG"}`, `{"ports":{"serf_wan":8302,"dns":-1}}`, `{"ports":5}`,

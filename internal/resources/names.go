@@ -1,4 +1,4 @@
-// Package resources builds the Kubernetes objects of a cluster. Builders are pure: the same cluster gives the same
+// Package resources builds the Kubernetes objects of a cluster. Builders are pure: the same cluster always yields the same
 // objects.
 package resources
 
@@ -23,10 +23,10 @@ const (
 	PortSerfLAN = 8301
 )
 
-// ServerName is the name of the server with this serial, of its claim and of its pod.
+// ServerName returns the name of the server with this serial, which is also the name of its claim and its pod.
 func ServerName(cluster string, serial int) string { return fmt.Sprintf("%s-%d", cluster, serial) }
 
-// Serial is the serial in a server's name; false if the name is not one of this cluster's.
+// Serial returns the serial in a server's name; false if it is not the name of a server of this cluster.
 func Serial(cluster, server string) (int, bool) {
 	digits, ok := strings.CutPrefix(server, cluster+"-")
 	if !ok {
@@ -36,8 +36,8 @@ func Serial(cluster, server string) (int, bool) {
 	return serial, err == nil && serial >= 0
 }
 
-// NodeID is the Raft and node id of a server: a UUIDv5 of the cluster's UID and the server's name. Nobody has to be
-// asked to match a Raft peer to its server, and a server created twice is the same one.
+// NodeID returns the Raft and node ID of a server: a UUIDv5 of the cluster's UID and the server's name. So a Raft peer can be
+// matched to its server without asking it, and a server created twice is the same server.
 func NodeID(cluster types.UID, server string) string {
 	space, err := uuid.Parse(string(cluster))
 	if err != nil { // never with a real API server
@@ -46,13 +46,13 @@ func NodeID(cluster types.UID, server string) string {
 	return uuid.NewSHA1(space, []byte(server)).String()
 }
 
-// ClientServiceName is the name of the Service for clients.
+// ClientServiceName returns the name of the Service for clients.
 func ClientServiceName(cluster string) string { return cluster }
 
-// JoinServiceName is the name of the headless Service through which servers and client agents join.
+// JoinServiceName returns the name of the headless Service through which servers and client agents join.
 func JoinServiceName(cluster string) string { return cluster + "-join" }
 
-// Labels of everything that belongs to a cluster.
+// Labels returns the labels of all objects that belong to a cluster.
 func Labels(c *v1alpha1.ConsulCluster) map[string]string {
 	return map[string]string{
 		"app.kubernetes.io/name":       "consul",
@@ -63,7 +63,7 @@ func Labels(c *v1alpha1.ConsulCluster) map[string]string {
 	}
 }
 
-// Selector of the servers' pods.
+// Selector returns the labels that select the servers' pods.
 func Selector(c *v1alpha1.ConsulCluster) map[string]string {
 	return map[string]string{v1alpha1.LabelCluster: c.Name, "app.kubernetes.io/component": "server"}
 }

@@ -10,7 +10,7 @@ import (
 	"github.com/consul-operator/consul-operator/api/v1alpha1"
 )
 
-// ClientService sends clients, and people who open the UI, to the servers that serve.
+// ClientService returns the Service that sends clients and users of the UI to the ready servers.
 func ClientService(c *v1alpha1.ConsulCluster) *corev1.Service {
 	return &corev1.Service{
 		ObjectMeta: meta(c, ClientServiceName(c.Name)),
@@ -22,7 +22,7 @@ func ClientService(c *v1alpha1.ConsulCluster) *corev1.Service {
 	}
 }
 
-// JoinService is how servers find each other before they are ready.
+// JoinService returns the headless Service through which servers find each other before they are ready.
 func JoinService(c *v1alpha1.ConsulCluster) *corev1.Service {
 	return &corev1.Service{
 		ObjectMeta: meta(c, JoinServiceName(c.Name)),
@@ -41,12 +41,12 @@ func JoinService(c *v1alpha1.ConsulCluster) *corev1.Service {
 	}
 }
 
-// moreThanEver is more servers than any cluster has. As minAvailable it forbids every eviction, also of a server that is
-// not ready because it is just handing over leadership: maxUnavailable 0 would allow that one, as long as enough others
-// are ready (https://kubernetes.io/docs/tasks/run-application/configure-pdb/#unhealthy-pod-eviction-policy).
+// moreThanEver is more servers than any cluster has. As minAvailable it forbids every eviction, even of a server that is not
+// ready because it is handing over leadership: maxUnavailable 0 would allow that one as long as enough others are ready
+// (https://kubernetes.io/docs/tasks/run-application/configure-pdb/#unhealthy-pod-eviction-policy).
 const moreThanEver = 1000
 
-// DisruptionBudget lets no server be evicted: the operator moves the servers of a node that is drained.
+// DisruptionBudget returns a budget that allows no eviction: the operator itself moves servers off a draining node.
 func DisruptionBudget(c *v1alpha1.ConsulCluster) *policyv1.PodDisruptionBudget {
 	return &policyv1.PodDisruptionBudget{
 		ObjectMeta: meta(c, c.Name),
@@ -57,22 +57,22 @@ func DisruptionBudget(c *v1alpha1.ConsulCluster) *policyv1.PodDisruptionBudget {
 	}
 }
 
-// OpenDisruptionBudget lets one serving server be evicted at a time, and none of a single one.
+// OpenDisruptionBudget returns a budget that allows the eviction of one serving server at a time, but never of the only one.
 func OpenDisruptionBudget(c *v1alpha1.ConsulCluster) *policyv1.PodDisruptionBudget {
 	budget := DisruptionBudget(c)
 	budget.Spec.MinAvailable = ptr.To(intstr.FromInt32(max(1, c.Spec.Replicas-1)))
 	return budget
 }
 
-// IsOpen says whether a disruption budget lets a server be evicted.
+// IsOpen reports whether a disruption budget allows the eviction of a server.
 func IsOpen(budget *policyv1.PodDisruptionBudget) bool {
 	return budget.Spec.MinAvailable == nil || budget.Spec.MinAvailable.IntVal != moreThanEver
 }
 
-// ServiceAccountName is the name of the servers' ServiceAccount.
+// ServiceAccountName returns the name of the servers' ServiceAccount.
 func ServiceAccountName(cluster string) string { return cluster + "-server" }
 
-// ServiceAccount of the servers: they need nothing from the API server, so it has no token.
+// ServiceAccount returns the ServiceAccount of the servers. It has no token, because they need nothing from the API server.
 func ServiceAccount(c *v1alpha1.ConsulCluster) *corev1.ServiceAccount {
 	return &corev1.ServiceAccount{
 		ObjectMeta:                   meta(c, ServiceAccountName(c.Name)),
@@ -80,7 +80,7 @@ func ServiceAccount(c *v1alpha1.ConsulCluster) *corev1.ServiceAccount {
 	}
 }
 
-// Claim is a new server: the volume claim that its data lives on.
+// Claim returns the volume claim of a new server, which holds its data.
 func Claim(c *v1alpha1.ConsulCluster, server string, annotations map[string]string) *corev1.PersistentVolumeClaim {
 	claim := &corev1.PersistentVolumeClaim{
 		ObjectMeta: meta(c, server),
@@ -98,7 +98,7 @@ func Claim(c *v1alpha1.ConsulCluster, server string, annotations map[string]stri
 	return claim
 }
 
-// ClaimOwners are the owners of a claim: it goes with the cluster unless it is to be retained.
+// ClaimOwners returns the owners of a claim: it is deleted with the cluster unless volumes are retained.
 func ClaimOwners(c *v1alpha1.ConsulCluster) []metav1.OwnerReference {
 	if c.Spec.Storage.Retention == v1alpha1.RetentionRetain {
 		return nil

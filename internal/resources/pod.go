@@ -29,21 +29,21 @@ const (
 	consulGroup = 1000
 )
 
-// stopSeconds is how long a server may take to leave on SIGTERM; Consul gives up after 15 s by itself.
+// stopSeconds is how long a server may take to leave on SIGTERM; Consul itself gives up after 15 s.
 const stopSeconds = 30
 
-// Server says what differs from server to server.
+// Server holds what differs between the servers of a revision.
 type Server struct {
 	Name string
-	// BootstrapExpect is 0 for all but the first servers of a cluster that was never bootstrapped.
+	// BootstrapExpect is 0 for all servers except the first ones of a cluster that was never bootstrapped.
 	BootstrapExpect int
-	// Recovery is the one that the server takes part in; nil for none.
+	// Recovery is the recovery that the server takes part in; nil if there is none.
 	Recovery *Recovery
-	// Avoid are the names of nodes that are not to get its pod.
+	// Avoid are the names of nodes that its pod must not be scheduled to.
 	Avoid []string
 }
 
-// Pod is the pod of one server, of the revision that the Secret holds.
+// Pod returns the pod of one server with the revision in the Secret.
 func Pod(c *v1alpha1.ConsulCluster, server Server, revision *corev1.Secret) (*corev1.Pod, error) {
 	var template corev1.PodTemplateSpec
 	if err := json.Unmarshal(revision.Data[keyPod], &template); err != nil {
@@ -53,7 +53,7 @@ func Pod(c *v1alpha1.ConsulCluster, server Server, revision *corev1.Secret) (*co
 	pod.Name, pod.Namespace = server.Name, c.Namespace
 	pod.OwnerReferences = []metav1.OwnerReference{ownerReference(c)}
 	pod.Labels[v1alpha1.LabelServer] = server.Name
-	// A former cluster of this name may have left the Secret, and garbage collection not have found it yet.
+	// The Secret may be left over from a former cluster with this name, if garbage collection has not deleted it yet.
 	pod.Labels[v1alpha1.LabelClusterUID] = string(c.UID)
 	for i := range pod.Spec.Volumes {
 		if claim := pod.Spec.Volumes[i].PersistentVolumeClaim; claim != nil && pod.Spec.Volumes[i].Name == volumeData {
@@ -77,7 +77,7 @@ func Pod(c *v1alpha1.ConsulCluster, server Server, revision *corev1.Secret) (*co
 	return pod, nil
 }
 
-// podTemplate is what the pods of a revision have in common.
+// podTemplate returns what the pods of a revision have in common.
 func podTemplate(c *v1alpha1.ConsulCluster, revision string) *corev1.PodTemplateSpec {
 	user := c.Spec.PodTemplate
 	labels := maps.Clone(user.Metadata.Labels)
@@ -115,7 +115,7 @@ func podTemplate(c *v1alpha1.ConsulCluster, revision string) *corev1.PodTemplate
 	}
 }
 
-// Image of the servers.
+// Image returns the image of the servers.
 func Image(c *v1alpha1.ConsulCluster) string {
 	if c.Spec.Image != "" {
 		return c.Spec.Image
@@ -133,7 +133,7 @@ func consulContainer(c *v1alpha1.ConsulCluster) corev1.Container {
 			"agent", "-config-file=/consul/config/" + keyConfig, "-data-dir=/consul/data",
 			// 127.0.0.1 is for `kubectl port-forward`.
 			"-bind=$(POD_IP)", "-client=$(POD_IP) 127.0.0.1",
-			// A name without dots: memberlist asks a resolver of its own for the others, by TCP, and does not
+			// A name without dots: memberlist resolves names with dots by its own resolver, over TCP, which does not
 			// know the pod's search domains.
 			"-retry-join=" + JoinServiceName(c.Name), "-retry-interval=1s",
 		},
@@ -149,12 +149,12 @@ func consulContainer(c *v1alpha1.ConsulCluster) corev1.Container {
 			{Name: volumeTmp, MountPath: "/tmp"},
 		}, user.VolumeMounts...),
 		Resources: user.Resources,
-		// A server may read a long log before it listens.
+		// A server may have to read a long log before it listens.
 		StartupProbe:  probe("/v1/status/leader", 1, 600),
 		LivenessProbe: probe("/v1/status/leader", 10, 6),
-		// Any answer from the catalog is an answer from a leader.
+		// The catalog answers only if there is a leader.
 		ReadinessProbe: probe("/v1/catalog/service/consul", 2, 3),
-		// The last log lines of a server that does not start become part of the cluster's status.
+		// If a server does not start, its last log lines appear in the status of the cluster.
 		TerminationMessagePolicy: corev1.TerminationMessageFallbackToLogsOnError,
 		SecurityContext: &corev1.SecurityContext{
 			AllowPrivilegeEscalation: ptr.To(false),
@@ -170,7 +170,7 @@ func podIP() corev1.EnvVar {
 	}
 }
 
-// probe asks the agent: /v1/status/leader is answered by the process alone, leader or not.
+// probe asks the agent. It answers /v1/status/leader by itself, with or without a leader.
 func probe(path string, periodSeconds, failures int32) *corev1.Probe {
 	return &corev1.Probe{
 		ProbeHandler:  corev1.ProbeHandler{HTTPGet: &corev1.HTTPGetAction{Path: path, Port: intstr.FromInt32(PortHTTP)}},
@@ -191,9 +191,8 @@ func volumes(c *v1alpha1.ConsulCluster, revision string) []corev1.Volume {
 	}
 }
 
-// affinity prefers different nodes for servers unless the user says otherwise. The servers of a revision are kept apart
-// among themselves, too: three new ones beside three old ones in four zones would be well spread, and not be any more when
-// the old ones have gone.
+// affinity prefers different nodes for servers unless the user sets an affinity. It also spreads the servers of a revision among
+// themselves: three new servers next to three old ones in four zones could be well spread, but not once the old ones are gone.
 func affinity(c *v1alpha1.ConsulCluster) *corev1.Affinity {
 	if c.Spec.PodTemplate.Affinity != nil {
 		return c.Spec.PodTemplate.Affinity
@@ -207,14 +206,14 @@ func affinity(c *v1alpha1.ConsulCluster) *corev1.Affinity {
 	}}
 }
 
-// apart prefers that servers with the same values of these labels are in different topologies.
+// apart prefers different topology domains for servers with the same values of these labels.
 func apart(c *v1alpha1.ConsulCluster, topology string, same ...string) corev1.WeightedPodAffinityTerm {
 	return corev1.WeightedPodAffinityTerm{Weight: 100, PodAffinityTerm: corev1.PodAffinityTerm{
 		TopologyKey: topology, LabelSelector: &metav1.LabelSelector{MatchLabels: Selector(c)}, MatchLabelKeys: same,
 	}}
 }
 
-// spread prefers different zones for servers unless the user says otherwise.
+// spread prefers different zones for servers unless the user sets constraints.
 func spread(c *v1alpha1.ConsulCluster) []corev1.TopologySpreadConstraint {
 	if c.Spec.PodTemplate.TopologySpreadConstraints != nil {
 		return c.Spec.PodTemplate.TopologySpreadConstraints
@@ -225,7 +224,7 @@ func spread(c *v1alpha1.ConsulCluster) []corev1.TopologySpreadConstraint {
 	}}
 }
 
-// ReservedVolume says whether a volume's name is the operator's.
+// ReservedVolume reports whether the name of a volume is reserved for the operator.
 func ReservedVolume(name string) bool {
 	return name == volumeData || name == volumeConfig || name == volumeTmp
 }

@@ -11,20 +11,20 @@ import (
 	"github.com/consul-operator/consul-operator/api/v1alpha1"
 )
 
-// clientPorts are the ports that clients use: those that Consul listens on by itself, where the configuration neither moves
-// nor closes them, and those that it opens
+// clientPorts returns the ports for clients: Consul's default ports, unless the configuration moves or closes them, and the
+// ports that the configuration opens
 // (https://developer.hashicorp.com/consul/docs/reference/agent/configuration-file/general#ports-parameters).
 func clientPorts(c *v1alpha1.ConsulCluster) []corev1.ServicePort {
 	config, err := c.Spec.Config.Values()
 	if err != nil {
-		config = nil // admission has refused it, and the revision says so
+		config = nil // admission rejects it, and AgentConfig reports it
 	}
 	said, _ := config["ports"].(map[string]any)
 	var ports []corev1.ServicePort
 	for _, p := range []struct {
 		name, key string
 		protocol  corev1.Protocol
-		usual     int32 // zero where nothing listens unless the configuration says so
+		usual     int32 // zero if the port is closed by default
 	}{
 		{"http", "http", corev1.ProtocolTCP, PortHTTP},
 		{"https", "https", corev1.ProtocolTCP, 0},
@@ -37,7 +37,7 @@ func clientPorts(c *v1alpha1.ConsulCluster) []corev1.ServicePort {
 		if wanted, isNumber := said[p.key].(json.Number); isNumber {
 			number = portNumber(wanted)
 		}
-		// A number that is there twice is Consul's to refuse; the Service goes on without.
+		// Consul itself rejects a number that is used twice; the Service omits the second one.
 		taken := slices.ContainsFunc(ports, func(other corev1.ServicePort) bool {
 			return other.Port == number && other.Protocol == p.protocol
 		})
@@ -48,7 +48,7 @@ func clientPorts(c *v1alpha1.ConsulCluster) []corev1.ServicePort {
 	return ports
 }
 
-// portNumber is zero for what is none: Consul closes a port with -1.
+// portNumber returns zero for anything that is not a port number: -1 closes a port of Consul.
 func portNumber(said json.Number) int32 {
 	number, err := said.Int64()
 	if err != nil || number < 0 || number > math.MaxUint16 {
@@ -57,7 +57,7 @@ func portNumber(said json.Number) int32 {
 	return int32(number)
 }
 
-// containerPorts are all ports of a server.
+// containerPorts returns all ports of a server.
 func containerPorts(c *v1alpha1.ConsulCluster) []corev1.ContainerPort {
 	between := []corev1.ServicePort{
 		port("server", corev1.ProtocolTCP, PortServer),

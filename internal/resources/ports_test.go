@@ -9,7 +9,7 @@ import (
 	"github.com/consul-operator/consul-operator/internal/resources"
 )
 
-// The client Service has what the servers listen on, wherever the configuration has it.
+// The client Service has the ports that the servers listen on, however the configuration sets them.
 func TestClientServiceHasThePortsOfTheConfiguration(t *testing.T) {
 	usual := []string{"http 8500/TCP", "dns 8600/TCP", "dns-udp 8600/UDP", "grpc-tls 8503/TCP"}
 	for name, test := range map[string]struct {

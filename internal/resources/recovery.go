@@ -14,7 +14,7 @@ import (
 // ContainerRecover is the name of the init container that prepares a server for a recovery.
 const ContainerRecover = "recover"
 
-// Recovery of a lost quorum, as an annotation of the ConsulCluster records it.
+// Recovery is the recovery of a lost quorum, as recorded in an annotation of the ConsulCluster.
 type Recovery struct {
 	// ID is unique to this recovery, and can be the name of a folder.
 	ID string `json:"id"`
@@ -40,19 +40,18 @@ func RecoveryOf(c *v1alpha1.ConsulCluster) (*Recovery, error) {
 	return &r, nil
 }
 
-// String is the value of the annotation.
+// String returns the value of the annotation.
 func (r Recovery) String() string {
 	text, err := json.Marshal(r)
-	if err != nil { // strings only
+	if err != nil { // impossible: it holds only strings
 		return err.Error()
 	}
 	return string(text)
 }
 
-// recoverScript saves the Raft data, then tells Consul to forget all other voters, once: an init container may run again
-// at any time, and by then there are voters that must not be forgotten. Consul has not started since if the last line
-// was not reached, so all of it may be done again. Consul reads peers.json only where peers.info is, and deletes it when
-// it was taken up.
+// recoverScript saves the Raft data, then tells Consul to forget all other voters. It does so only once: an init container may
+// run again at any time, and by then there are voters that must not be forgotten. If the script did not finish, Consul has not
+// started since, so everything can be repeated. Consul reads peers.json only if peers.info exists, and deletes it afterwards.
 const recoverScript = `cd /consul/data
 saved=recovery/$RECOVERY
 if [ -e "$saved/done" ] || [ ! -e raft ]; then exit 0; fi
@@ -72,7 +71,7 @@ touch "$saved/done"
 sync
 `
 
-// prepareRecovery makes a server save its data before it starts, and the survivor start as the only voter.
+// prepareRecovery makes a server save its data before it starts, and makes the survivor start as the only voter.
 func prepareRecovery(pod *corev1.Pod, c *v1alpha1.ConsulCluster, server Server) {
 	i := slices.IndexFunc(pod.Spec.Containers, func(c corev1.Container) bool { return c.Name == ContainerConsul })
 	consul := pod.Spec.Containers[i]

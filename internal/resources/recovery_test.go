@@ -17,7 +17,7 @@ import (
 
 var recovery = &resources.Recovery{ID: "20260101T120000Z", Survivor: "consul-2", Lost: []string{"consul-0", "consul-1"}}
 
-// recoverContainer is what prepares a server for a recovery.
+// recoverContainer returns the init container that prepares a server for a recovery.
 func recoverContainer(t *testing.T, server string) corev1.Container {
 	g := NewWithT(t)
 	c := customised(t)
@@ -42,7 +42,7 @@ func TestRenderedForARecovery(t *testing.T) {
 	g.Expect(string(text)).To(Equal(string(golden)), "run with -update if this is what is wanted")
 }
 
-// disk is the volume of a server, and its script.
+// disk is the volume of a server, and the script that runs on it.
 type disk struct {
 	*WithT
 	dir, script, peers string
@@ -64,7 +64,7 @@ func (d *disk) write(name, text string) {
 	d.Expect(os.WriteFile(path, []byte(text), 0o600)).To(Succeed())
 }
 
-// read is empty for a file that is not there.
+// read returns an empty string for a missing file.
 func (d *disk) read(name string) string {
 	text, err := os.ReadFile(filepath.Join(d.dir, name))
 	if !os.IsNotExist(err) {
@@ -95,12 +95,12 @@ func TestTheSurvivorIsMadeTheOnlyVoterOnce(t *testing.T) {
 
 	d.Expect(os.Remove(filepath.Join(d.dir, "raft/peers.json"))).To(Succeed(), "Consul takes it up")
 	d.write("raft/wal/1", "log, with more in it")
-	d.runs() // the node was started anew
+	d.runs() // the node was restarted
 	d.Expect(d.read("raft/peers.json")).To(BeEmpty(), "by now there are other voters")
 	d.Expect(d.read(saved+"raft/wal/1")).To(Equal("log"), "what was saved stays")
 }
 
-// Killed at any moment: Consul has not started, and all of it is done again.
+// If it is killed at any point, Consul has not started, and everything is repeated.
 func TestARecoveryThatIsInterruptedBeginsAnew(t *testing.T) {
 	for _, last := range []string{"rm -rf", "mkdir -p", "cp -a", "printf", "mv ", "touch"} {
 		d := newDisk(t, "consul-2")

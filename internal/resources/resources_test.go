@@ -17,7 +17,7 @@ import (
 	"github.com/consul-operator/consul-operator/internal/resources"
 )
 
-var update = flag.Bool("update", false, "write the golden files anew")
+var update = flag.Bool("update", false, "update the golden files")
 
 func plain() *v1alpha1.ConsulCluster {
 	return &v1alpha1.ConsulCluster{
@@ -57,7 +57,7 @@ func customised(t *testing.T) *v1alpha1.ConsulCluster {
 	return c
 }
 
-// rendered is everything that is made of a cluster, in the order in which it is made.
+// rendered is everything that is rendered for a cluster, in order of creation.
 func rendered(t *testing.T, c *v1alpha1.ConsulCluster) string {
 	g := NewWithT(t)
 	secret, err := resources.RevisionSecret(c)
@@ -93,7 +93,7 @@ func TestRendered(t *testing.T) {
 	}
 }
 
-// I6: these names are in users' clusters. An operator that computes another one for the same spec restarts all servers
+// I6: these names are in users' clusters. An operator that computes another name for the same spec restarts all servers
 // of all its users: never change them, make new fields of the inputs omitempty instead.
 func TestRevisionsNeverChange(t *testing.T) {
 	g := NewWithT(t)
@@ -165,8 +165,8 @@ func TestRestricted(t *testing.T) {
 	g.Expect(strings.Join(pod.Spec.Containers[0].Args, " ")).NotTo(ContainSubstring("bootstrap"))
 }
 
-// A cluster that is deleted and created anew with the same spec finds the revision of the former one, until garbage
-// collection does. Its pods are its own all the same: the observer looks at the UID.
+// A cluster that is deleted and recreated with the same spec finds the revision of the former one until garbage collection
+// deletes it. Its pods are still its own: the observer checks the UID.
 func TestPodOfASecretThatAFormerClusterLeft(t *testing.T) {
 	g := NewWithT(t)
 	secret, err := resources.RevisionSecret(plain())

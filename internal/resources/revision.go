@@ -17,8 +17,8 @@ const (
 	keyPod    = "pod.json"
 )
 
-// inputs is everything a user says that makes a server what it is. A field is added with omitempty alone, so that
-// specs that do not use it keep their revision.
+// inputs is all user input that makes a server what it is. New fields must have omitempty, so that specs that do not use them
+// keep their revision.
 type inputs struct {
 	Version     string               `json:"version"`
 	Image       string               `json:"image,omitempty"`
@@ -28,22 +28,22 @@ type inputs struct {
 	RestartedAt string               `json:"restartedAt,omitempty"`
 }
 
-// Revision names what the servers should be: a hash of what the user says, not of what the operator makes of it.
-// What an operator made of a revision is stored with it, once, and a newer operator that would render the same spec
-// differently finds it there: an operator's own upgrade restarts no server (I6).
+// Revision returns the wanted revision: a hash of the user's input, not of what the operator renders from it. The rendered pod
+// and configuration are stored once with the revision, and a newer operator that would render the same spec differently finds
+// them there. So an upgrade of the operator restarts no server (I6).
 func Revision(c *v1alpha1.ConsulCluster) string {
 	said, err := json.Marshal(inputs{
 		Version: c.Spec.Version, Image: c.Spec.Image, Datacenter: c.Spec.Datacenter, Config: canonical(c.Spec.Config),
 		PodTemplate: c.Spec.PodTemplate, RestartedAt: c.Annotations[v1alpha1.AnnotationRestartedAt],
 	})
-	if err != nil { // the API server has parsed all of it
+	if err != nil { // impossible: the API server has parsed it
 		said = []byte(err.Error())
 	}
 	sum := sha256.Sum256(said)
 	return hex.EncodeToString(sum[:])[:10]
 }
 
-// canonical writes the configuration with sorted keys, so that their order does not matter; an empty one is none.
+// canonical returns the configuration with sorted keys, so that their order does not matter; nil if it is empty.
 func canonical(config *v1alpha1.Config) *v1alpha1.Config {
 	values, err := config.Values()
 	if err != nil || len(values) == 0 {
@@ -56,11 +56,11 @@ func canonical(config *v1alpha1.Config) *v1alpha1.Config {
 	return sorted
 }
 
-// RevisionName is the name of the Secret that holds a revision.
+// RevisionName returns the name of the Secret that holds a revision.
 func RevisionName(cluster, revision string) string { return cluster + "-" + revision }
 
-// RevisionSecret holds the wanted revision: the configuration and the pod of its servers. It is a Secret because the
-// configuration may hold keys and tokens, and immutable because servers of older revisions keep theirs.
+// RevisionSecret returns the Secret with the wanted revision: the configuration and the pod of its servers. It is a Secret
+// because the configuration may contain keys and tokens, and immutable because servers with older revisions keep theirs.
 func RevisionSecret(c *v1alpha1.ConsulCluster) (*corev1.Secret, error) {
 	config, err := AgentConfig(c)
 	if err != nil {

@@ -14,9 +14,9 @@ import (
 	"github.com/consul-operator/consul-operator/internal/status"
 )
 
-var update = flag.Bool("update", false, "write the golden files anew")
+var update = flag.Bool("update", false, "update the golden files")
 
-// stray is a cluster with a dead peer and a live one of nobody known, and with a server that has just joined Serf.
+// stray is a cluster with a dead stray, a live stray, and a server that has just joined Serf.
 func stray() *observe.Snapshot {
 	s := snapshot()
 	s.Raft.Peers = append(s.Raft.Peers, plan.Peer{ID: "dead", Name: "consul-9", Voter: true}, plan.Peer{ID: "alive", Name: "other"})
@@ -72,7 +72,7 @@ func TestWhereAServerIs(t *testing.T) {
 	}
 }
 
-// Unknown is not absent, and one call that fails does not change the status.
+// Unknown is not absent, and one failed call does not change the status.
 func TestListsThatAreNotTold(t *testing.T) {
 	g := NewWithT(t)
 	s := stray()

@@ -1,4 +1,4 @@
-// Package status turns what was observed and decided into what users see. It is pure.
+// Package status builds the status that users see from an observation and a decision. It is pure.
 package status
 
 import (
@@ -65,7 +65,7 @@ func Build(s *observe.Snapshot, d plan.Decision, o Outcome, now time.Time) v1alp
 	return status
 }
 
-// raft fills in what the leader says. Voters and their tolerance stay as they were last known while there is none.
+// raft fills in what the leader reports. Without a leader, voters and failure tolerance keep their last known values.
 func raft(status *v1alpha1.ConsulClusterStatus, s *observe.Snapshot) {
 	if !s.Raft.Known {
 		status.Leader, status.LeaderSince = "", nil
@@ -90,7 +90,7 @@ func raft(status *v1alpha1.ConsulClusterStatus, s *observe.Snapshot) {
 	status.FailureTolerance = max(0, healthy-(voters/2+1))
 }
 
-// quorum takes note of since when the quorum is lost for good.
+// quorum records since when the quorum is permanently lost.
 func quorum(status *v1alpha1.ConsulClusterStatus, s *observe.Snapshot, d plan.Decision) {
 	if s.Raft.Known || d.Reason != reason.QuorumLost && d.Reason != reason.RecoveringQuorum {
 		status.QuorumLostSince = nil
@@ -101,7 +101,7 @@ func quorum(status *v1alpha1.ConsulClusterStatus, s *observe.Snapshot, d plan.De
 	}
 }
 
-// since is a time from which something is counted.
+// since returns the start of a duration, as the status stores it.
 func since(t time.Time) *metav1.Time {
 	rounded := observe.RoundUp(t)
 	return &rounded
@@ -149,7 +149,7 @@ func state(s *observe.Snapshot, server plan.Server) v1alpha1.ServerState {
 	return v1alpha1.ServerUnhealthy
 }
 
-// lowestVersion is the version that users can count on.
+// lowestVersion returns the lowest version that runs, which is the one that users can rely on.
 func lowestVersion(servers []plan.Server) string {
 	var lowest *version.Version
 	name := ""
@@ -186,6 +186,6 @@ func conditions(status *v1alpha1.ConsulClusterStatus, s *observe.Snapshot, d pla
 	case status.ReadyReplicas == 0:
 		set(v1alpha1.ConditionAvailable, false, string(reason.NoServingServer), "no server is in the client Service")
 	default:
-		set(v1alpha1.ConditionAvailable, true, string(reason.Available), "servers serve and a leader leads")
+		set(v1alpha1.ConditionAvailable, true, string(reason.Available), "there is a leader, and servers are serving")
 	}
 }

@@ -59,7 +59,7 @@ func TestWhatUsersSee(t *testing.T) {
 	g.Expect(got.ObservedGeneration).To(Equal(int64(4)))
 }
 
-// I5: what has not changed is not written.
+// I5: an unchanged status is not written.
 func TestTheSameAgain(t *testing.T) {
 	s := snapshot()
 	s.Cluster.Status = status.Build(s, done, status.Outcome{}, noon)
@@ -103,7 +103,7 @@ func TestConditions(t *testing.T) {
 	}
 }
 
-// The delay of an automatic recovery counts from the first look at which the quorum was lost, and only while it is.
+// The delay of an automatic recovery counts from the first observation of the lost quorum, and only while it is lost.
 func TestSinceWhenTheQuorumIsLost(t *testing.T) {
 	g := NewWithT(t)
 	s := snapshot()
@@ -118,7 +118,7 @@ func TestSinceWhenTheQuorumIsLost(t *testing.T) {
 	g.Expect(s.Cluster.Status.QuorumLostSince).To(BeNil())
 }
 
-// The time of failureReplacement counts from the first look at which a server was unhealthy.
+// The time of failureReplacement counts from the first observation of the unhealthy server.
 func TestSinceWhenAServerIsUnhealthy(t *testing.T) {
 	g := NewWithT(t)
 	s := snapshot()

@@ -36,7 +36,7 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
 {{- end }}
 {{- end }}
 
-{{- /* What the operator may do; generated from the markers in controllers/. */}}
+{{- /* The operator's rules, generated from the markers in controllers/. */}}
 {{- define "consul-operator.rules" -}}
 {{- $rules := list }}
 {{- range (.Files.Get "files/role.yaml" | fromYaml).rules }}
@@ -51,7 +51,7 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
   namespace: {{ .Release.Namespace }}
 {{- end }}
 
-{{- /* Where pods run, and who may pull their image. */}}
+{{- /* Scheduling and image pull secrets of pods. */}}
 {{- define "consul-operator.placement" -}}
 {{- with .Values.image.pullSecrets }}
 imagePullSecrets: {{- toYaml . | nindent 2 }}
@@ -70,7 +70,7 @@ affinity: {{- toYaml . | nindent 2 }}
 {{- end }}
 {{- end }}
 
-{{- /* What the restricted Pod Security Standard asks for. */}}
+{{- /* Required by the restricted Pod Security Standard. */}}
 {{- define "consul-operator.podSecurity" -}}
 runAsNonRoot: true
 seccompProfile:
@@ -84,7 +84,7 @@ capabilities:
   drop: [ALL]
 {{- end }}
 
-{{- /* Of what `helm test` creates: it is not selected as the operator is, and is gone when the test has passed. */}}
+{{- /* Labels of what `helm test` creates. The operator's selector does not match them, and a passed test deletes the objects. */}}
 {{- define "consul-operator.testLabels" -}}
 app.kubernetes.io/name: {{ include "consul-operator.name" . }}-check
 app.kubernetes.io/instance: {{ .Release.Name }}
