@@ -29,9 +29,9 @@ var all = []Info{
 		Runbook: "runbooks/lost-quorum.md",
 	},
 	{
-		Reason: StrayPeer, Attention: AttentionNow,
+		Reason: StrayPeer, Attention: AttentionIfItLasts,
 		Means:   "a Raft peer that is alive is no server of this cluster",
-		Act:     "stop it where it runs",
+		Act:     "if it goes on running, stop it where it runs",
 		Runbook: "runbooks/stray-peers.md",
 	},
 	{
