@@ -1,0 +1,79 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/consul-operator/consul-operator/test/lib/harness"
+	"github.com/consul-operator/consul-operator/test/lib/observer"
+)
+
+// heartbeat is after how long a line is printed though nothing changed.
+const heartbeat = 5 * time.Second
+
+// lines prints a line for each change.
+type lines struct {
+	out    io.Writer
+	look   func() frame
+	before frame
+	last   time.Duration
+	began  bool
+}
+
+func (l *lines) run(ctx context.Context) {
+	ticker := time.NewTicker(100 * time.Millisecond)
+	defer ticker.Stop()
+	for {
+		l.print(l.look())
+		select {
+		case <-ctx.Done():
+			l.print(l.look())
+			return
+		case <-ticker.C:
+		}
+	}
+}
+
+func (l *lines) print(f frame) {
+	say := func(format string, args ...any) {
+		fmt.Fprintf(l.out, "      %s  %s\n", clock(f.elapsed), fmt.Sprintf(format, args...))
+	}
+	if l.began {
+		l.changes(f, say)
+	}
+	if !l.began || f.elapsed-l.last >= heartbeat {
+		l.last = f.elapsed
+		say("%s writes ok, %s failed, %s/s, longest gap %s, %d voters, leader %s",
+			harness.Number(f.writes.Acknowledged), harness.Number(f.writes.Failed), harness.Number(int(f.writes.Rate)),
+			harness.Millis(f.writes.LongestGap), f.now.Voters, f.now.Leader)
+	}
+	l.before, l.began = f, true
+}
+
+func (l *lines) changes(f frame, say func(string, ...any)) {
+	states := map[string]observer.State{}
+	for _, server := range l.before.now.Servers {
+		states[server.Name] = server.State
+	}
+	for _, server := range f.now.Servers {
+		if states[server.Name] != server.State {
+			say("%s is %s", server.Name, server.State)
+		}
+	}
+	if f.now.Leader != l.before.now.Leader {
+		switch f.now.Leader {
+		case "":
+			say("no leader")
+		default:
+			say("%s leads, term %d", f.now.Leader, f.now.Term)
+		}
+	}
+	if f.now.Message != l.before.now.Message || f.now.Reason != l.before.now.Reason {
+		say("operator: %s: %s", f.now.Reason, f.now.Message)
+	}
+	if f.now.Violations > l.before.now.Violations {
+		say("an invariant was violated, see the report")
+	}
+}
