@@ -9,6 +9,7 @@ import (
 
 	. "github.com/onsi/gomega"
 
+	"github.com/consul-operator/consul-operator/test/lib/invariant"
 	"github.com/consul-operator/consul-operator/test/lib/load"
 	"github.com/consul-operator/consul-operator/test/lib/observer"
 )
@@ -105,7 +106,7 @@ func TestTheReportSaysWhatWentWrong(t *testing.T) {
 	o := sampleOutcome()
 	o.Timeline.LeaderChanges = 2
 	o.Verified.Lost = []load.Lost{{Key: "load/x/01", Acknowledged: 7}}
-	o.Timeline.Violations = []observer.Violation{{Invariant: observer.I2, Message: "2 voters, 3 are wanted"}}
+	o.Timeline.Violations = []observer.Violation{{Invariant: invariant.I2, Message: "2 voters, 3 are wanted"}}
 	html := rendered(t, o)
 	g.Expect(html).To(ContainSubstring(`<div class="verdict bad">`))
 	g.Expect(html).To(ContainSubstring("1 acknowledged writes were lost; leadership changed 2 times"))

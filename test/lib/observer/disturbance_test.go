@@ -5,6 +5,8 @@ import (
 	"time"
 
 	. "github.com/onsi/gomega"
+
+	"github.com/consul-operator/consul-operator/test/lib/invariant"
 )
 
 // quiet lets everybody answer for a while.
@@ -36,7 +38,7 @@ func TestAFaultIsInEffectUntilTheClusterHasRecovered(t *testing.T) {
 
 	s.voters = s.voters[:2]
 	s.round("consul-2", 3, "consul-2")
-	g.Expect(s.timeline(s.now).Violations).To(ConsistOf(HaveField("Invariant", I2)), "everything is asserted again")
+	g.Expect(s.timeline(s.now).Violations).To(ConsistOf(HaveField("Invariant", invariant.I2)), "everything is asserted again")
 }
 
 func TestAForfeitedClaimIsNobodysFault(t *testing.T) {
@@ -63,5 +65,5 @@ func TestWhileFaultsAreInEffectOnlyTheSparedAreKnownToBePrunedAlive(t *testing.T
 	s.aliveAfterRemoval(s.now, "consul-1", viewed.Add(-time.Second)) // It was down then.
 	g.Expect(s.timeline(s.now).Violations).To(BeEmpty())
 	s.aliveAfterRemoval(s.now, "consul-2", viewed)
-	g.Expect(s.timeline(s.now).Violations).To(ConsistOf(HaveField("Invariant", I4)))
+	g.Expect(s.timeline(s.now).Violations).To(ConsistOf(HaveField("Invariant", invariant.I4)))
 }

@@ -5,14 +5,8 @@ import (
 	"slices"
 	"strings"
 	"time"
-)
 
-// The invariants of the design that can be seen from outside.
-const (
-	I1 = "I1 healthy voters are a quorum"
-	I2 = "I2 voters never below the wanted number, one retiring at a time"
-	I3 = "I3 a leader is never stopped while it leads"
-	I4 = "I4 no volume of a Raft peer is deleted, no alive member is pruned"
+	"github.com/consul-operator/consul-operator/test/lib/invariant"
 )
 
 // violations keeps one entry per episode: a condition that holds for a minute was violated once.
@@ -22,7 +16,7 @@ type violations struct {
 }
 
 // check opens, prolongs or ends an episode.
-func (v *violations) check(at time.Time, key, invariant string, bad bool, message func() string) {
+func (v *violations) check(at time.Time, key string, broken invariant.Invariant, bad bool, message func() string) {
 	i, isOpen := v.open[key]
 	switch {
 	case bad && !isOpen:
@@ -30,7 +24,7 @@ func (v *violations) check(at time.Time, key, invariant string, bad bool, messag
 			v.open = map[string]int{}
 		}
 		v.open[key] = len(v.list)
-		v.once(at, invariant, message())
+		v.once(at, broken, message())
 	case isOpen:
 		v.list[i].For = at.Sub(v.list[i].At)
 		if !bad {
@@ -39,8 +33,8 @@ func (v *violations) check(at time.Time, key, invariant string, bad bool, messag
 	}
 }
 
-func (v *violations) once(at time.Time, invariant, message string) {
-	v.list = append(v.list, Violation{Invariant: invariant, Message: message, At: at})
+func (v *violations) once(at time.Time, broken invariant.Invariant, message string) {
+	v.list = append(v.list, Violation{Invariant: broken, Message: message, At: at})
 }
 
 // checkAlways checks what must hold whether or not somebody leads.
@@ -59,7 +53,7 @@ func (m *model) checkAlways(now time.Time) {
 		return // Not bootstrapped, still on the way to its first full membership, or not all have been asked yet.
 	}
 	quorum := len(voters)/2 + 1
-	m.violations.check(now, I1, I1, !m.faults && healthy < quorum, func() string {
+	m.violations.check(now, "quorum", invariant.I1, !m.faults && healthy < quorum, func() string {
 		slices.Sort(voters)
 		return fmt.Sprintf("%d of %d voters (%s) answer, the quorum is %d",
 			healthy, len(voters), strings.Join(voters, ", "), quorum)
@@ -88,13 +82,13 @@ func (m *model) checkView(v view) {
 	}
 	slices.Sort(retiring)
 	slices.Sort(deleted)
-	m.violations.check(v.at, "voters", I2, !m.faults && voters < m.floor, func() string {
+	m.violations.check(v.at, "voters", invariant.I2, !m.faults && voters < m.floor, func() string {
 		return fmt.Sprintf("%d voters, %d are wanted", voters, m.floor)
 	})
-	m.violations.check(v.at, "retiring", I2, len(retiring) > 1, func() string {
+	m.violations.check(v.at, "retiring", invariant.I2, len(retiring) > 1, func() string {
 		return fmt.Sprintf("%s are retiring at the same time", strings.Join(retiring, " and "))
 	})
-	m.violations.check(v.at, "claims", I4, len(deleted) > 0, func() string {
+	m.violations.check(v.at, "claims", invariant.I4, len(deleted) > 0, func() string {
 		return fmt.Sprintf("the claim of %s was deleted while it is a Raft peer", strings.Join(deleted, ", "))
 	})
 }
@@ -114,7 +108,7 @@ func removedPeers(before, after view) map[string]peer {
 // stopping is called when a pod is first seen to be deleted.
 func (m *model) stopping(at time.Time, name string) {
 	if m.leader() == name && !m.faults && len(m.leaderView.peers) > 1 {
-		m.violations.once(at, I3, fmt.Sprintf("the pod of %s was deleted while it led", name))
+		m.violations.once(at, invariant.I3, fmt.Sprintf("the pod of %s was deleted while it led", name))
 	}
 }
 
@@ -125,7 +119,7 @@ func (m *model) aliveAfterRemoval(at time.Time, name string, viewed time.Time) {
 	if s := m.servers[name]; m.faults && (s == nil || !s.pod || s.podDeleting || s.refused || !s.up.Before(viewed)) {
 		return
 	}
-	m.violations.once(at, I4, fmt.Sprintf("%s was removed from Raft while its member was alive", name))
+	m.violations.once(at, invariant.I4, fmt.Sprintf("%s was removed from Raft while its member was alive", name))
 }
 
 func (m *model) checkLeaderChanges(at time.Time) {
@@ -133,7 +127,7 @@ func (m *model) checkLeaderChanges(at time.Time) {
 	if m.allowedChanges < 0 || m.faults || changes <= m.allowedChanges {
 		return
 	}
-	m.violations.once(at, I3, fmt.Sprintf("leader change %d, at most %d were planned: %s",
+	m.violations.once(at, invariant.I3, fmt.Sprintf("leader change %d, at most %d were planned: %s",
 		changes, m.allowedChanges, m.succession()))
 }
 

@@ -6,6 +6,8 @@ import (
 	"time"
 
 	. "github.com/onsi/gomega"
+
+	"github.com/consul-operator/consul-operator/test/lib/invariant"
 )
 
 // story drives a model: each step happens 100 ms after the one before.
@@ -109,7 +111,7 @@ func TestLeadershipsFollowOneAnotherByTerm(t *testing.T) {
 
 	s.round("consul-2", 5, "consul-2") // Lost and won again between two questions.
 	g.Expect(s.timeline(s.now).LeaderChanges).To(Equal(2))
-	g.Expect(s.timeline(s.now).Violations).To(ConsistOf(HaveField("Invariant", I3)))
+	g.Expect(s.timeline(s.now).Violations).To(ConsistOf(HaveField("Invariant", invariant.I3)))
 }
 
 func (s *story) AllowOne() { s.allowedChanges, s.changesBefore = 1, s.leaderChanges() }
@@ -124,7 +126,7 @@ func TestFewerVotersThanWantedIsOneViolation(t *testing.T) {
 	s.round("consul-0", 2, s.voters...)
 
 	g.Expect(s.timeline(s.now).Violations).To(ConsistOf(And(
-		HaveField("Invariant", I2), HaveField("Message", "2 voters, 3 are wanted"), HaveField("For", BeNumerically(">", 0)))))
+		HaveField("Invariant", invariant.I2), HaveField("Message", "2 voters, 3 are wanted"), HaveField("For", BeNumerically(">", 0)))))
 	g.Expect(s.timeline(s.now).FewestVoters).To(Equal(2))
 }
 
@@ -160,7 +162,7 @@ func TestQuorumIsOfThoseWhoAnswer(t *testing.T) {
 	s := three()
 	s.now = s.now.Add(answersWithin)
 	s.round("consul-0", 2, "consul-0", "consul-1")
-	g.Expect(s.violations.list).To(ConsistOf(HaveField("Invariant", I1)), "until the second answered there was one")
+	g.Expect(s.violations.list).To(ConsistOf(HaveField("Invariant", invariant.I1)), "until the second answered there was one")
 	s.now = s.now.Add(answersWithin + time.Second)
 	s.changed(s.now)
 	g.Expect(s.violations.list).To(HaveLen(2))
@@ -180,7 +182,7 @@ func TestALeaderIsNotStopped(t *testing.T) {
 	g.Expect(s.violations.list).To(BeEmpty())
 	s.podSeen(s.next(), "consul-0", "uid-consul-0", "127.1.0.0", true)
 	s.podSeen(s.next(), "consul-0", "uid-consul-0", "127.1.0.0", true)
-	g.Expect(s.violations.list).To(ConsistOf(HaveField("Invariant", I3)))
+	g.Expect(s.violations.list).To(ConsistOf(HaveField("Invariant", invariant.I3)))
 }
 
 func TestAClaimOutlivesItsPeer(t *testing.T) {
@@ -190,7 +192,7 @@ func TestAClaimOutlivesItsPeer(t *testing.T) {
 	g.Expect(s.violations.list).To(BeEmpty(), "an older view proves nothing")
 	s.next()
 	s.round("consul-0", 2, s.voters...)
-	g.Expect(s.violations.list).To(ConsistOf(HaveField("Invariant", I4)))
+	g.Expect(s.violations.list).To(ConsistOf(HaveField("Invariant", invariant.I4)))
 
 	s = three()
 	s.voters = []string{"consul-0", "consul-2"}

@@ -11,6 +11,8 @@ import (
 	"time"
 
 	. "github.com/onsi/gomega"
+
+	"github.com/consul-operator/consul-operator/test/lib/invariant"
 )
 
 // fakeServer answers as the leader consul-0 does.
@@ -67,5 +69,6 @@ func TestPollingALeader(t *testing.T) {
 	removed = true
 	o.SetWanted(1)
 	p.poll(t.Context())
-	g.Expect(o.Violations()).To(ConsistOf(And(HaveField("Invariant", I4), HaveField("Message", ContainSubstring("consul-1")))))
+	g.Expect(o.Violations()).To(ConsistOf(And(HaveField("Invariant", invariant.I4),
+		HaveField("Message", ContainSubstring("consul-1")))))
 }

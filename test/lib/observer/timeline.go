@@ -3,6 +3,8 @@ package observer
 import (
 	"fmt"
 	"time"
+
+	"github.com/consul-operator/consul-operator/test/lib/invariant"
 )
 
 // Timeline is what the observer saw, from its start to End.
@@ -84,7 +86,7 @@ type Event struct {
 
 // Violation of an invariant of the design.
 type Violation struct {
-	Invariant string
+	Invariant invariant.Invariant
 	Message   string
 	At        time.Time
 	// For is how long it was seen; 0 for what happens at once.

@@ -1,5 +1,7 @@
 package sim
 
+import "github.com/consul-operator/consul-operator/test/lib/invariant"
+
 // progress is what Consul and Kubernetes do by themselves. A fair world does all of it sooner or later; the order here
 // is the one that a fair run prefers.
 var progress = []*kind{
@@ -50,7 +52,7 @@ func (x *Server) founds() bool { return x.PodFounder && !x.Data && x.heard() }
 
 func found(s *State, i int) *Violation {
 	if s.Founded && (s.Bootstrapped || s.count(func(x *Server) bool { return x.Data }) > 0) {
-		return violated(I8, "#%d founds a second, empty cluster", i)
+		return violated(invariant.I8, "#%d founds a second, empty cluster", i)
 	}
 	for j := range s.slots() {
 		x := &s.Servers[j]
@@ -73,7 +75,7 @@ func canJoinFormer(s *State, i int) bool {
 func (x *Server) isFormer() bool { return x.Former && x.Pod != PodNone && x.Process == Up }
 
 func joinFormer(_ *State, i int) *Violation {
-	return violated(I8, "#%d joins the servers of a former cluster", i)
+	return violated(invariant.I8, "#%d joins the servers of a former cluster", i)
 }
 
 // lead makes a server the leader. Autopilot has to look before it calls anybody healthy again.
@@ -110,7 +112,7 @@ func canBeElected(s *State, i int) bool {
 
 func elect(s *State, i int) *Violation {
 	if s.Servers[i].Behind {
-		return violated(I8, "#%d is elected without having all that was acknowledged", i)
+		return violated(invariant.I8, "#%d is elected without having all that was acknowledged", i)
 	}
 	s.lead(i)
 	return nil

@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"github.com/consul-operator/consul-operator/internal/plan"
+	"github.com/consul-operator/consul-operator/test/lib/invariant"
 )
 
 // longest is more steps than any fair run takes.
@@ -52,7 +53,7 @@ func (x *schedule) converge(s State) (*Violation, []string) {
 			return nil, nil
 		}
 		if _, ok := path[key]; ok {
-			return violated(I7, "without faults the cluster goes round in circles"), x.retell(start, len(path)+20)
+			return violated(invariant.I7, "without faults the cluster goes round in circles"), x.retell(start, len(path)+20)
 		}
 		path[key] = struct{}{}
 		next, _, violation := x.fairStep(s)
@@ -68,7 +69,7 @@ func (x *schedule) converge(s State) (*Violation, []string) {
 		}
 		s = *next
 	}
-	return violated(I7, "the desired state is not reached in %d steps", longest), x.retell(start, longest)
+	return violated(invariant.I7, "the desired state is not reached in %d steps", longest), x.retell(start, longest)
 }
 
 func (x *schedule) remember(path map[fingerprint]struct{}) {
@@ -126,17 +127,17 @@ func (x *schedule) retell(s State, steps int) []string {
 func rest(s *State) *Violation {
 	decision := plan.Plan(observe(s, s), now)
 	if actions := actionsOf(decision); len(actions) > 0 {
-		return violated(I5, "the operator does the same again and again: %s", tell(decision, actions))
+		return violated(invariant.I5, "the operator does the same again and again: %s", tell(decision, actions))
 	}
 	switch {
 	case s.Paused:
 		if s.readable() && s.count(func(x *Server) bool { return x.InPlace && !x.outlives() }) > 0 {
-			return violated(I9, "while the cluster is paused clients are kept from a server that is to be updated in place")
+			return violated(invariant.I9, "while the cluster is paused clients are kept from a server that is to be updated in place")
 		}
 		return nil
 	case s.lostForGood() && !s.recoverable():
 		if s.readable() {
-			return violated(I7, "a leader leads without a quorum")
+			return violated(invariant.I7, "a leader leads without a quorum")
 		}
 		return nil
 	case s.count((*Server).outlives) > 0: // a person has to stop what only a person can have left behind
@@ -147,15 +148,15 @@ func rest(s *State) *Violation {
 	case s.count((*Server).neverJoins) > 0:
 		return s.serves()
 	case s.Wanted != s.Bad && s.count(func(x *Server) bool { return x.Claim == ClaimBound && x.Pod == PodNone && !x.Retiring }) > 0:
-		return violated(I7, "a server stays and gets no pod: %s", decision.Message)
+		return violated(invariant.I7, "a server stays and gets no pod: %s", decision.Message)
 	case s.drainWaits():
-		return violated(I7, "a drain waits for ever: %s", decision.Message)
+		return violated(invariant.I7, "a drain waits for ever: %s", decision.Message)
 	case s.InPlace && s.count(s.lasts) > int(s.Replicas):
-		return violated(I7, "a server waits for room that nobody needs it to have")
+		return violated(invariant.I7, "a server waits for room that nobody needs it to have")
 	case s.Wanted == s.Bad, s.count(s.unschedulable) > 0:
 		return s.serves()
 	case !decision.Done:
-		return violated(I7, "nothing happens any more and the operator waits: %s: %s", decision.Reason, decision.Message)
+		return violated(invariant.I7, "nothing happens any more and the operator waits: %s: %s", decision.Reason, decision.Message)
 	}
 	return s.asWanted()
 }
@@ -184,7 +185,7 @@ func (s *State) serves() *Violation {
 	}
 	routed, well := s.count(func(x *Server) bool { return x.Routed }), s.count((*Server).well)
 	if s.Leader == nobody || routed == 0 && well > 0 {
-		return violated(I9, "a revision that cannot start keeps the running servers from serving")
+		return violated(invariant.I9, "a revision that cannot start keeps the running servers from serving")
 	}
 	return nil
 }
@@ -192,7 +193,7 @@ func (s *State) serves() *Violation {
 // asWanted says what a cluster that calls itself done lacks.
 func (s *State) asWanted() *Violation {
 	if n := s.count(func(x *Server) bool { return !x.remains() }); n != int(s.Replicas) {
-		return violated(I7, "%d servers or remains of them, %d are wanted", n, s.Replicas)
+		return violated(invariant.I7, "%d servers or remains of them, %d are wanted", n, s.Replicas)
 	}
 	for i := range s.slots() {
 		x := &s.Servers[i]
@@ -201,14 +202,14 @@ func (s *State) asWanted() *Violation {
 		}
 		if x.Claim != ClaimBound || x.Revision != s.Wanted || x.PodRevision != s.Wanted || x.Peer != Voter ||
 			x.Process != Up || x.Serf != Alive || x.Retiring || x.Behind {
-			return violated(I7, "#%d is not a voter as wanted: %s", i, x)
+			return violated(invariant.I7, "#%d is not a voter as wanted: %s", i, x)
 		}
 		if !x.Serving || !x.Routed {
-			return violated(I9, "the Service sends no clients to #%d, a healthy voter", i)
+			return violated(invariant.I9, "the Service sends no clients to #%d, a healthy voter", i)
 		}
 	}
 	if s.Leader == nobody || !s.Bootstrapped || s.Evictable || s.MinQuorum != s.Replicas || s.Transfer != noTransfer {
-		return violated(I7, "%s",
+		return violated(invariant.I7, "%s",
 			fmt.Sprintf("leader %d, bootstrapped %t, min_quorum %d, transfer %d", s.Leader, s.Bootstrapped, s.MinQuorum, s.Transfer))
 	}
 	return nil

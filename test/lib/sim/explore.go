@@ -7,6 +7,7 @@ import (
 	"unsafe"
 
 	"github.com/consul-operator/consul-operator/internal/plan"
+	"github.com/consul-operator/consul-operator/test/lib/invariant"
 )
 
 // Scenario is where an exploration starts and what may happen in it besides progress.
@@ -188,9 +189,9 @@ func (x *explorer) lookBehind(was *State, is State, how node) {
 // see of its own doing always counts, except for a gate, which the next look sets back.
 func (v *Violation) counts(m move) bool {
 	if m.event.kind == nil {
-		return v.Invariant != I9
+		return v.Invariant != invariant.I9
 	}
-	return v.Invariant == I4 || v.Invariant == I8
+	return v.Invariant == invariant.I4 || v.Invariant == invariant.I8
 }
 
 func actionsOf(d plan.Decision) []plan.Action {
@@ -224,10 +225,10 @@ func failTransfer(s State) State {
 // checkAll checks a decision and its actions, each in the state that the ones before it leave.
 func checkAll(d plan.Decision, actions []plan.Action, s *State) *Violation {
 	if len(actions) == 0 && !d.Done && d.LookAgain == 0 && d.Reason != plan.ReasonPaused {
-		return violated(I7, "the operator waits (%s: %s) and never looks again", d.Reason, d.Message)
+		return violated(invariant.I7, "the operator waits (%s: %s) and never looks again", d.Reason, d.Message)
 	}
 	if stray := s.count(func(x *Server) bool { return x.Claim == ClaimNone && x.Peer != NoPeer }); d.Done && stray > 0 {
-		return violated(I7, "the operator calls a cluster healthy that has %d peers of nobody", stray)
+		return violated(invariant.I7, "the operator calls a cluster healthy that has %d peers of nobody", stray)
 	}
 	current := *s
 	for _, action := range actions {

@@ -4,30 +4,19 @@ import (
 	"fmt"
 
 	"github.com/consul-operator/consul-operator/internal/plan"
-)
-
-// The invariants of the design (docs/architecture.md).
-const (
-	I1 = "I1 healthy voters stay a quorum"
-	I2 = "I2 voters never below the wanted number, one disruption at a time"
-	I3 = "I3 a leader is never stopped while it leads, and hands over once"
-	I4 = "I4 no member that is alive is pruned, no volume of a Raft peer is deleted"
-	I5 = "I5 with nothing to do, nothing is done"
-	I7 = "I7 without further faults the desired state is reached"
-	I8 = "I8 no acknowledged write is lost, no second cluster is founded"
-	I9 = "I9 the Service sends clients to voters that stay, and to no others"
+	"github.com/consul-operator/consul-operator/test/lib/invariant"
 )
 
 // Violation of an invariant.
 type Violation struct {
-	Invariant string
+	Invariant invariant.Invariant
 	Message   string
 }
 
-func (v *Violation) String() string { return v.Invariant + ": " + v.Message }
+func (v *Violation) String() string { return v.Invariant.String() + ": " + v.Message }
 
-func violated(invariant, format string, args ...any) *Violation {
-	return &Violation{Invariant: invariant, Message: fmt.Sprintf(format, args...)}
+func violated(broken invariant.Invariant, format string, args ...any) *Violation {
+	return &Violation{Invariant: broken, Message: fmt.Sprintf(format, args...)}
 }
 
 // check says which invariant an action breaks if it is done in this state. The checks do not use the planner's own
@@ -54,7 +43,7 @@ func check(action plan.Action, s *State) *Violation {
 		return checkGiveUp(s, slot(a.Server))
 	case plan.DeleteOrphan:
 		if s.Servers[slot(a.Pod)].Claim != ClaimNone {
-			return violated(I2, "%s is deleted as an orphan and has a claim", a.Pod)
+			return violated(invariant.I2, "%s is deleted as an orphan and has a claim", a.Pod)
 		}
 	case plan.SetRevision:
 		return checkInPlace(s, slot(a.Server))
@@ -78,13 +67,13 @@ func checkCreate(s *State, a plan.CreateServer) *Violation {
 	servers := s.count(func(x *Server) bool { return x.Claim != ClaimNone && !s.givenUp(x) })
 	switch {
 	case a.BootstrapExpect > 0 && s.Bootstrapped:
-		return violated(I8, "a server with bootstrap_expect is created in a cluster that exists")
+		return violated(invariant.I8, "a server with bootstrap_expect is created in a cluster that exists")
 	case s.InPlace && s.Bootstrapped && s.count(s.lasts) >= int(s.Replicas):
-		return violated(I2, "a server is created and %d are there that last or are updated in place", s.count(s.lasts))
+		return violated(invariant.I2, "a server is created and %d are there that last or are updated in place", s.count(s.lasts))
 	case servers >= int(s.Replicas+s.Surge) && s.Bootstrapped:
-		return violated(I2, "server %d is created, replicas and maxSurge allow %d", servers+1, s.Replicas+s.Surge)
+		return violated(invariant.I2, "server %d is created, replicas and maxSurge allow %d", servers+1, s.Replicas+s.Surge)
 	case s.Paused:
-		return violated(I5, "a server is created while the cluster is paused")
+		return violated(invariant.I5, "a server is created while the cluster is paused")
 	}
 	return nil
 }
@@ -104,13 +93,13 @@ func checkAllowEviction(s *State) *Violation {
 	well, drained := s.count((*Server).well), s.count(func(x *Server) bool { return x.Cordoned && x.well() })
 	switch {
 	case well < int(s.Replicas):
-		return violated(I2, "a server may be evicted and %d of %d are healthy", well, s.Replicas)
+		return violated(invariant.I2, "a server may be evicted and %d of %d are healthy", well, s.Replicas)
 	case drained == 0:
-		return violated(I2, "a server may be evicted and none is drained")
+		return violated(invariant.I2, "a server may be evicted and none is drained")
 	case !s.Full && !s.Paused:
-		return violated(I2, "a server may be evicted that could move")
+		return violated(invariant.I2, "a server may be evicted that could move")
 	case s.Leader != nobody && s.Servers[s.Leader].Cordoned && drained < well && !s.Paused:
-		return violated(I3, "the leader may be evicted")
+		return violated(invariant.I3, "the leader may be evicted")
 	}
 	return nil
 }
@@ -119,15 +108,15 @@ func checkTransfer(s *State, from, to int) *Violation {
 	x := &s.Servers[to]
 	switch {
 	case int(s.Leader) != from:
-		return violated(I3, "#%d is asked to hand over and does not lead", from)
+		return violated(invariant.I3, "#%d is asked to hand over and does not lead", from)
 	case x.Peer != Voter:
-		return violated(I3, "leadership is handed to #%d, which is no voter", to)
+		return violated(invariant.I3, "leadership is handed to #%d, which is no voter", to)
 	case x.Process != Up || !x.Healthy || x.Serf != Alive:
-		return violated(I3, "leadership is handed to #%d, which is not healthy", to)
+		return violated(invariant.I3, "leadership is handed to #%d, which is not healthy", to)
 	case x.Retiring:
-		return violated(I3, "leadership is handed to #%d, which retires", to)
+		return violated(invariant.I3, "leadership is handed to #%d, which retires", to)
 	case s.Handoffs == 0:
-		return violated(I3, "leadership is handed over more often than users asked for changes")
+		return violated(invariant.I3, "leadership is handed over more often than users asked for changes")
 	case s.Servers[from].Retiring:
 		return checkSuccessor(s, to)
 	}
@@ -142,7 +131,7 @@ func checkSuccessor(s *State, to int) *Violation {
 	for i := range s.slots() {
 		if x := &s.Servers[i]; int(s.Leader) != i && x.well() && x.Claim == ClaimBound && !x.Retiring &&
 			x.Revision == s.Wanted && x.PodRevision == s.Wanted && !x.Cordoned {
-			return violated(I3, "leadership is to go to #%d, which is outdated, and not to #%d", to, i)
+			return violated(invariant.I3, "leadership is to go to #%d, which is outdated, and not to #%d", to, i)
 		}
 	}
 	return nil
@@ -178,11 +167,11 @@ func checkStop(s *State, i int) *Violation {
 	}
 	switch {
 	case int(s.Leader) == i:
-		return violated(I3, "#%d is stopped and leads", i)
+		return violated(invariant.I3, "#%d is stopped and leads", i)
 	case x.Peer == Voter && votes < voters/2+1:
-		return violated(I1, "%d of %d voters would be healthy without #%d", votes, voters, i)
+		return violated(invariant.I1, "%d of %d voters would be healthy without #%d", votes, voters, i)
 	case x.Peer == Voter && stay < int(s.Replicas):
-		return violated(I2, "%d healthy voters would stay without #%d, %d are wanted", stay, i, s.Replicas)
+		return violated(invariant.I2, "%d healthy voters would stay without #%d, %d are wanted", stay, i, s.Replicas)
 	}
 	return nil
 }
@@ -190,9 +179,9 @@ func checkStop(s *State, i int) *Violation {
 func checkLeave(s *State, i int) *Violation {
 	switch x := &s.Servers[i]; {
 	case !x.Retiring:
-		return violated(I2, "#%d leaves and was not marked: an operator that starts anew would choose another one", i)
+		return violated(invariant.I2, "#%d leaves and was not marked: an operator that starts anew would choose another one", i)
 	case x.Routed, x.Pod == PodRunning && (x.Serving || !x.Settled):
-		return violated(I9, "#%d leaves while clients are sent to it", i)
+		return violated(invariant.I9, "#%d leaves while clients are sent to it", i)
 	}
 	return checkStop(s, i)
 }
@@ -203,10 +192,10 @@ func checkDeletePod(s *State, i int) *Violation {
 	case s.isOnly(i) && x.Revision == s.Wanted && x.PodRevision != s.Wanted:
 		return nil
 	case x.Process == Leaving && (x.Serf == Alive || x.Serf == LeavingSerf) && !x.Alone: // others are never seen to leave
-		return violated(I1, "the pod of #%d is deleted before it has left", i)
+		return violated(invariant.I1, "the pod of #%d is deleted before it has left", i)
 	case x.Peer == Voter && s.Founded && s.Bootstrapped && !s.hasQuorum() && s.Survivor == nobody &&
 		x.Serf != Left && x.Pod == PodRunning:
-		return violated(I1, "the pod of voter #%d is deleted while the quorum needs it back", i)
+		return violated(invariant.I1, "the pod of voter #%d is deleted while the quorum needs it back", i)
 	case x.Process == Down || x.Peer == NoPeer:
 		return nil
 	case s.Founded && s.Leader != nobody:
@@ -218,9 +207,9 @@ func checkDeletePod(s *State, i int) *Violation {
 func checkGiveUp(s *State, i int) *Violation {
 	switch {
 	case !s.givenUp(&s.Servers[i]):
-		return violated(I2, "#%d is given up and may come back", i)
+		return violated(invariant.I2, "#%d is given up and may come back", i)
 	case s.Paused:
-		return violated(I5, "#%d is given up while the cluster is paused", i)
+		return violated(invariant.I5, "#%d is given up while the cluster is paused", i)
 	}
 	return nil
 }
@@ -230,15 +219,15 @@ func checkMark(s *State, i int, inPlace bool) *Violation {
 	other := s.count(func(y *Server) bool { return y.Retiring })
 	switch {
 	case other > 0:
-		return violated(I2, "#%d is to retire, and another one retires already", i)
+		return violated(invariant.I2, "#%d is to retire, and another one retires already", i)
 	case s.Paused:
-		return violated(I5, "#%d is to retire while the cluster is paused", i)
+		return violated(invariant.I5, "#%d is to retire while the cluster is paused", i)
 	case inPlace && (!s.InPlace || x.Revision == s.Wanted && x.PodRevision == s.Wanted):
-		return violated(I2, "#%d is to be updated in place and nobody asks for that", i)
+		return violated(invariant.I2, "#%d is to be updated in place and nobody asks for that", i)
 	case !s.Stable:
-		return violated(I1, "#%d is to retire under a leader that has led for a moment only", i)
+		return violated(invariant.I1, "#%d is to retire under a leader that has led for a moment only", i)
 	case int(s.Leader) == i && s.outdatedFollowers() > 0 && x.Revision != s.Wanted && (!s.InPlace || s.Replicas > 1):
-		return violated(I3, "the leader #%d is to retire before others that have to", i)
+		return violated(invariant.I3, "the leader #%d is to retire before others that have to", i)
 	}
 	return nil
 }
@@ -257,9 +246,9 @@ func (s *State) outdatedFollowers() int {
 func checkInPlace(s *State, i int) *Violation {
 	switch x := &s.Servers[i]; {
 	case s.Founded && x.Process == Up && x.Peer == Voter && !s.isOnly(i):
-		return violated(I2, "#%d is replaced in place and takes part", i)
+		return violated(invariant.I2, "#%d is replaced in place and takes part", i)
 	case x.InPlace && x.Peer != NoPeer:
-		return violated(I2, "#%d is said to have come back and is still a Raft peer", i)
+		return violated(invariant.I2, "#%d is said to have come back and is still a Raft peer", i)
 	}
 	return nil
 }
@@ -268,9 +257,9 @@ func checkPrune(s *State, i int) *Violation {
 	x := &s.Servers[i]
 	switch {
 	case x.Serf == Alive, x.Serf == LeavingSerf:
-		return violated(I4, "#%d is pruned and alive in Serf", i)
+		return violated(invariant.I4, "#%d is pruned and alive in Serf", i)
 	case x.Claim != ClaimNone && !x.Retiring:
-		return violated(I4, "#%d is pruned and is a server that stays", i)
+		return violated(invariant.I4, "#%d is pruned and is a server that stays", i)
 	}
 	return nil
 }
@@ -279,15 +268,15 @@ func checkRelease(s *State, i int) *Violation {
 	x := &s.Servers[i]
 	switch {
 	case x.Peer != NoPeer:
-		return violated(I4, "the volume of #%d is deleted while it is a Raft peer", i)
+		return violated(invariant.I4, "the volume of #%d is deleted while it is a Raft peer", i)
 	case x.Pod != PodNone:
-		return violated(I4, "the volume of #%d is deleted while its pod is there", i)
+		return violated(invariant.I4, "the volume of #%d is deleted while its pod is there", i)
 	case x.Failed:
-		return violated(I4, "the volume of #%d, which was given up, is deleted", i)
+		return violated(invariant.I4, "the volume of #%d, which was given up, is deleted", i)
 	case x.outlives() && x.heard() && x.Serf == Alive:
-		return violated(I4, "the volume of #%d is deleted while Serf hears it", i)
+		return violated(invariant.I4, "the volume of #%d is deleted while Serf hears it", i)
 	case x.InPlace && s.count(func(y *Server) bool { return y.Claim != ClaimNone && y != x }) < int(s.Replicas):
-		return violated(I4, "the volume of #%d, which was to come back on it, is deleted", i)
+		return violated(invariant.I4, "the volume of #%d, which was to come back on it, is deleted", i)
 	}
 	return nil
 }
@@ -297,17 +286,17 @@ func checkQuarantine(s *State, i int) *Violation {
 	x := &s.Servers[i]
 	switch {
 	case x.Peer != NoPeer && !x.Lost:
-		return violated(I4, "the volume of #%d is set aside while it is a Raft peer", i)
+		return violated(invariant.I4, "the volume of #%d is set aside while it is a Raft peer", i)
 	case x.outlives() && (x.Alone || x.Serf != Alive): // nobody hears anything of it
 	case x.Pod == PodPending, x.Pod == PodRunning, x.Pod != PodTerminating && x.Process != Down:
-		return violated(I4, "the volume of #%d is set aside while it may run", i)
+		return violated(invariant.I4, "the volume of #%d is set aside while it may run", i)
 	}
 	return nil
 }
 
 func checkServe(s *State, i int) *Violation {
 	if x := &s.Servers[i]; x.Peer != Voter || x.Retiring {
-		return violated(I9, "clients are sent to #%d, which is no voter that stays", i)
+		return violated(invariant.I9, "clients are sent to #%d, which is no voter that stays", i)
 	}
 	return nil
 }
@@ -315,7 +304,7 @@ func checkServe(s *State, i int) *Violation {
 // checkStopServing : right after an election autopilot calls nobody healthy, and the Service must not run empty then.
 func checkStopServing(s *State, i int) *Violation {
 	if x := &s.Servers[i]; x.Peer == Voter && !x.Retiring {
-		return violated(I9, "clients are kept from #%d, a voter that stays", i)
+		return violated(invariant.I9, "clients are kept from #%d, a voter that stays", i)
 	}
 	return nil
 }

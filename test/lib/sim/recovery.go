@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/consul-operator/consul-operator/internal/plan"
+	"github.com/consul-operator/consul-operator/test/lib/invariant"
 )
 
 // The recovery of a quorum that is lost for good: the operator's record of it, and what becomes of Raft.
@@ -107,11 +108,11 @@ func (s *State) rescue(i int) *Violation {
 			others++
 		}
 		if s.Servers[i].Behind && x.Data && !x.Behind && x.Claim != ClaimNone && !x.Lost {
-			return violated(I8, "#%d carries on without what was acknowledged, which #%d has", i, j)
+			return violated(invariant.I8, "#%d carries on without what was acknowledged, which #%d has", i, j)
 		}
 	}
 	if others >= quorum {
-		return violated(I8, "#%d carries on alone, and %d others can elect a leader, too", i, others)
+		return violated(invariant.I8, "#%d carries on alone, and %d others can elect a leader, too", i, others)
 	}
 	for j := range s.slots() {
 		if x := &s.Servers[j]; j != i {
@@ -134,17 +135,17 @@ func checkRecovery(s *State, survivor int, lost []string) *Violation {
 		}
 		given := slices.Contains(lost, names[i])
 		if given && !x.Accepted && x.Claim != ClaimNone {
-			return violated(I8, "#%d is given up and may come back", i)
+			return violated(invariant.I8, "#%d is given up and may come back", i)
 		}
 		if !given && s.Servers[survivor].Behind && x.Peer != NoPeer && x.Data && !x.Behind && x.Claim != ClaimNone {
-			return violated(I8, "#%d is to carry on, and #%d has more", survivor, i)
+			return violated(invariant.I8, "#%d is to carry on, and #%d has more", survivor, i)
 		}
 	}
 	switch {
 	case left >= s.quorum():
-		return violated(I8, "%d of %d voters may elect a leader, and the quorum is called lost", left, s.voters())
+		return violated(invariant.I8, "%d of %d voters may elect a leader, and the quorum is called lost", left, s.voters())
 	case s.Paused:
-		return violated(I5, "a paused cluster is recovered")
+		return violated(invariant.I5, "a paused cluster is recovered")
 	}
 	return nil
 }

@@ -1,5 +1,7 @@
 package sim
 
+import "github.com/consul-operator/consul-operator/test/lib/invariant"
+
 // Script plays Consul alone, so that the same can be played with real servers (test/suite/conformance). Its servers are
 // processes without pods: nothing starts or ends them but the script.
 type Script struct {
@@ -71,5 +73,5 @@ func (s *Script) Advance(reached func(*State) bool) (bool, *Violation) {
 			return false, violation
 		}
 	}
-	return false, violated(I7, "Consul goes round in circles")
+	return false, violated(invariant.I7, "Consul goes round in circles")
 }

@@ -7,7 +7,7 @@ import (
 
 	"k8s.io/apimachinery/pkg/types"
 
-	"github.com/consul-operator/consul-operator/test/lib/sim"
+	"github.com/consul-operator/consul-operator/test/lib/invariant"
 )
 
 const (
@@ -125,7 +125,7 @@ func (r *run) tell() {
 	r.due = time.Now()
 	for end := time.Now().Add(longest); r.goOn(); {
 		if r.passes > mostPasses || time.Now().After(end) {
-			r.violate("%s: still at it after %d passes, %s", sim.I7, r.passes, time.Since(r.world.trace.start))
+			r.violate("%s: still at it after %d passes, %s", invariant.I7, r.passes, time.Since(r.world.trace.start))
 			break
 		}
 	}
@@ -272,9 +272,9 @@ func (r *run) rest() {
 	}
 	before := len(r.effects)
 	if _, err := r.operator.reconcile(); err != nil {
-		r.violate("%s: a pass at rest fails: %s", sim.I7, err)
+		r.violate("%s: a pass at rest fails: %s", invariant.I7, err)
 	}
 	if len(r.effects) != before {
-		r.violate("%s: at rest the operator does %v", sim.I5, r.effects[before:])
+		r.violate("%s: at rest the operator does %v", invariant.I5, r.effects[before:])
 	}
 }

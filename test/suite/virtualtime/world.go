@@ -16,6 +16,7 @@ import (
 
 	"github.com/consul-operator/consul-operator/api/v1alpha1"
 	"github.com/consul-operator/consul-operator/internal/resources"
+	"github.com/consul-operator/consul-operator/test/lib/invariant"
 	"github.com/consul-operator/consul-operator/test/lib/sim"
 )
 
@@ -230,7 +231,7 @@ func (w *world) happen(c *cluster, next happening) {
 	}
 	if former := w.former(c); next.Name() == "starts" && former != "" {
 		w.broken = append(w.broken, fmt.Sprintf("%s: %s starts and finds %s of the former cluster",
-			sim.I8, c.servers[next.Slot()].name, former))
+			invariant.I8, c.servers[next.Slot()].name, former))
 	}
 	w.change(c, next.at, func(s *sim.State) {
 		if violation := next.Happen(s); violation != nil {
