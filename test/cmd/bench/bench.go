@@ -11,13 +11,12 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/consul-operator/consul-operator/api/v1alpha1"
 	"github.com/consul-operator/consul-operator/test/lib/harness"
 	"github.com/consul-operator/consul-operator/test/lib/load"
-	"github.com/consul-operator/consul-operator/test/lib/observer"
+	"github.com/consul-operator/consul-operator/test/lib/report"
 )
 
 const (
@@ -30,8 +29,8 @@ const (
 type variant struct {
 	letter, by, how string
 	// create makes a cluster of the version, upgrade sets it on its way to another.
-	create  func(ctx context.Context, b *bench, namespace, version string) error
-	upgrade func(ctx context.Context, b *bench, namespace, version string) error
+	create  func(ctx context.Context, s *harness.Scene, replicas int, version string) error
+	upgrade func(ctx context.Context, s *harness.Scene, version string) error
 }
 
 var variants = []variant{
@@ -44,10 +43,8 @@ var variants = []variant{
 // result is what a variant's upgrade left behind.
 type result struct {
 	variant
-	took     time.Duration
-	load     load.Result
-	verified load.Verification
-	timeline observer.Timeline
+	harness.Outcome
+	took time.Duration
 }
 
 type bench struct {
@@ -62,7 +59,7 @@ func (b *bench) start(ctx context.Context) error {
 	if err := harness.CheckPrograms("consul-"+b.from, "consul-"+b.to); err != nil {
 		return err
 	}
-	fmt.Fprintf(b.out, "\nConsul %s → %s, %s, four ways; a few minutes each\n", b.from, b.to, harness.Count(b.replicas, "server"))
+	fmt.Fprintf(b.out, "\nConsul %s → %s, %s, four ways; a few minutes each\n", b.from, b.to, report.Count(b.replicas, "server"))
 	starting, cancel := context.WithTimeout(ctx, startLimit)
 	defer cancel()
 	var err error
@@ -84,83 +81,76 @@ func (b *bench) measure(ctx context.Context, v variant) (result, error) {
 	if err := b.env.Client.Create(ctx, object); err != nil {
 		return result{}, err
 	}
-	watcher, err := observer.Start(ctx, b.env.Config, types.NamespacedName{Namespace: namespace, Name: clusterName},
-		observer.Options{Wanted: b.replicas})
-	if err != nil {
+	s := b.env.Scene(client.ObjectKey{Namespace: namespace, Name: clusterName})
+	defer s.Close() //nolint:errcheck // nothing fails where the environment goes on
+	if err := s.Observe(ctx, b.replicas); err != nil {
 		return result{}, err
 	}
-	defer watcher.Stop()
-	if err := v.create(ctx, b, namespace, b.from); err != nil {
+	if err := v.create(ctx, s, b.replicas, b.from); err != nil {
 		return result{}, err
 	}
-	if err := b.await(ctx, watcher, b.from, startLimit); err != nil {
+	if err := b.await(ctx, s, b.from, startLimit); err != nil {
 		return result{}, err
 	}
-	b.say("%s of %s serving, %s leads", harness.Count(b.replicas, "server"), b.from, watcher.Snapshot().Leader)
-	r, err := b.upgradeUnderLoad(ctx, v, namespace, watcher)
+	b.say("%s of %s serving, %s leads", report.Count(b.replicas, "server"), b.from, s.Observer.Snapshot().Leader)
+	r, err := b.upgradeUnderLoad(ctx, v, s)
 	if err != nil {
 		return r, err
 	}
-	b.say("upgraded in %s, %s of %s writes failed, longest gap %s", harness.Seconds(r.took),
-		harness.Number(r.load.All.Failed), harness.Number(r.load.All.Attempts()), harness.Millis(r.load.All.Gap.Length()))
+	all := r.Load.All
+	b.say("upgraded in %s, %s writes failed, longest gap %s", report.Seconds(r.took), report.Of(all.Failed, all.Attempts()),
+		report.Millis(all.Gap.Length()))
 	return r, b.remove(ctx, object)
 }
 
-func (b *bench) upgradeUnderLoad(ctx context.Context, v variant, namespace string, watcher *observer.Observer) (result, error) {
+func (b *bench) upgradeUnderLoad(ctx context.Context, v variant, s *harness.Scene) (result, error) {
 	r := result{variant: v}
-	endpoints, err := load.WatchService(ctx, b.env.Config, namespace, clusterName, "http")
-	if err != nil {
+	if err := s.StartClients(ctx, harness.Clients{Options: load.Options{Rate: b.rate}}); err != nil {
 		return r, err
 	}
-	writes := load.Start(ctx, endpoints, load.Options{Rate: b.rate})
-	defer writes.Stop()
-	if err := sleep(ctx, settle); err != nil {
+	if err := harness.Sleep(ctx, settle); err != nil {
 		return r, err
 	}
-	before := watcher.Snapshot().LeaderChanges
+	before := s.Observer.Snapshot().LeaderChanges
 	began := time.Now()
-	if err := v.upgrade(ctx, b, namespace, b.to); err != nil {
+	if err := v.upgrade(ctx, s, b.to); err != nil {
 		return r, err
 	}
 	limit := 3*time.Minute + time.Duration(b.replicas)*time.Minute
-	if err := b.await(ctx, watcher, b.to, limit); err != nil {
+	if err := b.await(ctx, s, b.to, limit); err != nil {
 		return r, err
 	}
 	r.took = time.Since(began)
-	if err := sleep(ctx, settle); err != nil {
+	if err := harness.Sleep(ctx, settle); err != nil {
 		return r, err
 	}
-	r.load = writes.Stop()
-	reading, cancel := context.WithTimeout(ctx, time.Minute)
-	defer cancel()
-	if r.verified, err = writes.Verify(reading); err != nil {
-		return r, err
-	}
-	r.timeline = watcher.Timeline()
-	r.timeline.LeaderChanges -= before // Those of the bootstrap are not the upgrade's.
-	return r, nil
+	var err error
+	r.Outcome, err = s.End(ctx)
+	r.Timeline.LeaderChanges -= before // Those of the bootstrap are not the upgrade's.
+	return r, err
 }
 
 // await is the same for all variants: as many servers as wanted, all of the version, all voting and serving.
-func (b *bench) await(ctx context.Context, watcher *observer.Observer, version string, limit time.Duration) error {
+func (b *bench) await(ctx context.Context, s *harness.Scene, version string, limit time.Duration) error {
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	ticker := time.NewTicker(100 * time.Millisecond)
 	defer ticker.Stop()
-	began, before := time.Now(), watcher.Snapshot()
+	began, before := time.Now(), s.Observer.Snapshot()
 	for {
-		now := watcher.Snapshot()
-		if text := news(before, now); text != "" {
-			b.say("%4.0f s  %s", time.Since(began).Seconds(), text)
+		now := s.Observer.Snapshot()
+		if changes := now.Changes(before); len(changes) > 0 {
+			b.say("%4.0f s  %s", time.Since(began).Seconds(), strings.Join(changes, ", "))
 		}
-		if reached(now, b.replicas, version) {
+		unwanted := now.Unwanted(b.replicas, version)
+		if len(unwanted) == 0 {
 			return nil
 		}
 		before = now
 		select {
 		case <-ctx.Done():
 			if errors.Is(ctx.Err(), context.DeadlineExceeded) {
-				return fmt.Errorf("not there after %s: %s; logs are in %s", limit, news(observer.Snapshot{}, now), b.env.Dir)
+				return fmt.Errorf("not there after %s: %s; logs are in %s", limit, strings.Join(unwanted, ", "), b.env.Dir)
 			}
 			return ctx.Err()
 		case <-b.env.OperatorCrashed():
@@ -168,42 +158,6 @@ func (b *bench) await(ctx context.Context, watcher *observer.Observer, version s
 		case <-ticker.C:
 		}
 	}
-}
-
-func reached(now observer.Snapshot, replicas int, version string) bool {
-	there := 0
-	for _, server := range now.Servers {
-		if server.State == observer.Gone {
-			continue
-		}
-		if server.State != observer.Serving || server.Version != version {
-			return false
-		}
-		there++
-	}
-	return there == replicas && now.Leader != ""
-}
-
-// news is what changed between two looks.
-func news(before, now observer.Snapshot) string {
-	states := map[string]observer.State{}
-	for _, server := range before.Servers {
-		states[server.Name] = server.State
-	}
-	var changes []string
-	for _, server := range now.Servers {
-		if states[server.Name] != server.State {
-			changes = append(changes, fmt.Sprintf("%s is %s", server.Name, server.State))
-		}
-	}
-	switch now.Leader {
-	case before.Leader:
-	case "":
-		changes = append(changes, "no leader")
-	default:
-		changes = append(changes, now.Leader+" leads")
-	}
-	return strings.Join(changes, ", ")
 }
 
 // remove waits until nothing is left: the next variant is to have the machine for itself.
@@ -219,36 +173,26 @@ func (b *bench) remove(ctx context.Context, namespace *corev1.Namespace) error {
 		if apierrors.IsNotFound(err) {
 			return nil
 		}
-		if err := sleep(ctx, 200*time.Millisecond); err != nil {
+		if err := harness.Sleep(ctx, 200*time.Millisecond); err != nil {
 			return fmt.Errorf("namespace %s is not gone: %w", namespace.Name, err)
 		}
 	}
 }
 
-func sleep(ctx context.Context, duration time.Duration) error {
-	select {
-	case <-ctx.Done():
-		return ctx.Err()
-	case <-time.After(duration):
-		return nil
-	}
-}
-
-func createWithOperator(surge int32) func(context.Context, *bench, string, string) error {
-	return func(ctx context.Context, b *bench, namespace, version string) error {
+func createWithOperator(surge int32) func(context.Context, *harness.Scene, int, string) error {
+	return func(ctx context.Context, s *harness.Scene, replicas int, version string) error {
 		cluster, err := harness.Sample()
 		if err != nil {
 			return err
 		}
-		cluster.Namespace, cluster.Name = namespace, clusterName
+		cluster.Namespace, cluster.Name = s.Key.Namespace, s.Key.Name
 		cluster.Spec.Version = version
-		cluster.Spec.Replicas = int32(b.replicas) //nolint:gosec // the API server checks it
+		cluster.Spec.Replicas = int32(replicas) //nolint:gosec // the API server checks it
 		cluster.Spec.Update.MaxSurge = surge
-		return b.env.Client.Create(ctx, cluster)
+		return s.Create(ctx, cluster)
 	}
 }
 
-func upgradeWithOperator(ctx context.Context, b *bench, namespace, version string) error {
-	key := client.ObjectKey{Namespace: namespace, Name: clusterName}
-	return b.env.Patch(ctx, key, func(c *v1alpha1.ConsulCluster) { c.Spec.Version = version })
+func upgradeWithOperator(ctx context.Context, s *harness.Scene, version string) error {
+	return s.Patch(ctx, func(c *v1alpha1.ConsulCluster) { c.Spec.Version = version })
 }

@@ -4,17 +4,12 @@ package main
 
 import (
 	"context"
-	"errors"
 	"flag"
 	"fmt"
 	"os"
-	"os/signal"
 	"strings"
-	"syscall"
 
-	"github.com/go-logr/logr"
-	"k8s.io/klog/v2"
-
+	"github.com/consul-operator/consul-operator/test/lib/harness"
 	"github.com/consul-operator/consul-operator/test/lib/load"
 )
 
@@ -35,23 +30,7 @@ func main() {
 	flag.IntVar(&o.replicas, "replicas", 3, "number of servers: 1, 3, 5 or 7")
 	flag.IntVar(&o.rate, "rate", load.DefaultRate, "writes per second to aim at")
 	flag.StringVar(&o.only, "only", "", "letters of the variants to run, such as ac; all by default")
-	showVersion := flag.Bool("version", false, "print the version and exit")
-	flag.Parse()
-	if *showVersion {
-		fmt.Println(version)
-		return
-	}
-	klog.SetLogger(logr.Discard()) // The client libraries complain about a cluster that is being stopped.
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	context.AfterFunc(ctx, stop) // A second Ctrl-C ends it at once; the processes die with it.
-	switch err := run(ctx, o); {
-	case errors.Is(err, context.Canceled) && ctx.Err() != nil:
-		fmt.Println("\nstopped, nothing is left running")
-		os.Exit(130)
-	case err != nil:
-		fmt.Fprintf(os.Stderr, "\nFAILED: %v\n", err)
-		os.Exit(1)
-	}
+	harness.Main(version, func(ctx context.Context) error { return run(ctx, o) })
 }
 
 func run(ctx context.Context, o options) error {

@@ -13,6 +13,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/consul-operator/consul-operator/api/v1alpha1"
+	"github.com/consul-operator/consul-operator/test/lib/harness"
 )
 
 const joinService = clusterName + "-join"
@@ -20,10 +21,10 @@ const joinService = clusterName + "-join"
 // createStatefulSet makes Consul the way charts do: a real StatefulSet, rolled by Kubernetes' own controller from the
 // highest ordinal down, a server at a time, the next one when the pod is Ready. Consul's defaults apply but for
 // leave_on_terminate, which decides what SIGTERM means.
-func createStatefulSet(leave bool) func(context.Context, *bench, string, string) error {
-	return func(ctx context.Context, b *bench, namespace, version string) error {
-		for _, object := range statefulSetObjects(namespace, version, b.replicas, leave) {
-			if err := b.env.Client.Create(ctx, object); err != nil {
+func createStatefulSet(leave bool) func(context.Context, *harness.Scene, int, string) error {
+	return func(ctx context.Context, s *harness.Scene, replicas int, version string) error {
+		for _, object := range statefulSetObjects(s.Key.Namespace, version, replicas, leave) {
+			if err := s.Client.Create(ctx, object); err != nil {
 				return err
 			}
 		}
@@ -31,14 +32,14 @@ func createStatefulSet(leave bool) func(context.Context, *bench, string, string)
 	}
 }
 
-func upgradeStatefulSet(ctx context.Context, b *bench, namespace, version string) error {
+func upgradeStatefulSet(ctx context.Context, s *harness.Scene, version string) error {
 	set := &appsv1.StatefulSet{}
-	if err := b.env.Client.Get(ctx, client.ObjectKey{Namespace: namespace, Name: clusterName}, set); err != nil {
+	if err := s.Client.Get(ctx, s.Key, set); err != nil {
 		return err
 	}
 	before := set.DeepCopy()
 	set.Spec.Template.Spec.Containers[0].Image = image(version)
-	return b.env.Client.Patch(ctx, set, client.StrategicMergeFrom(before))
+	return s.Client.Patch(ctx, set, client.StrategicMergeFrom(before))
 }
 
 func image(version string) string { return "hashicorp/consul:" + version }

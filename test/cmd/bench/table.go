@@ -6,8 +6,8 @@ import (
 	"text/tabwriter"
 	"time"
 
-	"github.com/consul-operator/consul-operator/test/lib/harness"
 	"github.com/consul-operator/consul-operator/test/lib/load"
+	"github.com/consul-operator/consul-operator/test/lib/report"
 )
 
 // metric is a line of the table: what was measured, and how many times that of the first variant it is.
@@ -19,27 +19,28 @@ type metric struct {
 
 var metrics = []metric{
 	{"duration",
-		func(r result) string { return harness.Seconds(r.took) },
+		func(r result) string { return report.Seconds(r.took) },
 		func(r, first result) string { return times(r.took.Seconds(), first.took.Seconds()) }},
 	failures(load.NewConnection),
 	failures(load.KeepAlive),
 	{"longest gap without a write",
-		func(r result) string { return harness.Millis(r.load.All.Gap.Length()) },
+		func(r result) string { return report.Millis(r.Load.All.Gap.Length()) },
 		func(r, first result) string { return times(gap(r), gap(first)) }},
 	{"leader changes",
-		func(r result) string { return fmt.Sprint(r.timeline.LeaderChanges) },
+		func(r result) string { return fmt.Sprint(r.Timeline.LeaderChanges) },
 		func(r, first result) string {
-			return times(float64(r.timeline.LeaderChanges), float64(first.timeline.LeaderChanges))
+			return times(float64(r.Timeline.LeaderChanges), float64(first.Timeline.LeaderChanges))
 		}},
-	{"fewest voters", func(r result) string { return fmt.Sprint(r.timeline.FewestVoters) }, nil},
-	{"acknowledged writes lost", func(r result) string { return fmt.Sprint(len(r.verified.Lost)) }, nil},
-	{"writes acknowledged per second", func(r result) string { return fmt.Sprintf("%.0f", r.load.Rate()) }, nil},
+	{"fewest voters", func(r result) string { return fmt.Sprint(r.Timeline.FewestVoters) }, nil},
+	{"acknowledged writes lost", func(r result) string { return fmt.Sprint(len(r.Verified.Lost)) }, nil},
+	{"lock of an application", lock, nil},
+	{"writes acknowledged per second", func(r result) string { return fmt.Sprintf("%.0f", r.Load.Rate()) }, nil},
 }
 
 func failures(kind load.Kind) metric {
 	return metric{"failed writes, " + string(kind),
-		func(r result) string { return failed(r.load.Kinds[kind]) },
-		func(r, first result) string { return timesFailed(r.load.Kinds[kind], first.load.Kinds[kind]) }}
+		func(r result) string { return failed(r.Load.Kinds[kind]) },
+		func(r, first result) string { return timesFailed(r.Load.Kinds[kind], first.Load.Kinds[kind]) }}
 }
 
 // printTable prints a column for each variant, and under each number its ratio to that of the first.
@@ -48,7 +49,7 @@ func printTable(out io.Writer, o options, results []result) error {
 		return fmt.Errorf("no variant %q; there are a, b, c and d", o.only)
 	}
 	fmt.Fprintf(out, "Consul %s → %s, %s, the same load (up to %d writes/s) on the same machine\n\n",
-		o.from, o.to, harness.Count(o.replicas, "server"), o.rate)
+		o.from, o.to, report.Count(o.replicas, "server"), o.rate)
 	w := tabwriter.NewWriter(out, 0, 0, 3, ' ', 0)
 	line := func(name string, cell func(r result) string) {
 		fmt.Fprint(w, name)
@@ -82,10 +83,17 @@ rolled by Kubernetes' own controller, with Consul's defaults. A pod gets a new a
 	return nil
 }
 
-func gap(r result) float64 { return max(r.load.All.Gap.Length(), time.Microsecond).Seconds() }
+func lock(r result) string {
+	if r.LockLost != nil {
+		return "lost"
+	}
+	return "kept"
+}
+
+func gap(r result) float64 { return max(r.Load.All.Gap.Length(), time.Microsecond).Seconds() }
 
 func failed(t load.Totals) string {
-	text := fmt.Sprintf("%s of %s", harness.Number(t.Failed), harness.Number(t.Attempts()))
+	text := report.Of(t.Failed, t.Attempts())
 	if t.Failed > 0 {
 		text += fmt.Sprintf(" (%s)", percent(t))
 	}
@@ -117,7 +125,7 @@ func times(value, first float64) string {
 	}
 	ratio := value / first
 	if ratio >= 100 {
-		return "× " + harness.Number(int(ratio))
+		return "× " + report.Number(int(ratio))
 	}
 	return fmt.Sprintf("× %.2g", ratio)
 }

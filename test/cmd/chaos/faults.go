@@ -11,10 +11,8 @@ import (
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/consul-operator/consul-operator/test/lib/harness"
-	"github.com/consul-operator/consul-operator/test/lib/observer"
 )
 
 // kind of a fault, or of what a user does meanwhile.
@@ -30,11 +28,9 @@ type kind struct {
 
 // faults injects one fault after another, and takes back in time what does not end by itself.
 type faults struct {
-	env      *harness.Env
-	key      types.NamespacedName
-	observer *observer.Observer
-	random   *rand.Rand
-	say      func(format string, args ...any)
+	*harness.Scene
+	random *rand.Rand
+	say    func(format string, args ...any)
 
 	kinds  []kind
 	deck   []kind
@@ -52,10 +48,10 @@ type faults struct {
 	err          error // of taking back
 }
 
-func newFaults(env *harness.Env, key types.NamespacedName, o *observer.Observer, seed uint64, out io.Writer) *faults {
+func newFaults(scene *harness.Scene, seed uint64, out io.Writer) *faults {
 	began := time.Now()
 	f := &faults{
-		env: env, key: key, observer: o, random: rand.New(rand.NewPCG(seed, 0)), //nolint:gosec // no secrets
+		Scene: scene, random: rand.New(rand.NewPCG(seed, 0)), //nolint:gosec // no secrets
 		counts: map[string]int{}, spec: initialSpec(seed), ending: make(chan struct{}),
 		stopped: map[int]bool{}, cut: map[string]bool{}, slow: map[string]bool{},
 	}
@@ -98,8 +94,8 @@ func (f *faults) run(ctx context.Context) error {
 		}
 	}
 	select {
-	case <-f.env.OperatorCrashed():
-		return fmt.Errorf("the operator ended by itself, see %s", f.env.OperatorLog())
+	case <-f.OperatorCrashed():
+		return fmt.Errorf("the operator ended by itself, see %s", f.OperatorLog())
 	default:
 		return nil
 	}
@@ -145,10 +141,10 @@ func (f *faults) wait(ctx context.Context) bool {
 		select {
 		case <-ctx.Done():
 			return false
-		case <-f.env.OperatorCrashed():
+		case <-f.OperatorCrashed():
 			return false
 		case now := <-ticker.C:
-			recovering := calm && f.observer.Snapshot().Faults && now.Before(limit)
+			recovering := calm && f.Observer.Snapshot().Faults && now.Before(limit)
 			if !now.Before(until) && !recovering {
 				return true
 			}

@@ -12,8 +12,8 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
-	"github.com/consul-operator/consul-operator/test/lib/harness"
 	"github.com/consul-operator/consul-operator/test/lib/observer"
+	"github.com/consul-operator/consul-operator/test/lib/report"
 )
 
 // mostStopped is how many servers may stand still, or be cut off, at a time: of three, that is more than the cluster bears.
@@ -24,7 +24,7 @@ var errNoVictim = errors.New("there is no server to hit")
 // victim draws one of the servers that can be hit, rather often the leader: that hurts most.
 func (f *faults) victim(can func(observer.ServerNow) bool) (observer.ServerNow, error) {
 	cannot := func(s observer.ServerNow) bool { return !can(s) }
-	there := slices.DeleteFunc(f.observer.Snapshot().Servers, cannot)
+	there := slices.DeleteFunc(f.Observer.Snapshot().Servers, cannot)
 	if len(there) == 0 {
 		return observer.ServerNow{}, errNoVictim
 	}
@@ -47,21 +47,21 @@ func title(s observer.ServerNow) string {
 func exists(s observer.ServerNow) bool { return s.State != observer.Gone }
 
 func (f *faults) runs(s observer.ServerNow) bool {
-	_, running := f.process(s.Name)
+	_, running := f.running(s.Name)
 	return running
 }
 
 func (f *faults) goesOn(s observer.ServerNow) bool {
-	process, running := f.process(s.Name)
+	process, running := f.running(s.Name)
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return running && !f.stopped[process.Pid]
 }
 
-func (f *faults) process(server string) (*os.Process, bool) {
+func (f *faults) running(server string) (*os.Process, bool) {
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
-	return f.env.ServerProcess(ctx, client.ObjectKey{Namespace: f.key.Namespace, Name: server})
+	return f.Process(ctx, server)
 }
 
 // killServer leaves the disk as it is, in the middle of whatever was written.
@@ -70,16 +70,16 @@ func (f *faults) killServer(context.Context) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	f.observer.Disturb()
+	f.Observer.Disturb()
 	_, err = f.signal(server.Name, syscall.SIGKILL)
 	return title(server), err
 }
 
 // killAll takes the quorum away. They come back on their disks.
 func (f *faults) killAll(context.Context) (string, error) {
-	f.observer.Disturb()
+	f.Observer.Disturb()
 	killed := 0
-	for _, server := range f.observer.Snapshot().Servers {
+	for _, server := range f.Observer.Snapshot().Servers {
 		switch _, err := f.signal(server.Name, syscall.SIGKILL); {
 		case err == nil:
 			killed++
@@ -87,7 +87,7 @@ func (f *faults) killAll(context.Context) (string, error) {
 			return "", err
 		}
 	}
-	return harness.Count(killed, "server") + " at once", nil
+	return report.Count(killed, "server") + " at once", nil
 }
 
 func (f *faults) mayStop() bool {
@@ -103,7 +103,7 @@ func (f *faults) stopServer(context.Context) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	f.observer.Disturb()
+	f.Observer.Disturb()
 	process, err := f.signal(server.Name, syscall.SIGSTOP)
 	if err != nil {
 		return "", err
@@ -113,10 +113,10 @@ func (f *faults) stopServer(context.Context) (string, error) {
 	f.mu.Unlock()
 	duration := f.seconds(2, 30)
 	f.later(duration, func() error {
-		f.observer.Disturb() // It is back with what it knew then: that is a fault of its own.
+		f.Observer.Disturb() // It is back with what it knew then: that is a fault of its own.
 		return f.resume(process)
 	})
-	return fmt.Sprintf("%s, for %s", title(server), harness.Seconds(duration)), nil
+	return fmt.Sprintf("%s, for %s", title(server), report.Seconds(duration)), nil
 }
 
 func (f *faults) resume(process *os.Process) error {
@@ -131,7 +131,7 @@ func (f *faults) resume(process *os.Process) error {
 
 // signal returns the process that it has reached.
 func (f *faults) signal(server string, signal syscall.Signal) (*os.Process, error) {
-	process, running := f.process(server)
+	process, running := f.running(server)
 	if !running {
 		return nil, fmt.Errorf("%w: %s does not run", errNoVictim, server)
 	}
@@ -148,7 +148,7 @@ func (f *faults) deletePod(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	f.observer.Disturb()
+	f.Observer.Disturb()
 	how, err := f.removePod(ctx, server.Name)
 	return title(server) + how, err
 }
@@ -159,7 +159,7 @@ func (f *faults) deletePod(ctx context.Context) (string, error) {
 func (f *faults) mayDelete() bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	now := f.observer.Snapshot()
+	now := f.Observer.Snapshot()
 	return len(f.stopped)+len(f.cut) == 0 && now.Whole && now.Voters >= f.spec.replicas
 }
 
@@ -169,10 +169,10 @@ func (f *faults) deleteServer(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	f.observer.Disturb()
-	f.observer.ForfeitClaim(server.Name)
-	claim := &corev1.PersistentVolumeClaim{ObjectMeta: metav1.ObjectMeta{Namespace: f.key.Namespace, Name: server.Name}}
-	if err := f.env.Client.Delete(ctx, claim); err != nil {
+	f.Observer.Disturb()
+	f.Observer.ForfeitClaim(server.Name)
+	claim := &corev1.PersistentVolumeClaim{ObjectMeta: metav1.ObjectMeta{Namespace: f.Key.Namespace, Name: server.Name}}
+	if err := f.Client.Delete(ctx, claim); err != nil {
 		return "", err
 	}
 	how, err := f.removePod(ctx, server.Name)
@@ -182,14 +182,14 @@ func (f *faults) deleteServer(ctx context.Context) (string, error) {
 // removePod gives a pod the time it has by its spec, or none. Without grace its name is free at once, and a kubelet that is cut
 // off would not know: two processes on one disk are a person's mistake, and none of what is tried here.
 func (f *faults) removePod(ctx context.Context, name string) (string, error) {
-	pod := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: f.key.Namespace, Name: name}}
+	pod := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: f.Key.Namespace, Name: name}}
 	f.mu.Lock()
 	connected := len(f.cut) == 0
 	f.mu.Unlock()
 	if f.random.IntN(2) == 0 || !connected {
-		return "", f.env.Client.Delete(ctx, pod)
+		return "", f.Client.Delete(ctx, pod)
 	}
-	return ", without grace", f.env.Client.Delete(ctx, pod, client.GracePeriodSeconds(0))
+	return ", without grace", f.Client.Delete(ctx, pod, client.GracePeriodSeconds(0))
 }
 
 func (f *faults) operatorRuns() bool {
@@ -202,13 +202,13 @@ func (f *faults) operatorRuns() bool {
 // disturbance.
 func (f *faults) killOperator(context.Context) (string, error) {
 	f.setOperatorDown(true)
-	f.env.KillOperator()
+	f.KillOperator()
 	duration := f.seconds(0, 8)
 	f.later(duration, func() error {
 		defer f.setOperatorDown(false)
-		return f.env.StartOperator()
+		return f.StartOperator()
 	})
-	return "for " + harness.Seconds(duration), nil
+	return "for " + report.Seconds(duration), nil
 }
 
 func (f *faults) setOperatorDown(down bool) {

@@ -9,13 +9,11 @@ package main
 
 import (
 	"context"
-	"errors"
 	"flag"
-	"fmt"
 	"os"
-	"os/signal"
-	"syscall"
 	"time"
+
+	"github.com/consul-operator/consul-operator/test/lib/harness"
 )
 
 // version is set by the build.
@@ -27,36 +25,19 @@ type options struct {
 	nodes    string
 }
 
-func parseOptions() options {
+func main() {
 	var o options
 	flag.DurationVar(&o.duration, "duration", 5*time.Minute, "for how long faults are injected")
 	flag.Uint64Var(&o.seed, "seed", 0, "seed of the faults; by default one of the time")
 	flag.StringVar(&o.nodes, "nodes", "",
 		"kubeconfig of hack/cluster, to run it on real nodes; by default a local cluster is started")
-	showVersion := flag.Bool("version", false, "print the version and exit")
-	flag.Parse()
-	if *showVersion {
-		fmt.Println(version)
-		os.Exit(0)
-	}
-	if o.seed == 0 {
-		o.seed = newSeed()
-	}
-	return o
+	harness.Main(version, func(ctx context.Context) error {
+		if o.seed == 0 {
+			o.seed = newSeed()
+		}
+		return run(ctx, o, os.Stdout)
+	})
 }
 
 // newSeed is short enough to be typed.
 func newSeed() uint64 { return uint64(time.Now().UnixMilli()) % 1_000_000_000 } //nolint:gosec // any number will do
-
-func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	context.AfterFunc(ctx, stop) // A second Ctrl-C ends it at once; the processes die with it.
-	switch err := run(ctx, parseOptions(), os.Stdout); {
-	case errors.Is(err, context.Canceled) && ctx.Err() != nil:
-		fmt.Println("\nstopped, nothing is left running")
-		os.Exit(130)
-	case err != nil:
-		fmt.Fprintf(os.Stderr, "\nFAILED: %v\n", err)
-		os.Exit(1)
-	}
-}

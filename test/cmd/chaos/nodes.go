@@ -9,6 +9,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/consul-operator/consul-operator/test/lib/harness"
+	"github.com/consul-operator/consul-operator/test/lib/report"
 )
 
 // firstNode has the control plane, and this program.
@@ -27,14 +28,14 @@ func (f *faults) cutNode(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	f.observer.Disturb()
+	f.Observer.Disturb()
 	duration := f.seconds(2, 30)
 	f.later(duration, func() error {
-		f.observer.Disturb() // it is back with what it knew then
+		f.Observer.Disturb() // it is back with what it knew then
 		defer f.releaseNode(node, f.cut)
 		return harness.Link(node, "up")
 	})
-	return fmt.Sprintf("%s with %s, for %s", node, server, harness.Seconds(duration)), harness.Link(node, "down")
+	return fmt.Sprintf("%s with %s, for %s", node, server, report.Seconds(duration)), harness.Link(node, "down")
 }
 
 // slowNode delays what a server's node sends. That is no disturbance: all invariants hold as if it were not so.
@@ -49,7 +50,7 @@ func (f *faults) slowNode(ctx context.Context) (string, error) {
 		defer f.releaseNode(node, f.slow)
 		return harness.Delay(node, "none")
 	})
-	return fmt.Sprintf("%s with %s, %s for %s", node, server, delay, harness.Seconds(duration)), harness.Delay(node, delay.String())
+	return fmt.Sprintf("%s with %s, %s for %s", node, server, delay, report.Seconds(duration)), harness.Delay(node, delay.String())
 }
 
 // takeNode draws a server, says what it is, and puts its node among those that are hit in a way, unless it is hit already.
@@ -59,7 +60,7 @@ func (f *faults) takeNode(ctx context.Context, hit map[string]bool) (server, nod
 		return "", "", err
 	}
 	pod := &corev1.Pod{}
-	if err := f.env.Client.Get(ctx, client.ObjectKey{Namespace: f.key.Namespace, Name: victim.Name}, pod); err != nil {
+	if err := f.Client.Get(ctx, client.ObjectKey{Namespace: f.Key.Namespace, Name: victim.Name}, pod); err != nil {
 		return "", "", err
 	}
 	node = pod.Spec.NodeName

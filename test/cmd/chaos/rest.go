@@ -3,13 +3,8 @@ package main
 import (
 	"context"
 	"fmt"
-	"slices"
+	"maps"
 	"time"
-
-	corev1 "k8s.io/api/core/v1"
-	"sigs.k8s.io/controller-runtime/pkg/client"
-
-	"github.com/consul-operator/consul-operator/api/v1alpha1"
 )
 
 // restWindow is for how long nothing may happen in the end.
@@ -20,17 +15,17 @@ const restWindow = 20 * time.Second
 const restTries = 3
 
 // rest starts another operator, which has to leave everything as it is: it restarts nobody (I6) and writes nothing (I5).
-func (c *chaos) rest(ctx context.Context, r *report) error {
-	before, err := c.pods(ctx)
+func (c *chaos) rest(ctx context.Context, r *findings) error {
+	before, err := c.Pods(ctx)
 	if err != nil {
 		return err
 	}
-	c.env.KillOperator()
-	if err := c.env.StartOperator(); err != nil {
+	c.KillOperator()
+	if err := c.StartOperator(); err != nil {
 		return err
 	}
 	for range restTries {
-		idle, err := c.observer.WatchIdle(ctx, restWindow)
+		idle, err := c.Observer.WatchIdle(ctx, restWindow)
 		if err != nil {
 			return err
 		}
@@ -39,29 +34,12 @@ func (c *chaos) rest(ctx context.Context, r *report) error {
 			break
 		}
 	}
-	after, err := c.pods(ctx)
+	after, err := c.Pods(ctx)
 	if err != nil {
 		return err
 	}
-	if !slices.Equal(before, after) {
+	if !maps.Equal(before, after) {
 		r.restarted = fmt.Sprintf("%v became %v", before, after)
 	}
 	return nil
-}
-
-// pods are the pods of the cluster and how often their containers were started.
-func (c *chaos) pods(ctx context.Context) ([]string, error) {
-	list := &corev1.PodList{}
-	err := c.env.Client.List(ctx, list, client.InNamespace(c.key.Namespace),
-		client.MatchingLabels{v1alpha1.LabelCluster: c.key.Name})
-	var pods []string
-	for _, pod := range list.Items {
-		restarts := int32(0)
-		for _, status := range pod.Status.ContainerStatuses {
-			restarts += status.RestartCount
-		}
-		pods = append(pods, fmt.Sprintf("%s/%s restarted %d times", pod.Name, pod.UID, restarts))
-	}
-	slices.Sort(pods)
-	return pods, err
 }

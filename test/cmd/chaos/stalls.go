@@ -6,7 +6,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/consul-operator/consul-operator/test/lib/harness"
+	"github.com/consul-operator/consul-operator/test/lib/report"
 )
 
 const (
@@ -57,7 +57,7 @@ func (s *stalls) String() string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.count == 0 {
-		return "never for longer than " + harness.Millis(stallLimit)
+		return "never for longer than " + report.Millis(stallLimit)
 	}
-	return fmt.Sprintf("%s, for up to %s; that is a fault, too", harness.Count(s.count, "time"), harness.Millis(s.longest))
+	return fmt.Sprintf("%s, for up to %s; that is a fault, too", report.Count(s.count, "time"), report.Millis(s.longest))
 }

@@ -63,7 +63,7 @@ func (s userSpec) newCluster(name string) *v1alpha1.ConsulCluster {
 
 func (f *faults) changeVersion(ctx context.Context) (string, error) {
 	f.spec.version = versions[(slices.Index(versions, f.spec.version)+1)%len(versions)]
-	return f.spec.version, f.env.Patch(ctx, f.key, func(c *v1alpha1.ConsulCluster) { c.Spec.Version = f.spec.version })
+	return f.spec.version, f.Patch(ctx, func(c *v1alpha1.ConsulCluster) { c.Spec.Version = f.spec.version })
 }
 
 func (f *faults) changeConfig(ctx context.Context) (string, error) {
@@ -73,13 +73,13 @@ func (f *faults) changeConfig(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	return "dns_config.node_ttl " + ttl, f.env.Patch(ctx, f.key, func(c *v1alpha1.ConsulCluster) { c.Spec.Config = config })
+	return "dns_config.node_ttl " + ttl, f.Patch(ctx, func(c *v1alpha1.ConsulCluster) { c.Spec.Config = config })
 }
 
 func (f *faults) scale(ctx context.Context) (string, error) {
 	f.spec.replicas = 3 + 5 - f.spec.replicas
-	f.observer.SetWanted(f.spec.fewestVoters())
-	return fmt.Sprint(f.spec.replicas), f.env.Patch(ctx, f.key, func(c *v1alpha1.ConsulCluster) {
+	f.Observer.SetWanted(f.spec.fewestVoters())
+	return fmt.Sprint(f.spec.replicas), f.Patch(ctx, func(c *v1alpha1.ConsulCluster) {
 		c.Spec.Replicas = int32(f.spec.replicas) //nolint:gosec // three or five
 	})
 }
@@ -94,7 +94,7 @@ func (f *faults) transfer(ctx context.Context) (string, error) {
 	if to == "" {
 		what = "to the best server"
 	}
-	return what, f.env.Patch(ctx, f.key, func(c *v1alpha1.ConsulCluster) {
+	return what, f.Patch(ctx, func(c *v1alpha1.ConsulCluster) {
 		metav1.SetMetaDataAnnotation(&c.ObjectMeta, v1alpha1.AnnotationTransferLeadership, to)
 	})
 }

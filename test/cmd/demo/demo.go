@@ -10,13 +10,10 @@ import (
 	"strings"
 	"time"
 
-	"k8s.io/apimachinery/pkg/types"
-	"sigs.k8s.io/controller-runtime/pkg/client"
-
 	"github.com/consul-operator/consul-operator/api/v1alpha1"
 	"github.com/consul-operator/consul-operator/test/lib/harness"
 	"github.com/consul-operator/consul-operator/test/lib/load"
-	"github.com/consul-operator/consul-operator/test/lib/observer"
+	"github.com/consul-operator/consul-operator/test/lib/report"
 )
 
 const (
@@ -32,14 +29,8 @@ type demo struct {
 	out     io.Writer
 	steps   int
 
-	env      *harness.Env
-	key      types.NamespacedName
-	observer *observer.Observer
-	writes   *load.Load
-	lock     *load.Lock
+	*harness.Scene
 }
-
-func newDemo(o options, out io.Writer) *demo { return &demo{options: o, out: out} }
 
 const totalSteps = 7
 
@@ -61,7 +52,7 @@ func (d *demo) run(ctx context.Context) error {
 	if err != nil {
 		return d.withHints(err)
 	}
-	if err := d.report(ctx, outcome); err != nil {
+	if err := d.print(ctx, outcome); err != nil {
 		return err
 	}
 	if d.options.keep {
@@ -72,27 +63,19 @@ func (d *demo) run(ctx context.Context) error {
 
 // withHints says where to look.
 func (d *demo) withHints(err error) error {
-	if d.env == nil || errors.Is(err, context.Canceled) {
+	if d.Scene == nil || errors.Is(err, context.Canceled) {
 		return err
 	}
 	return fmt.Errorf("%w\n\nLogs: of the operator %s\n      of the servers and the control plane %s",
-		err, relative(d.env.OperatorLog()), relative(d.env.Cluster.Dir()))
+		err, relative(d.OperatorLog()), relative(d.Cluster.Dir()))
 }
 
 func (d *demo) close() {
-	if d.writes != nil {
-		d.writes.Stop()
+	if d.Scene == nil {
+		return
 	}
-	if d.lock != nil {
-		d.lock.Stop()
-	}
-	if d.observer != nil {
-		d.observer.Stop()
-	}
-	if d.env != nil {
-		if err := d.env.Stop(); err != nil {
-			fmt.Fprintln(d.out, "stopping the local cluster:", err)
-		}
+	if err := d.Close(); err != nil {
+		fmt.Fprintln(d.out, "stopping the local cluster:", err)
 	}
 }
 
@@ -101,7 +84,7 @@ func (d *demo) createCluster(ctx context.Context) error {
 	starting, cancel := context.WithTimeout(ctx, startLimit)
 	defer cancel()
 	var err error
-	d.env, err = harness.Start(starting, harness.Options{Name: "demo", Progress: d.say})
+	d.Scene, err = harness.Open(starting, harness.Options{Name: "demo", Progress: d.say})
 	if err != nil {
 		return err
 	}
@@ -112,25 +95,24 @@ func (d *demo) createCluster(ctx context.Context) error {
 	cluster.Spec.Version = d.options.from
 	cluster.Spec.Replicas = int32(d.options.replicas)     //nolint:gosec // the API server checks it
 	cluster.Spec.Update.MaxSurge = int32(d.options.surge) //nolint:gosec // the API server checks it
-	d.key = client.ObjectKeyFromObject(cluster)
 
 	d.step("kubectl apply -f config/samples   (version %s, replicas %d, maxSurge %d)",
 		d.options.from, d.options.replicas, d.options.surge)
-	if err := d.env.Client.Create(ctx, cluster); err != nil {
+	if err := d.Create(ctx, cluster); err != nil {
 		return err
 	}
 	began := time.Now()
-	if err := d.env.WaitReady(ctx, d.key, readyLimit, d.say); err != nil {
+	if err := d.WaitReady(ctx, readyLimit, d.say); err != nil {
 		return err
 	}
-	d.step("Ready after %s", harness.Seconds(time.Since(began)))
+	d.step("Ready after %s", report.Seconds(time.Since(began)))
 	d.kubectl(ctx)
 	return nil
 }
 
 func (d *demo) kubectl(ctx context.Context) {
 	const command = "get consulclusters,pods"
-	output, err := d.env.Kubectl(ctx, strings.Fields(command)...)
+	output, err := d.Kubectl(ctx, strings.Fields(command)...)
 	if err != nil {
 		output += "\n" + err.Error()
 	}
@@ -140,39 +122,33 @@ func (d *demo) kubectl(ctx context.Context) {
 // upgradeUnderLoad is what it is all about.
 func (d *demo) upgradeUnderLoad(ctx context.Context) (outcome, error) {
 	d.step("Writing to all serving servers, with new and with keep-alive connections, and holding a lock")
-	endpoints, err := load.WatchService(ctx, d.env.Config, d.key.Namespace, d.key.Name, "http")
-	if err != nil {
+	if err := d.Observe(ctx, d.options.replicas); err != nil {
 		return outcome{}, err
 	}
-	d.observer, err = observer.Start(ctx, d.env.Config, d.key, observer.Options{Wanted: d.options.replicas})
-	if err != nil {
+	d.Observer.AllowLeaderChanges(1)
+	if err := d.StartClients(ctx, harness.Clients{Options: load.Options{Rate: d.options.rate}}); err != nil {
 		return outcome{}, err
 	}
-	d.observer.AllowLeaderChanges(1)
-	d.writes = load.Start(ctx, endpoints, load.Options{Rate: d.options.rate})
-	if d.lock, err = load.TakeLock(ctx, endpoints, d.key.Name); err != nil {
+	if err := harness.Sleep(ctx, settle); err != nil {
 		return outcome{}, err
 	}
-	if err := sleep(ctx, settle); err != nil {
-		return outcome{}, err
-	}
-	d.say(fmt.Sprintf("%s writes/s, %s failed so far",
-		harness.Number(int(d.writes.Counters().Rate)), harness.Number(d.writes.Counters().Failed)))
+	now := d.Load.Counters()
+	d.say(fmt.Sprintf("%s writes/s, %s failed so far", report.Number(int(now.Rate)), report.Number(now.Failed)))
 
-	d.step("kubectl patch consulcluster %s --type=merge -p '{\"spec\":{\"version\":%q}}'", d.key.Name, d.options.to)
+	d.step("kubectl patch consulcluster %s --type=merge -p '{\"spec\":{\"version\":%q}}'", d.Key.Name, d.options.to)
 	began := time.Now()
 	if err := d.upgrade(ctx, began); err != nil {
 		return outcome{}, err
 	}
 	took := time.Since(began)
-	if err := sleep(ctx, settle); err != nil {
+	if err := harness.Sleep(ctx, settle); err != nil {
 		return outcome{}, err
 	}
 	return d.finish(ctx, began, took)
 }
 
 func (d *demo) upgrade(ctx context.Context, began time.Time) error {
-	err := d.env.Patch(ctx, d.key, func(c *v1alpha1.ConsulCluster) { c.Spec.Version = d.options.to })
+	err := d.Patch(ctx, func(c *v1alpha1.ConsulCluster) { c.Spec.Version = d.options.to })
 	if err != nil {
 		return err
 	}
@@ -184,7 +160,7 @@ func (d *demo) upgrade(ctx context.Context, began time.Time) error {
 		v.run(watching)
 	}()
 	limit := 3*time.Minute + time.Duration(d.options.replicas)*time.Minute
-	err = d.env.WaitReady(ctx, d.key, limit, nil)
+	err = d.WaitReady(ctx, limit, nil)
 	stopWatching()
 	<-stopped
 	return err
@@ -192,23 +168,16 @@ func (d *demo) upgrade(ctx context.Context, began time.Time) error {
 
 func (d *demo) finish(ctx context.Context, began time.Time, took time.Duration) (outcome, error) {
 	d.step("Reading back the last acknowledged write of every writer")
-	o := outcome{options: d.options, Began: began, Took: took}
-	o.Load = d.writes.Stop()
-	reading, cancel := context.WithTimeout(ctx, time.Minute)
-	defer cancel()
-	var err error
-	if o.Verified, err = d.writes.Verify(reading); err != nil {
-		return o, err
+	seen, err := d.End(ctx)
+	if err != nil {
+		return outcome{}, err
 	}
-	o.LockLost = d.lock.Check(reading)
-	d.observer.Stop()
-	o.Timeline = d.observer.Timeline()
-	d.say(fmt.Sprintf("%s keys read, %d acknowledged writes lost", harness.Number(o.Verified.Keys), len(o.Verified.Lost)))
-	return o, nil
+	d.say(fmt.Sprintf("%s keys read, %d acknowledged writes lost", report.Number(seen.Verified.Keys), len(seen.Verified.Lost)))
+	return outcome{options: d.options, Outcome: seen, Began: began, Took: took}, nil
 }
 
-func (d *demo) report(ctx context.Context, o outcome) error {
-	d.step("Upgraded from %s to %s in %s", d.options.from, d.options.to, harness.Seconds(o.Took))
+func (d *demo) print(ctx context.Context, o outcome) error {
+	d.step("Upgraded from %s to %s in %s", d.options.from, d.options.to, report.Seconds(o.Took))
 	d.kubectl(ctx)
 	fmt.Fprintf(d.out, "\n%s\n", o.text())
 	file, err := os.Create(d.options.report)
@@ -235,22 +204,12 @@ It keeps running until Ctrl-C. In another terminal:
   kubectl get events --field-selector involvedObject.kind=ConsulCluster --watch
 
 Logs of the operator: %[5]s
-`, d.env.Cluster.Kubeconfig(), d.key.Name,
-		v1alpha1.AnnotationRestartedAt, v1alpha1.AnnotationTransferLeadership, relative(d.env.OperatorLog()))
+`, d.Cluster.Kubeconfig(), d.Key.Name,
+		v1alpha1.AnnotationRestartedAt, v1alpha1.AnnotationTransferLeadership, relative(d.OperatorLog()))
 	select {
 	case <-ctx.Done():
-	case <-d.env.OperatorCrashed():
+	case <-d.OperatorCrashed():
 		fmt.Fprintln(d.out, "the operator ended unexpectedly")
-	}
-}
-
-// sleep lets the load run for a while.
-func sleep(ctx context.Context, duration time.Duration) error {
-	select {
-	case <-ctx.Done():
-		return ctx.Err()
-	case <-time.After(duration):
-		return nil
 	}
 }
 

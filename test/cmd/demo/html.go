@@ -10,9 +10,9 @@ import (
 	"strings"
 	"time"
 
-	"github.com/consul-operator/consul-operator/test/lib/harness"
 	"github.com/consul-operator/consul-operator/test/lib/load"
 	"github.com/consul-operator/consul-operator/test/lib/observer"
+	"github.com/consul-operator/consul-operator/test/lib/report"
 )
 
 //go:embed report.html
@@ -120,7 +120,7 @@ type crown struct {
 func writeHTML(w io.Writer, o outcome) error {
 	t, err := template.New("report").Funcs(template.FuncMap{
 		"px":     func(v float64) string { return strings.TrimSuffix(fmt.Sprintf("%.1f", v), ".0") },
-		"number": harness.Number,
+		"number": report.Number,
 		"add":    func(a, b float64) float64 { return a + b },
 	}).Parse(reportTemplate)
 	if err != nil {
@@ -169,7 +169,7 @@ func newPage(o outcome) (*page, error) {
 	p := &page{
 		Title: fmt.Sprintf("Consul %s → %s", o.from, o.to),
 		Subtitle: fmt.Sprintf("%s, maxSurge %d, %s writes per second",
-			harness.Count(o.replicas, "server"), o.surge, harness.Number(int(o.Load.Rate()))),
+			report.Count(o.replicas, "server"), o.surge, report.Number(int(o.Load.Rate()))),
 		When:  o.Began.Format("2 January 2006, 15:04"),
 		Width: drawingWidth, Left: plotLeft, Right: plotRight,
 		Cards: cards(o), Classes: classes(o), Wanted: o.replicas, Kinds: load.Kinds,
@@ -180,7 +180,7 @@ func newPage(o outcome) (*page, error) {
 	}
 	for _, kind := range load.Kinds {
 		t := o.Load.Kinds[kind]
-		p.Totals = append(p.Totals, totals{harness.Number(t.Failed), harness.Number(t.Attempts()), oneIn(t)})
+		p.Totals = append(p.Totals, totals{report.Number(t.Failed), report.Number(t.Attempts()), oneIn(t)})
 	}
 	p.Good = o.verdict() == nil && len(o.Timeline.Violations) == 0
 	p.Verdict = verdictOf(o)
@@ -220,7 +220,7 @@ func cards(o outcome) []card {
 	}
 	gap := o.Load.All.Gap.Length()
 	all := o.Load.All
-	ratio := "of " + harness.Number(all.Attempts())
+	ratio := "of " + report.Number(all.Attempts())
 	if all.Failed > 0 {
 		ratio = oneIn(all) + " writes"
 	}
@@ -237,15 +237,15 @@ func cards(o outcome) []card {
 		lock = "lost"
 	}
 	return []card{
-		{"Lost writes", harness.Number(len(o.Verified.Lost)), harness.Number(o.Verified.Keys) + " keys read back",
+		{"Lost writes", report.Number(len(o.Verified.Lost)), report.Number(o.Verified.Keys) + " keys read back",
 			class(len(o.Verified.Lost) == 0)},
 		{"Application's lock", lock, "by a session of its own node", class(o.LockLost == nil)},
-		{"Failed writes", harness.Number(all.Failed), ratio, failures},
-		{"Longest gap", harness.Millis(gap), "at " + offset(all.Gap.From.Sub(o.Began)), gapClass},
-		{"Leader changes", harness.Number(o.Timeline.LeaderChanges), o.succession(), class(o.Timeline.LeaderChanges <= 1)},
-		{"Fewest voters", harness.Number(o.Timeline.FewestVoters), fmt.Sprintf("of %d wanted", o.replicas),
+		{"Failed writes", report.Number(all.Failed), ratio, failures},
+		{"Longest gap", report.Millis(gap), "at " + offset(all.Gap.From.Sub(o.Began)), gapClass},
+		{"Leader changes", report.Number(o.Timeline.LeaderChanges), o.succession(), class(o.Timeline.LeaderChanges <= 1)},
+		{"Fewest voters", report.Number(o.Timeline.FewestVoters), fmt.Sprintf("of %d wanted", o.replicas),
 			class(o.Timeline.FewestVoters >= o.replicas)},
-		{"Duration", harness.Seconds(o.Took), "for " + harness.Count(o.replicas, "server"), ""},
+		{"Duration", report.Seconds(o.Took), "for " + report.Count(o.replicas, "server"), ""},
 	}
 }
 
@@ -313,7 +313,7 @@ func (d drawing) failures(p *page, y float64) float64 {
 		high := max(5, float64(bucket.Failed)/float64(most)*failuresHigh)
 		p.Failures = append(p.Failures, bar{
 			X: d.x(d.bucketTime(i)) - 1.5, Y: bottom - high, W: 3, H: high,
-			Hover: fmt.Sprintf("%s: %s", d.offset(d.bucketTime(i)), harness.Count(bucket.Failed, "failed write")),
+			Hover: fmt.Sprintf("%s: %s", d.offset(d.bucketTime(i)), report.Count(bucket.Failed, "failed write")),
 		})
 	}
 	p.FailuresTop, p.FailuresBottom = top, bottom
@@ -368,7 +368,7 @@ func (d drawing) span(s observer.Span, y float64) span {
 		Hover: fmt.Sprintf("%s, Consul %s, from %s", s.State, orUnknown(s.Version), d.offset(s.From)),
 	}
 	if !s.To.IsZero() {
-		drawn.Hover += fmt.Sprintf(" for %s", harness.Seconds(s.To.Sub(s.From)))
+		drawn.Hover += fmt.Sprintf(" for %s", report.Seconds(s.To.Sub(s.From)))
 	}
 	label := strings.TrimSpace(string(s.State) + " " + s.Version)
 	const letter = 6.4

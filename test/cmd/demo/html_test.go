@@ -9,6 +9,7 @@ import (
 
 	. "github.com/onsi/gomega"
 
+	"github.com/consul-operator/consul-operator/test/lib/harness"
 	"github.com/consul-operator/consul-operator/test/lib/invariant"
 	"github.com/consul-operator/consul-operator/test/lib/load"
 	"github.com/consul-operator/consul-operator/test/lib/observer"
@@ -22,36 +23,38 @@ func sampleOutcome() outcome {
 	o := outcome{
 		options: options{from: "1.22.0", to: "1.22.7", replicas: 3, surge: 1},
 		Began:   at(4), Took: 28 * time.Second,
-		Verified: load.Verification{Keys: 182},
-		Load: load.Result{
-			Start: start, End: at(36),
-			All:   load.Totals{Acknowledged: 26_998, Failed: 2, Gap: load.Gap{From: at(28), To: at(28.042)}},
-			Kinds: map[load.Kind]load.Totals{},
-		},
-		Timeline: observer.Timeline{
-			Start: start, End: at(36), LeaderChanges: 1, FewestVoters: 3,
-			Leaderships: []observer.Leadership{
-				{Server: "consul-2", Term: 2, From: start, To: at(28)},
-				{Server: "consul-3", Term: 3, From: at(28.04)},
+		Outcome: harness.Outcome{
+			Verified: load.Verification{Keys: 182},
+			Load: load.Result{
+				Start: start, End: at(36),
+				All:   load.Totals{Acknowledged: 26_998, Failed: 2, Gap: load.Gap{From: at(28), To: at(28.042)}},
+				Kinds: map[load.Kind]load.Totals{},
 			},
-			Voters: []observer.Step{{At: start, N: 3}, {At: at(20), N: 4}, {At: at(31), N: 3}},
-			Events: []observer.Event{{
-				At: at(28.1), Type: "Normal", Reason: "LeaderMoved", Message: "leadership moved from consul-2 to consul-3 <in 9 ms>",
-			}},
-			Servers: []observer.Server{
-				{Name: "consul-0", Spans: []observer.Span{{State: observer.Serving, Version: "1.22.0", From: start}}},
-				{Name: "consul-1", Spans: []observer.Span{{State: observer.Serving, Version: "1.22.0", From: start}}},
-				{Name: "consul-2", Spans: []observer.Span{
-					{State: observer.Serving, Version: "1.22.0", From: start, To: at(26)},
-					{State: observer.Retiring, Version: "1.22.0", From: at(26), To: at(31)},
-					{State: observer.Leaving, Version: "1.22.0", From: at(31), To: at(33)},
-					{State: observer.Gone, Version: "1.22.0", From: at(33)},
+			Timeline: observer.Timeline{
+				Start: start, End: at(36), LeaderChanges: 1, FewestVoters: 3,
+				Leaderships: []observer.Leadership{
+					{Server: "consul-2", Term: 2, From: start, To: at(28)},
+					{Server: "consul-3", Term: 3, From: at(28.04)},
+				},
+				Voters: []observer.Step{{At: start, N: 3}, {At: at(20), N: 4}, {At: at(31), N: 3}},
+				Events: []observer.Event{{
+					At: at(28.1), Type: "Normal", Reason: "LeaderMoved", Message: "leadership moved from consul-2 to consul-3 <in 9 ms>",
 				}},
-				{Name: "consul-3", Spans: []observer.Span{
-					{State: observer.Starting, From: at(4.2), To: at(5.5)},
-					{State: observer.Joining, Version: "1.22.7", From: at(5.5), To: at(20)},
-					{State: observer.Serving, Version: "1.22.7", From: at(20)},
-				}},
+				Servers: []observer.Server{
+					{Name: "consul-0", Spans: []observer.Span{{State: observer.Serving, Version: "1.22.0", From: start}}},
+					{Name: "consul-1", Spans: []observer.Span{{State: observer.Serving, Version: "1.22.0", From: start}}},
+					{Name: "consul-2", Spans: []observer.Span{
+						{State: observer.Serving, Version: "1.22.0", From: start, To: at(26)},
+						{State: observer.Retiring, Version: "1.22.0", From: at(26), To: at(31)},
+						{State: observer.Leaving, Version: "1.22.0", From: at(31), To: at(33)},
+						{State: observer.Gone, Version: "1.22.0", From: at(33)},
+					}},
+					{Name: "consul-3", Spans: []observer.Span{
+						{State: observer.Starting, From: at(4.2), To: at(5.5)},
+						{State: observer.Joining, Version: "1.22.7", From: at(5.5), To: at(20)},
+						{State: observer.Serving, Version: "1.22.7", From: at(20)},
+					}},
+				},
 			},
 		},
 	}

@@ -6,8 +6,7 @@ import (
 	"io"
 	"time"
 
-	"github.com/consul-operator/consul-operator/test/lib/harness"
-	"github.com/consul-operator/consul-operator/test/lib/observer"
+	"github.com/consul-operator/consul-operator/test/lib/report"
 )
 
 // heartbeat is after how long a line is printed though nothing changed.
@@ -46,29 +45,15 @@ func (l *lines) print(f frame) {
 	if !l.began || f.elapsed-l.last >= heartbeat {
 		l.last = f.elapsed
 		say("%s writes ok, %s failed, %s/s, longest gap %s, %d voters, leader %s",
-			harness.Number(f.writes.Acknowledged), harness.Number(f.writes.Failed), harness.Number(int(f.writes.Rate)),
-			harness.Millis(f.writes.LongestGap), f.now.Voters, f.now.Leader)
+			report.Number(f.writes.Acknowledged), report.Number(f.writes.Failed), report.Number(int(f.writes.Rate)),
+			report.Millis(f.writes.LongestGap), f.now.Voters, f.now.Leader)
 	}
 	l.before, l.began = f, true
 }
 
 func (l *lines) changes(f frame, say func(string, ...any)) {
-	states := map[string]observer.State{}
-	for _, server := range l.before.now.Servers {
-		states[server.Name] = server.State
-	}
-	for _, server := range f.now.Servers {
-		if states[server.Name] != server.State {
-			say("%s is %s", server.Name, server.State)
-		}
-	}
-	if f.now.Leader != l.before.now.Leader {
-		switch f.now.Leader {
-		case "":
-			say("no leader")
-		default:
-			say("%s leads, term %d", f.now.Leader, f.now.Term)
-		}
+	for _, change := range f.now.Changes(l.before.now) {
+		say("%s", change)
 	}
 	if f.now.Message != l.before.now.Message || f.now.Reason != l.before.now.Reason {
 		say("operator: %s: %s", f.now.Reason, f.now.Message)

@@ -8,19 +8,16 @@ import (
 
 	"github.com/consul-operator/consul-operator/test/lib/harness"
 	"github.com/consul-operator/consul-operator/test/lib/load"
-	"github.com/consul-operator/consul-operator/test/lib/observer"
+	"github.com/consul-operator/consul-operator/test/lib/report"
 )
 
 // outcome is all that one upgrade left behind.
 type outcome struct {
 	options
+	harness.Outcome
 	// Began is when the version was patched, Took until the cluster was Ready again.
-	Began    time.Time
-	Took     time.Duration
-	Load     load.Result
-	Verified load.Verification
-	LockLost error // nil if an application held its lock all the time
-	Timeline observer.Timeline
+	Began time.Time
+	Took  time.Duration
 }
 
 // verdict is an error if the upgrade was not what it promises to be.
@@ -40,41 +37,30 @@ func (o outcome) verdict() error {
 
 // text is the report for the terminal.
 func (o outcome) text() string {
-	var b strings.Builder
-	line := func(name, format string, args ...any) {
-		fmt.Fprintf(&b, "  %-34s %s\n", name, fmt.Sprintf(format, args...))
-	}
-	fmt.Fprintf(&b, "Consul %s → %s, %s, maxSurge %d, under %s writes/s\n\n",
-		o.from, o.to, harness.Count(o.replicas, "server"), o.surge, harness.Number(int(o.Load.Rate())))
-	line("Lost acknowledged writes", "%d  (%s keys read back)", len(o.Verified.Lost), harness.Number(o.Verified.Keys))
+	r := report.New(34, fmt.Sprintf("Consul %s → %s, %s, maxSurge %d, under %s writes/s",
+		o.from, o.to, report.Count(o.replicas, "server"), o.surge, report.Number(int(o.Load.Rate()))))
+	r.Line("Lost acknowledged writes", "%d  (%s keys read back)", len(o.Verified.Lost), report.Number(o.Verified.Keys))
 	for _, kind := range load.Kinds {
-		line("Failed writes, "+string(kind), "%s", failed(o.Load.Kinds[kind]))
+		r.Line("Failed writes, "+string(kind), "%s", failed(o.Load.Kinds[kind]))
 		for _, class := range o.Load.Kinds[kind].ByCount() {
-			line("", "%s × %s", harness.Number(class.Count), class.Class)
+			r.Line("", "%s × %s", report.Number(class.Count), class.Class)
 		}
 	}
-	line("Longest time without a write", "%s", harness.Millis(o.Load.All.Gap.Length()))
-	line("Lock of an application", "%s", o.lock())
-	line("Leader changes", "%d  (%s)", o.Timeline.LeaderChanges, o.succession())
-	line("Fewest voters seen", "%d", o.Timeline.FewestVoters)
-	line("Duration of the upgrade", "%s", harness.Seconds(o.Took))
+	r.Line("Longest time without a write", "%s", report.Millis(o.Load.All.Gap.Length()))
+	r.Line("Lock of an application", "%s", o.LockState())
+	r.Line("Leader changes", "%d  (%s)", o.Timeline.LeaderChanges, o.succession())
+	r.Line("Fewest voters seen", "%d", o.Timeline.FewestVoters)
+	r.Line("Duration of the upgrade", "%s", report.Seconds(o.Took))
 	if len(o.Timeline.Violations) == 0 {
-		line("Invariants violated", "none")
+		r.Line("Invariants violated", "none")
 	}
 	for _, violation := range o.Timeline.Violations {
-		line("Invariant violated", "%s", violation)
+		r.Line("Invariant violated", "%s", violation)
 	}
 	for _, lost := range o.Verified.Lost {
-		line("Lost", "%s", lost)
+		r.Line("Lost", "%s", lost)
 	}
-	return b.String()
-}
-
-func (o outcome) lock() string {
-	if o.LockLost != nil {
-		return o.LockLost.Error()
-	}
-	return "held all the time"
+	return r.String()
 }
 
 func (o outcome) succession() string {
@@ -87,7 +73,7 @@ func (o outcome) succession() string {
 
 // failed is "3 of 28,400, 1 in 9,467".
 func failed(t load.Totals) string {
-	text := fmt.Sprintf("%s of %s", harness.Number(t.Failed), harness.Number(t.Attempts()))
+	text := report.Of(t.Failed, t.Attempts())
 	if t.Failed > 0 {
 		text += ", " + oneIn(t)
 	}
@@ -98,5 +84,5 @@ func oneIn(t load.Totals) string {
 	if t.Failed == 0 {
 		return "none"
 	}
-	return "1 in " + harness.Number(t.Attempts()/t.Failed)
+	return "1 in " + report.Number(t.Attempts()/t.Failed)
 }

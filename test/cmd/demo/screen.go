@@ -8,8 +8,8 @@ import (
 	"time"
 	"unicode/utf8"
 
-	"github.com/consul-operator/consul-operator/test/lib/harness"
 	"github.com/consul-operator/consul-operator/test/lib/observer"
+	"github.com/consul-operator/consul-operator/test/lib/report"
 )
 
 const (
@@ -66,7 +66,7 @@ func render(f frame, height int) []string {
 	lines := []string{
 		"",
 		fmt.Sprintf("%sConsul %s → %s%s, %s, maxSurge %d%s%s",
-			bold, f.from, f.to, plain, harness.Count(f.replicas, "server"), f.surge, strings.Repeat(" ", 24), clock(f.elapsed)),
+			bold, f.from, f.to, plain, report.Count(f.replicas, "server"), f.surge, strings.Repeat(" ", 24), clock(f.elapsed)),
 		"",
 		fmt.Sprintf("%s%-14s %-10s %-20s %s%s", dim, "SERVER", "VERSION", "STATE", "RAFT", plain),
 	}
@@ -94,8 +94,8 @@ func render(f frame, height int) []string {
 		fmt.Sprintf("Raft      leader %s, term %d    leader changes %d    voters %d, fewest %d",
 			leader, f.now.Term, f.now.LeaderChanges, f.now.Voters, f.now.FewestVoters),
 		fmt.Sprintf("Writes    %s    %s    %d/s    longest gap %s",
-			colored(green, harness.Number(f.writes.Acknowledged)+" ok"), colored(failures, harness.Number(f.writes.Failed)+" failed"),
-			int(f.writes.Rate), colored(gap, harness.Millis(f.writes.LongestGap))),
+			colored(green, report.Number(f.writes.Acknowledged)+" ok"), colored(failures, report.Number(f.writes.Failed)+" failed"),
+			int(f.writes.Rate), colored(gap, report.Millis(f.writes.LongestGap))),
 		"Operator  "+bold+f.now.Reason+plain,
 	)
 	lines = append(lines, wrap(f.now.Message, "          ", 79, 2)...)

@@ -35,9 +35,9 @@ func newView(d *demo, began time.Time) view {
 	look := func() frame {
 		f := frame{
 			options: d.options, elapsed: time.Since(began),
-			now: d.observer.Snapshot(), writes: d.writes.Counters(),
+			now: d.Observer.Snapshot(), writes: d.Load.Counters(),
 		}
-		for _, event := range d.observer.Timeline().Events {
+		for _, event := range d.Observer.Timeline().Events {
 			if event.At.Before(began) {
 				continue
 			}

@@ -12,7 +12,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/consul-operator/consul-operator/test/lib/harness"
+	"github.com/consul-operator/consul-operator/test/lib/report"
 	"github.com/consul-operator/consul-operator/test/lib/sim"
 )
 
@@ -56,10 +56,10 @@ func run(limit int, match *regexp.Regexp) bool {
 		group.Wait()
 		close(results)
 	}()
-	return report(results, start)
+	return tell(results, start)
 }
 
-func report(results <-chan sim.Result, start time.Time) bool {
+func tell(results <-chan sim.Result, start time.Time) bool {
 	fmt.Printf("%11s %12s  %s\n", "states", "transitions", "scenario")
 	var scenarios, complete, states, transitions int
 	for r := range results {
@@ -67,7 +67,7 @@ func report(results <-chan sim.Result, start time.Time) bool {
 		if !r.Complete {
 			note = ", stopped at its limit"
 		}
-		fmt.Printf("%11s %12s  %s%s\n", harness.Number(r.States), harness.Number(r.Transitions), r.Scenario, note)
+		fmt.Printf("%11s %12s  %s%s\n", report.Number(r.States), report.Number(r.Transitions), r.Scenario, note)
 		if r.Violation != nil {
 			fmt.Printf("\n%s\n%s", r.Violation, r.Story())
 			return false
@@ -79,7 +79,7 @@ func report(results <-chan sim.Result, start time.Time) bool {
 		}
 	}
 	fmt.Printf("%s distinct states and %s transitions in %s: no invariant is violated. %d of %s explored to the end.\n",
-		harness.Number(states), harness.Number(transitions), harness.Seconds(time.Since(start)), complete,
-		harness.Count(scenarios, "scenario"))
+		report.Number(states), report.Number(transitions), report.Seconds(time.Since(start)), complete,
+		report.Count(scenarios, "scenario"))
 	return true
 }

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
 	apimeta "k8s.io/apimachinery/pkg/api/meta"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/yaml"
@@ -35,15 +36,42 @@ func Sample() (*v1alpha1.ConsulCluster, error) {
 	return cluster, nil
 }
 
-// Patch changes the spec, or annotations, of a cluster with a merge patch of what differs.
-func (e *Env) Patch(ctx context.Context, key client.ObjectKey, change func(*v1alpha1.ConsulCluster)) error {
+// Create creates the scene's cluster.
+func (s *Scene) Create(ctx context.Context, cluster *v1alpha1.ConsulCluster) error {
+	s.Key = client.ObjectKeyFromObject(cluster)
+	return s.Client.Create(ctx, cluster)
+}
+
+// Get reads the cluster.
+func (s *Scene) Get(ctx context.Context) (*v1alpha1.ConsulCluster, error) {
 	cluster := &v1alpha1.ConsulCluster{}
-	if err := e.Client.Get(ctx, key, cluster); err != nil {
+	return cluster, s.Client.Get(ctx, s.Key, cluster)
+}
+
+// Patch changes the spec, or annotations, with a merge patch of what differs.
+func (s *Scene) Patch(ctx context.Context, change func(*v1alpha1.ConsulCluster)) error {
+	cluster, err := s.Get(ctx)
+	if err != nil {
 		return err
 	}
 	before := cluster.DeepCopy()
 	change(cluster)
-	return e.Client.Patch(ctx, cluster, client.MergeFrom(before))
+	return s.Client.Patch(ctx, cluster, client.MergeFrom(before))
+}
+
+// Pods are the pods of the servers, by name: their UID, their node, and how often their containers were restarted.
+func (s *Scene) Pods(ctx context.Context) (map[string]string, error) {
+	list := &corev1.PodList{}
+	err := s.Client.List(ctx, list, client.InNamespace(s.Key.Namespace), client.MatchingLabels{v1alpha1.LabelCluster: s.Key.Name})
+	pods := map[string]string{}
+	for _, pod := range list.Items {
+		restarts := int32(0)
+		for _, container := range pod.Status.ContainerStatuses {
+			restarts += container.RestartCount
+		}
+		pods[pod.Name] = fmt.Sprintf("%s on %s, %d restarts", pod.UID, pod.Spec.NodeName, restarts)
+	}
+	return pods, err
 }
 
 // IsReady says whether the status speaks of the newest spec and calls it reached.
@@ -63,12 +91,12 @@ func Saying(cluster *v1alpha1.ConsulCluster) string {
 
 // WaitReady waits until the cluster is Ready at its newest generation. It calls progress, which may be nil, with what
 // the operator says whenever that changes, and gives up with its last words.
-func (e *Env) WaitReady(ctx context.Context, key client.ObjectKey, limit time.Duration, progress func(string)) error {
-	return e.WaitFor(ctx, key, limit, progress, IsReady)
+func (s *Scene) WaitReady(ctx context.Context, limit time.Duration, progress func(string)) error {
+	return s.WaitFor(ctx, limit, progress, IsReady)
 }
 
 // WaitFor is WaitReady for any condition.
-func (e *Env) WaitFor(ctx context.Context, key client.ObjectKey, limit time.Duration, progress func(string),
+func (s *Scene) WaitFor(ctx context.Context, limit time.Duration, progress func(string),
 	done func(*v1alpha1.ConsulCluster) bool,
 ) error {
 	ctx, cancel := context.WithTimeout(ctx, limit)
@@ -77,8 +105,7 @@ func (e *Env) WaitFor(ctx context.Context, key client.ObjectKey, limit time.Dura
 	defer ticker.Stop()
 	said := "the API server has not answered yet"
 	for {
-		cluster := &v1alpha1.ConsulCluster{}
-		if err := e.Client.Get(ctx, key, cluster); err == nil {
+		if cluster, err := s.Get(ctx); err == nil {
 			if now := Saying(cluster); now != said {
 				said = now
 				if progress != nil {
@@ -91,13 +118,13 @@ func (e *Env) WaitFor(ctx context.Context, key client.ObjectKey, limit time.Dura
 		}
 		select {
 		case <-ticker.C:
-		case <-e.OperatorCrashed():
-			return fmt.Errorf("the operator ended unexpectedly, see %s", e.OperatorLog())
+		case <-s.OperatorCrashed():
+			return fmt.Errorf("the operator ended unexpectedly, see %s", s.OperatorLog())
 		case <-ctx.Done():
 			if !errors.Is(ctx.Err(), context.DeadlineExceeded) {
 				return ctx.Err()
 			}
-			return fmt.Errorf("%s is not there after %s; last the operator said: %s", key, limit, said)
+			return fmt.Errorf("%s is not there after %s; last the operator said: %s", s.Key, limit, said)
 		}
 	}
 }

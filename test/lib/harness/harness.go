@@ -1,5 +1,6 @@
-// Package harness brings up what the demo, the benchmark and the integration tests run on: the local cluster, the CRD
-// and the operator, its real binary in a process of its own that can be killed and started again.
+// Package harness brings up what programs and suites run on: an environment (Env), which is the local cluster or one that runs
+// already, the CRD and the operator, its real binary in a process of its own that can be killed and started again; and in it a
+// scene (Scene), which is one cluster of Consul servers under load and observation.
 package harness
 
 import (

@@ -13,10 +13,10 @@ import (
 	"github.com/consul-operator/consul-operator/internal/resources"
 )
 
-// ServerProcess is the process of the Consul server in a pod, if it runs: on the local cluster a child of ours, on nodes of
-// this machine one that is found by its cgroup. Signals go to this process and to no other that gets its number.
-func (e *Env) ServerProcess(ctx context.Context, key client.ObjectKey) (*os.Process, bool) {
-	pid, runs := e.serverPID(ctx, key)
+// Process is the process of a Consul server, if it runs: on the local cluster a child of ours, on nodes of this machine one
+// that is found by its cgroup. Signals go to this process and to no other that gets its number.
+func (s *Scene) Process(ctx context.Context, server string) (*os.Process, bool) {
+	pid, runs := s.serverPID(ctx, client.ObjectKey{Namespace: s.Key.Namespace, Name: server})
 	if !runs {
 		return nil, false
 	}

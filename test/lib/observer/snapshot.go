@@ -1,6 +1,7 @@
 package observer
 
 import (
+	"fmt"
 	"slices"
 	"time"
 )
@@ -56,4 +57,48 @@ func (m *model) snapshot(now time.Time) Snapshot {
 		})
 	}
 	return snapshot
+}
+
+// Changes says what is not as it was before: states of servers, and the leader.
+func (s Snapshot) Changes(before Snapshot) []string {
+	states := map[string]State{}
+	for _, server := range before.Servers {
+		states[server.Name] = server.State
+	}
+	var changes []string
+	for _, server := range s.Servers {
+		if states[server.Name] != server.State {
+			changes = append(changes, fmt.Sprintf("%s is %s", server.Name, server.State))
+		}
+	}
+	switch s.Leader {
+	case before.Leader:
+	case "":
+		changes = append(changes, "no leader")
+	default:
+		changes = append(changes, fmt.Sprintf("%s leads, term %d", s.Leader, s.Term))
+	}
+	return changes
+}
+
+// Unwanted says what is missing where so many servers, and no others, should serve, all of this version.
+func (s Snapshot) Unwanted(replicas int, version string) []string {
+	var unwanted []string
+	there := 0
+	for _, server := range s.Servers {
+		if server.State == Gone {
+			continue
+		}
+		there++
+		if server.State != Serving || server.Version != version {
+			unwanted = append(unwanted, fmt.Sprintf("%s is %s and runs %s", server.Name, server.State, server.Version))
+		}
+	}
+	if there != replicas || s.Voters != replicas {
+		unwanted = append(unwanted, fmt.Sprintf("%d servers and %d voters, %d are wanted", there, s.Voters, replicas))
+	}
+	if s.Leader == "" {
+		unwanted = append(unwanted, "no leader")
+	}
+	return unwanted
 }

@@ -12,6 +12,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/consul-operator/consul-operator/api/v1alpha1"
+	"github.com/consul-operator/consul-operator/test/lib/invariant"
 	"github.com/consul-operator/consul-operator/test/lib/load"
 )
 
@@ -38,7 +39,7 @@ var _ = Describe("what is beside a cluster", Ordered, ContinueOnFailure, func() 
 		c.watchAt(address, load.Options{Rate: 200})
 		c.patch(toNewest)
 		c.ready(5 * time.Minute)
-		Expect(c.end().LeaderChanges).To(Equal(1), "I3")
+		Expect(c.end().LeaderChanges).To(Equal(1), invariant.I3.String())
 
 		Expect(c.scraped()).To(HaveKeyWithValue("servers", 3.0))
 		var alive []string
@@ -60,11 +61,11 @@ var _ = Describe("what is beside a cluster", Ordered, ContinueOnFailure, func() 
 func (c *consul) joinAgent(name string) string {
 	GinkgoHelper()
 	pod := &corev1.Pod{}
-	pod.Name, pod.Namespace = name, c.key.Namespace
+	pod.Name, pod.Namespace = name, c.Key.Namespace
 	pod.Spec = restrictedSpec(corev1.Container{
 		Command: []string{
 			"consul", "agent", "-node=" + name, "-data-dir=/consul/data", "-bind=$(POD_IP)", "-client=$(POD_IP)",
-			"-retry-join=" + c.key.Name + "-join." + c.key.Namespace + ".svc", "-retry-interval=1s",
+			"-retry-join=" + c.Key.Name + "-join." + c.Key.Namespace + ".svc", "-retry-interval=1s",
 		},
 		Env: []corev1.EnvVar{{Name: "POD_IP", ValueFrom: &corev1.EnvVarSource{
 			FieldRef: &corev1.ObjectFieldSelector{FieldPath: "status.podIP"},
@@ -111,8 +112,8 @@ func (c *consul) scraped() map[string]float64 {
 	GinkgoHelper()
 	seen := map[string]float64{}
 	var pods corev1.PodList
-	Expect(env.Client.List(GinkgoT().Context(), &pods, client.InNamespace(c.key.Namespace),
-		client.MatchingLabels{v1alpha1.LabelCluster: c.key.Name})).To(Succeed())
+	Expect(env.Client.List(GinkgoT().Context(), &pods, client.InNamespace(c.Key.Namespace),
+		client.MatchingLabels{v1alpha1.LabelCluster: c.Key.Name})).To(Succeed())
 	for _, pod := range pods.Items {
 		metrics, status := scrape("http://"+pod.Status.PodIP+":8500/v1/agent/metrics?format=prometheus", "")
 		Expect(status).To(Equal(200))

@@ -15,6 +15,7 @@ import (
 
 	"github.com/consul-operator/consul-operator/api/v1alpha1"
 	"github.com/consul-operator/consul-operator/test/lib/harness"
+	"github.com/consul-operator/consul-operator/test/lib/invariant"
 	"github.com/consul-operator/consul-operator/test/lib/load"
 )
 
@@ -24,7 +25,7 @@ var _ = Describe("drains", Ordered, ContinueOnFailure, func() {
 	It("move the servers of one node after another before they are evicted", func() {
 		c := create("drained", func(*v1alpha1.ConsulClusterSpec) {})
 		c.watch(load.Options{Rate: 200})
-		c.observer.AllowLeaderChanges(-1)
+		c.Observer.AllowLeaderChanges(-1)
 		leaders := 0
 		for _, node := range nodes() {
 			if c.nodeOf(c.get().Status.Leader) == node {
@@ -39,13 +40,13 @@ var _ = Describe("drains", Ordered, ContinueOnFailure, func() {
 		Expect(leaders).To(BeNumerically(">", 0), "a leader's node was drained")
 		seen := c.end()
 		Expect(seen.LeaderChanges).To(BeNumerically("<=", leaders), "I3: one change for each leader that was drained")
-		Expect(seen.FewestVoters).To(BeNumerically(">=", 3), "I2: voters never drop below replicas")
+		Expect(seen.FewestVoters).To(BeNumerically(">=", 3), invariant.I2.String())
 	})
 
 	It("say so where no other node takes a server, and have it back on its volume with its node", func() {
 		c := createApart("nowhere-to-go", func(*v1alpha1.ConsulClusterSpec) {})
 		c.watch(load.Options{Rate: 200})
-		c.observer.SetFaults(true) // there cannot be three voters on two nodes
+		c.Observer.SetFaults(true) // there cannot be three voters on two nodes
 		leader, servers := c.get().Status.Leader, c.names()
 		node := c.nodeOf(leader)
 		drained := make(chan struct{})
@@ -75,7 +76,7 @@ var _ = Describe("drains", Ordered, ContinueOnFailure, func() {
 		class := classOnNodes()
 		c := createApart("elsewhere", func(spec *v1alpha1.ConsulClusterSpec) { spec.Storage.StorageClassName = &class })
 		c.watch(load.Options{Rate: 200})
-		c.observer.SetFaults(true) // there cannot be three voters on two nodes
+		c.Observer.SetFaults(true) // there cannot be three voters on two nodes
 		leader, server := c.get().Status.Leader, c.names()[0]
 		if server == leader {
 			server = c.names()[1]
@@ -154,7 +155,7 @@ func (c *consul) names() []string {
 func (c *consul) nodeOf(server string) string {
 	GinkgoHelper()
 	pod := &corev1.Pod{}
-	key := client.ObjectKey{Namespace: c.key.Namespace, Name: server}
+	key := client.ObjectKey{Namespace: c.Key.Namespace, Name: server}
 	Expect(env.Client.Get(GinkgoT().Context(), key, pod)).To(Succeed())
 	return pod.Spec.NodeName
 }

@@ -14,6 +14,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/consul-operator/consul-operator/api/v1alpha1"
+	"github.com/consul-operator/consul-operator/test/lib/invariant"
 	"github.com/consul-operator/consul-operator/test/lib/load"
 )
 
@@ -30,19 +31,19 @@ var _ = Describe("consul-k8s with external servers", Ordered, ContinueOnFailure,
 			spec.Config = config
 		})
 		service := &corev1.Service{}
-		Expect(env.Client.Get(GinkgoT().Context(), c.key, service)).To(Succeed())
+		Expect(env.Client.Get(GinkgoT().Context(), c.Key, service)).To(Succeed())
 		f := follow(service.Spec.ClusterIP)
 
 		c.watch(load.Options{Rate: 200})
 		c.patch(toNewest)
 		c.ready(5 * time.Minute)
-		Expect(c.end().LeaderChanges).To(Equal(1), "I3")
+		Expect(c.end().LeaderChanges).To(Equal(1), invariant.I3.String())
 
 		calls := f.end()
 		AddReportEntry("gRPC", fmt.Sprintf("%d of %d calls failed, for %s at most", calls.failed, calls.all, calls.longest))
 		var pods corev1.PodList
-		Expect(env.Client.List(GinkgoT().Context(), &pods, client.InNamespace(c.key.Namespace),
-			client.MatchingLabels{v1alpha1.LabelCluster: c.key.Name})).To(Succeed())
+		Expect(env.Client.List(GinkgoT().Context(), &pods, client.InNamespace(c.Key.Namespace),
+			client.MatchingLabels{v1alpha1.LabelCluster: c.Key.Name})).To(Succeed())
 		var addresses []any
 		for _, pod := range pods.Items {
 			addresses = append(addresses, pod.Status.PodIP)

@@ -5,7 +5,6 @@ import (
 	"regexp"
 	"slices"
 	"strings"
-	"syscall"
 	"time"
 
 	. "github.com/onsi/ginkgo/v2"
@@ -27,8 +26,8 @@ var _ = Describe("failures", Ordered, ContinueOnFailure, func() {
 		c := create("cut-off", func(*v1alpha1.ConsulClusterSpec) {})
 		leader := c.awayFromTheOperator()
 		c.watch(load.Options{Rate: 200})
-		c.observer.SetFaults(true)
-		c.observer.AllowLeaderChanges(-1)
+		c.Observer.SetFaults(true)
+		c.Observer.AllowLeaderChanges(-1)
 		if c.get().Status.Leader != leader {
 			kubectl("annotate", "consulcluster/consul", v1alpha1.AnnotationTransferLeadership+"="+leader, c.in())
 			c.until("it leads", func(c *v1alpha1.ConsulCluster) bool { return c.Status.Leader == leader })
@@ -57,25 +56,13 @@ var _ = Describe("failures", Ordered, ContinueOnFailure, func() {
 		onlyOnNodesHere()
 		c := create("lost", func(*v1alpha1.ConsulClusterSpec) {})
 		c.watch(load.Options{Rate: 200})
-		c.observer.SetFaults(true)
-		c.observer.AllowLeaderChanges(-1)
-		Eventually(func() int { return c.load.Result().All.Acknowledged }, "30s", "100ms").Should(BeNumerically(">", 0))
-		c.load.Stop()
-		Expect(env.CaughtUp(GinkgoT().Context(), c.key)).To(Succeed())
-		lost, err := harness.Majority(c.get())
-		Expect(err).NotTo(HaveOccurred())
+		c.Observer.SetFaults(true)
+		c.Observer.AllowLeaderChanges(-1)
+		Eventually(func() int { return c.Load.Result().All.Acknowledged }, "30s", "100ms").Should(BeNumerically(">", 0))
+		c.Load.Stop()
 		before := c.names()
-		// A kubelet sends SIGTERM, whatever grace it is told to give, and a server that gets it leaves in good order.
-		for _, server := range lost {
-			process, runs := env.ServerProcess(GinkgoT().Context(), client.ObjectKey{Namespace: c.key.Namespace, Name: server})
-			Expect(runs).To(BeTrue(), server)
-			Expect(process.Signal(syscall.SIGSTOP)).To(Succeed())
-		}
-		for _, server := range lost {
-			c.observer.ForfeitClaim(server)
-			kubectl("delete", "persistentvolumeclaim", server, "--wait=false", c.in())
-			kubectl("delete", "pod", server, "--grace-period=0", "--force", c.in())
-		}
+		lost, err := c.LoseQuorum(GinkgoT().Context())
+		Expect(err).NotTo(HaveOccurred())
 		survivor := before[slices.IndexFunc(before, func(server string) bool { return !slices.Contains(lost, server) })]
 		command := ""
 		c.until("it says what to do", func(c *v1alpha1.ConsulCluster) bool {

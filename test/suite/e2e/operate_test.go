@@ -13,6 +13,7 @@ import (
 
 	"github.com/consul-operator/consul-operator/api/v1alpha1"
 	"github.com/consul-operator/consul-operator/test/lib/harness"
+	"github.com/consul-operator/consul-operator/test/lib/invariant"
 	"github.com/consul-operator/consul-operator/test/lib/load"
 )
 
@@ -28,8 +29,8 @@ var _ = Describe("a cluster", Ordered, ContinueOnFailure, func() {
 			c.ready(5 * time.Minute)
 			AddReportEntry("duration", time.Since(start).Round(100*time.Millisecond).String())
 			seen := c.end()
-			Expect(seen.LeaderChanges).To(Equal(1), "I3: one planned change of leadership")
-			Expect(seen.FewestVoters).To(BeNumerically(">=", 3), "I2: voters never drop below replicas")
+			Expect(seen.LeaderChanges).To(Equal(1), invariant.I3.String())
+			Expect(seen.FewestVoters).To(BeNumerically(">=", 3), invariant.I2.String())
 			Expect(c.zones()).To(HaveLen(3), "each server is in a zone of its own again")
 			Expect(kubectl("get", "consulcluster", "consul", c.in())).To(ContainSubstring(newest))
 		})
@@ -44,7 +45,7 @@ var _ = Describe("a cluster", Ordered, ContinueOnFailure, func() {
 		kubectl("wait", "consulcluster/consul", "--for=condition=Ready", "--timeout=2m", in)
 		Expect(kubectl("describe", "consulcluster/consul", in)).To(ContainSubstring("is retiring"))
 		server := c.get().Status.Servers[0].Name
-		members := kubectl("exec", server, in, "--", "consul", "members", "-http-addr=http://consul."+c.key.Namespace+".svc:8500")
+		members := kubectl("exec", server, in, "--", "consul", "members", "-http-addr=http://consul."+c.Key.Namespace+".svc:8500")
 		Expect(members).To(ContainSubstring(server), "the client Service has a name that resolves")
 		kubectl("delete", "consulcluster/consul", "--timeout=1m", in)
 		Eventually(func() string {
@@ -55,7 +56,7 @@ var _ = Describe("a cluster", Ordered, ContinueOnFailure, func() {
 	It("hands leadership over when its leader's pod is deleted, and has it back on its volume", func() {
 		c := create("deleted", func(*v1alpha1.ConsulClusterSpec) {})
 		c.watch(load.Options{Rate: 200})
-		c.observer.SetFaults(true) // that there are two voters for a while is what the user asks for
+		c.Observer.SetFaults(true) // that there are two voters for a while is what the user asks for
 		leader, before := c.get().Status.Leader, c.pods()
 		volumes := c.volumes()
 		kubectl("delete", "pod", leader, "--timeout=1m", c.in())
@@ -71,12 +72,12 @@ var _ = Describe("a cluster", Ordered, ContinueOnFailure, func() {
 		c := create("in-place", func(spec *v1alpha1.ConsulClusterSpec) { spec.Update.Type = v1alpha1.UpdateInPlace })
 		volumes := c.volumes()
 		c.watch(load.Options{Rate: 200})
-		c.observer.SetWanted(2)
+		c.Observer.SetWanted(2)
 		c.patch(toNewest)
 		c.ready(5 * time.Minute)
 		Expect(c.volumes()).To(Equal(volumes))
 		seen := c.end()
-		Expect(seen.LeaderChanges).To(Equal(1), "I3")
+		Expect(seen.LeaderChanges).To(Equal(1), invariant.I3.String())
 		Expect(seen.FewestVoters).To(Equal(2), "one server at a time is away")
 	})
 
@@ -84,7 +85,7 @@ var _ = Describe("a cluster", Ordered, ContinueOnFailure, func() {
 		c := create("unschedulable", func(*v1alpha1.ConsulClusterSpec) {})
 		before := c.pods()
 		c.watch(load.Options{Rate: 200})
-		c.observer.AllowLeaderChanges(0)
+		c.Observer.AllowLeaderChanges(0)
 		c.patch(func(c *v1alpha1.ConsulCluster) {
 			c.Spec.Version, c.Spec.PodTemplate.NodeSelector = newest, map[string]string{"disk": "there-is-none"}
 		})
@@ -115,7 +116,7 @@ var _ = Describe("a cluster", Ordered, ContinueOnFailure, func() {
 })
 
 // in is the flag of kubectl for the cluster's namespace.
-func (c *consul) in() string { return "--namespace=" + c.key.Namespace }
+func (c *consul) in() string { return "--namespace=" + c.Key.Namespace }
 
 // volumes are the claims of the servers, with their UIDs.
 func (c *consul) volumes() string {

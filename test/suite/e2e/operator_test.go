@@ -17,6 +17,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/consul-operator/consul-operator/api/v1alpha1"
+	"github.com/consul-operator/consul-operator/test/lib/invariant"
 	"github.com/consul-operator/consul-operator/test/lib/load"
 )
 
@@ -69,7 +70,7 @@ var _ = Describe("the operator, installed by Helm", Ordered, ContinueOnFailure, 
 		before := c.pods()
 		release("--set=replicas=2,logLevel=debug,networkPolicy.enabled=true")
 		c.ready(time.Minute)
-		Expect(c.pods()).To(Equal(before), "I6: a new operator alone restarts no server")
+		Expect(c.pods()).To(Equal(before), invariant.I6.String())
 		Expect(kubectl("get", "networkpolicies,poddisruptionbudgets", "--output=name", "--namespace="+operators)).To(And(
 			ContainSubstring("networkpolicy"), ContainSubstring("poddisruptionbudget")))
 
@@ -80,7 +81,7 @@ var _ = Describe("the operator, installed by Helm", Ordered, ContinueOnFailure, 
 		Expect(env.Client.Delete(GinkgoT().Context(), former, client.GracePeriodSeconds(0))).To(Succeed())
 		Eventually(func() string { return active().Name }, "1m", "200ms").ShouldNot(Equal(former.Name))
 		c.ready(5 * time.Minute)
-		Expect(c.end().LeaderChanges).To(Equal(1), "I3")
+		Expect(c.end().LeaderChanges).To(Equal(1), invariant.I3.String())
 	})
 
 	It("reaches the API of a server and not its Raft port under its NetworkPolicy", func() {
@@ -111,7 +112,7 @@ var _ = Describe("the operator, installed by Helm", Ordered, ContinueOnFailure, 
 		Consistently(c.pods, "5s", "1s").Should(Equal(before))
 		release()
 		c.ready(5 * time.Minute)
-		Expect(c.end().LeaderChanges).To(Equal(1), "I3")
+		Expect(c.end().LeaderChanges).To(Equal(1), invariant.I3.String())
 	})
 })
 

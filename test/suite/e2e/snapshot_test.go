@@ -32,7 +32,7 @@ var _ = Describe("kubectl port-forward", Ordered, ContinueOnFailure, func() {
 
 		kubectl("delete", "consulcluster/consul", "--timeout=1m", c.in())
 		again := &v1alpha1.ConsulCluster{Spec: spec}
-		again.Name, again.Namespace = c.key.Name, c.key.Namespace
+		again.Name, again.Namespace = c.Key.Name, c.Key.Namespace
 		Expect(env.Client.Create(GinkgoT().Context(), again)).To(Succeed())
 		c.ready(2 * time.Minute)
 		stop, address = c.portForward()

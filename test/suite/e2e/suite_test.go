@@ -21,6 +21,7 @@ import (
 
 	"github.com/consul-operator/consul-operator/api/v1alpha1"
 	"github.com/consul-operator/consul-operator/test/lib/harness"
+	"github.com/consul-operator/consul-operator/test/lib/invariant"
 	"github.com/consul-operator/consul-operator/test/lib/load"
 	"github.com/consul-operator/consul-operator/test/lib/observer"
 )
@@ -114,13 +115,8 @@ func restricted(name string) {
 	}}))).To(Succeed())
 }
 
-// consul is a ConsulCluster with a load on its client Service and an observer beside it.
-type consul struct {
-	key      client.ObjectKey
-	load     *load.Load
-	lock     *load.Lock
-	observer *observer.Observer
-}
+// consul is a ConsulCluster, with clients and an observer beside it once it is watched.
+type consul struct{ *harness.Scene }
 
 // create makes a cluster of three servers in a namespace of its own, and waits until it is Ready.
 func create(namespace string, change func(*v1alpha1.ConsulClusterSpec)) *consul {
@@ -134,8 +130,8 @@ func create(namespace string, change func(*v1alpha1.ConsulClusterSpec)) *consul 
 		Spec:       v1alpha1.ConsulClusterSpec{Version: older, Storage: v1alpha1.Storage{Size: resource.MustParse("1Gi")}},
 	}
 	change(&c.Spec)
-	Expect(env.Client.Create(GinkgoT().Context(), c)).To(Succeed())
-	one := &consul{key: client.ObjectKeyFromObject(c)}
+	one := &consul{env.Scene(client.ObjectKeyFromObject(c))}
+	Expect(one.Create(GinkgoT().Context(), c)).To(Succeed())
 	DeferCleanup(func() {
 		kubectl("delete", "namespace", namespace, "--wait=false")
 	})
@@ -147,87 +143,70 @@ func create(namespace string, change func(*v1alpha1.ConsulClusterSpec)) *consul 
 func (c *consul) ready(limit time.Duration) {
 	GinkgoHelper()
 	start := time.Now()
-	Expect(env.WaitReady(GinkgoT().Context(), c.key, limit, func(said string) {
+	Expect(c.WaitReady(GinkgoT().Context(), limit, func(said string) {
 		fmt.Fprintf(GinkgoWriter, "%5.1fs %s\n", time.Since(start).Seconds(), said)
 	})).To(Succeed())
 }
 
 func (c *consul) get() *v1alpha1.ConsulCluster {
 	GinkgoHelper()
-	cluster := &v1alpha1.ConsulCluster{}
-	Expect(env.Client.Get(GinkgoT().Context(), c.key, cluster)).To(Succeed())
+	cluster, err := c.Get(GinkgoT().Context())
+	Expect(err).NotTo(HaveOccurred())
 	return cluster
 }
 
 func (c *consul) patch(change func(*v1alpha1.ConsulCluster)) {
 	GinkgoHelper()
-	Expect(env.Patch(GinkgoT().Context(), c.key, change)).To(Succeed())
+	Expect(c.Patch(GinkgoT().Context(), change)).To(Succeed())
 }
 
 // until waits until the status says something.
 func (c *consul) until(what string, done func(*v1alpha1.ConsulCluster) bool) {
 	GinkgoHelper()
-	Expect(env.WaitFor(GinkgoT().Context(), c.key, 2*time.Minute, nil, done)).To(Succeed(), what)
+	Expect(c.WaitFor(GinkgoT().Context(), 2*time.Minute, nil, done)).To(Succeed(), what)
 }
 
 // watch puts the cluster under load, through the cluster IP of its Service, and under observation.
 func (c *consul) watch(options load.Options) {
 	GinkgoHelper()
 	service := &corev1.Service{}
-	Expect(env.Client.Get(GinkgoT().Context(), c.key, service)).To(Succeed())
+	Expect(c.Client.Get(GinkgoT().Context(), c.Key, service)).To(Succeed())
 	c.watchAt(service.Spec.ClusterIP+":8500", options)
 }
 
 // watchAt is watch with the load at another address.
 func (c *consul) watchAt(address string, options load.Options) {
 	GinkgoHelper()
-	var err error
-	c.observer, err = observer.Start(GinkgoT().Context(), env.Config, c.key, observer.Options{Wanted: int(c.get().Spec.Replicas)})
-	Expect(err).NotTo(HaveOccurred())
-	DeferCleanup(c.observer.Stop)
-	c.load = load.Start(GinkgoT().Context(), load.Static{address}, options)
-	DeferCleanup(func() { c.load.Stop() })
-	c.lock, err = load.TakeLock(GinkgoT().Context(), load.Static{address}, c.key.Name)
-	Expect(err).NotTo(HaveOccurred())
-	DeferCleanup(c.lock.Stop)
+	DeferCleanup(c.Close)
+	Expect(c.Observe(GinkgoT().Context(), int(c.get().Spec.Replicas))).To(Succeed())
+	clients := harness.Clients{Options: options, At: load.Static{address}}
+	Expect(c.StartClients(GinkgoT().Context(), clients)).To(Succeed())
 }
 
-// report is what clients and the observer saw.
-type report struct {
-	load.Result
-	observer.Timeline
-	lost int
-}
-
-// end stops load and observation, asserts what always has to hold (I1 to I4, I8), and returns what was seen.
-func (c *consul) end() report {
+// end ends the scene, asserts what always has to hold (I1 to I4, I8), and returns what the observer saw.
+func (c *consul) end() observer.Timeline {
 	GinkgoHelper()
-	r := report{Result: c.load.Stop()}
-	ctx, cancel := context.WithTimeout(GinkgoT().Context(), 30*time.Second)
-	defer cancel()
-	verification, err := c.load.Verify(ctx)
+	seen, err := c.End(GinkgoT().Context())
 	Expect(err).NotTo(HaveOccurred())
-	lockHeld := c.lock.Check(ctx)
-	c.observer.Stop()
-	r.Timeline, r.lost = c.observer.Timeline(), len(verification.Lost)
 	for _, kind := range load.Kinds {
-		totals := r.Kinds[kind]
+		totals := seen.Load.Kinds[kind]
 		AddReportEntry(string(kind), fmt.Sprintf("%d of %d writes failed %v, longest gap %s",
 			totals.Failed, totals.Attempts(), totals.Classes, totals.Gap.Length().Round(time.Millisecond)))
 	}
 	AddReportEntry("observer", fmt.Sprintf("%d leader changes, fewest voters %d, longest gap %s, %s",
-		r.LeaderChanges, r.FewestVoters, r.All.Gap.Length().Round(time.Millisecond), r.whenGap()))
-	Expect(verification.Lost).To(BeEmpty(), "I8: an acknowledged write is never lost")
-	Expect(lockHeld).To(Succeed(), "I8: a lock stays with the application that holds it")
-	Expect(r.Violations).To(BeEmpty())
-	return r
+		seen.Timeline.LeaderChanges, seen.Timeline.FewestVoters, seen.Load.All.Gap.Length().Round(time.Millisecond), whenGap(seen)))
+	Expect(seen.Verified.Lost).To(BeEmpty(), invariant.I8.String())
+	Expect(seen.LockLost).To(Succeed(), "a lock stays with the application that holds it")
+	Expect(seen.Timeline.Violations).To(BeEmpty())
+	return seen.Timeline
 }
 
 // whenGap tells where in the story the longest gap was.
-func (r report) whenGap() string {
-	since := r.All.Gap.From.Sub(r.Result.Start).Round(time.Millisecond)
-	for _, l := range r.Leaderships {
-		if near := r.All.Gap.From.Sub(l.From); near.Abs() < time.Second && l != r.Leaderships[0] {
+func whenGap(seen harness.Outcome) string {
+	gap, leaderships := seen.Load.All.Gap.From, seen.Timeline.Leaderships
+	since := gap.Sub(seen.Load.Start).Round(time.Millisecond)
+	for _, l := range leaderships {
+		if near := gap.Sub(l.From); near.Abs() < time.Second && l != leaderships[0] {
 			return fmt.Sprintf("from %s on: %+d ms from when %s was first seen to lead", since, near.Milliseconds(), l.Server)
 		}
 	}
@@ -237,18 +216,9 @@ func (r report) whenGap() string {
 // pods of the servers, by name, with their UID and how often their container was restarted.
 func (c *consul) pods() map[string]string {
 	GinkgoHelper()
-	var pods corev1.PodList
-	Expect(env.Client.List(GinkgoT().Context(), &pods, client.InNamespace(c.key.Namespace),
-		client.MatchingLabels{v1alpha1.LabelCluster: c.key.Name})).To(Succeed())
-	seen := map[string]string{}
-	for _, pod := range pods.Items {
-		restarts := int32(0)
-		for _, container := range pod.Status.ContainerStatuses {
-			restarts += container.RestartCount
-		}
-		seen[pod.Name] = fmt.Sprintf("%s on %s, %d restarts", pod.UID, pod.Spec.NodeName, restarts)
-	}
-	return seen
+	pods, err := c.Pods(GinkgoT().Context())
+	Expect(err).NotTo(HaveOccurred())
+	return pods
 }
 
 func surge3(spec *v1alpha1.ConsulClusterSpec) { spec.Update.MaxSurge = 3 } // half the time of an upgrade one by one

@@ -28,7 +28,7 @@ func (s *story) drain(node string) chan error {
 	s.t.Helper()
 	done := make(chan error, 1)
 	go func() {
-		out, err := s.env.Kubectl(s.t.Context(), "drain", node, "--delete-emptydir-data", "--ignore-daemonsets", "--timeout=3m")
+		out, err := s.Kubectl(s.t.Context(), "drain", node, "--delete-emptydir-data", "--ignore-daemonsets", "--timeout=3m")
 		s.t.Logf("kubectl drain %s: %s", node, out)
 		done <- err
 	}()
@@ -37,7 +37,7 @@ func (s *story) drain(node string) chan error {
 
 func (s *story) uncordon(node string) {
 	s.t.Helper()
-	_, err := s.env.Kubectl(s.t.Context(), "uncordon", node)
+	_, err := s.Kubectl(s.t.Context(), "uncordon", node)
 	s.Expect(err).NotTo(HaveOccurred())
 }
 
@@ -55,7 +55,7 @@ func TestDrain(t *testing.T) {
 		spec.PodTemplate.Affinity = apart("drained")
 	})
 
-	s.observer.AllowLeaderChanges(1) // of the leader whose node is drained
+	s.Observer.AllowLeaderChanges(1) // of the leader whose node is drained
 	for _, server := range []string{s.follower(), s.cluster().Status.Leader} {
 		node := s.nodeOf(server)
 		s.Expect(<-s.drain(node)).To(Succeed())
@@ -94,7 +94,7 @@ func TestDrain(t *testing.T) {
 func (s *story) freeNode(taken map[string]bool) string {
 	s.t.Helper()
 	var nodes corev1.NodeList
-	s.Expect(s.env.Client.List(s.t.Context(), &nodes)).To(Succeed())
+	s.Expect(s.Client.List(s.t.Context(), &nodes)).To(Succeed())
 	for _, node := range nodes.Items {
 		if !taken[node.Name] {
 			return node.Name

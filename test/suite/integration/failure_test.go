@@ -15,13 +15,12 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/consul-operator/consul-operator/api/v1alpha1"
-	"github.com/consul-operator/consul-operator/internal/resources"
 )
 
 func (s *story) claim(name string) *corev1.PersistentVolumeClaim {
 	s.t.Helper()
 	claim := &corev1.PersistentVolumeClaim{}
-	s.Expect(s.env.Client.Get(s.t.Context(), client.ObjectKey{Namespace: s.key.Namespace, Name: name}, claim)).To(Succeed())
+	s.Expect(s.Client.Get(s.t.Context(), client.ObjectKey{Namespace: s.Key.Namespace, Name: name}, claim)).To(Succeed())
 	return claim
 }
 
@@ -30,7 +29,7 @@ func (s *story) disk(server string) string {
 	s.t.Helper()
 	volume := &corev1.PersistentVolume{}
 	key := client.ObjectKey{Name: s.claim(server).Spec.VolumeName}
-	s.Expect(s.env.Client.Get(s.t.Context(), key, volume)).To(Succeed())
+	s.Expect(s.Client.Get(s.t.Context(), key, volume)).To(Succeed())
 	return volume.Spec.HostPath.Path
 }
 
@@ -50,16 +49,14 @@ func (s *story) corrupt(server string) {
 
 func (s *story) kill(server string) {
 	s.t.Helper()
-	pid, runs := s.env.Cluster.PID(s.key.Namespace, server, resources.ContainerConsul)
-	s.Expect(runs).To(BeTrue(), server+" runs")
-	s.Expect(syscall.Kill(pid, syscall.SIGKILL)).To(Succeed())
+	s.signal(server, syscall.SIGKILL)
 }
 
-// deleteByForce takes a server away without a leave, with its volume, as a node pool's upgrade does.
-func (s *story) deleteByForce(server string) {
+func (s *story) signal(server string, signal syscall.Signal) {
 	s.t.Helper()
-	s.Expect(s.env.Client.Delete(s.t.Context(), s.claim(server))).To(Succeed())
-	s.Expect(s.env.Client.Delete(s.t.Context(), s.pod(server), client.GracePeriodSeconds(0))).To(Succeed())
+	process, runs := s.Process(s.t.Context(), server)
+	s.Expect(runs).To(BeTrue(), server+" runs")
+	s.Expect(process.Signal(signal)).To(Succeed())
 }
 
 // A server that can never start again is given up, its volume is kept, and another server takes its place.
@@ -69,7 +66,7 @@ func TestServerWithACorruptDiskIsReplaced(t *testing.T) {
 		soonVoters(spec)
 		spec.FailureReplacement = v1alpha1.FailureReplacement{After: &metav1.Duration{Duration: 15 * time.Second}, MaxPerHour: 1}
 	})
-	s.observer.SetFaults(true)
+	s.Observer.SetFaults(true)
 	victim := s.follower()
 	s.corrupt(victim)
 	s.kill(victim)
@@ -89,20 +86,18 @@ func TestServerThatHangsForAMomentStays(t *testing.T) {
 	s := begin(t, shared, "stopped", func(spec *v1alpha1.ConsulClusterSpec) {
 		spec.FailureReplacement = v1alpha1.FailureReplacement{After: &metav1.Duration{Duration: 20 * time.Second}, MaxPerHour: 1}
 	})
-	s.observer.SetFaults(true)
-	s.observer.AllowLeaderChanges(-1)
+	s.Observer.SetFaults(true)
+	s.Observer.AllowLeaderChanges(-1)
 	healthySince := time.Now()
 	s.Eventually(func() time.Duration { return time.Since(healthySince) }, time.Minute, time.Second).
 		Should(BeNumerically(">", 25*time.Second), "it has been healthy for longer than it may be unhealthy")
 	before, victim := s.servers(), s.follower()
-	pid, runs := s.env.Cluster.PID(s.key.Namespace, victim, resources.ContainerConsul)
-	s.Expect(runs).To(BeTrue())
-	s.Expect(syscall.Kill(pid, syscall.SIGSTOP)).To(Succeed())
+	s.signal(victim, syscall.SIGSTOP)
 	s.until("its leader calls it unhealthy", func(c *v1alpha1.ConsulCluster) bool {
 		i := slices.IndexFunc(c.Status.Servers, func(server v1alpha1.ServerStatus) bool { return server.Name == victim })
 		return c.Status.Servers[i].UnhealthySince != nil
 	})
-	s.Expect(syscall.Kill(pid, syscall.SIGCONT)).To(Succeed())
+	s.signal(victim, syscall.SIGCONT)
 	s.reach("well again", time.Minute)
 	s.Expect(s.servers()).To(Equal(before), "nobody was replaced")
 	s.verify()
@@ -112,16 +107,16 @@ func TestServerThatHangsForAMomentStays(t *testing.T) {
 func TestAllServersAtOnceComeBack(t *testing.T) {
 	t.Parallel()
 	s := begin(t, shared, "all-at-once", func(*v1alpha1.ConsulClusterSpec) {})
-	s.observer.SetFaults(true)
-	s.observer.AllowLeaderChanges(-1)
-	s.Eventually(func() int { return s.load.Result().All.Acknowledged }, time.Minute, 100*time.Millisecond).
+	s.Observer.SetFaults(true)
+	s.Observer.AllowLeaderChanges(-1)
+	s.Eventually(func() int { return s.Load.Result().All.Acknowledged }, time.Minute, 100*time.Millisecond).
 		Should(BeNumerically(">", 0))
 	before := s.servers()
 	var addresses []string
 	for _, server := range before {
 		pod := s.pod(server)
 		addresses = append(addresses, pod.Status.PodIP)
-		s.Expect(s.env.Client.Delete(t.Context(), pod, client.GracePeriodSeconds(0))).To(Succeed())
+		s.Expect(s.Client.Delete(t.Context(), pod, client.GracePeriodSeconds(0))).To(Succeed())
 	}
 	s.until("nobody leads", func(c *v1alpha1.ConsulCluster) bool { return c.Status.Leader == "" })
 	s.reach("back", 2*time.Minute)
@@ -140,8 +135,8 @@ func TestServersDeletedWithoutALeaveDuringAnUpgrade(t *testing.T) {
 		soonVoters(spec)
 		spec.Update.MaxSurge = 3
 	})
-	s.observer.SetFaults(true)
-	s.observer.AllowLeaderChanges(-1)
+	s.Observer.SetFaults(true)
+	s.Observer.AllowLeaderChanges(-1)
 	before := s.servers()
 	s.patch(toVersion(newest))
 	s.until("the new servers are there", func(c *v1alpha1.ConsulCluster) bool { return len(c.Status.Servers) == 6 })
@@ -152,8 +147,7 @@ func TestServersDeletedWithoutALeaveDuringAnUpgrade(t *testing.T) {
 	leader := s.cluster().Status.Leader
 	for _, server := range before {
 		if server != leader && remaining(s.cluster(), []string{server}) == 1 {
-			s.ownDoing = "was deleted"
-			s.deleteByForce(server)
+			s.Expect(s.Destroy(t.Context(), server)).To(Succeed())
 		}
 	}
 	s.reach("upgraded all the same", 3*time.Minute)

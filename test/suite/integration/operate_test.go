@@ -6,7 +6,6 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"os"
 	"slices"
 	"strings"
 	"sync"
@@ -23,13 +22,13 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/consul-operator/consul-operator/api/v1alpha1"
-	"github.com/consul-operator/consul-operator/internal/resources"
+	"github.com/consul-operator/consul-operator/test/lib/invariant"
 )
 
 func (s *story) pod(name string) *corev1.Pod {
 	s.t.Helper()
 	pod := &corev1.Pod{}
-	s.Expect(s.env.Client.Get(s.t.Context(), client.ObjectKey{Namespace: s.key.Namespace, Name: name}, pod)).To(Succeed())
+	s.Expect(s.Client.Get(s.t.Context(), client.ObjectKey{Namespace: s.Key.Namespace, Name: name}, pod)).To(Succeed())
 	return pod
 }
 
@@ -51,12 +50,12 @@ func TestScale(t *testing.T) {
 	t.Parallel()
 	s := begin(t, shared, "scaled", soonVoters)
 	leader := s.cluster().Status.Leader
-	s.observer.AllowLeaderChanges(0)
+	s.Observer.AllowLeaderChanges(0)
 	for _, replicas := range []int{5, 3, 1, 3} {
-		s.observer.SetWanted(replicas)
+		s.Observer.SetWanted(replicas)
 		patch, err := json.Marshal(map[string]any{"spec": map[string]any{"replicas": replicas}})
 		s.Expect(err).NotTo(HaveOccurred())
-		s.Expect(s.env.Client.SubResource("scale").Patch(t.Context(), s.cluster(),
+		s.Expect(s.Client.SubResource("scale").Patch(t.Context(), s.cluster(),
 			client.RawPatch(types.MergePatchType, patch))).To(Succeed())
 		s.reach("scaled", 2*time.Minute)
 		s.Expect(s.cluster().Status.Voters).To(BeNumerically("==", replicas))
@@ -68,7 +67,7 @@ func TestScale(t *testing.T) {
 func TestTransferOnRequest(t *testing.T) {
 	t.Parallel()
 	s := begin(t, shared, "transferred", func(*v1alpha1.ConsulClusterSpec) {})
-	s.observer.AllowLeaderChanges(2)
+	s.Observer.AllowLeaderChanges(2)
 	before := s.servers()
 	follower := s.follower()
 	s.patch(annotated(v1alpha1.AnnotationTransferLeadership, follower))
@@ -90,7 +89,7 @@ func TestTransferOnRequest(t *testing.T) {
 func TestPauseAndDelete(t *testing.T) {
 	t.Parallel()
 	s := begin(t, shared, "paused", func(spec *v1alpha1.ConsulClusterSpec) { spec.Replicas = 1 })
-	s.observer.AllowLeaderChanges(0)
+	s.Observer.AllowLeaderChanges(0)
 	s.patch(func(c *v1alpha1.ConsulCluster) { c.Spec.Paused, c.Spec.Version = true, newest })
 	s.until("it says that it is paused", func(c *v1alpha1.ConsulCluster) bool {
 		found := apimeta.FindStatusCondition(c.Status.Conditions, v1alpha1.ConditionReady)
@@ -99,7 +98,7 @@ func TestPauseAndDelete(t *testing.T) {
 	s.Consistently(s.servers, 3*time.Second).Should(HaveLen(1))
 	s.end(0)
 
-	s.Expect(s.env.Client.Delete(t.Context(), s.cluster())).To(Succeed())
+	s.Expect(s.Client.Delete(t.Context(), s.cluster())).To(Succeed())
 	s.Eventually(func() int {
 		return s.count(&corev1.PodList{}) + s.count(&corev1.PersistentVolumeClaimList{}) +
 			s.count(&corev1.ServiceList{}) + s.count(&corev1.SecretList{})
@@ -112,16 +111,16 @@ func TestRetainedVolumes(t *testing.T) {
 		soonVoters(spec)
 		spec.Replicas, spec.Storage.Retention = 1, v1alpha1.RetentionRetain
 	})
-	s.observer.AllowLeaderChanges(1)
+	s.Observer.AllowLeaderChanges(1)
 	s.patch(toVersion(newest))
 	s.reach("upgraded", 2*time.Minute)
 	s.Expect(s.count(&corev1.PersistentVolumeClaimList{})).To(Equal(2), "the old server's volume is kept")
 	s.end(1)
-	s.Expect(s.env.Client.Delete(t.Context(), s.cluster())).To(Succeed())
+	s.Expect(s.Client.Delete(t.Context(), s.cluster())).To(Succeed())
 	s.Eventually(func() int { return s.count(&corev1.PodList{}) }, 2*time.Minute, 100*time.Millisecond).Should(BeZero())
 	s.Consistently(func() int { return s.count(&corev1.PersistentVolumeClaimList{}) }, 3*time.Second).Should(Equal(2))
-	s.Expect(s.env.Client.DeleteAllOf(t.Context(), &corev1.PersistentVolumeClaim{}, client.InNamespace(s.key.Namespace),
-		client.MatchingLabels{v1alpha1.LabelCluster: s.key.Name})).To(Succeed())
+	s.Expect(s.Client.DeleteAllOf(t.Context(), &corev1.PersistentVolumeClaim{}, client.InNamespace(s.Key.Namespace),
+		client.MatchingLabels{v1alpha1.LabelCluster: s.Key.Name})).To(Succeed())
 }
 
 // The servers of a deleted cluster take a while to stop. New ones that joined them would never found a cluster of their
@@ -129,15 +128,15 @@ func TestRetainedVolumes(t *testing.T) {
 func TestClusterOfTheSameNameIsANewOne(t *testing.T) {
 	t.Parallel()
 	s := begin(t, shared, "again", func(*v1alpha1.ConsulClusterSpec) {})
-	s.Eventually(func() int { return s.load.Result().All.Acknowledged }, time.Minute, 100*time.Millisecond).
+	s.Eventually(func() int { return s.Load.Result().All.Acknowledged }, time.Minute, 100*time.Millisecond).
 		Should(BeNumerically(">", 0))
 	s.end(0)
 	former := s.cluster()
 	again := &v1alpha1.ConsulCluster{
 		ObjectMeta: metav1.ObjectMeta{Name: former.Name, Namespace: former.Namespace}, Spec: former.Spec,
 	}
-	s.Expect(s.env.Client.Delete(t.Context(), former)).To(Succeed())
-	s.Expect(s.env.Client.Create(t.Context(), again)).To(Succeed())
+	s.Expect(s.Client.Delete(t.Context(), former)).To(Succeed())
+	s.Expect(s.Client.Create(t.Context(), again)).To(Succeed())
 	s.reach("created anew", 2*time.Minute) // the former servers may use all of their grace period
 	for _, server := range s.cluster().Status.Servers {
 		answer, err := http.Get("http://" + net.JoinHostPort(s.pod(server.Name).Status.PodIP, "8500") + "/v1/kv/?keys")
@@ -153,13 +152,12 @@ func TestClusterOfTheSameNameIsANewOne(t *testing.T) {
 func TestDeadPeerIsPruned(t *testing.T) {
 	t.Parallel()
 	s := begin(t, shared, "pruned", soonVoters)
-	s.observer.SetFaults(true)
+	s.Observer.SetFaults(true)
 	victim := s.follower()
-	s.ownDoing = "the claim of " + victim + " was deleted"
 	claim := s.claim(victim)
-	s.deleteByForce(victim)
+	s.Expect(s.Destroy(t.Context(), victim)).To(Succeed())
 	s.until("the server is gone", func(*v1alpha1.ConsulCluster) bool {
-		err := s.env.Client.Get(t.Context(), client.ObjectKeyFromObject(claim), claim)
+		err := s.Client.Get(t.Context(), client.ObjectKeyFromObject(claim), claim)
 		return apierrors.IsNotFound(err)
 	})
 	s.until("the stray is named", func(c *v1alpha1.ConsulCluster) bool {
@@ -183,7 +181,7 @@ func TestDeadPeerIsPruned(t *testing.T) {
 func TestBadSpecsNeverHurtAndAreTakenBack(t *testing.T) {
 	t.Parallel()
 	s := begin(t, shared, "mistaken", func(*v1alpha1.ConsulClusterSpec) {})
-	s.observer.AllowLeaderChanges(0)
+	s.Observer.AllowLeaderChanges(0)
 	cannotStart := func(c *v1alpha1.ConsulCluster) bool {
 		return condition(c, v1alpha1.ConditionStalled, "ServerCannotStart") && condition(c, v1alpha1.ConditionAvailable, "Available")
 	}
@@ -217,11 +215,11 @@ func TestBadSpecsNeverHurtAndAreTakenBack(t *testing.T) {
 // 200 ms; so one quiet window of three has to be there. An operator that polls has none.
 func TestIdleClusterCostsNothing(t *testing.T) {
 	s := begin(t, shared, "idle", func(*v1alpha1.ConsulClusterSpec) {})
-	s.load.Stop()
-	s.lock.Stop()
+	s.Load.Stop()
+	s.Lock.Stop()
 	quiet := func() ([]string, error) {
 		s.reach("settled", 2*time.Minute)
-		idle, err := s.observer.WatchIdle(t.Context(), 40*time.Second)
+		idle, err := s.Observer.WatchIdle(t.Context(), 40*time.Second)
 		s.t.Logf("writes %v, calls %v, %v", idle.Writes, idle.Calls, err)
 		cost := idle.Writes
 		for call, n := range idle.Calls {
@@ -237,20 +235,18 @@ func TestIdleClusterCostsNothing(t *testing.T) {
 		cost, err = quiet()
 	}
 	s.Expect(err).NotTo(HaveOccurred())
-	s.Expect(cost).To(BeEmpty(), "I5: an idle cluster costs no write, and no Consul call but the kubelet's probes")
+	s.Expect(cost).To(BeEmpty(), "%s, and no Consul call is made but the kubelet's probes", invariant.I5)
 }
 
 // A server that holds its connections and answers nothing costs its own cluster a pause, and its neighbour nothing.
 func TestHungServerHoldsUpNobodyElse(t *testing.T) {
 	t.Parallel()
 	s := begin(t, shared, "hung", soonVoters)
-	s.observer.SetFaults(true)
-	s.observer.AllowLeaderChanges(-1)
+	s.Observer.SetFaults(true)
+	s.Observer.AllowLeaderChanges(-1)
 	follower := s.follower()
-	pid, ok := s.env.Cluster.PID(s.key.Namespace, follower, resources.ContainerConsul)
-	s.Expect(ok).To(BeTrue())
-	process, err := os.FindProcess(pid)
-	s.Expect(err).NotTo(HaveOccurred())
+	process, runs := s.Process(t.Context(), follower)
+	s.Expect(runs).To(BeTrue())
 	s.Expect(process.Signal(syscall.SIGSTOP)).To(Succeed())
 	resume := sync.OnceFunc(func() { _ = process.Signal(syscall.SIGCONT) })
 	t.Cleanup(resume)
@@ -261,7 +257,7 @@ func TestHungServerHoldsUpNobodyElse(t *testing.T) {
 	})
 
 	neighbour := begin(t, shared, "neighbour", func(spec *v1alpha1.ConsulClusterSpec) { spec.Replicas = 1 })
-	neighbour.observer.AllowLeaderChanges(1)
+	neighbour.Observer.AllowLeaderChanges(1)
 	neighbour.patch(toVersion(newest))
 	neighbour.reach("upgraded beside a hung server", 2*time.Minute)
 	neighbour.end(1)

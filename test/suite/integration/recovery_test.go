@@ -14,24 +14,19 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/consul-operator/consul-operator/api/v1alpha1"
-	"github.com/consul-operator/consul-operator/test/lib/harness"
 )
 
-// loseQuorum stops the load, so that all servers have all that was acknowledged, and takes so many servers away with
+// loseMost stops the load, so that all servers have all that was acknowledged, and takes so many servers away with
 // their volumes that the others cannot elect a leader: the leader is one of them.
-func (s *story) loseQuorum() []string {
+func (s *story) loseMost() []string {
 	s.t.Helper()
-	s.observer.SetFaults(true)
-	s.observer.AllowLeaderChanges(-1)
-	s.Eventually(func() int { return s.load.Result().All.Acknowledged }, time.Minute, 100*time.Millisecond).
+	s.Observer.SetFaults(true)
+	s.Observer.AllowLeaderChanges(-1)
+	s.Eventually(func() int { return s.Load.Result().All.Acknowledged }, time.Minute, 100*time.Millisecond).
 		Should(BeNumerically(">", 0))
-	s.load.Stop()
-	s.Expect(s.env.CaughtUp(s.t.Context(), s.key)).To(Succeed())
-	lost, err := harness.Majority(s.cluster())
+	s.Load.Stop()
+	lost, err := s.LoseQuorum(s.t.Context())
 	s.Expect(err).NotTo(HaveOccurred())
-	for _, server := range lost {
-		s.deleteByForce(server)
-	}
 	return lost
 }
 
@@ -71,7 +66,7 @@ func TestQuorumLostForGoodIsRecoveredAutomatically(t *testing.T) {
 	})
 	before := s.servers()
 	start := time.Now()
-	lost := s.loseQuorum()
+	lost := s.loseMost()
 	s.until("the quorum is lost", func(c *v1alpha1.ConsulCluster) bool { return c.Status.QuorumLostSince != nil })
 	s.reach("recovered", 3*time.Minute+5*time.Second)
 	t.Logf("two of three servers lost for good, three healthy voters after %s", time.Since(start).Round(time.Second))
@@ -87,7 +82,7 @@ func TestQuorumLostForGoodIsRecoveredByAPerson(t *testing.T) {
 		spec.Replicas = 5
 	})
 	before := s.servers()
-	lost := s.loseQuorum()
+	lost := s.loseMost()
 	for _, server := range without(before, lost) {
 		s.kill(server) // started anew, it has not heard of any leader, and tells what it knows all the same
 	}
@@ -105,7 +100,7 @@ func TestQuorumLostForGoodIsRecoveredByAPerson(t *testing.T) {
 	for _, server := range without(before, lost) {
 		s.Expect(command).NotTo(ContainSubstring(server), "only those who are gone are given up")
 	}
-	out, err := s.env.Kubectl(t.Context(), strings.Fields(command)[1:]...)
+	out, err := s.Kubectl(t.Context(), strings.Fields(command)[1:]...)
 	s.Expect(err).NotTo(HaveOccurred(), out)
 	s.reach("recovered", 3*time.Minute)
 	t.Logf("three of five servers given up, five healthy voters after %s", time.Since(start).Round(time.Second))

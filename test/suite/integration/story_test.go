@@ -20,8 +20,8 @@ import (
 
 	"github.com/consul-operator/consul-operator/api/v1alpha1"
 	"github.com/consul-operator/consul-operator/test/lib/harness"
+	"github.com/consul-operator/consul-operator/test/lib/invariant"
 	"github.com/consul-operator/consul-operator/test/lib/load"
-	"github.com/consul-operator/consul-operator/test/lib/observer"
 )
 
 // Versions that the tests go between.
@@ -58,12 +58,8 @@ func say(line string) { fmt.Printf("    %s\n", line) }
 // story is one ConsulCluster, its load and its observer.
 type story struct {
 	*WithT
-	t        *testing.T
-	env      *harness.Env
-	key      client.ObjectKey
-	load     *load.Load
-	lock     *load.Lock
-	observer *observer.Observer
+	*harness.Scene
+	t *testing.T
 	// ownDoing is part of the message of violations that the story itself commits.
 	ownDoing string
 }
@@ -71,9 +67,10 @@ type story struct {
 // begin creates a cluster of this name, waits until it is Ready, and puts it under load and observation.
 func begin(t *testing.T, env *harness.Env, name string, change func(*v1alpha1.ConsulClusterSpec)) *story {
 	t.Helper()
-	s := &story{WithT: NewWithT(t), t: t, env: env, key: client.ObjectKey{Namespace: "default", Name: name}}
+	key := client.ObjectKey{Namespace: "default", Name: name}
+	s := &story{WithT: NewWithT(t), Scene: env.Scene(key), t: t}
 	c := &v1alpha1.ConsulCluster{
-		ObjectMeta: metav1.ObjectMeta{Name: s.key.Name, Namespace: s.key.Namespace},
+		ObjectMeta: metav1.ObjectMeta{Name: key.Name, Namespace: key.Namespace},
 		Spec: v1alpha1.ConsulClusterSpec{
 			Version: older,
 			Storage: v1alpha1.Storage{Size: resource.MustParse("1Gi")},
@@ -81,23 +78,14 @@ func begin(t *testing.T, env *harness.Env, name string, change func(*v1alpha1.Co
 		},
 	}
 	change(&c.Spec)
-	s.Expect(env.Client.Create(t.Context(), c)).To(Succeed())
+	s.Expect(s.Create(t.Context(), c)).To(Succeed())
 	t.Cleanup(func() {
 		_ = env.Client.Delete(context.Background(), c) // a story may have deleted it itself
 	})
 	s.reach("created", 2*time.Minute)
-	var err error
-	wanted := int(s.cluster().Spec.Replicas)
-	s.observer, err = observer.Start(context.Background(), env.Config, s.key, observer.Options{Wanted: wanted})
-	s.Expect(err).NotTo(HaveOccurred())
-	t.Cleanup(s.observer.Stop)
-	endpoints, err := load.WatchService(t.Context(), env.Config, s.key.Namespace, s.key.Name, "http")
-	s.Expect(err).NotTo(HaveOccurred())
-	s.load = load.Start(context.Background(), endpoints, load.Options{Writers: 2, Rate: 100})
-	t.Cleanup(func() { s.load.Stop() })
-	s.lock, err = load.TakeLock(t.Context(), endpoints, name)
-	s.Expect(err).NotTo(HaveOccurred())
-	t.Cleanup(s.lock.Stop)
+	t.Cleanup(func() { _ = s.Close() })
+	s.Expect(s.Observe(t.Context(), int(s.cluster().Spec.Replicas))).To(Succeed())
+	s.Expect(s.StartClients(t.Context(), harness.Clients{Options: load.Options{Writers: 2, Rate: 100}})).To(Succeed())
 	return s
 }
 
@@ -111,26 +99,26 @@ func (s *story) reach(what string, limit time.Duration) {
 	s.t.Helper()
 	start := time.Now()
 	progress := func(said string) { s.t.Logf("%5.1fs %s", time.Since(start).Seconds(), said) }
-	s.Expect(s.env.WaitReady(s.t.Context(), s.key, limit, progress)).To(Succeed(), what)
+	s.Expect(s.WaitReady(s.t.Context(), limit, progress)).To(Succeed(), what)
 }
 
 // until waits two minutes at most for a condition of the cluster.
 func (s *story) until(what string, done func(*v1alpha1.ConsulCluster) bool) {
 	s.t.Helper()
 	progress := func(said string) { s.t.Logf("       %s", said) }
-	s.Expect(s.env.WaitFor(s.t.Context(), s.key, 2*time.Minute, progress, done)).To(Succeed(), what)
+	s.Expect(s.WaitFor(s.t.Context(), 2*time.Minute, progress, done)).To(Succeed(), what)
 }
 
 // patch changes the cluster as a user does.
 func (s *story) patch(change func(*v1alpha1.ConsulCluster)) {
 	s.t.Helper()
-	s.Expect(s.env.Patch(s.t.Context(), s.key, change)).To(Succeed())
+	s.Expect(s.Patch(s.t.Context(), change)).To(Succeed())
 }
 
 func (s *story) cluster() *v1alpha1.ConsulCluster {
 	s.t.Helper()
-	c := &v1alpha1.ConsulCluster{}
-	s.Expect(s.env.Client.Get(s.t.Context(), s.key, c)).To(Succeed())
+	c, err := s.Get(s.t.Context())
+	s.Expect(err).NotTo(HaveOccurred())
 	return c
 }
 
@@ -158,8 +146,8 @@ func remaining(c *v1alpha1.ConsulCluster, servers []string) int {
 // count is the number of objects of a kind that belong to the cluster.
 func (s *story) count(list client.ObjectList) int {
 	s.t.Helper()
-	s.Expect(s.env.Client.List(s.t.Context(), list, client.InNamespace(s.key.Namespace),
-		client.MatchingLabels{v1alpha1.LabelCluster: s.key.Name})).To(Succeed())
+	s.Expect(s.Client.List(s.t.Context(), list, client.InNamespace(s.Key.Namespace),
+		client.MatchingLabels{v1alpha1.LabelCluster: s.Key.Name})).To(Succeed())
 	switch l := list.(type) {
 	case *corev1.PodList:
 		return len(l.Items)
@@ -178,33 +166,28 @@ func (s *story) count(list client.ObjectList) int {
 // write was lost (I8), and leadership changed as often as it should.
 func (s *story) end(leaderChanges int) {
 	s.t.Helper()
-	result := s.verify()
-	s.observer.Stop()
-	timeline := s.observer.Timeline()
-	s.t.Logf("%d of %d writes failed %v, longest gap %s, %d leader changes, fewest voters %d", result.All.Failed,
-		result.All.Attempts(), result.All.Classes, result.All.Gap.Length().Round(time.Millisecond),
-		timeline.LeaderChanges, timeline.FewestVoters)
+	seen := s.verify()
+	timeline, all := seen.Timeline, seen.Load.All
+	s.t.Logf("%d of %d writes failed %v, longest gap %s, %d leader changes, fewest voters %d", all.Failed, all.Attempts(),
+		all.Classes, all.Gap.Length().Round(time.Millisecond), timeline.LeaderChanges, timeline.FewestVoters)
 	for _, violation := range timeline.Violations {
 		if s.ownDoing == "" || !strings.Contains(violation.Message, s.ownDoing) {
 			t := violation.At.Format(time.TimeOnly)
 			s.t.Errorf("%s %s", t, violation)
 		}
 	}
-	s.Expect(timeline.LeaderChanges).To(Equal(leaderChanges), "I3: planned changes of leadership")
+	s.Expect(timeline.LeaderChanges).To(Equal(leaderChanges), invariant.I3.String())
 }
 
-// verify stops the load and asserts that nothing is lost that was acknowledged (I8), no application's lock either.
-func (s *story) verify() load.Result {
+// verify ends the scene and asserts that nothing is lost that was acknowledged (I8), no application's lock either.
+func (s *story) verify() harness.Outcome {
 	s.t.Helper()
-	result := s.load.Stop()
-	ctx, cancel := context.WithTimeout(s.t.Context(), 30*time.Second)
-	defer cancel()
-	verification, err := s.load.Verify(ctx)
+	seen, err := s.End(s.t.Context())
 	s.Expect(err).NotTo(HaveOccurred())
-	s.Expect(verification.Lost).To(BeEmpty(), "I8: an acknowledged write is never lost")
-	s.Expect(s.lock.Check(ctx)).To(Succeed(), "I8: a lock stays with the application that holds it")
-	s.Expect(result.All.Acknowledged).To(BeNumerically(">", 0))
-	return result
+	s.Expect(seen.Verified.Lost).To(BeEmpty(), invariant.I8.String())
+	s.Expect(seen.LockLost).To(Succeed(), "a lock stays with the application that holds it")
+	s.Expect(seen.Load.All.Acknowledged).To(BeNumerically(">", 0))
+	return seen
 }
 
 func toVersion(version string) func(*v1alpha1.ConsulCluster) {

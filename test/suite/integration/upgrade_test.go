@@ -31,7 +31,7 @@ func TestUpgrade(t *testing.T) {
 				spec.Replicas, spec.Update.MaxSurge, spec.Version = test.replicas, test.surge, test.from
 			})
 			before := s.cluster().Status.Leader
-			s.observer.AllowLeaderChanges(1)
+			s.Observer.AllowLeaderChanges(1)
 			s.patch(toVersion(newest))
 			s.reach("upgraded", 6*time.Minute)
 			status := s.cluster().Status
@@ -52,7 +52,7 @@ func TestRollbackInTheMiddle(t *testing.T) {
 	t.Parallel()
 	s := begin(t, shared, "rollback", soonVoters)
 	leader, before := s.cluster().Status.Leader, s.servers()
-	s.observer.AllowLeaderChanges(0)
+	s.Observer.AllowLeaderChanges(0)
 	s.patch(toVersion(newest))
 	s.until("one old server is gone", func(c *v1alpha1.ConsulCluster) bool { return remaining(c, before) == 2 })
 	s.patch(toVersion(older))
@@ -66,7 +66,7 @@ func TestRollbackInTheMiddle(t *testing.T) {
 func TestChangedConfigAndPodTemplate(t *testing.T) {
 	t.Parallel()
 	s := begin(t, shared, "changed", func(spec *v1alpha1.ConsulClusterSpec) { spec.Replicas, spec.Update.MaxSurge = 1, 1 })
-	s.observer.AllowLeaderChanges(1)
+	s.Observer.AllowLeaderChanges(1)
 	s.patch(func(c *v1alpha1.ConsulCluster) {
 		config, err := v1alpha1.NewConfig(map[string]any{"log_level": "DEBUG"})
 		s.Expect(err).NotTo(HaveOccurred())
@@ -85,7 +85,7 @@ func TestRestartOnRequest(t *testing.T) {
 		spec.Update.MaxSurge = 3
 	})
 	before := s.servers()
-	s.observer.AllowLeaderChanges(1)
+	s.Observer.AllowLeaderChanges(1)
 	s.patch(annotated(v1alpha1.AnnotationRestartedAt, "2026-01-01T00:00:00Z"))
 	s.until("all servers are new ones", func(c *v1alpha1.ConsulCluster) bool { return remaining(c, before) == 0 })
 	s.reach("restarted", 2*time.Minute)
@@ -99,7 +99,7 @@ func TestUpgradeSurvivesTheOperatorsDeath(t *testing.T) {
 	NewWithT(t).Expect(err).NotTo(HaveOccurred())
 	t.Cleanup(func() { _ = env.Stop() })
 	s := begin(t, env, "deaths", func(*v1alpha1.ConsulClusterSpec) {})
-	s.observer.AllowLeaderChanges(1)
+	s.Observer.AllowLeaderChanges(1)
 	seed := uint64(time.Now().UnixNano())
 	t.Logf("seed %d", seed)
 	random := rand.New(rand.NewPCG(seed, 0)) //nolint:gosec // moments, not secrets
@@ -123,8 +123,8 @@ func TestUpgradeInPlace(t *testing.T) {
 		spec.Update.Type = v1alpha1.UpdateInPlace
 	})
 	before := s.volumes()
-	s.observer.SetWanted(2)
-	s.observer.AllowLeaderChanges(1)
+	s.Observer.SetWanted(2)
+	s.Observer.AllowLeaderChanges(1)
 	s.patch(toVersion(newest))
 	s.reach("upgraded in place", 6*time.Minute)
 	status := s.cluster().Status
@@ -132,7 +132,7 @@ func TestUpgradeInPlace(t *testing.T) {
 	s.Expect(status.Voters).To(BeNumerically("==", 3))
 	s.Expect(s.volumes()).To(Equal(before), "the same servers on the same volumes")
 	s.end(1)
-	s.Expect(s.observer.Timeline().FewestVoters).To(Equal(2), "one server at a time is away")
+	s.Expect(s.Observer.Timeline().FewestVoters).To(Equal(2), "one server at a time is away")
 }
 
 // A single server has nobody to hand over to: it is restarted on its volume, and keeps what it has acknowledged.
@@ -159,8 +159,8 @@ func TestBadVersionInPlaceStopsAtTheFirstServer(t *testing.T) {
 		spec.Update.Type = v1alpha1.UpdateInPlace
 	})
 	before := s.volumes()
-	s.observer.SetWanted(2)
-	s.observer.AllowLeaderChanges(1)
+	s.Observer.SetWanted(2)
+	s.Observer.AllowLeaderChanges(1)
 	s.patch(toVersion("9.9.9"))
 	s.until("the version is named, and the others serve", func(c *v1alpha1.ConsulCluster) bool {
 		return condition(c, v1alpha1.ConditionStalled, "ServerCannotStart") && c.Status.ReadyReplicas == 2
@@ -176,8 +176,8 @@ func TestBadVersionInPlaceStopsAtTheFirstServer(t *testing.T) {
 func (s *story) volumes() map[string]types.UID {
 	s.t.Helper()
 	var claims corev1.PersistentVolumeClaimList
-	s.Expect(s.env.Client.List(s.t.Context(), &claims, client.InNamespace(s.key.Namespace),
-		client.MatchingLabels{v1alpha1.LabelCluster: s.key.Name})).To(Succeed())
+	s.Expect(s.Client.List(s.t.Context(), &claims, client.InNamespace(s.Key.Namespace),
+		client.MatchingLabels{v1alpha1.LabelCluster: s.Key.Name})).To(Succeed())
 	volumes := map[string]types.UID{}
 	for _, claim := range claims.Items {
 		volumes[claim.Name] = claim.UID
