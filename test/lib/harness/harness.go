@@ -23,6 +23,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/envtest"
 
 	"github.com/consul-operator/consul-operator/api/v1alpha1"
+	"github.com/consul-operator/consul-operator/test/lib/child"
 	"github.com/consul-operator/consul-operator/test/lib/localcluster"
 )
 
@@ -57,7 +58,7 @@ type Env struct {
 	operatorArgs []string
 
 	mu       sync.Mutex
-	operator *process
+	operator *child.Process
 	crashed  chan struct{}
 }
 
@@ -169,7 +170,7 @@ func (e *Env) StartOperator() error {
 		"--metrics-bind-address=0", "--health-probe-bind-address=0",
 	}
 	args = append(args, e.operatorArgs...)
-	operator, err := startProcess(filepath.Join(e.root, "bin", "consul-operator"), args, e.OperatorLog())
+	operator, err := child.Start(e.OperatorLog(), filepath.Join(e.root, "bin", "consul-operator"), args...)
 	if err != nil {
 		return err
 	}
@@ -177,8 +178,8 @@ func (e *Env) StartOperator() error {
 	e.operator = operator
 	e.mu.Unlock()
 	go func() {
-		<-operator.exited
-		if !operator.wanted.Load() {
+		<-operator.Exited()
+		if !operator.ExitExpected() {
 			close(e.crashed)
 		}
 	}()
@@ -188,18 +189,18 @@ func (e *Env) StartOperator() error {
 // KillOperator ends the operator as a crash does, and returns when it is gone.
 func (e *Env) KillOperator() {
 	if operator := e.running(); operator != nil {
-		operator.kill()
+		operator.Kill()
 	}
 }
 
 // StopOperator asks the operator to end and waits for it.
 func (e *Env) StopOperator() {
 	if operator := e.running(); operator != nil {
-		operator.stop(10 * time.Second)
+		operator.Stop(10 * time.Second)
 	}
 }
 
-func (e *Env) running() *process {
+func (e *Env) running() *child.Process {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	return e.operator

@@ -18,6 +18,7 @@ import (
 	"github.com/onsi/gomega/types"
 
 	"github.com/consul-operator/consul-operator/internal/consul"
+	"github.com/consul-operator/consul-operator/test/lib/child"
 	"github.com/consul-operator/consul-operator/test/lib/load"
 	"github.com/consul-operator/consul-operator/test/lib/sim"
 )
@@ -38,9 +39,10 @@ type cluster struct {
 }
 
 type server struct {
-	*process
+	*child.Process
 	consul.Agent
 	id, ip, dir string
+	frozen      bool
 	session     string // that an application opened at it
 	args        []string
 }
@@ -86,6 +88,15 @@ func takeBlock(t *testing.T) string {
 	}
 }
 
+// run starts a server's process, which ends when the test does.
+func (c *cluster) run(s *server) {
+	c.t.Helper()
+	var err error
+	s.Process, err = child.Start(filepath.Join(s.dir, "log"), c.binary, s.args...)
+	c.Expect(err).NotTo(HaveOccurred())
+	c.t.Cleanup(s.Kill)
+}
+
 func (c *cluster) start(name string, expect int) {
 	c.t.Helper()
 	i := len(c.servers) + 1
@@ -108,7 +119,7 @@ func (c *cluster) start(name string, expect int) {
 			c.t.Logf("%s at %s:\n%s", name, s.ip, tail(s.dir))
 		}
 	})
-	s.process = startProcess(c.t, c.binary, s.dir, s.args)
+	c.run(s)
 	c.servers, c.names = append(c.servers, s), append(c.names, name)
 }
 
@@ -159,14 +170,14 @@ func (c *cluster) do(deed sim.Deed, name string) error {
 	s, ctx := c.server(name), c.t.Context()
 	switch deed {
 	case sim.Kill:
-		s.kill()
+		s.Kill()
 		return nil
 	case sim.Freeze:
 		s.frozen = true
-		return s.signal(syscall.SIGSTOP)
+		return s.Signal(syscall.SIGSTOP)
 	case sim.Thaw:
 		s.frozen = false
-		return s.signal(syscall.SIGCONT)
+		return s.Signal(syscall.SIGCONT)
 	case sim.CutOff, sim.Join: // as far as the one can tell: the others stand still
 		for _, other := range c.names {
 			if other != name {
@@ -175,14 +186,14 @@ func (c *cluster) do(deed sim.Deed, name string) error {
 		}
 		return nil
 	case sim.Terminate:
-		s.asked = true
-		return s.signal(syscall.SIGTERM)
+		s.ExpectExit()
+		return s.Signal(syscall.SIGTERM)
 	case sim.StartAgain:
-		c.Expect(s.runs()).To(BeFalse(), name+" runs already")
-		s.process = startProcess(c.t, c.binary, s.dir, s.args)
+		c.Expect(s.Runs()).To(BeFalse(), name+" runs already")
+		c.run(s)
 		return nil
 	case sim.Leave:
-		s.asked = true
+		s.ExpectExit()
 		if err := s.Leave(ctx); !errors.Is(err, consul.ErrUnanswered) {
 			return err
 		}

@@ -9,6 +9,7 @@ import (
 	. "github.com/onsi/gomega"
 
 	"github.com/consul-operator/consul-operator/internal/consul"
+	"github.com/consul-operator/consul-operator/test/lib/child"
 )
 
 // view is what one agent says of all servers, by node id.
@@ -25,7 +26,7 @@ type view struct {
 func (c *cluster) facts() (facts, error) {
 	selves := map[*server]consul.Self{}
 	for _, s := range c.servers {
-		if !s.runs() || s.frozen {
+		if !s.Runs() || s.frozen {
 			continue
 		}
 		self, err := s.Self(c.t.Context())
@@ -43,7 +44,7 @@ func (c *cluster) facts() (facts, error) {
 	for i, s := range c.servers {
 		peer, isPeer := v.peers[s.id]
 		f.Servers[c.names[i]] = about(
-			lives(s.process), suffrage(peer, isPeer), serf(v.members, s.id), leader != nil, v.healthy[s.id])
+			lives(s.Process), suffrage(peer, isPeer), serf(v.members, s.id), leader != nil, v.healthy[s.id])
 		if v.sessions[s.session] {
 			f.Servers[c.names[i]] = append(f.Servers[c.names[i]], session)
 		}
@@ -116,11 +117,11 @@ func (c *cluster) ask(leader *server, selves map[*server]consul.Self) (view, err
 	return v, err
 }
 
-func lives(p *process) string {
+func lives(p *child.Process) string {
 	switch {
-	case p.runs():
+	case p.Runs():
 		return up
-	case p.crashed():
+	case !p.ExitExpected() || p.ExitCode() > 0:
 		return "crashed"
 	default:
 		return down
