@@ -14,6 +14,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/consul-operator/consul-operator/api/v1alpha1"
+	"github.com/consul-operator/consul-operator/test/lib/await"
 	"github.com/consul-operator/consul-operator/test/lib/harness"
 	"github.com/consul-operator/consul-operator/test/lib/load"
 	"github.com/consul-operator/consul-operator/test/lib/report"
@@ -108,7 +109,7 @@ func (b *bench) upgradeUnderLoad(ctx context.Context, v variant, s *harness.Scen
 	if err := s.StartClients(ctx, harness.Clients{Options: load.Options{Rate: b.rate}}); err != nil {
 		return r, err
 	}
-	if err := harness.Sleep(ctx, settle); err != nil {
+	if err := await.Sleep(ctx, settle); err != nil {
 		return r, err
 	}
 	before := s.Observer.Snapshot().LeaderChanges
@@ -121,7 +122,7 @@ func (b *bench) upgradeUnderLoad(ctx context.Context, v variant, s *harness.Scen
 		return r, err
 	}
 	r.took = time.Since(began)
-	if err := harness.Sleep(ctx, settle); err != nil {
+	if err := await.Sleep(ctx, settle); err != nil {
 		return r, err
 	}
 	var err error
@@ -168,15 +169,13 @@ func (b *bench) remove(ctx context.Context, namespace *corev1.Namespace) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, startLimit)
 	defer cancel()
-	for {
+	return await.Success(ctx, 200*time.Millisecond, func() error {
 		err := b.env.Client.Get(ctx, client.ObjectKeyFromObject(namespace), namespace)
 		if apierrors.IsNotFound(err) {
 			return nil
 		}
-		if err := harness.Sleep(ctx, 200*time.Millisecond); err != nil {
-			return fmt.Errorf("namespace %s is not gone: %w", namespace.Name, err)
-		}
-	}
+		return errors.Join(err, fmt.Errorf("namespace %s is not gone", namespace.Name))
+	})
 }
 
 func createWithOperator(surge int32) func(context.Context, *harness.Scene, int, string) error {

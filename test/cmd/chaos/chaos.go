@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"github.com/consul-operator/consul-operator/test/lib/await"
 	"github.com/consul-operator/consul-operator/test/lib/harness"
 	"github.com/consul-operator/consul-operator/test/lib/load"
 )
@@ -208,13 +209,8 @@ func (c *chaos) awaitWanted(ctx context.Context) []string {
 	defer cancel()
 	for {
 		unwanted := c.Observer.Snapshot().Unwanted(c.faults.spec.replicas, c.faults.spec.version)
-		if len(unwanted) == 0 {
-			return nil
-		}
-		select {
-		case <-ctx.Done():
+		if len(unwanted) == 0 || await.Sleep(ctx, 100*time.Millisecond) != nil {
 			return unwanted
-		case <-time.After(100 * time.Millisecond):
 		}
 	}
 }

@@ -12,6 +12,7 @@ import (
 
 	"github.com/hashicorp/consul/api"
 
+	"github.com/consul-operator/consul-operator/test/lib/await"
 	"github.com/consul-operator/consul-operator/test/lib/load"
 	"github.com/consul-operator/consul-operator/test/lib/observer"
 )
@@ -93,12 +94,11 @@ func (c *clients) finish() {
 func (c *clients) readBack(ctx context.Context) error {
 	reader := &contender{clients: c, id: clientCount}
 	for _, key := range c.history.keys() {
-		for _, err := reader.read(ctx, key); err != nil; _, err = reader.read(ctx, key) {
-			select {
-			case <-ctx.Done():
-				return fmt.Errorf("reading %s back: %w", key, err)
-			case <-time.After(100 * time.Millisecond):
-			}
+		if err := await.Success(ctx, 100*time.Millisecond, func() error {
+			_, err := reader.read(ctx, key)
+			return err
+		}); err != nil {
+			return fmt.Errorf("reading %s back: %w", key, err)
 		}
 	}
 	return nil

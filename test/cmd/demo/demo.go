@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/consul-operator/consul-operator/api/v1alpha1"
+	"github.com/consul-operator/consul-operator/test/lib/await"
 	"github.com/consul-operator/consul-operator/test/lib/harness"
 	"github.com/consul-operator/consul-operator/test/lib/load"
 	"github.com/consul-operator/consul-operator/test/lib/report"
@@ -129,7 +130,7 @@ func (d *demo) upgradeUnderLoad(ctx context.Context) (outcome, error) {
 	if err := d.StartClients(ctx, harness.Clients{Options: load.Options{Rate: d.options.rate}}); err != nil {
 		return outcome{}, err
 	}
-	if err := harness.Sleep(ctx, settle); err != nil {
+	if err := await.Sleep(ctx, settle); err != nil {
 		return outcome{}, err
 	}
 	now := d.Load.Counters()
@@ -141,7 +142,7 @@ func (d *demo) upgradeUnderLoad(ctx context.Context) (outcome, error) {
 		return outcome{}, err
 	}
 	took := time.Since(began)
-	if err := harness.Sleep(ctx, settle); err != nil {
+	if err := await.Sleep(ctx, settle); err != nil {
 		return outcome{}, err
 	}
 	return d.finish(ctx, began, took)

@@ -15,6 +15,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/consul-operator/consul-operator/api/v1alpha1"
+	"github.com/consul-operator/consul-operator/test/lib/await"
 )
 
 // LoseQuorum takes servers away with their volumes, the leader and as many others as leave the rest without a quorum, and
@@ -78,17 +79,13 @@ func majority(c *v1alpha1.ConsulCluster) ([]string, error) {
 func (s *Scene) caughtUp(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
-	for {
+	return await.Success(ctx, 20*time.Millisecond, func() error {
 		last, err := s.lastEntries(ctx)
-		if err == nil && len(slices.Compact(slices.Sorted(slices.Values(last)))) == 1 {
-			return nil
+		if err == nil && len(slices.Compact(slices.Sorted(slices.Values(last)))) != 1 {
+			err = fmt.Errorf("the last log entries of the servers are %v", last)
 		}
-		select {
-		case <-ctx.Done():
-			return fmt.Errorf("the last log entries of the servers are %v: %w", last, errors.Join(err, ctx.Err()))
-		case <-time.After(20 * time.Millisecond):
-		}
-	}
+		return err
+	})
 }
 
 // lastEntries are the index of the last log entry of each server.

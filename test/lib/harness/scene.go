@@ -116,13 +116,3 @@ func (s *Scene) Close() error {
 	}
 	return s.Stop()
 }
-
-// Sleep lets a scene go on for a while.
-func Sleep(ctx context.Context, duration time.Duration) error {
-	select {
-	case <-ctx.Done():
-		return ctx.Err()
-	case <-time.After(duration):
-		return nil
-	}
-}

@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/hashicorp/consul/api"
+
+	"github.com/consul-operator/consul-operator/test/lib/await"
 )
 
 const (
@@ -72,13 +74,8 @@ func TakeLock(ctx context.Context, endpoints Endpoints, name string) (*Lock, err
 		return nil, err
 	}
 	l := &Lock{consul: consul, node: "application-" + name, key: "locks/" + name}
-	for {
-		if err = l.acquire(ctx); err == nil {
-			break
-		}
-		if waited := wait(ctx, retryAfter); waited != nil {
-			return nil, fmt.Errorf("acquire lock %s: %w (%w)", l.key, err, waited)
-		}
+	if err := await.Success(ctx, retryAfter, func() error { return l.acquire(ctx) }); err != nil {
+		return nil, fmt.Errorf("acquire lock %s: %w", l.key, err)
 	}
 	holding, stop := context.WithCancel(context.WithoutCancel(ctx))
 	l.stop = stop
@@ -113,7 +110,7 @@ func (l *Lock) acquire(ctx context.Context) error {
 // hold renews the session until the context ends, or Consul says that there is none.
 func (l *Lock) hold(ctx context.Context) error {
 	pause, renewed := renewEvery, time.Now()
-	for wait(ctx, pause) == nil {
+	for await.Sleep(ctx, pause) == nil {
 		asked := time.Now()
 		entry, _, err := l.consul.Session().Renew(l.session, (&api.WriteOptions{}).WithContext(ctx))
 		if err == nil && entry == nil {
@@ -138,16 +135,14 @@ func (l *Lock) Check(ctx context.Context) error {
 	defer l.Stop()
 	ctx, cancel := context.WithTimeout(ctx, tryFor)
 	defer cancel()
-	for {
-		read := (&api.QueryOptions{RequireConsistent: true}).WithContext(ctx)
-		pair, _, err := l.consul.KV().Get(l.key, read)
-		if err == nil {
-			return l.judge(pair)
-		}
-		if waited := wait(ctx, retryAfter); waited != nil {
-			return fmt.Errorf("read lock %s: %w (%w)", l.key, err, waited)
-		}
+	var pair *api.KVPair
+	if err := await.Success(ctx, retryAfter, func() (err error) {
+		pair, _, err = l.consul.KV().Get(l.key, (&api.QueryOptions{RequireConsistent: true}).WithContext(ctx))
+		return err
+	}); err != nil {
+		return fmt.Errorf("read lock %s: %w", l.key, err)
 	}
+	return l.judge(pair)
 }
 
 func (l *Lock) judge(pair *api.KVPair) error {
@@ -163,16 +158,4 @@ func (l *Lock) judge(pair *api.KVPair) error {
 		return fmt.Errorf("lock %s was lost: it was acquired %d times", l.key, pair.LockIndex)
 	}
 	return nil
-}
-
-// wait is an error if the context ends first.
-func wait(ctx context.Context, duration time.Duration) error {
-	timer := time.NewTimer(duration)
-	defer timer.Stop()
-	select {
-	case <-ctx.Done():
-		return ctx.Err()
-	case <-timer.C:
-		return nil
-	}
 }

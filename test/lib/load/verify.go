@@ -8,6 +8,8 @@ import (
 	"net/http"
 	"strconv"
 	"time"
+
+	"github.com/consul-operator/consul-operator/test/lib/await"
 )
 
 // Lost is an acknowledged write that the store no longer shows.
@@ -35,16 +37,11 @@ type Verification struct {
 // until the context ends: it is not part of the load.
 func (l *Load) Verify(ctx context.Context) (Verification, error) {
 	var found map[string]int
-	for {
-		var err error
-		if found, err = l.readBack(ctx); err == nil {
-			break
-		}
-		select {
-		case <-ctx.Done():
-			return Verification{}, fmt.Errorf("reading back: %w (%w)", err, ctx.Err())
-		case <-time.After(200 * time.Millisecond):
-		}
+	if err := await.Success(ctx, 200*time.Millisecond, func() (err error) {
+		found, err = l.readBack(ctx)
+		return err
+	}); err != nil {
+		return Verification{}, fmt.Errorf("reading back: %w", err)
 	}
 	var v Verification
 	for _, w := range l.writers {

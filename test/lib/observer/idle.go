@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+
+	"github.com/consul-operator/consul-operator/test/lib/await"
 )
 
 // metricsInterval is how long Consul sums up its metrics before it starts afresh.
@@ -42,14 +44,14 @@ func (o *Observer) WatchIdle(ctx context.Context, duration time.Duration) (Idle,
 	}()
 	calls := map[string]int{}
 	// The interval that was under way at the start holds the observer's own questions, and others from before.
-	if err := o.sleep(ctx, metricsInterval); err != nil {
+	if err := await.Sleep(ctx, metricsInterval); err != nil {
 		return Idle{}, err
 	}
 	o.mu.Lock()
 	window.writes = nil
 	o.mu.Unlock()
 	for end := o.now().Add(duration); o.now().Before(end); {
-		if err := o.sleep(ctx, metricsInterval); err != nil {
+		if err := await.Sleep(ctx, metricsInterval); err != nil {
 			return Idle{}, err
 		}
 		if err := o.addCalls(ctx, calls); err != nil {
@@ -59,15 +61,6 @@ func (o *Observer) WatchIdle(ctx context.Context, duration time.Duration) (Idle,
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	return Idle{Writes: window.writes, Calls: calls}, nil
-}
-
-func (o *Observer) sleep(ctx context.Context, duration time.Duration) error {
-	select {
-	case <-ctx.Done():
-		return ctx.Err()
-	case <-time.After(duration):
-		return nil
-	}
 }
 
 func (o *Observer) pausedForIdle() bool {
