@@ -33,7 +33,7 @@ KUBECTL ?= bin/kubectl
 
 # Builds programs that are missing or out of date into bin/, with progress.
 BUILD := go run ./hack/buildtools
-# A Kubernetes control plane; the node that goes with it is in test/localcluster.
+# A Kubernetes control plane; the node that goes with it is in test/lib/localcluster.
 CONTROL_PLANE := etcd kube-apiserver kube-controller-manager kubectl
 TEST_TOOLS := gotestsum helm $(CONTROL_PLANE) consul-1.19.2 consul-1.22.0 consul-1.22.7 consul-operator
 
@@ -81,15 +81,15 @@ test-e2e: ## Run the tests on real nodes: as root on Linux, or on the cluster of
 
 .PHONY: sim
 sim: ## Explore the states of the simulation's scenarios: with crashes, faults and stale reads (about 3 minutes).
-	@go run ./test/sim/explore
+	@go run ./test/cmd/explore
 
 .PHONY: sim-errors
 sim-errors: ## Let each call that the operator makes in each story fail in each way (about 7 minutes); make test tries a part.
-	@SIM_ERRORS=all go test -count=1 -timeout=1h -v -run '^TestEachErrorOfEachCall$$' ./test/sim/stack
+	@SIM_ERRORS=all go test -count=1 -timeout=1h -v -run '^TestEachErrorOfEachCall$$' ./test/suite/virtualtime
 
 .PHONY: mutants
-mutants: ## Break planner, observer and executor in each way of test/sim/mutants and see that tests notice (ten minutes and more).
-	@go run ./test/sim/mutants
+mutants: ## Break planner, observer and executor in each way of test/cmd/mutants and see that tests notice (ten minutes and more).
+	@go run ./test/cmd/mutants
 
 .PHONY: chaos
 chaos: ## Inject faults at random for minutes and check invariants and linearizability (DURATION= SEED=).

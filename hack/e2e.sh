@@ -47,7 +47,7 @@ specs() {
   consul_images
   go run ./hack/buildtools helm
   make image && archives+=(bin/images/consul-operator.tar)
-  go test -c -o bin/e2e.test ./test/e2e
+  go test -c -o bin/e2e.test ./test/suite/e2e
   if [[ -z ${KUBECONFIG:-} ]]; then
     nodes 4
     on_nodes=("$PWD/hack/cluster" exec)
@@ -57,7 +57,7 @@ specs() {
   flags=(-test.v -test.timeout=40m -ginkgo.flake-attempts=2)
   [[ -t 1 ]] || flags+=(-ginkgo.no-color)
   # shellcheck disable=SC2086 # ARGS are flags, such as -ginkgo.focus=...
-  (cd test/e2e && "${on_nodes[@]}" ../../bin/e2e.test "${flags[@]}" ${ARGS:-})
+  (cd test/suite/e2e && "${on_nodes[@]}" ../../bin/e2e.test "${flags[@]}" ${ARGS:-})
 }
 
 chaos() {

@@ -40,10 +40,10 @@ pair() {
 end_beside() { [[ -z $beside ]] || kill -- "-$beside" 2>/dev/null || true; }
 
 # Packages that start processes; all others need nothing but Go.
-stories_packages=./test/integration/...
-others_packages="./test/chaos/... ./test/sim/consul/... ./test/localcluster/..."
+stories_packages=./test/suite/integration/...
+others_packages="./test/cmd/chaos/... ./test/suite/conformance/... ./test/lib/localcluster/..."
 # The whole operator in the simulation: it only computes.
-stack_packages=./test/sim/stack/...
+stack_packages=./test/suite/virtualtime/...
 
 unit() {
   local all other
@@ -58,7 +58,7 @@ sim() {
   local result=0
   # shellcheck disable=SC2086
   bin/gotestsum --format=pkgname -- -vet=off -count=1 -timeout=20m ${ARGS:-} $stack_packages || result=1
-  go run ./test/sim/explore -states=3000 || result=1
+  go run ./test/cmd/explore -states=3000 || result=1
   return $result
 }
 
@@ -77,7 +77,7 @@ others() {
 # compiled : compilers keep a machine busy, and real servers notice that.
 compiled() {
   # shellcheck disable=SC2086
-  go test -vet=off -run='^$' $stories_packages $others_packages $stack_packages ./test/sim/explore >/dev/null
+  go test -vet=off -run='^$' $stories_packages $others_packages $stack_packages ./test/cmd/explore >/dev/null
 }
 
 # verbosely N PACKAGES: tests N packages at a time, and a person sees each step as it happens.

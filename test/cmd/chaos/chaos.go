@@ -1,0 +1,233 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/consul-operator/consul-operator/test/lib/await"
+	"github.com/consul-operator/consul-operator/test/lib/harness"
+	"github.com/consul-operator/consul-operator/test/lib/load"
+)
+
+const (
+	startLimit = 5 * time.Minute
+	// readyLimit is for how long the cluster may take to recover when the faults are over. A server that was killed again
+	// and again is started anew only after a back-off of five minutes, and an upgrade may be due after that.
+	readyLimit = 10 * time.Minute
+	readLimit  = time.Minute
+	// observerLimit is how long the observer may need to see what the operator saw.
+	observerLimit = 10 * time.Second
+	heartbeat     = 10 * time.Second
+)
+
+// chaos is one run.
+type chaos struct {
+	options options
+	out     io.Writer
+	log     *os.File
+
+	*harness.Scene
+	clients *clients
+	stalls  *stalls
+	faults  *faults
+}
+
+// run returns an error if anything is not as it has to be.
+func run(ctx context.Context, o options, out io.Writer) error {
+	fmt.Fprintf(out, "Chaos for %s, seed %d\n\n", o.duration, o.seed)
+	c := &chaos{options: o, out: out}
+	defer c.close()
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	if err := c.start(ctx); err != nil {
+		return err
+	}
+	r, err := c.rage(ctx)
+	if err != nil {
+		return fmt.Errorf("%w\nseed %d; logs in %s", err, o.seed, c.Dir)
+	}
+	if err := c.keep(r); err != nil {
+		return err
+	}
+	fmt.Fprintf(c.out, "\n%s\n", r.text())
+	return r.verdict()
+}
+
+func (c *chaos) say(text string) { fmt.Fprintf(c.out, "      %s\n", text) }
+
+func (c *chaos) start(ctx context.Context) error {
+	if err := harness.CheckPrograms("consul-"+versions[0], "consul-"+versions[1]); err != nil {
+		return err
+	}
+	starting, cancel := context.WithTimeout(ctx, startLimit)
+	defer cancel()
+	var err error
+	if c.Scene, err = harness.Open(starting, harness.Options{
+		Name: "chaos", Progress: c.say, Kubeconfig: c.options.nodes,
+	}); err != nil {
+		return err
+	}
+	c.say("logs are in " + c.Dir)
+	// What is printed is kept beside the logs: when a fault was injected is what one asks first.
+	if c.log, err = os.Create(filepath.Join(c.Dir, "chaos.log")); err != nil {
+		return err
+	}
+	c.out = io.MultiWriter(c.out, c.log)
+	spec := initialSpec(c.options.seed)
+	cluster := spec.newCluster("consul")
+	c.say(fmt.Sprintf("servers are updated with update.type %s", cluster.Spec.Update.Type))
+	if err := c.Create(ctx, cluster); err != nil {
+		return err
+	}
+	if err := c.WaitReady(ctx, startLimit, c.say); err != nil {
+		return err
+	}
+	return c.watchAndLoad(ctx)
+}
+
+// watchAndLoad starts two loads: one through the client Service as applications have it, with a new key every now and
+// then, and one that contends for a few keys on all servers.
+func (c *chaos) watchAndLoad(ctx context.Context) error {
+	if err := c.Observe(ctx, initialSpec(c.options.seed).fewestVoters()); err != nil {
+		return err
+	}
+	c.stalls = &stalls{disturb: c.Observer.Disturb}
+	go c.stalls.watch(ctx)
+	all := everyServer{c.Observer}
+	err := c.StartClients(ctx, harness.Clients{Options: load.Options{Writers: 2, Rate: 40}, LockAt: all})
+	if err != nil {
+		return err
+	}
+	c.clients, err = startClients(ctx, all, c.options.seed)
+	return err
+}
+
+func (c *chaos) close() {
+	if c.clients != nil {
+		c.clients.finish()
+	}
+	if c.Scene != nil {
+		if err := c.Close(); err != nil {
+			fmt.Fprintln(c.out, "stopping the local cluster:", err)
+		}
+	}
+	if c.log != nil {
+		_ = c.log.Close()
+	}
+}
+
+// rage injects faults, lets the cluster recover, and finds out what became of it.
+func (c *chaos) rage(ctx context.Context) (*findings, error) {
+	c.faults = newFaults(c.Scene, c.options.seed, c.out)
+	if c.options.nodes != "" {
+		c.faults.onNodes()
+	}
+	beating, stopBeating := context.WithCancel(ctx)
+	defer stopBeating()
+	go c.beat(beating)
+
+	raging, cancel := context.WithTimeout(ctx, c.options.duration)
+	err := c.faults.run(raging)
+	cancel()
+	// What stands still goes on whatever happened, or it could not be stopped in an orderly way.
+	if endErr := c.faults.end(); err == nil {
+		err = endErr
+	}
+	if err == nil {
+		err = ctx.Err()
+	}
+	if err != nil {
+		return nil, err
+	}
+	return c.recover(ctx, stopBeating)
+}
+
+// recover waits until all is as wanted, and looks closely at what there is then. A cluster that does not recover is
+// judged all the same.
+func (c *chaos) recover(ctx context.Context, stopBeating func()) (*findings, error) {
+	r := &findings{options: c.options, dir: c.Dir, counts: c.faults.counts, stalls: c.stalls}
+	c.faults.say("no more faults")
+	ended := time.Now()
+	if r.notReady = c.WaitReady(ctx, readyLimit, nil); r.notReady == nil {
+		r.recovery = time.Since(ended)
+		c.faults.say("Ready")
+		r.unwanted = c.awaitWanted(ctx)
+	}
+	stopBeating()
+	if ctx.Err() != nil {
+		return nil, ctx.Err()
+	}
+	c.clients.finish()
+	c.Load.Stop()
+	c.readBack(ctx, r)
+	if r.notReady == nil && r.unreadable == nil {
+		if err := c.epilogue(ctx, r); err != nil {
+			return nil, err
+		}
+	}
+	var err error
+	if r.Outcome, err = c.End(ctx); r.unreadable == nil {
+		r.unreadable = err
+	}
+	r.history = c.clients.history
+	r.linearity, err = r.history.check(c.Dir)
+	return r, err
+}
+
+// readBack reads the last value of each key.
+func (c *chaos) readBack(ctx context.Context, r *findings) {
+	reading, cancel := context.WithTimeout(ctx, readLimit)
+	defer cancel()
+	if _, r.unreadable = c.Load.Verify(reading); r.unreadable == nil {
+		r.unreadable = c.clients.readBack(reading)
+	}
+}
+
+// epilogue is what happens to a cluster that has recovered from all faults.
+func (c *chaos) epilogue(ctx context.Context, r *findings) error {
+	if err := c.recoverFromLoss(ctx, r); err != nil {
+		return err
+	}
+	if r.notRecovered != nil {
+		return nil
+	}
+	if c.readBack(ctx, r); r.unreadable != nil {
+		return nil
+	}
+	c.faults.say("a new operator, and then nothing to do")
+	return c.rest(ctx, r)
+}
+
+// awaitWanted gives the observer time to see what the operator has seen, and returns in what the servers differ from what the
+// user wants even then: I7.
+func (c *chaos) awaitWanted(ctx context.Context) []string {
+	ctx, cancel := context.WithTimeout(ctx, observerLimit)
+	defer cancel()
+	for {
+		unwanted := c.Observer.Snapshot().Unwanted(c.faults.spec.replicas, c.faults.spec.version)
+		if len(unwanted) == 0 || await.Sleep(ctx, 100*time.Millisecond) != nil {
+			return unwanted
+		}
+	}
+}
+
+// beat prints a line now and then.
+func (c *chaos) beat(ctx context.Context) {
+	ticker := time.NewTicker(heartbeat)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+			now, h := c.Observer.Snapshot(), c.clients.history
+			c.faults.say("| %d ok, %d failed, %d unknown; %d violations; leader %q, %d voters; %s: %s",
+				h.count(succeeded), h.count(failed), h.count(unknown), now.Violations, now.Leader, now.Voters,
+				now.Reason, now.Message)
+		}
+	}
+}

@@ -1,0 +1,118 @@
+package harness
+
+import (
+	"context"
+	"time"
+
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/consul-operator/consul-operator/test/lib/load"
+	"github.com/consul-operator/consul-operator/test/lib/observer"
+)
+
+// readLimit is how long reading back what was written may take.
+const readLimit = time.Minute
+
+// Scene is one cluster of Consul servers in an environment, with an observer beside it and with clients: a load, and an
+// application that holds a lock. All of them end with Close.
+type Scene struct {
+	*Env
+	Key      client.ObjectKey
+	Observer *observer.Observer
+	Load     *load.Load
+	Lock     *load.Lock
+
+	own bool // the environment ends with the scene
+}
+
+// Open starts an environment for one scene.
+func Open(ctx context.Context, options Options) (*Scene, error) {
+	env, err := Start(ctx, options)
+	if err != nil {
+		return nil, err
+	}
+	return &Scene{Env: env, own: true}, nil
+}
+
+// Scene is one of several in this environment, which outlasts it.
+func (e *Env) Scene(key client.ObjectKey) *Scene { return &Scene{Env: e, Key: key} }
+
+// Observe starts the observer of a cluster that should have so many voters.
+func (s *Scene) Observe(ctx context.Context, wanted int) error {
+	var err error
+	s.Observer, err = observer.Start(ctx, s.Config, s.Key, observer.Options{Wanted: wanted})
+	return err
+}
+
+// Clients are the clients of a scene.
+type Clients struct {
+	load.Options
+	// At is where they connect to; by default where the client Service sends connections.
+	At load.Endpoints
+	// LockAt is where the application with the lock connects to; by default At.
+	LockAt load.Endpoints
+}
+
+// StartClients starts the load, and takes the lock.
+func (s *Scene) StartClients(ctx context.Context, clients Clients) error {
+	if clients.At == nil {
+		service, err := load.WatchService(ctx, s.Config, s.Key.Namespace, s.Key.Name, "http")
+		if err != nil {
+			return err
+		}
+		clients.At = service
+	}
+	if clients.LockAt == nil {
+		clients.LockAt = clients.At
+	}
+	s.Load = load.Start(ctx, clients.At, clients.Options)
+	var err error
+	s.Lock, err = load.TakeLock(ctx, clients.LockAt, s.Key.Name)
+	return err
+}
+
+// Outcome is what clients and the observer saw.
+type Outcome struct {
+	Load     load.Result
+	Verified load.Verification
+	LockLost error // nil if the application held its lock all the time
+	Timeline observer.Timeline
+}
+
+// LockState says in a report whether the lock was held.
+func (o Outcome) LockState() string {
+	if o.LockLost != nil {
+		return o.LockLost.Error()
+	}
+	return "held all the time"
+}
+
+// End stops the clients, reads back what was acknowledged, and stops the observer.
+func (s *Scene) End(ctx context.Context) (Outcome, error) {
+	o := Outcome{Load: s.Load.Stop()}
+	reading, cancel := context.WithTimeout(ctx, readLimit)
+	defer cancel()
+	var err error
+	o.Verified, err = s.Load.Verify(reading)
+	o.LockLost = s.Lock.Check(ctx)
+	s.Observer.Stop()
+	o.Timeline = s.Observer.Timeline()
+	return o, err
+}
+
+// Close ends what still runs: first the clients, then the observer, and then the environment if it is the scene's own.
+func (s *Scene) Close() error {
+	if s.Load != nil {
+		s.Load.Stop()
+	}
+	if s.Lock != nil {
+		s.Lock.Stop()
+	}
+	if s.Observer != nil {
+		s.Observer.Stop()
+	}
+	if !s.own {
+		return nil
+	}
+	return s.Stop()
+}

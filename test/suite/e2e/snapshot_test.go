@@ -1,0 +1,80 @@
+package e2e
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"io"
+	"net/http"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"time"
+
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+
+	"github.com/consul-operator/consul-operator/api/v1alpha1"
+	"github.com/consul-operator/consul-operator/test/lib/harness"
+)
+
+var _ = Describe("kubectl port-forward", Ordered, ContinueOnFailure, func() {
+	installed()
+
+	It("shows the UI, and restores a snapshot into a new cluster where all volumes are gone", func() {
+		c := create("snapshot", func(*v1alpha1.ConsulClusterSpec) {})
+		spec := c.get().Spec
+		stop, address := c.portForward()
+		Expect(request(http.MethodGet, address+"/ui/", nil)).To(ContainSubstring("<title>Consul"))
+		request(http.MethodPut, address+"/v1/kv/greeting", []byte("hello"))
+		snapshot := request(http.MethodGet, address+"/v1/snapshot", nil)
+		stop()
+
+		kubectl("delete", "consulcluster/consul", "--timeout=1m", c.in())
+		again := &v1alpha1.ConsulCluster{Spec: spec}
+		again.Name, again.Namespace = c.Key.Name, c.Key.Namespace
+		Expect(env.Client.Create(GinkgoT().Context(), again)).To(Succeed())
+		c.ready(2 * time.Minute)
+		stop, address = c.portForward()
+		defer stop()
+		gone, err := http.Get(address + "/v1/kv/greeting") //nolint:gosec // on this machine
+		Expect(err).NotTo(HaveOccurred())
+		Expect(gone.Body.Close()).To(Succeed())
+		Expect(gone.StatusCode).To(Equal(http.StatusNotFound), "nothing is left of the first cluster")
+		request(http.MethodPut, address+"/v1/snapshot", []byte(snapshot))
+		Expect(request(http.MethodGet, address+"/v1/kv/greeting?raw", nil)).To(Equal("hello"))
+		c.ready(time.Minute)
+	})
+})
+
+// portForward runs kubectl until it is stopped, and returns where Consul's API is on this machine meanwhile.
+func (c *consul) portForward() (stop func(), address string) {
+	GinkgoHelper()
+	root, err := harness.Root()
+	Expect(err).NotTo(HaveOccurred())
+	ctx, cancel := context.WithCancel(GinkgoT().Context())
+	cmd := exec.CommandContext(ctx, filepath.Join(root, "bin", "kubectl"), //nolint:gosec // our own binary
+		"port-forward", "service/consul", ":8500", c.in())
+	output, err := cmd.StdoutPipe()
+	Expect(err).NotTo(HaveOccurred())
+	cmd.Stderr = GinkgoWriter
+	Expect(cmd.Start()).To(Succeed())
+	stop = func() { cancel(); _ = cmd.Wait() }
+	said, err := bufio.NewReader(output).ReadString('\n')
+	Expect(err).NotTo(HaveOccurred())
+	return stop, "http://" + regexp.MustCompile(`127\.0\.0\.1:\d+`).FindString(said)
+}
+
+// request returns the body of the answer.
+func request(method, url string, body []byte) string {
+	GinkgoHelper()
+	r, err := http.NewRequestWithContext(GinkgoT().Context(), method, url, bytes.NewReader(body))
+	Expect(err).NotTo(HaveOccurred())
+	response, err := http.DefaultClient.Do(r)
+	Expect(err).NotTo(HaveOccurred())
+	defer func() { _ = response.Body.Close() }()
+	answer, err := io.ReadAll(response.Body)
+	Expect(err).NotTo(HaveOccurred())
+	Expect(response.StatusCode).To(Equal(http.StatusOK), "%s %s: %s", method, url, answer)
+	return string(answer)
+}

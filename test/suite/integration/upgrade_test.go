@@ -1,0 +1,186 @@
+package integration
+
+import (
+	"math/rand/v2"
+	"testing"
+	"time"
+
+	. "github.com/onsi/gomega"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/consul-operator/consul-operator/api/v1alpha1"
+	"github.com/consul-operator/consul-operator/test/lib/harness"
+)
+
+func TestUpgrade(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		replicas, surge int32
+		from            string
+	}{
+		"one-server":             {replicas: 1, surge: 1, from: older},
+		"three-servers-surge-1":  {replicas: 3, surge: 1, from: older},
+		"five-servers-surge-3":   {replicas: 5, surge: 3, from: older},
+		"three-from-old-surge-3": {replicas: 3, surge: 3, from: oldest},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := begin(t, shared, name, func(spec *v1alpha1.ConsulClusterSpec) {
+				spec.Replicas, spec.Update.MaxSurge, spec.Version = test.replicas, test.surge, test.from
+			})
+			before := s.cluster().Status.Leader
+			s.Observer.AllowLeaderChanges(1)
+			s.patch(toVersion(newest))
+			s.reach("upgraded", 6*time.Minute)
+			status := s.cluster().Status
+			s.Expect(status.Version).To(Equal(newest))
+			s.Expect(status.Voters).To(Equal(test.replicas))
+			if test.from != oldest {
+				// Consul 1.19 goes on appending writes while it hands over: its successor may miss the last one, lose
+				// the vote, and somebody else leads seconds later.
+				s.Expect(status.LastHandoff.From).To(Equal(before))
+				s.Expect(status.LastHandoff.To).To(Equal(status.Leader))
+			}
+			s.end(1)
+		})
+	}
+}
+
+func TestRollbackInTheMiddle(t *testing.T) {
+	t.Parallel()
+	s := begin(t, shared, "rollback", soonVoters)
+	leader, before := s.cluster().Status.Leader, s.servers()
+	s.Observer.AllowLeaderChanges(0)
+	s.patch(toVersion(newest))
+	s.until("one old server is gone", func(c *v1alpha1.ConsulCluster) bool { return remaining(c, before) == 2 })
+	s.patch(toVersion(older))
+	s.reach("rolled back", 2*time.Minute)
+	status := s.cluster().Status
+	s.Expect(status.Version).To(Equal(older))
+	s.Expect(status.Leader).To(Equal(leader), "the leader was never outdated, so it keeps leading")
+	s.end(0)
+}
+
+func TestChangedConfigAndPodTemplate(t *testing.T) {
+	t.Parallel()
+	s := begin(t, shared, "changed", func(spec *v1alpha1.ConsulClusterSpec) { spec.Replicas, spec.Update.MaxSurge = 1, 1 })
+	s.Observer.AllowLeaderChanges(1)
+	s.patch(func(c *v1alpha1.ConsulCluster) {
+		config, err := v1alpha1.NewConfig(map[string]any{"log_level": "DEBUG"})
+		s.Expect(err).NotTo(HaveOccurred())
+		c.Spec.Config = config
+		c.Spec.PodTemplate.Metadata.Labels = map[string]string{"team": "blue"}
+	})
+	s.reach("changed", 2*time.Minute)
+	s.end(1)
+	s.Expect(s.pod(s.servers()[0]).Labels).To(HaveKeyWithValue("team", "blue"))
+}
+
+func TestRestartOnRequest(t *testing.T) {
+	t.Parallel()
+	s := begin(t, shared, "restarted", func(spec *v1alpha1.ConsulClusterSpec) {
+		soonVoters(spec)
+		spec.Update.MaxSurge = 3
+	})
+	before := s.servers()
+	s.Observer.AllowLeaderChanges(1)
+	s.patch(annotated(v1alpha1.AnnotationRestartedAt, "2026-01-01T00:00:00Z"))
+	s.until("all servers are new ones", func(c *v1alpha1.ConsulCluster) bool { return remaining(c, before) == 0 })
+	s.reach("restarted", 2*time.Minute)
+	s.end(1)
+}
+
+// The operator dies ten times while it upgrades, at moments that differ from run to run.
+func TestUpgradeSurvivesTheOperatorsDeath(t *testing.T) {
+	t.Parallel()
+	env, err := harness.Start(t.Context(), harness.Options{Name: "deaths"})
+	NewWithT(t).Expect(err).NotTo(HaveOccurred())
+	t.Cleanup(func() { _ = env.Stop() })
+	s := begin(t, env, "deaths", func(*v1alpha1.ConsulClusterSpec) {})
+	s.Observer.AllowLeaderChanges(1)
+	seed := uint64(time.Now().UnixNano())
+	t.Logf("seed %d", seed)
+	random := rand.New(rand.NewPCG(seed, 0)) //nolint:gosec // moments, not secrets
+	s.patch(toVersion(newest))
+	for range 10 {
+		moment := time.NewTimer(time.Duration(random.Int64N(int64(8 * time.Second))))
+		<-moment.C
+		env.KillOperator()
+		s.Expect(env.StartOperator()).To(Succeed())
+	}
+	s.reach("upgraded", 6*time.Minute)
+	s.Expect(s.cluster().Status.Version).To(Equal(newest))
+	s.end(1)
+}
+
+// Servers are updated on the volumes they have. With three of them two voters are left meanwhile, never fewer.
+func TestUpgradeInPlace(t *testing.T) {
+	t.Parallel()
+	s := begin(t, shared, "in-place", func(spec *v1alpha1.ConsulClusterSpec) {
+		soonVoters(spec)
+		spec.Update.Type = v1alpha1.UpdateInPlace
+	})
+	before := s.volumes()
+	s.Observer.SetWanted(2)
+	s.Observer.AllowLeaderChanges(1)
+	s.patch(toVersion(newest))
+	s.reach("upgraded in place", 6*time.Minute)
+	status := s.cluster().Status
+	s.Expect(status.Version).To(Equal(newest))
+	s.Expect(status.Voters).To(BeNumerically("==", 3))
+	s.Expect(s.volumes()).To(Equal(before), "the same servers on the same volumes")
+	s.end(1)
+	s.Expect(s.Observer.Timeline().FewestVoters).To(Equal(2), "one server at a time is away")
+}
+
+// A single server has nobody to hand over to: it is restarted on its volume, and keeps what it has acknowledged.
+func TestUpgradeOfTheOnlyServerInPlace(t *testing.T) {
+	t.Parallel()
+	s := begin(t, shared, "only", func(spec *v1alpha1.ConsulClusterSpec) {
+		spec.Replicas, spec.Update.Type = 1, v1alpha1.UpdateInPlace
+	})
+	before := s.volumes()
+	s.ownDoing = "0 of 1 voters (only-0) answer"
+	s.patch(toVersion(newest))
+	s.reach("upgraded in place", 2*time.Minute)
+	s.Expect(s.cluster().Status.Version).To(Equal(newest))
+	s.Expect(s.volumes()).To(Equal(before), "the same server on the same volume")
+	s.end(1)
+}
+
+// The first server of a version that cannot start is as far as an update in place goes: the others serve on, and the
+// correction rolls out by itself.
+func TestBadVersionInPlaceStopsAtTheFirstServer(t *testing.T) {
+	t.Parallel()
+	s := begin(t, shared, "halted", func(spec *v1alpha1.ConsulClusterSpec) {
+		soonVoters(spec)
+		spec.Update.Type = v1alpha1.UpdateInPlace
+	})
+	before := s.volumes()
+	s.Observer.SetWanted(2)
+	s.Observer.AllowLeaderChanges(1)
+	s.patch(toVersion("9.9.9"))
+	s.until("the version is named, and the others serve", func(c *v1alpha1.ConsulCluster) bool {
+		return condition(c, v1alpha1.ConditionStalled, "ServerCannotStart") && c.Status.ReadyReplicas == 2
+	})
+	s.patch(toVersion(newest))
+	s.reach("corrected", 6*time.Minute)
+	s.Expect(s.cluster().Status.Version).To(Equal(newest))
+	s.Expect(s.volumes()).To(Equal(before), "the same servers on the same volumes")
+	s.end(1)
+}
+
+// volumes are the UIDs of the servers' claims, by name.
+func (s *story) volumes() map[string]types.UID {
+	s.t.Helper()
+	var claims corev1.PersistentVolumeClaimList
+	s.Expect(s.Client.List(s.t.Context(), &claims, client.InNamespace(s.Key.Namespace),
+		client.MatchingLabels{v1alpha1.LabelCluster: s.Key.Name})).To(Succeed())
+	volumes := map[string]types.UID{}
+	for _, claim := range claims.Items {
+		volumes[claim.Name] = claim.UID
+	}
+	return volumes
+}

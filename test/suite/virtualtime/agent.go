@@ -1,0 +1,291 @@
+package virtualtime
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"time"
+
+	"github.com/consul-operator/consul-operator/internal/consul"
+	"github.com/consul-operator/consul-operator/internal/plan"
+	"github.com/consul-operator/consul-operator/test/lib/sim"
+)
+
+var (
+	_ consul.Agent         = (*agent)(nil)
+	_ consul.LeaderWatcher = (*agent)(nil)
+)
+
+// agent is the HTTP API of the server at an address.
+type agent struct {
+	o        *operator
+	ip, name string
+}
+
+// dial is a consul.Dialer.
+func (o *operator) dial(to consul.Target) (consul.Agent, error) {
+	ip, _, err := net.SplitHostPort(to.Address)
+	if err != nil {
+		return nil, err
+	}
+	w := o.run.world
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	a := &agent{o: o, ip: ip, name: "nobody"}
+	if c, i := w.serverAt(ip); c != nil {
+		a.name = c.servers[i].name
+	}
+	return a, nil
+}
+
+// answer of the server in slot i of c. It may say how much later than usual it comes.
+type answer func(c *cluster, i int) (time.Duration, error)
+
+// ask does one call to a server, if there is one at the address.
+func (a *agent) ask(ctx context.Context, verb string, effect bool, do answer) error {
+	asked := call{verb: verb, kind: "Consul", name: a.name, takes: askTakes, effect: effect}
+	err := a.o.call(ctx, asked, func() (time.Duration, error) {
+		c, i := a.o.run.world.serverAt(a.ip)
+		if c == nil {
+			return 0, consul.ErrUnreachable
+		}
+		switch x := c.state.Servers[i]; {
+		case x.Pod == sim.PodLost:
+			return consul.DefaultTimeout, consul.ErrUnreachable
+		case x.Process == sim.Hung:
+			return consul.DefaultTimeout, consul.ErrUnanswered
+		case x.Process == sim.Down:
+			return 0, consul.ErrUnreachable
+		}
+		return do(c, i)
+	})
+	if err != nil {
+		return fmt.Errorf("%s: %w", asked, err)
+	}
+	return nil
+}
+
+// askLeader is for what only a leader with a quorum can answer.
+func (a *agent) askLeader(ctx context.Context, verb string, effect bool, do answer) error {
+	return a.ask(ctx, verb, effect, func(c *cluster, i int) (time.Duration, error) {
+		if !c.state.Works() {
+			return consul.DefaultTimeout, consul.ErrUnanswered
+		}
+		return do(c, i)
+	})
+}
+
+func (a *agent) Self(ctx context.Context) (self consul.Self, err error) {
+	err = a.ask(ctx, "self", false, func(c *cluster, i int) (time.Duration, error) {
+		self = consul.Self{
+			NodeID: c.servers[i].id, Name: c.servers[i].name, Version: c.servers[i].version,
+			State: consul.Follower, Term: c.term, LastIndex: 100, LastTerm: c.term,
+		}
+		if c.state.Servers[i].Behind {
+			self.LastIndex = 50
+		}
+		if c.state.Leader != sim.Nobody {
+			self.LeaderAddr = c.servers[c.state.Leader].ip + ":8300"
+		}
+		if int(c.state.Leader) == i {
+			self.State = consul.Leader
+		}
+		self.Peers = c.peers()
+		return 0, nil
+	})
+	return self, err
+}
+
+func (a *agent) RaftPeers(ctx context.Context) (peers []consul.Peer, err error) {
+	err = a.ask(ctx, "raft-peers", false, func(c *cluster, _ int) (time.Duration, error) {
+		peers = c.peers()
+		return 0, nil
+	})
+	return peers, err
+}
+
+// peers are the Raft configuration, which is the same for all.
+func (c *cluster) peers() []consul.Peer {
+	peers := []consul.Peer{}
+	for i := range c.servers[:c.state.N] {
+		if x := c.state.Servers[i]; x.Peer != sim.NoPeer {
+			peers = append(peers, consul.Peer{
+				ID: c.servers[i].id, Name: c.servers[i].name, Voter: x.Peer == sim.Voter, Leader: int(c.state.Leader) == i,
+			})
+		}
+	}
+	return peers
+}
+
+var serfStatus = map[sim.Serf]consul.MemberStatus{
+	sim.Alive: consul.MemberAlive, sim.LeavingSerf: consul.MemberLeaving, sim.Left: consul.MemberLeft,
+	sim.Failed: consul.MemberFailed,
+}
+
+func (a *agent) Members(ctx context.Context) (members []consul.Member, err error) {
+	err = a.ask(ctx, "members", false, func(c *cluster, _ int) (time.Duration, error) {
+		for i := range c.servers[:c.state.N] {
+			if status, known := serfStatus[c.state.Servers[i].Serf]; known {
+				members = append(members, consul.Member{ID: c.servers[i].id, Name: c.servers[i].name, Status: status})
+			}
+		}
+		return 0, nil
+	})
+	return members, err
+}
+
+// Catalog : the leader registers who is in Serf, and deregisters who has left. That both take a moment is left out.
+func (a *agent) Catalog(ctx context.Context) (nodes []consul.Node, err error) {
+	err = a.ask(ctx, "catalog", false, func(c *cluster, _ int) (time.Duration, error) {
+		for i := range c.servers[:c.state.N] {
+			if serf := c.state.Servers[i].Serf; serf != sim.Absent && serf != sim.Left {
+				nodes = append(nodes, consul.Node{ID: c.servers[i].id, Name: c.servers[i].name})
+			}
+		}
+		return 0, nil
+	})
+	return nodes, err
+}
+
+func (a *agent) Health(ctx context.Context) (health consul.Health, err error) {
+	err = a.askLeader(ctx, "autopilot-health", false, func(c *cluster, _ int) (time.Duration, error) {
+		for i := range c.servers[:c.state.N] {
+			if x := c.state.Servers[i]; x.Peer != sim.NoPeer {
+				health.Servers = append(health.Servers, consul.ServerHealth{
+					ID: c.servers[i].id, Healthy: x.Healthy,
+				})
+			}
+		}
+		return 0, nil
+	})
+	return health, err
+}
+
+func (a *agent) MinQuorum(ctx context.Context) (n uint, err error) {
+	err = a.askLeader(ctx, "min-quorum", false, func(c *cluster, _ int) (time.Duration, error) {
+		n = uint(c.state.MinQuorum)
+		return 0, nil
+	})
+	return n, err
+}
+
+func (a *agent) SetMinQuorum(ctx context.Context, n uint) error {
+	return a.askLeader(ctx, "set-min-quorum", true, func(c *cluster, _ int) (time.Duration, error) {
+		c.state.MinQuorum = uint8(n) //nolint:gosec // at most 7
+		return 0, nil
+	})
+}
+
+func (a *agent) TransferLeadership(ctx context.Context, id string) error {
+	return a.askLeader(ctx, "transfer-leader", true, func(c *cluster, i int) (time.Duration, error) {
+		to := c.slot(func(x identity) bool { return x.id == id })
+		if to < 0 {
+			return 0, consul.ErrNotFound
+		}
+		a.o.run.judge(c, plan.TransferLeadership{From: sim.Name(i), To: sim.Name(to)})
+		known := true
+		a.change(c, func(s *sim.State) { known = s.TransferLeadership(to) })
+		if !known {
+			return 0, consul.ErrNotFound
+		}
+		return 10 * time.Millisecond, nil
+	})
+}
+
+// Leave is answered when the server is gone, long after a call's timeout.
+func (a *agent) Leave(ctx context.Context) error {
+	return a.ask(ctx, "leave", true, func(c *cluster, i int) (time.Duration, error) {
+		if c.state.Servers[i].Process == sim.Up {
+			a.o.run.judge(c, plan.Leave{Server: sim.Name(i)})
+			a.change(c, func(s *sim.State) { s.LeaveCluster(i) })
+		}
+		return consul.DefaultTimeout, consul.ErrUnanswered
+	})
+}
+
+func (a *agent) ForceLeave(ctx context.Context, node string) error {
+	return a.ask(ctx, "force-leave", true, func(c *cluster, _ int) (time.Duration, error) {
+		gone := c.named(node)
+		if gone < 0 || c.state.Servers[gone].Serf == sim.Absent {
+			return 0, consul.ErrNotFound
+		}
+		a.o.run.judge(c, plan.ForceLeave{Node: sim.Name(gone)})
+		a.change(c, func(s *sim.State) { s.ForceLeave(gone) })
+		return 0, nil
+	})
+}
+
+func (a *agent) RemovePeer(ctx context.Context, id string) error {
+	return a.askLeader(ctx, "remove-peer", true, func(c *cluster, _ int) (time.Duration, error) {
+		gone := c.slot(func(x identity) bool { return x.id == id })
+		if gone < 0 || c.state.Servers[gone].Peer == sim.NoPeer {
+			return 0, consul.ErrNotFound
+		}
+		a.o.run.judge(c, plan.RemovePeer{ID: id, Name: sim.Name(gone)})
+		a.change(c, func(s *sim.State) { s.RemovePeer(gone) })
+		return 0, nil
+	})
+}
+
+func (a *agent) change(c *cluster, do func(*sim.State)) { a.o.run.world.change(c, time.Now(), do) }
+
+// watch calls look after each change of Consul, until it returns true, ctx is done or the server is gone.
+func (a *agent) watch(ctx context.Context, look func(c *cluster) bool) error {
+	w := a.o.run.world
+	for {
+		w.mu.Lock()
+		c, i := w.serverAt(a.ip)
+		gone := c == nil || c.state.Servers[i].Process == sim.Down
+		seen := !gone && look(c)
+		changed := w.changed
+		w.mu.Unlock()
+		switch {
+		case gone:
+			return consul.ErrUnanswered
+		case seen:
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-changed:
+		}
+	}
+}
+
+// WatchServers is the blocking query on the catalog.
+func (a *agent) WatchServers(ctx context.Context, index uint64, wait time.Duration) (uint64, error) {
+	next := index
+	ctxWait, cancel := context.WithTimeout(ctx, wait)
+	defer cancel()
+	err := a.watch(ctxWait, func(c *cluster) bool {
+		next = c.catalog()
+		return next != index
+	})
+	if ctx.Err() == nil && errors.Is(err, context.DeadlineExceeded) {
+		err = nil
+	}
+	return next, err
+}
+
+// catalog is an index that differs when the servers in the catalog do.
+func (c *cluster) catalog() uint64 {
+	index := uint64(1)
+	for i := range c.servers[:c.state.N] {
+		index = index*7 + uint64(c.state.Servers[i].Serf)
+	}
+	return index
+}
+
+// WatchLeader is the stream of leadership changes.
+func (a *agent) WatchLeader(ctx context.Context, changed func()) error {
+	opened, term, leader := false, uint64(0), int8(0)
+	return a.watch(ctx, func(c *cluster) bool {
+		if !opened || c.term != term || c.state.Leader != leader {
+			opened, term, leader = true, c.term, c.state.Leader
+			changed()
+		}
+		return false
+	})
+}

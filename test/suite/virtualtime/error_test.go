@@ -1,0 +1,161 @@
+package virtualtime
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"os"
+	"slices"
+	"testing"
+	"time"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+
+	"github.com/consul-operator/consul-operator/internal/consul"
+)
+
+// kubernetesErrors are answers of an API server, or the lack of one.
+func kubernetesErrors(c call) map[string]verdict {
+	resource, kind := schema.GroupResource{Resource: c.kind}, schema.GroupKind{Kind: c.kind}
+	because := errors.New("because a test wants it")
+	all := map[string]verdict{
+		"429": {skip: true, err: apierrors.NewTooManyRequests("slow down", 1)},
+		"500": {skip: true, err: apierrors.NewInternalError(because)},
+		"timeout, not applied": {skip: true, err: apierrors.NewTimeoutError("no answer in time", 1),
+			late: 10 * time.Second},
+	}
+	if !c.effect {
+		return all
+	}
+	maps.Copy(all, map[string]verdict{
+		"Conflict":         {skip: true, err: apierrors.NewConflict(resource, c.name, because)},
+		"NotFound":         {skip: true, err: apierrors.NewNotFound(resource, c.name)},
+		"AlreadyExists":    {skip: true, err: apierrors.NewAlreadyExists(resource, c.name)},
+		"Forbidden":        {skip: true, err: apierrors.NewForbidden(resource, c.name, because)},
+		"Invalid":          {skip: true, err: apierrors.NewInvalid(kind, c.name, nil)},
+		"timeout, applied": {err: apierrors.NewTimeoutError("no answer in time", 1), late: 10 * time.Second},
+	})
+	return all
+}
+
+// consulErrors are answers of an agent, or the lack of one.
+func consulErrors(c call) map[string]verdict {
+	all := map[string]verdict{
+		"timeout, not applied": {skip: true, err: consul.ErrUnanswered, late: consul.DefaultTimeout},
+		"EOF":                  {skip: true, err: fmt.Errorf("%w: %w", consul.ErrUnanswered, io.EOF)},
+		"403":                  {skip: true, err: consul.ErrForbidden},
+		"429":                  {skip: true, err: errors.New("429 too many requests")},
+		"500":                  {skip: true, err: errors.New("500 rpc error")},
+		"no leader":            {skip: true, err: consul.ErrNoLeader},
+		"unreachable":          {skip: true, err: consul.ErrUnreachable},
+	}
+	if c.effect {
+		all["timeout, applied"] = verdict{err: consul.ErrUnanswered, late: consul.DefaultTimeout}
+		all["EOF, applied"] = verdict{err: fmt.Errorf("%w: %w", consul.ErrUnanswered, io.EOF)}
+	}
+	return all
+}
+
+func errorsOf(c call) map[string]verdict {
+	if c.kind == "Consul" {
+		return consulErrors(c)
+	}
+	return kubernetesErrors(c)
+}
+
+// trial is one call that goes wrong in one way.
+type trial struct {
+	call placedCall
+	name string
+	verdict
+}
+
+func trials(b *baseline) []trial {
+	var all []trial
+	for _, c := range b.calls {
+		possible := errorsOf(c.call)
+		for _, name := range slices.Sorted(maps.Keys(possible)) {
+			all = append(all, trial{c, name, possible[name]})
+		}
+	}
+	return all
+}
+
+// Any call may fail, in any way, once: it comes to the same.
+func TestEachErrorOfEachCall(t *testing.T) {
+	share := errorsShare()
+	for _, story := range scenarios() {
+		t.Run(story.name, func(t *testing.T) {
+			t.Parallel()
+			b := baselineOf(t, story)
+			all := trials(b)
+			chosen := share.of(all)
+			for _, one := range chosen {
+				one.try(t, b)
+			}
+			t.Logf("%d of %d errors of %d calls, %s", len(chosen), len(all), len(b.calls), share)
+		})
+	}
+}
+
+// try lets one call go wrong.
+func (e trial) try(t *testing.T, b *baseline) {
+	t.Helper()
+	n, done := 0, false
+	o := b.compare(t, &b.checkpoints[e.call.checkpoint], settings{interfere: func(c call, _ int) verdict {
+		if done || c != e.call.call {
+			return verdict{}
+		}
+		if n++; n < e.call.n {
+			return verdict{}
+		}
+		done = true
+		return e.verdict
+	}})
+	count(o)
+	what := fmt.Sprintf("call %d of its kind in pass %d, %s: %s", e.call.n, e.call.checkpoint+1, e.call, e.name)
+	if !done {
+		t.Errorf("%s: it is not made when told from a checkpoint\n%s", what, o.trace)
+	}
+	o.tally = b.tally
+	expect(t, what, o, b)
+}
+
+// share of the errors: all of them take long.
+type share struct{ part, parts int }
+
+// errorsShare is the part of SIM_ERRORS, such as 3/40, or "all". If it is not set it changes from day to day, so that all are
+// tried in the end.
+func errorsShare() share {
+	const parts = 60
+	switch wanted := os.Getenv("SIM_ERRORS"); wanted {
+	case "":
+		return share{int(time.Now().Unix() / (24 * 60 * 60) % parts), parts}
+	case "all":
+		return share{0, 1}
+	default:
+		var s share
+		if n, err := fmt.Sscanf(wanted, "%d/%d", &s.part, &s.parts); n != 2 || s.parts < 1 {
+			panic(fmt.Sprintf("SIM_ERRORS=%s: %v", wanted, err))
+		}
+		return s
+	}
+}
+
+func (s share) String() string { return fmt.Sprintf("SIM_ERRORS=%d/%d", s.part, s.parts) }
+
+// of takes the first trial of each sort of call, whatever the part, and of the others every so-manieth.
+func (s share) of(all []trial) []trial {
+	var chosen []trial
+	first := map[string]bool{}
+	for i, e := range all {
+		kind := e.call.sort() + e.name
+		if i%s.parts == s.part || !first[kind] {
+			chosen = append(chosen, e)
+		}
+		first[kind] = true
+	}
+	return chosen
+}

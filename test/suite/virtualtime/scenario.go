@@ -1,0 +1,165 @@
+package virtualtime
+
+import (
+	"context"
+	"time"
+
+	"k8s.io/apimachinery/pkg/api/resource"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/consul-operator/consul-operator/api/v1alpha1"
+	"github.com/consul-operator/consul-operator/test/lib/sim"
+)
+
+const clusterName = "consul"
+
+// The versions that stories go between.
+const (
+	older = "1.22.0"
+	newer = "1.22.7"
+)
+
+// scenario is a story: what users do, each step when all is at rest or, if it says so, in the middle.
+type scenario struct {
+	name string
+	// replicas of the cluster that is there at the start; 0 for none.
+	replicas int32
+	steps    []step
+	// spare is set if a late cache may cost a server that never took part: what users ask for overtakes it.
+	spare bool
+	// stuck is set if a pod is left that nobody but a person can delete.
+	stuck bool
+}
+
+type step struct {
+	say  string
+	when func(*cluster) bool
+	do   func(*run)
+}
+
+// scenarios are the stories that are told in every way.
+func scenarios() []scenario {
+	return []scenario{
+		{name: "bootstrap of 3", steps: []step{found(3)}},
+		{name: "upgrade of 3, surge 1", replicas: 3, steps: []step{upgrade(newer, 1)}},
+		{name: "upgrade of 3, surge 3", replicas: 3, steps: []step{upgrade(newer, 3)}},
+		{name: "upgrade of 1", replicas: 1, steps: []step{upgrade(newer, 1)}},
+		{name: "upgrade of 3 in place", replicas: 3, steps: []step{upgradeInPlace(newer)}},
+		{name: "upgrade of 1 in place", replicas: 1, steps: []step{upgradeInPlace(newer)}},
+		{name: "scale 3 to 5 to 3", replicas: 3, steps: []step{scale(5), scale(3)}},
+		{name: "rollback in the middle", replicas: 3, steps: []step{upgrade(newer, 1), rollback()}},
+		{name: "a version that does not exist, corrected", replicas: 3, steps: []step{mistype(), correct()}, spare: true},
+		{name: "restart on request", replicas: 3, steps: []step{
+			change("a restart is asked for", annotate(v1alpha1.AnnotationRestartedAt, "now"))}},
+		{name: "transfer on request", replicas: 3, steps: []step{
+			change("another leader is asked for", annotate(v1alpha1.AnnotationTransferLeadership, ""))}},
+		{name: "prune of a lost server", replicas: 3, steps: []step{{
+			say: "a node dies, and a person deletes pod and claim that were on it",
+			do:  func(r *run) { r.world.lose(clusterName + "-1") },
+		}}},
+		{name: "a node that never comes back", replicas: 3, steps: []step{{
+			say: "a node dies",
+			do:  func(r *run) { r.world.killNode(clusterName + "-1") },
+		}}, stuck: true},
+		{name: "a lost quorum", replicas: 3, steps: []step{
+			change("recovery is automatic", func(c *v1alpha1.ConsulCluster) { c.Spec.Recovery.Mode = v1alpha1.RecoveryAutomatic }),
+			{say: "two nodes die, and a person deletes pods and claims that were on them", do: func(r *run) {
+				r.world.lose(clusterName + "-0")
+				r.world.lose(clusterName + "-1")
+			}},
+		}},
+	}
+}
+
+// newCluster is what a user writes, with the defaults of the API.
+func newCluster(replicas int32) *v1alpha1.ConsulCluster {
+	return &v1alpha1.ConsulCluster{
+		ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: clusterName, Generation: 1},
+		Spec: v1alpha1.ConsulClusterSpec{
+			Replicas: replicas, Version: older, Datacenter: "dc1",
+			Storage:            v1alpha1.Storage{Size: resource.MustParse("10Gi"), Retention: v1alpha1.RetentionDelete},
+			Update:             v1alpha1.Update{MaxSurge: 1, LeaderStableFor: &metav1.Duration{Duration: 10 * time.Second}},
+			FailureReplacement: v1alpha1.FailureReplacement{After: &metav1.Duration{Duration: 5 * time.Minute}, MaxPerHour: 3},
+		},
+	}
+}
+
+func found(replicas int32) step {
+	return step{say: "a cluster is created", do: func(r *run) {
+		cluster := newCluster(replicas)
+		must(r.world.api.create(context.Background(), cluster))
+		r.world.wrote(nil, cluster)
+	}}
+}
+
+// change is a user's change of the ConsulCluster.
+func change(say string, do func(*v1alpha1.ConsulCluster)) step {
+	return step{say: say, do: func(r *run) {
+		live := r.world.api.live[objectKey{"ConsulCluster", clusterName}].(*v1alpha1.ConsulCluster)
+		cluster := live.DeepCopy()
+		do(cluster)
+		cluster.Generation++
+		must(r.world.api.update(context.Background(), cluster))
+		r.world.wrote(live, cluster)
+	}}
+}
+
+func upgrade(version string, surge int32) step {
+	return change("version "+version, func(c *v1alpha1.ConsulCluster) {
+		c.Spec.Version, c.Spec.Update.MaxSurge = version, surge
+	})
+}
+
+func upgradeInPlace(version string) step {
+	return change("version "+version+" in place", func(c *v1alpha1.ConsulCluster) {
+		c.Spec.Version, c.Spec.Update.Type = version, v1alpha1.UpdateInPlace
+	})
+}
+
+// rollback while the second new server waits for its vote.
+func rollback() step {
+	back := upgrade(older, 1)
+	back.when = func(c *cluster) bool {
+		joined, wanted := 0, c.state.Wanted
+		for _, x := range c.state.Servers {
+			if x.Revision == wanted && x.Peer != sim.NoPeer {
+				joined++
+			}
+		}
+		return joined == 2
+	}
+	return back
+}
+
+// mistype asks for a version whose servers never start.
+func mistype() step {
+	wrong := upgrade("1.22.77", 1)
+	change := wrong.do
+	wrong.do = func(r *run) {
+		change(r)
+		r.world.current().state.Bad = r.world.current().state.Wanted
+	}
+	return wrong
+}
+
+// correct the version while the first server of the wrong one tries to start.
+func correct() step {
+	right := upgrade(newer, 1)
+	right.when = func(c *cluster) bool {
+		for _, x := range c.state.Servers {
+			if x.Pod == sim.PodPending && x.PodRevision == c.state.Bad {
+				return true
+			}
+		}
+		return false
+	}
+	return right
+}
+
+func scale(replicas int32) step {
+	return change("scale", func(c *v1alpha1.ConsulCluster) { c.Spec.Replicas = replicas })
+}
+
+func annotate(key, value string) func(*v1alpha1.ConsulCluster) {
+	return func(c *v1alpha1.ConsulCluster) { c.Annotations[key] = value }
+}
