@@ -4,9 +4,7 @@ import (
 	"context"
 	"fmt"
 	"strconv"
-	"time"
 
-	corev1 "k8s.io/api/core/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/consul-operator/consul-operator/api/v1alpha1"
@@ -14,61 +12,6 @@ import (
 	"github.com/consul-operator/consul-operator/internal/plan"
 	"github.com/consul-operator/consul-operator/internal/resources"
 )
-
-// patch changes an object as it was observed; it fails with a conflict if the object has changed since.
-func (e *Executor) patch(ctx context.Context, observed client.Object, change func(client.Object)) error {
-	changed := observed.DeepCopyObject().(client.Object)
-	change(changed)
-	return e.Client.Patch(ctx, changed, client.MergeFromWithOptions(observed, client.MergeFromWithOptimisticLock{}))
-}
-
-func annotate(key, value string) func(client.Object) {
-	return func(o client.Object) {
-		annotations := o.GetAnnotations()
-		if annotations == nil {
-			annotations = map[string]string{}
-		}
-		annotations[key] = value
-		o.SetAnnotations(annotations)
-	}
-}
-
-func unannotate(keys ...string) func(client.Object) {
-	return func(o client.Object) {
-		annotations := o.GetAnnotations()
-		for _, key := range keys {
-			delete(annotations, key)
-		}
-		o.SetAnnotations(annotations)
-	}
-}
-
-func (e *Executor) timestamp() string { return e.Now().UTC().Format(time.RFC3339) }
-
-// fresh makes sure that the servers are those that the decision was made about.
-func (e *Executor) fresh(ctx context.Context, s *observe.Snapshot) error {
-	var live corev1.PersistentVolumeClaimList
-	if err := e.Live.List(ctx, &live, client.InNamespace(s.Cluster.Namespace),
-		client.MatchingLabels{v1alpha1.LabelCluster: s.Cluster.Name}); err != nil {
-		return fmt.Errorf("listing volume claims: %w", err)
-	}
-	ours := 0
-	for i := range live.Items {
-		claim := &live.Items[i]
-		if _, ok := resources.Serial(s.Cluster.Name, claim.Name); !ok || !observe.Ours(s.Cluster, claim) {
-			continue
-		}
-		ours++
-		seen := s.Claims[claim.Name]
-		if seen == nil || seen.UID != claim.UID || seen.ResourceVersion != claim.ResourceVersion {
-			return fmt.Errorf("%w: server %s has changed", ErrStale, claim.Name)
-		}
-	}
-	if ours != len(s.Claims) {
-		return fmt.Errorf("%w: a server is gone", ErrStale)
-	}
-	return nil
-}
 
 // createServer raises the serial on the ConsulCluster first: an operator that stops in between wastes a serial and never uses
 // one twice, and an operator that acts on a stale snapshot gets a conflict.
@@ -157,10 +100,4 @@ func retire(claim client.Object, how string) {
 	labels := claim.GetLabels()
 	labels[v1alpha1.LabelRetired] = how
 	claim.SetLabels(labels)
-}
-
-// delete deletes an object as it was observed, and nothing that took its name since.
-func (e *Executor) delete(ctx context.Context, o client.Object) error {
-	uid, version := o.GetUID(), o.GetResourceVersion()
-	return client.IgnoreNotFound(e.Client.Delete(ctx, o, client.Preconditions{UID: &uid, ResourceVersion: &version}))
 }

@@ -89,17 +89,17 @@
 //
 // # Invariants
 //
-//   - I1: after each voluntary step the healthy voters are at least a quorum of the resulting membership.
-//   - I2: voters never drop below replicas, nor below replicas - 1 where servers are updated in place; one server retires
-//     at a time. The exception is a single server that is updated in place: there is no other one.
-//   - I3: a leader is never stopped before another server was seen leading, and the leader goes last, to a server that
-//     stays: one change of leadership in a whole upgrade.
-//   - I4: a member that is alive is never pruned; a claim is never deleted while its server is a Raft peer, nor set aside
-//     while its server goes on running.
-//   - I5: where all is as wanted there is no action.
-//   - I7: from every state the wanted one is reached once faults stop.
+//   - I1: after each voluntary step, the healthy voters are a quorum of the resulting membership.
+//   - I2: there are never fewer voters than replicas (in place: replicas - 1), and one server retires at a time. The exception
+//     is a single server that is updated in place: there is no other one.
+//   - I3: a leader is never stopped before another server was seen leading, and an upgrade changes leaders once: the leader
+//     goes last, to a server that stays.
+//   - I4: a member that is alive is never pruned, and the volume of a Raft peer is never deleted, nor set aside while its
+//     server goes on running.
+//   - I5: nothing is written while all is as wanted.
+//   - I7: the desired state is reached once faults stop.
 //   - I8: an acknowledged write is never lost, and no second cluster is founded: bootstrap_expect is given to no server of a
 //     cluster that has had a leader, and no server becomes the only voter while others could elect a leader, or know more
 //     and were not given up by a person.
-//   - I9: a server leaves only when the client Service sends it nothing any more, and serves only with a vote.
+//   - I9: the client Service sends connections to voters that stay, and to no other server.
 package plan
