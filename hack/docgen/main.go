@@ -50,8 +50,8 @@ Each decision of the operator is made by one rule. The rules are asked in this o
 say decides. Voluntary rules change a cluster that works: they wait until the leader has led for
 ` + "`spec.update.leaderStableFor`" + `. The name of the rule that decided last is in ` + "`status.rule`" + `, and in the operator's log.
 
-The list is generated from ` + "[rules.go](../../internal/plan/rules.go)" + `; each rule is in the file of its name beside it, and
-` + "[doc.go](../../internal/plan/doc.go)" + ` explains it.
+The list is generated from ` + "[rules.go](../../internal/plan/rules.go)" + `, which also explains each rule. Each rule is in the file of
+its name beside it.
 
 | | rule | voluntary | why |
 |---|---|---|---|

@@ -1,10 +1,108 @@
+// Package plan decides what to do next for a cluster of Consul servers. It is pure: Plan(Observation, now) returns a
+// Decision, the same one each time, without a client, a context, a clock or a logger, and it never iterates a map.
+// This is the specification of what the operator does; the simulation checks it in millions of states of a model.
+//
+// # What a decision is
+//
+// A Decision holds at most one Step, the one action that changes the membership of the cluster or leads to such a
+// change, and any number of Upkeep actions, which restore what should be and never change the membership. It always
+// carries a reason and a message for people. Progress is in the cluster: an operator that has just started makes the same
+// decision.
+//
+// # Terms
+//
+// A server is its volume claim; its pod can be created again. A server takes part if Raft or Serf knows it, and is idle
+// otherwise. It is current if claim and pod have the wanted revision and nobody deleted the claim, and outdated otherwise.
+// It stays unless it is marked as retiring. It is a healthy voter if Raft calls it a voter, autopilot healthy, Serf alive,
+// its pod is not terminating, and its own agent answers; it serves if its pod is ready as well. A Raft peer that belongs
+// to no server is a stray. The cluster can do without a server if as many serving healthy voters stay as are wanted, and
+// the votes that count are a quorum both now and of what remains.
+//
+// A server is overdue if its pod should have been gone for a minute and its node does not confirm it, and lost if its own
+// agent does not answer either. A server that was given up is outdated, and so is a server whose node is cordoned: it is
+// drained. "In place" has one meaning: a server gets another revision on the volume it has.
+//
+// # The rules
+//
+// The list below is the order in which rules are asked; the first that has something to say decides. Voluntary rules
+// wait until the leader has led for leaderStableFor. Each rule is in the file of its name.
+//
+//  1. AwaitRecords: a record of the operator that cannot be read stops everything, upkeep included, until a person repairs it.
+//  2. Bootstrap: create the first servers with bootstrap_expect, all expecting the number that the first one was given, then
+//     record that a leader was seen. Never again. Until then outdated servers are replaced on their claims. The pods of a
+//     deleted cluster of the same name have to be gone first: new servers would join the old ones.
+//  3. RecoverQuorum: a quorum that cannot come back is recovered. No leader can be elected without voters whose volume claim
+//     is gone and that no server hears, by the Raft configuration of every server. Where all others answer, this happens by
+//     itself if the spec says so; otherwise a person gives up, by name, all servers that do not answer. That is recorded
+//     first. Then the given-up servers are fenced: their pods stop, their claims are set aside. Then the others restart and
+//     save what they have, and the server with the newest log, as Raft compares logs, restarts last: as the only voter. A
+//     given-up server that is back before it was touched, or a leader that does not need the vote of a stopping server,
+//     ends the recovery.
+//  4. ReviseSingle: a single server that is updated in place is corrected while its process does not run. It would be the
+//     leader, so there is none to wait for.
+//  5. AwaitLeader: without a leader whose own agent answers nothing is known. Unknown is never healthy and never dead.
+//  6. Prune: strays that are dead in Serf are pruned, before they can cost the quorum: force-leave if Serf calls them
+//     failed, then remove-peer.
+//  7. Retire: a retiring server goes on: out of the Service and the endpoints gone, leadership handed over, leave, gone from
+//     Raft, pod, claim. The pod of a lost server is not waited for; the claim of a server that is lost or was given up is set
+//     aside and not deleted. A server that is wanted after all stays, and so does a server that the cluster cannot do without
+//     any more under a stable leader: otherwise it could deadlock, since no server is created while one is retiring.
+//  8. AwaitRelease: a paused cluster, or one whose spec cannot be honoured, is left as it is.
+//  9. ReplaceIdle: idle outdated servers get the wanted revision, as many as are needed: pod, revision, pod. So a bad spec is
+//     rolled back without a person.
+//  10. TransferOnRequest: a user asked for another leader. The target is recorded, then leadership moves to it, once the
+//     leader is stable. An impossible request is dropped; one that cannot be fulfilled yet holds up nothing below.
+//  11. YieldLeadership: where servers are drained and no node takes another one, the leader hands over to a server that is
+//     not drained.
+//  12. GiveUp: a server that is overdue, or a voter that autopilot has called unhealthy for failureReplacement.after, is
+//     given up, up to maxPerHour: that it failed is recorded.
+//  13. Create: with fewer current servers than wanted, create one, up to replicas + maxSurge, given-up servers not counted.
+//  14. RetireNext: an outdated server, or else a surplus one, is marked as retiring if the cluster can do without it. Servers
+//     without a vote go first, then unhealthy ones, then followers, the leader last.
+//  15. AwaitTransfer: say what a requested transfer of leadership waits for.
+//  16. AwaitServers: say which server is not a serving voter yet, and what it waits for.
+//  17. AwaitStrays: wait for a person to stop a stray that is alive.
+//
+// # Updates in place
+//
+// Where spec.update.type is InPlace no server is added for a new revision. A server that has a future (no deleted claim,
+// not given up, its node not drained) counts as current, and is updated on its claim when its turn to retire comes. It is
+// marked as retiring in place if all others serve, and Retire takes it along; when it is gone from Raft, its claim gets the
+// wanted revision and loses both markers, and it comes back with the same name and id. Until it has left, the marker is
+// taken back when nothing asks for the update any more, when a failure or a drain overtakes it, and while the cluster is
+// held; afterwards it comes back whatever the spec says, and as it was while the cluster is held. Surplus servers go first,
+// those that take no part before those that serve. So a type that changes in the middle of a rollout goes on from there.
+//
+// A single server has no one to hand over to, and is away for some seconds. It neither leaves nor retires: its claim gets the
+// revision, then its pod is deleted; SIGTERM stops it in order, and on its claim it is the one voter as before. There is no
+// leader until it is back, so while its process does not run it is corrected by ReviseSingle.
+//
+// # Upkeep
+//
+// Whatever the rules decide: a server without a pod gets one, unless its claim is being deleted, it is about to get another
+// revision, it is given up in a recovery, or it retires under a leader. A pod that will never run again, and one whose claim
+// is gone, are deleted. A new pod permanently avoids the nodes that drain when it is created, so that an evicted server can
+// return to its node. An unschedulable pod is recreated if that set has changed and no server is missing. The readiness gate
+// opens for a healthy voter that stays, and closes only when a server retires or has no vote. Autopilot's min_quorum follows
+// replicas. No server can be evicted, except where drained servers have nowhere else to go: then one at a time, while all
+// serve, and never the leader.
+//
+// # Invariants
+//
+//   - I1: after each voluntary step, the healthy voters are a quorum of the resulting membership.
+//   - I2: there are never fewer voters than replicas (in place: replicas - 1), and one server retires at a time. The exception
+//     is a single server that is updated in place: there is no other one.
+//   - I3: a leader is never stopped before another server was seen leading, and an upgrade changes leaders once: the leader
+//     goes last, to a server that stays.
+//   - I4: a member that is alive is never pruned, and the volume of a Raft peer is never deleted, nor set aside while its
+//     server goes on running.
+//   - I5: nothing is written while all is as wanted.
+//   - I7: the desired state is reached once faults stop.
+//   - I8: an acknowledged write is never lost, and no second cluster is founded: bootstrap_expect is given to no server of a
+//     cluster that has had a leader, and no server becomes the only voter while others could elect a leader, or know more
+//     and were not given up by a person.
+//   - I9: the client Service sends connections to voters that stay, and to no other server.
 package plan
-
-import (
-	"time"
-
-	"github.com/consul-operator/consul-operator/api/reason"
-)
 
 // Rule is one decision of the operator. The first rule of the list that has something to say decides.
 type Rule struct {
@@ -77,54 +175,3 @@ var rules = []Rule{
 
 // Rules returns the list of rules, in the order in which they decide.
 func Rules() []Rule { return append([]Rule(nil), rules...) }
-
-// Plan decides what to do next.
-func Plan(o Observation, now time.Time) Decision {
-	v := view{Observation: o, now: now}
-	decision := decide(v)
-	decision.Upkeep = upkeep(v)
-	if o.Refused != nil {
-		decision.report(*o.Refused)
-	}
-	if decision.RequeueAfter == 0 {
-		decision.RequeueAfter = v.nextLook(decision)
-	}
-	return decision
-}
-
-// decide asks the rules.
-func decide(v view) Decision {
-	for _, rule := range rules {
-		d := rule.decide(v)
-		if d == nil {
-			continue
-		}
-		if rule.Voluntary && !v.leaderIsStable() {
-			d = v.awaitStableLeader()
-		}
-		d.Rule = rule.Name
-		return *d
-	}
-	return Decision{Done: true, Reason: reason.Healthy, Message: "all servers are healthy voters and serve"}
-}
-
-// report tells users what the API server refused. What was decided is tried again.
-func (d *Decision) report(refused Problem) {
-	d.Done, d.Reason, d.Message, d.RequeueAfter = false, refused.Reason, refused.Message, afterRefusal
-}
-
-// nextLook is when to observe a cluster again that waits for nothing.
-func (v view) nextLook(d Decision) time.Duration {
-	switch {
-	case len(d.Upkeep) > 0:
-		return soon
-	case v.Raft.CatalogUnanswered:
-		return forPeople
-	}
-	return 0
-}
-
-func (v view) awaitStableLeader() *Decision {
-	return wait(min(v.stableAt().Sub(v.now), steadily), reason.LeaderNotStable,
-		"%s became leader only recently; the next step waits until it has led for %s", v.Raft.Leader, v.Spec.LeaderStableFor)
-}

@@ -15,7 +15,7 @@ import (
 // The package document explains the rules in the order of the list, each under its name.
 func TestThePackageDocumentHasEachRuleInOrder(t *testing.T) {
 	g := NewWithT(t)
-	source, err := os.ReadFile("doc.go")
+	source, err := os.ReadFile("rules.go")
 	g.Expect(err).NotTo(HaveOccurred())
 	var documented, listed []string
 	for _, found := range regexp.MustCompile(`(?m)^//\s+\d+\. (\w+):`).FindAllSubmatch(source, -1) {

@@ -1,0 +1,58 @@
+package plan
+
+import (
+	"time"
+
+	"github.com/consul-operator/consul-operator/api/reason"
+)
+
+// Plan decides what to do next.
+func Plan(o Observation, now time.Time) Decision {
+	v := view{Observation: o, now: now}
+	decision := decide(v)
+	decision.Upkeep = upkeep(v)
+	if o.Refused != nil {
+		decision.report(*o.Refused)
+	}
+	if decision.RequeueAfter == 0 {
+		decision.RequeueAfter = v.nextLook(decision)
+	}
+	return decision
+}
+
+// decide asks the rules.
+func decide(v view) Decision {
+	for _, rule := range rules {
+		d := rule.decide(v)
+		if d == nil {
+			continue
+		}
+		if rule.Voluntary && !v.leaderIsStable() {
+			d = v.awaitStableLeader()
+		}
+		d.Rule = rule.Name
+		return *d
+	}
+	return Decision{Done: true, Reason: reason.Healthy, Message: "all servers are healthy voters and serve"}
+}
+
+// report tells users what the API server refused. What was decided is tried again.
+func (d *Decision) report(refused Problem) {
+	d.Done, d.Reason, d.Message, d.RequeueAfter = false, refused.Reason, refused.Message, afterRefusal
+}
+
+// nextLook is when to observe a cluster again that waits for nothing.
+func (v view) nextLook(d Decision) time.Duration {
+	switch {
+	case len(d.Upkeep) > 0:
+		return soon
+	case v.Raft.CatalogUnanswered:
+		return forPeople
+	}
+	return 0
+}
+
+func (v view) awaitStableLeader() *Decision {
+	return wait(min(v.stableAt().Sub(v.now), steadily), reason.LeaderNotStable,
+		"%s became leader only recently; the next step waits until it has led for %s", v.Raft.Leader, v.Spec.LeaderStableFor)
+}
