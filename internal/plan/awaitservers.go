@@ -22,37 +22,6 @@ func awaitServers(v view) *Decision {
 	return nil
 }
 
-// awaitProcess waits for a server's process to run.
-func (v view) awaitProcess(s Server) *Decision {
-	switch {
-	case s.Pod != nil && s.Pod.Problem.Reason != "":
-		return v.awaitRepair(s)
-	case s.Pod != nil && s.Pod.Terminating:
-		return wait(often, reason.WaitingForServer, "the pod of %s is stopping, and another one takes its place%s",
-			s.Name, v.prospect(s))
-	case s.Pod == nil || !s.Pod.Running:
-		return wait(often, reason.WaitingForServer, "%s is starting%s", s.Name, v.prospect(s))
-	}
-	return nil
-}
-
-// awaitRepair says what keeps a server from running.
-func (v view) awaitRepair(s Server) *Decision {
-	problem := s.Pod.Problem
-	if problem.Reason == reason.Unschedulable && v.nowhereToGo() {
-		return wait(steadily, reason.Unschedulable, "no node takes %s in the place of %s, whose node is drained (%s): %s",
-			s.Name, v.drained()[0].Name, problem.Message, v.untilThereIsANode())
-	}
-	return wait(steadily, problem.Reason, "%s: %s%s", s.Name, problem.Message, v.prospect(s))
-}
-
-func (v view) untilThereIsANode() string {
-	if v.Spec.Replicas == 1 {
-		return "the only server is not evicted; to let it go all the same, delete its pod"
-	}
-	return "until a node does, one server at a time may be evicted, and comes back with its node"
-}
-
 // awaitVoter waits for a running server to become a healthy voter that serves.
 func (v view) awaitVoter(s Server) *Decision {
 	switch {
@@ -77,10 +46,4 @@ func orUnknown(s string) string {
 		return "unknown"
 	}
 	return s
-}
-
-// notEnoughVoters says that a server cannot go because too few healthy voters would stay.
-func (v view) notEnoughVoters(toKeep int) *Decision {
-	return wait(often, reason.NotEnoughHealthyVoters,
-		"no server can retire: %d healthy voters that serve would have to stay, there are %d", toKeep, len(v.serving()))
 }

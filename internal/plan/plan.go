@@ -51,8 +51,3 @@ func (v view) nextLook(d Decision) time.Duration {
 	}
 	return 0
 }
-
-func (v view) awaitStableLeader() *Decision {
-	return wait(min(v.stableAt().Sub(v.now), steadily), reason.LeaderNotStable,
-		"%s became leader only recently; the next step waits until it has led for %s", v.Raft.Leader, v.Spec.LeaderStableFor)
-}

@@ -21,15 +21,3 @@ func prune(v view) *Decision {
 	}
 	return nil
 }
-
-// removePeer removes a dead peer. Serf goes first: a peer that Serf calls failed would be added to Raft again.
-func (v view) removePeer(p Peer, status MemberStatus) *Decision {
-	switch status {
-	case MemberAlive, MemberLeaving:
-		return wait(soon, reason.RemovingServer, "%s has no pod any more and Serf has not noticed yet", p.Name)
-	case MemberFailed:
-		return step(ForceLeave{Node: p.Name}, reason.PruningDeadPeer, "%s is dead: Serf is told that it has left", p.Name)
-	}
-	return step(RemovePeer{ID: p.ID, Name: p.Name}, reason.PruningDeadPeer,
-		"%s is dead: it is removed from the Raft peers", p.Name)
-}

@@ -41,12 +41,6 @@ func (v view) assessLoss() *Decision {
 	return nil
 }
 
-// acceptLossCommand is the command with which a person gives servers up.
-func (v view) acceptLossCommand(names []string) string {
-	return fmt.Sprintf("kubectl annotate consulcluster %s --overwrite consuloperator.io/accept-loss-of=%s",
-		v.Spec.Object, strings.Join(names, ","))
-}
-
 // acceptLoss does what a person accepted, if that names exactly the missing servers.
 func (v view) acceptLoss(l loss, missing []string) *Decision {
 	if accepted := slices.Sorted(slices.Values(v.Spec.AcceptedLoss)); !slices.Equal(accepted, missing) {
@@ -77,92 +71,6 @@ func (v view) lostForGood(l loss, missing []string) *Decision {
 		return wait(min(at.Sub(v.now), steadily), reason.RecoveringQuorum, "%s; %s carries on alone at %s", gone, l.survivor.Name, clock(at))
 	}
 	return l.begin(missing)
-}
-
-// loss is what a cluster without a leader has lost.
-type loss struct {
-	// survivor has the newest log of all servers that answer; nil if one of them did not tell its Raft configuration.
-	survivor *Server
-	outlooks []Outlook
-	// gone are the voters without a volume claim that no answering server hears: they cannot come back. lost are the gone
-	// voters of the survivor's configuration. The others may have left long ago, which a server that is behind does not know.
-	gone, lost []string
-	// down are the servers that do not answer. They may come back; the stuck ones do not come back by themselves.
-	down, stuck []string
-}
-
-func (v view) loss() loss {
-	var l loss
-	for i := range v.Servers {
-		s := &v.Servers[i]
-		switch {
-		case !s.Agent.Answered:
-			l.down = append(l.down, s.Name)
-			if s.Pod != nil && (s.Pod.Problem.Reason != "" || v.overdue(*s)) {
-				l.stuck = append(l.stuck, s.Name)
-			}
-		case s.Agent.Outlook == nil:
-			return loss{}
-		case len(s.Agent.Outlook.Peers) > 0: // others have never joined, and know nothing
-			l.outlooks = append(l.outlooks, *s.Agent.Outlook)
-			if l.survivor == nil || newer(*s, *l.survivor) {
-				l.survivor = s
-			}
-		}
-	}
-	l.gone = v.gone(l, l.outlooks...)
-	if l.survivor != nil {
-		l.lost = v.gone(l, *l.survivor.Agent.Outlook)
-	}
-	return l
-}
-
-// gone are the voters of these configurations that have no claim and that no server hears.
-func (v view) gone(l loss, configurations ...Outlook) (names []string) {
-	for _, o := range configurations {
-		for _, p := range o.Peers {
-			if p.Voter && !v.ours(p.ID) && !l.hears(p.ID) {
-				names = append(names, p.Name)
-			}
-		}
-	}
-	slices.Sort(names)
-	return slices.Compact(names)
-}
-
-// missing are the servers that a person has to give up for a recovery.
-func (l loss) missing() []string { return slices.Sorted(slices.Values(slices.Concat(l.lost, l.down))) }
-
-// newer reports whether a server has a newer log than another one, as Raft compares them.
-func newer(a, b Server) bool {
-	if a.Agent.LastTerm != b.Agent.LastTerm {
-		return a.Agent.LastTerm > b.Agent.LastTerm
-	}
-	return a.Agent.LastIndex > b.Agent.LastIndex
-}
-
-// hears reports whether a server that answers sees a peer alive.
-func (l loss) hears(id string) bool {
-	return slices.ContainsFunc(l.outlooks, func(o Outlook) bool {
-		return slices.ContainsFunc(o.Members, func(m Member) bool { return m.ID == id && m.Status == MemberAlive })
-	})
-}
-
-// quorumWithout reports whether a leader could be elected without some servers, by the configuration of any server that
-// answers.
-func (l loss) quorumWithout(names []string) bool {
-	return slices.ContainsFunc(l.outlooks, func(o Outlook) bool {
-		voters, left := 0, 0
-		for _, p := range o.Peers {
-			if p.Voter {
-				voters++
-				if !slices.Contains(names, p.Name) {
-					left++
-				}
-			}
-		}
-		return left > voters/2
-	})
 }
 
 func (l loss) begin(missing []string) *Decision {

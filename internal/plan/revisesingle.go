@@ -1,7 +1,5 @@
 package plan
 
-import "github.com/consul-operator/consul-operator/api/reason"
-
 // reviseSingle corrects the only server while its process does not run, and says what keeps it from running: there is no
 // leader before it does, and nothing is stopped by it. A server that was given up may be the only voter all the same.
 func reviseSingle(v view) *Decision {
@@ -25,18 +23,4 @@ func reviseSingle(v view) *Decision {
 // isSingleToBe reports whether one server, updated in place, is all that is wanted of a cluster that exists.
 func (v view) isSingleToBe() bool {
 	return v.Spec.Bootstrapped && v.Spec.InPlace && v.Spec.Replicas == 1
-}
-
-// renew restarts the only server with the wanted revision. The claim goes first: whoever finds no pod afterwards creates
-// one of the claim's revision, with or without a leader.
-func (v view) renew(s Server) *Decision {
-	switch {
-	case s.Revision != v.Spec.Revision:
-		return step(SetRevision{Server: s.Name}, reason.UpdatingInPlace,
-			"%s, the only server, is about to be restarted in place: there is no leader until it is back", s.Name)
-	case v.hasOutdatedPod(s):
-		return step(DeletePod{Server: s.Name}, reason.UpdatingInPlace,
-			"%s, the only server, is restarted in place: there is no leader until it is back", s.Name)
-	}
-	return nil
 }
