@@ -53,16 +53,12 @@ say decides. Voluntary rules change a cluster that works: they wait until the le
 The list is generated from ` + "[rules.go](../../internal/plan/rules.go)" + `, which also explains each rule. Each rule is in the file of
 its name beside it.
 
-| | rule | voluntary | why |
+| | rule | kind | why |
 |---|---|---|---|
 `)
 	for i, rule := range plan.Rules() {
-		voluntary := ""
-		if rule.Voluntary {
-			voluntary = "yes"
-		}
 		fmt.Fprintf(&b, "| %d | [`%s`](../../internal/plan/%s.go) | %s | %s |\n",
-			i+1, rule.Name, strings.ToLower(rule.Name), voluntary, rule.Why)
+			i+1, rule.Name, strings.ToLower(rule.Name), rule.Kind, rule.Why)
 	}
 	return b.String()
 }

@@ -27,7 +27,7 @@ func decide(v view) Decision {
 		if d == nil {
 			continue
 		}
-		if rule.Voluntary && !v.leaderIsStable() {
+		if rule.Kind == Voluntary && !v.leaderIsStable() {
 			d = v.awaitStableLeader()
 		}
 		d.Rule = rule.Name

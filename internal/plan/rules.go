@@ -107,70 +107,43 @@ package plan
 // Rule is one decision of the operator. The first rule of the list that has something to say decides.
 type Rule struct {
 	// Name is the name of the function that decides, and of its file.
-	Name string
+	Name   string
+	decide func(view) *Decision
+	Kind   Kind
 	// Why says in a line what the rule is for.
 	Why string
+}
+
+// Kind is whether a rule can wait.
+type Kind string
+
+const (
 	// Voluntary rules change a cluster that works. They wait until the leader is stable: a cluster that has just lost a leader
 	// is not asked for more.
-	Voluntary bool
-
-	decide func(view) *Decision
-}
+	Voluntary Kind = "voluntary"
+	// Necessary rules repair, go on with what was begun, do what a person asked for, or only wait.
+	Necessary Kind = "necessary"
+)
 
 // rules is the specification of the operator: all its decisions, in order.
 var rules = []Rule{
-	{
-		Name: "AwaitRecords", decide: awaitRecords,
-		Why: "a record of the operator that is damaged is never guessed",
-	}, {
-		Name: "Bootstrap", decide: bootstrap,
-		Why: "a cluster is founded once: bootstrap_expect with an empty disk would found a second, empty one",
-	}, {
-		Name: "RecoverQuorum", decide: recoverQuorum,
-		Why: "a quorum that is lost for good comes back with the newest data there is, once nobody else can",
-	}, {
-		Name: "ReviseSingle", decide: reviseSingle,
-		Why: "a single server that does not run is corrected without a leader, since it would be the leader",
-	}, {
-		Name: "AwaitLeader", decide: awaitLeader,
-		Why: "without a leader nothing is known: unknown is never healthy and never dead",
-	}, {
-		Name: "Prune", decide: prune,
-		Why: "dead strays go before they cost the quorum",
-	}, {
-		Name: "Retire", decide: retire,
-		Why: "a server that has begun to retire goes on, or stays, before anything else changes",
-	}, {
-		Name: "AwaitRelease", decide: awaitRelease,
-		Why: "a cluster that is paused, or whose spec cannot be honoured, is left as it is",
-	}, {
-		Name: "ReplaceIdle", decide: replaceIdle,
-		Why: "a bad spec is corrected without a person: servers that take no part get the wanted revision",
-	}, {
-		Name: "TransferOnRequest", decide: transferOnRequest,
-		Why: "a user asked for another leader",
-	}, {
-		Name: "YieldLeadership", decide: yieldLeadership, Voluntary: true,
-		Why: "a leader that has to be evicted, since no other node takes a server, hands over first",
-	}, {
-		Name: "GiveUp", decide: giveUp, Voluntary: true,
-		Why: "a server that failed for good is replaced, and the record of it outlasts its leader",
-	}, {
-		Name: "Create", decide: create, Voluntary: true,
-		Why: "new servers come before old ones go",
-	}, {
-		Name: "RetireNext", decide: retireNext, Voluntary: true,
-		Why: "outdated and surplus servers go one at a time, the leader last",
-	}, {
-		Name: "AwaitTransfer", decide: awaitTransfer,
-		Why: "a user who asked for another leader learns what the transfer waits for",
-	}, {
-		Name: "AwaitServers", decide: awaitServers,
-		Why: "a cluster is done when all its servers are voters that serve",
-	}, {
-		Name: "AwaitStrays", decide: awaitStrays,
-		Why: "a cluster that counts on a peer that is not ours is not healthy",
-	},
+	{"AwaitRecords", awaitRecords, Necessary, "a record of the operator that is damaged is never guessed"},
+	{"Bootstrap", bootstrap, Necessary, "a cluster is founded once: bootstrap_expect with an empty disk founds a second, empty one"},
+	{"RecoverQuorum", recoverQuorum, Necessary, "a quorum that is lost for good comes back with the newest data there is"},
+	{"ReviseSingle", reviseSingle, Necessary, "a single server that does not run is corrected without a leader, which it would be"},
+	{"AwaitLeader", awaitLeader, Necessary, "without a leader nothing is known: unknown is never healthy and never dead"},
+	{"Prune", prune, Necessary, "dead strays go before they cost the quorum"},
+	{"Retire", retire, Necessary, "a server that has begun to retire goes on, or stays, before anything else changes"},
+	{"AwaitRelease", awaitRelease, Necessary, "a cluster that is paused, or whose spec cannot be honoured, is left as it is"},
+	{"ReplaceIdle", replaceIdle, Necessary, "a bad spec is corrected without a person, on servers that take no part"},
+	{"TransferOnRequest", transferOnRequest, Necessary, "a user asked for another leader"},
+	{"YieldLeadership", yieldLeadership, Voluntary, "a leader that has to be evicted hands over first"},
+	{"GiveUp", giveUp, Voluntary, "a server that failed for good is replaced, and the record of it outlasts its leader"},
+	{"Create", create, Voluntary, "new servers come before old ones go"},
+	{"RetireNext", retireNext, Voluntary, "outdated and surplus servers go one at a time, the leader last"},
+	{"AwaitTransfer", awaitTransfer, Necessary, "a user who asked for another leader learns what the transfer waits for"},
+	{"AwaitServers", awaitServers, Necessary, "a cluster is done when all its servers are voters that serve"},
+	{"AwaitStrays", awaitStrays, Necessary, "a cluster that counts on a peer that is not ours is not healthy"},
 }
 
 // Rules returns the list of rules, in the order in which they decide.
