@@ -134,11 +134,14 @@ generate: ## Generate the deepcopy code of the API.
 	bin/controller-gen object:headerFile=hack/boilerplate.go.txt paths=./api/...
 
 .PHONY: manifests
-manifests: ## Generate the CRD and the operator's ClusterRole from the markers in the code, for config/ and the chart.
+manifests: ## Generate the CRDs and the operator's ClusterRole from the markers in the code, for config/ and the chart.
 	@$(BUILD) controller-gen
+	rm -rf config/crd/bases
 	bin/controller-gen crd paths=./api/... output:crd:dir=config/crd/bases
 	bin/controller-gen rbac:roleName=consul-operator paths=./controllers/... output:rbac:dir=config/rbac
-	cp config/crd/bases/consuloperator.io_consulclusters.yaml charts/consul-operator/files/crd.yaml
+	rm -rf charts/consul-operator/files/crds
+	cp -r config/crd/bases charts/consul-operator/files/crds
+	cd config/crd && { sed /^resources:/q kustomization.yaml && printf '  - %s\n' bases/*.yaml; } >.new && mv .new kustomization.yaml
 	cp config/rbac/role.yaml charts/consul-operator/files/role.yaml
 
 .PHONY: chart-readme
