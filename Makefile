@@ -144,10 +144,23 @@ manifests: ## Generate the CRDs and the operator's ClusterRole from the markers 
 	cd config/crd && { sed /^resources:/q kustomization.yaml && printf '  - %s\n' bases/*.yaml; } >.new && mv .new kustomization.yaml
 	cp config/rbac/role.yaml charts/consul-operator/files/role.yaml
 
+.PHONY: api-reference
+api-reference: ## Generate docs/reference/api.md from the comments in api/.
+	@$(BUILD) crd-ref-docs
+	@mkdir -p docs/reference
+	bin/crd-ref-docs --source-path=api --config=hack/api-reference/config.yaml --templates-dir=hack/api-reference \
+	  --renderer=markdown --log-level=ERROR --output-path=docs/reference/api.md
+
 .PHONY: chart-readme
 chart-readme: ## Generate the chart's README from the comments in its values.yaml.
 	@$(BUILD) helm-docs
 	bin/helm-docs --chart-search-root=charts --sort-values-order=file --skip-version-footer --log-level=warning
+
+.PHONY: spelling
+spelling: ## Correct what is often misspelled, or British, in documents, manifests and scripts; the linters tell of it in Go code.
+	@$(BUILD) misspell
+	git ls-files --cached --others --exclude-standard '*.md' '*.gotmpl' '*.tpl' '*.txt' '*.sh' '*.yaml' '*.yml' Makefile hack/cluster \
+	  | xargs bin/misspell -w -locale=US
 
 .PHONY: fmt
 fmt: ## Format the code and sort its imports.
