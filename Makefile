@@ -25,6 +25,9 @@ KEEP     ?=
 DURATION ?= 5m
 SEED     ?=
 
+# The vulnerability database of `make vulncheck`: live, or else the pinned one.
+export VULNDB ?=
+
 # What `make image` makes.
 IMAGE ?= consul-operator:local
 ARCH  ?= $(shell go env GOARCH)
@@ -99,6 +102,13 @@ chaos: ## Inject faults at random for minutes and check invariants and lineariza
 .PHONY: chaos-nodes
 chaos-nodes: ## The same on real nodes, which are cut off from the network as well: as root on Linux (DURATION= SEED=).
 	@hack/e2e.sh chaos --duration=$(DURATION) $(if $(SEED),--seed=$(SEED))
+
+##@ Check
+
+.PHONY: vulncheck
+vulncheck: ## Look for known vulnerabilities in what the operator calls (VULNDB=live asks the database of today).
+	@$(BUILD) govulncheck indexdb
+	@hack/vulncheck.sh
 
 .PHONY: lint
 lint: ## Run go vet and golangci-lint.
