@@ -130,7 +130,7 @@ func clustersOn(reader client.Reader) handler.MapFunc {
 	}
 }
 
-// clusterOf is the cluster that an object is labelled with.
+// clusterOf is the cluster that an object is labeled with.
 func clusterOf(_ context.Context, o client.Object) []reconcile.Request {
 	name := o.GetLabels()[v1alpha1.LabelCluster]
 	if name == "" {

@@ -22,7 +22,7 @@ const (
 	ReasonAvailable = "Available"
 	// ReasonNoServingServer : no server is in the client Service.
 	ReasonNoServingServer = "NoServingServer"
-	// ReasonInvalidSpec : a field of the spec, named in the message, cannot be honoured; the servers are left alone.
+	// ReasonInvalidSpec : a field of the spec, named in the message, cannot be honored; the servers are left alone.
 	ReasonInvalidSpec = "InvalidSpec"
 	// ReasonVersionDowngrade : the version is a minor or major below what runs; annotate to go on.
 	ReasonVersionDowngrade = "VersionDowngrade"

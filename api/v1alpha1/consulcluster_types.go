@@ -191,7 +191,7 @@ const (
 	UpdateInPlace UpdateType = "InPlace"
 )
 
-// FailureReplacement says when a server is given up. Its volume is kept and labelled consuloperator.io/retired=failed.
+// FailureReplacement says when a server is given up. Its volume is kept and labeled consuloperator.io/retired=failed.
 type FailureReplacement struct {
 	// After is how long a voter may be unhealthy before another server takes its place; 0s for ever.
 	//

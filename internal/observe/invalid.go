@@ -11,7 +11,7 @@ import (
 	"github.com/consul-operator/consul-operator/internal/resources"
 )
 
-// invalid says why a spec that passed admission cannot be honoured; nil if it can. CEL cannot see annotations, other
+// invalid says why a spec that passed admission cannot be honored; nil if it can. CEL cannot see annotations, other
 // objects, or the parts of a pod that the API server checks when a pod is created.
 func invalid(c *v1alpha1.ConsulCluster, servers []plan.Server) *plan.Problem {
 	if _, err := resources.AgentConfig(c); err != nil {

@@ -42,7 +42,7 @@
 //     from Raft, pod, claim. Nobody waits for the pod of one that is lost; its claim, and that of one that was given up,
 //     is set aside and not deleted. One that is wanted after all, or that the cluster cannot do without any more under a leader
 //     that is stable, stays: it may wait for a server that nobody would create as long as it retires.
-//  7. A paused cluster, or one whose spec cannot be honoured, is left as it is.
+//  7. A paused cluster, or one whose spec cannot be honored, is left as it is.
 //  8. Idle outdated servers are replaced in place, as many as are needed: pod, revision, pod. A bad spec is rolled back
 //     without a human.
 //  9. A transfer of leadership that a person asked for: the target is written down, then leadership moves to it, once

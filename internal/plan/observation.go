@@ -30,7 +30,7 @@ type Spec struct {
 	Revision string
 	Paused   bool
 	Deleting bool
-	// Invalid says why the spec cannot be honoured; nil if it can.
+	// Invalid says why the spec cannot be honored; nil if it can.
 	Invalid *Problem
 	// Bootstrapped is true once a leader was seen.
 	Bootstrapped bool

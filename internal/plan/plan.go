@@ -90,7 +90,7 @@ func noLeader(v view) *Decision {
 	return wait(lookOften, ReasonNoLeader, "no leader: %s%s", v.Raft.Unknown, v.wayOut())
 }
 
-// hold leaves a paused cluster, or one whose spec cannot be honoured, as it is.
+// hold leaves a paused cluster, or one whose spec cannot be honored, as it is.
 func hold(v view) *Decision {
 	if problem := v.Spec.Invalid; problem != nil {
 		return wait(v.lookOnlyOn(), problem.Reason, "%s", problem.Message)
