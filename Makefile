@@ -200,10 +200,10 @@ chart-readme: ## Generate the chart's README from the comments in its values.yam
 	bin/helm-docs --chart-search-root=charts --sort-values-order=file --skip-version-footer --log-level=warning
 
 .PHONY: spelling
-spelling: ## Correct what is often misspelled, or British, in documents, manifests and scripts; the linters tell of it in Go code.
+spelling: ## Correct misspelled and British words in documents, manifests and scripts; make lint finds them in Go code.
 	@$(BUILD) misspell
-	git ls-files --cached --others --exclude-standard '*.md' '*.gotmpl' '*.tpl' '*.txt' '*.sh' '*.yaml' '*.yml' Makefile hack/cluster \
-	  | xargs bin/misspell -w -locale=US
+	git ls-files --cached --others --exclude-standard '*.md' '*.gotmpl' '*.tpl' '*.txt' '*.sh' '*.yaml' '*.yml' \
+	  Makefile hack/cluster | xargs bin/misspell -w -locale=US
 
 .PHONY: fmt
 fmt: ## Format the code and sort its imports.

@@ -34,11 +34,13 @@ Used by:{{ range $i, $user := .SortedReferences }}{{ if $i }},{{ end }} {{ markd
 {{- end -}}
 
 {{- define "member" -}}
-| `{{ .Name }}` | {{ markdownRenderType .Type }} | {{ template "description" . }} | {{ template "default" . }} | {{ template "limits" . }} |
+| `{{ .Name }}` | {{ markdownRenderType .Type }} | {{ template "description" . -}}
+{{- " | " }}{{ template "default" . }} | {{ template "limits" . }} |
 {{ end -}}
 
 {{- define "description" -}}
-{{- if eq .Name "metadata" }}As of any Kubernetes object.{{ else }}{{ markdownRenderFieldDoc .Doc | replace "<br />" " " | replace "<" "&lt;" }}{{ end }}
+{{- if eq .Name "metadata" }}As of any Kubernetes object.
+{{- else }}{{ markdownRenderFieldDoc .Doc | replace "<br />" " " | replace "<" "&lt;" }}{{ end }}
 {{- end -}}
 
 {{- /* An object whose own fields have the defaults has none to show. */ -}}
@@ -49,7 +51,9 @@ Used by:{{ range $i, $user := .SortedReferences }}{{ if $i }},{{ end }} {{ markd
 {{- define "limits" -}}
 {{- $limits := list }}
 {{- range .Validation }}
-{{- if or (hasPrefix "Enum" .) (hasPrefix "M" .) (hasPrefix "Pattern" .) }}{{ $limits = append $limits (markdownRenderFieldDoc .) }}{{ end }}
+{{- if or (hasPrefix "Enum" .) (hasPrefix "M" .) (hasPrefix "Pattern" .) }}
+{{- $limits = append $limits (markdownRenderFieldDoc .) }}
+{{- end }}
 {{- end }}
 {{- join ", " $limits }}
 {{- end -}}
