@@ -25,6 +25,10 @@ KEEP     ?=
 DURATION ?= 5m
 SEED     ?=
 
+# How long `make fuzz` runs each target, and the vulnerability database of `make vulncheck`: live, or else the pinned one.
+export FUZZTIME ?= 30s
+export VULNDB   ?=
+
 # What `make image` makes.
 IMAGE ?= consul-operator:local
 ARCH  ?= $(shell go env GOARCH)
@@ -43,7 +47,7 @@ TEST_TOOLS := gotestsum helm $(CONTROL_PLANE) consul-1.19.2 consul-1.22.0 consul
 help: ## List the targets.
 	@awk 'BEGIN { FS = ":.*## "; print "Usage: make TARGET [VARIABLE=value ...]" } \
 	  /^##@ / { printf "\n%s\n", substr($$0, 5) } \
-	  /^[a-z-]+:.*## / { printf "  %-18s %s\n", $$1, $$2 }' Makefile
+	  /^[a-z0-9-]+:.*## / { printf "  %-18s %s\n", $$1, $$2 }' Makefile
 
 ##@ See it work
 
@@ -61,23 +65,46 @@ bench: ## Compare the operator's upgrade with restarts as a StatefulSet does the
 ##@ Test
 
 .PHONY: test
-test: ## Run all tests: unit, integration on real Consul, and a part of the simulation beside it.
+test: ## Run the daily tests: unit, integration on real Consul, and a part of the simulation beside it (about 13 minutes).
 	@$(BUILD) $(TEST_TOOLS)
-	@hack/test.sh unit stories others+sim
+	@hack/parts.sh test-unit test-stories test-others+test-sim
 
 .PHONY: test-unit
-test-unit: ## Run the tests that start no other program.
+test-unit: ## Run the tests that need no load on real Consul: packages, admission, the chart.
+	@$(BUILD) $(TEST_TOOLS)
+	@hack/test.sh unit
+
+.PHONY: test-stories
+test-stories: ## Run the integration tests: the operator on the local cluster, with real Consul under load.
+	@$(BUILD) $(TEST_TOOLS)
+	@hack/test.sh stories
+
+.PHONY: test-others
+test-others: ## Run the tests of the local cluster, of the model against real Consul, and a minute of chaos.
+	@$(BUILD) $(TEST_TOOLS)
+	@hack/test.sh others
+
+.PHONY: test-sim
+test-sim: ## Run the operator in the simulation, and explore a part of the states.
 	@$(BUILD) gotestsum
-	@hack/test.sh unit sim
+	@hack/test.sh sim
 
 .PHONY: test-integration
-test-integration: ## Run the tests on the local cluster (ARGS= are go test flags).
-	@$(BUILD) $(TEST_TOOLS)
-	@hack/test.sh stories others
+test-integration: ## Run test-stories and test-others (ARGS= are go test flags).
+	@hack/parts.sh test-stories test-others
 
 .PHONY: test-e2e
-test-e2e: ## Run the tests on real nodes: as root on Linux, or on the cluster of KUBECONFIG.
+test-e2e: ## Run the essential tests on real nodes: as root on Linux, or on the cluster of KUBECONFIG (at most 8 minutes).
+	@hack/e2e.sh specs -ginkgo.label-filter=essential
+
+.PHONY: test-e2e-all
+test-e2e-all: ## Run all tests on real nodes (about 20 minutes).
 	@hack/e2e.sh specs
+
+.PHONY: test-all
+test-all: ## Run all that tests, for an hour and more; make verify and make vulncheck are apart.
+	@$(BUILD) $(TEST_TOOLS) chaos
+	@hack/parts.sh test test-e2e-all+sim+sim-errors chaos chaos-nodes mutants race fuzz
 
 .PHONY: sim
 sim: ## Explore the states of the simulation's scenarios: with crashes, faults and stale reads (about 3 minutes).
@@ -99,6 +126,22 @@ chaos: ## Inject faults at random for minutes and check invariants and lineariza
 .PHONY: chaos-nodes
 chaos-nodes: ## The same on real nodes, which are cut off from the network as well: as root on Linux (DURATION= SEED=).
 	@hack/e2e.sh chaos --duration=$(DURATION) $(if $(SEED),--seed=$(SEED))
+
+.PHONY: race
+race: ## Run units, the simulation of the operator and a minute of chaos under the race detector; needs a C compiler.
+	@$(BUILD) $(TEST_TOOLS)
+	@hack/race.sh
+
+.PHONY: fuzz
+fuzz: ## Run each fuzz test for a while (FUZZTIME=).
+	@hack/fuzz.sh
+
+##@ Check
+
+.PHONY: vulncheck
+vulncheck: ## Look for known vulnerabilities in what the operator calls (VULNDB=live asks the database of today).
+	@$(BUILD) govulncheck indexdb
+	@hack/vulncheck.sh
 
 .PHONY: lint
 lint: ## Run go vet and golangci-lint.
@@ -134,17 +177,33 @@ generate: ## Generate the deepcopy code of the API.
 	bin/controller-gen object:headerFile=hack/boilerplate.go.txt paths=./api/...
 
 .PHONY: manifests
-manifests: ## Generate the CRD and the operator's ClusterRole from the markers in the code, for config/ and the chart.
+manifests: ## Generate the CRDs and the operator's ClusterRole from the markers in the code, for config/ and the chart.
 	@$(BUILD) controller-gen
+	rm -rf config/crd/bases
 	bin/controller-gen crd paths=./api/... output:crd:dir=config/crd/bases
 	bin/controller-gen rbac:roleName=consul-operator paths=./controllers/... output:rbac:dir=config/rbac
-	cp config/crd/bases/consuloperator.io_consulclusters.yaml charts/consul-operator/files/crd.yaml
+	rm -rf charts/consul-operator/files/crds
+	cp -r config/crd/bases charts/consul-operator/files/crds
+	cd config/crd && { sed /^resources:/q kustomization.yaml && printf '  - %s\n' bases/*.yaml; } >.new && mv .new kustomization.yaml
 	cp config/rbac/role.yaml charts/consul-operator/files/role.yaml
+
+.PHONY: api-reference
+api-reference: ## Generate docs/reference/api.md from the comments in api/.
+	@$(BUILD) crd-ref-docs
+	@mkdir -p docs/reference
+	bin/crd-ref-docs --source-path=api --config=hack/api-reference/config.yaml --templates-dir=hack/api-reference \
+	  --renderer=markdown --log-level=ERROR --output-path=docs/reference/api.md
 
 .PHONY: chart-readme
 chart-readme: ## Generate the chart's README from the comments in its values.yaml.
 	@$(BUILD) helm-docs
 	bin/helm-docs --chart-search-root=charts --sort-values-order=file --skip-version-footer --log-level=warning
+
+.PHONY: spelling
+spelling: ## Correct misspelled and British words in documents, manifests and scripts; make lint finds them in Go code.
+	@$(BUILD) misspell
+	git ls-files --cached --others --exclude-standard '*.md' '*.gotmpl' '*.tpl' '*.txt' '*.sh' '*.yaml' '*.yml' \
+	  Makefile hack/cluster | xargs bin/misspell -w -locale=US
 
 .PHONY: fmt
 fmt: ## Format the code and sort its imports.

@@ -76,7 +76,7 @@ func stripNode(object any) (any, error) {
 	}, nil
 }
 
-// clusterOf is the cluster that an object is labelled with.
+// clusterOf is the cluster that an object is labeled with.
 func clusterOf(_ context.Context, o client.Object) []reconcile.Request {
 	name := o.GetLabels()[v1alpha1.LabelCluster]
 	if name == "" {

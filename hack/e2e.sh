@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Runs what needs real nodes: `specs`, the end-to-end tests, on the cluster of KUBECONFIG or else on nodes of its own, which
-# take root on Linux; `chaos`, faults at random, on nodes of its own only. Further arguments of chaos are its flags.
+# take root on Linux; `chaos`, faults at random, on nodes of its own only. Further arguments are flags of either.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -12,7 +12,7 @@ archives=()
 skip_unless_nodes() {
   local reason
   reason=$(hack/cluster check 2>&1) && return
-  echo "SKIPPED: this needs real nodes. $reason"
+  echo "SKIPPED: this needs real nodes. $reason" | tee "${PARTS:-/dev/null}"
   exit 0
 }
 
@@ -52,9 +52,7 @@ specs() {
     nodes 4
     on_nodes=("$PWD/hack/cluster" exec)
   fi
-  # A spec that fails is run once more, and named in the end: one that is named often is broken. (Consul deposes a leader
-  # when its machine stands still for half a second, and these specs see it.)
-  flags=(-test.v -test.timeout=40m -ginkgo.flake-attempts=2)
+  flags=(-test.v -test.timeout=40m "$@")
   [[ -t 1 ]] || flags+=(-ginkgo.no-color)
   # shellcheck disable=SC2086 # ARGS are flags, such as -ginkgo.focus=...
   (cd test/suite/e2e && "${on_nodes[@]}" ../../bin/e2e.test "${flags[@]}" ${ARGS:-})

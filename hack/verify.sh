@@ -18,19 +18,23 @@ git_aside() {
 # snapshot prints the id of a tree with all files that are not ignored, committed or not.
 snapshot() { git_aside add --all && git_aside write-tree; }
 
-steps=7
+steps=9
 step=0
 announce() { step=$((step + 1)) && echo "[$step/$steps] $*"; }
 
 before=$(snapshot)
 announce "deepcopy code"
 make generate
-announce "CRD and ClusterRole"
+announce "CRDs and ClusterRole"
 make manifests
 announce "README of the chart"
 make chart-readme
+announce "API reference"
+make api-reference
 announce "go.mod and go.sum"
 make tidy
+announce "spelling"
+make spelling
 announce "formatting"
 make fmt
 announce "linters"

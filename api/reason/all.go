@@ -1,7 +1,7 @@
 package reason
 
 var all = []Info{
-	{InvalidSpec, AttentionNow, "a field that the message names cannot be honoured; the servers are left alone",
+	{InvalidSpec, AttentionNow, "a field that the message names cannot be honored; the servers are left alone",
 		"correct the field. If the message begins with `the API server refuses`, correct what it names, or the cause of that " +
 			"(quota, PriorityClass, StorageClass)", ""},
 	{VersionDowngrade, AttentionNow, "`spec.version` is a minor or major release below the one that runs",

@@ -64,6 +64,10 @@ func knownTools(modules, version string) ([]tool, error) {
 		module(modules, "kind", "sigs.k8s.io/kind", "15 s"),
 		helm(modules),
 		module(modules, "helm-docs", "github.com/norwoodj/helm-docs/cmd/helm-docs", "15 s"),
+		module(modules, "crd-ref-docs", "github.com/elastic/crd-ref-docs", "1 min"),
+		module(modules, "misspell", "github.com/golangci/misspell/cmd/misspell", "5 s"),
+		module(modules, "govulncheck", "golang.org/x/vuln/cmd/govulncheck", "15 s"),
+		of(modules, "govulncheck", "golang.org/x/vulndb/cmd/indexdb", "1 min"),
 	}
 	for _, dir := range dirs {
 		t := module(modules, filepath.Base(dir), "github.com/hashicorp/consul", "10 min, another version after it 1 to 4 min")

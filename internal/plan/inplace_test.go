@@ -245,7 +245,7 @@ func TestStepInPlace(t *testing.T) {
 			func(o *plan.Observation) { gone(inPlace(o)); o.Spec.Paused = true },
 			plan.UnmarkRetiring{Server: "consul-1"}, reason.KeepingServer,
 		},
-		"it comes back as it was while the spec cannot be honoured": {
+		"it comes back as it was while the spec cannot be honored": {
 			func(o *plan.Observation) { gone(inPlace(o)); o.Spec.Invalid = &plan.Problem{Reason: "Bad"} },
 			plan.UnmarkRetiring{Server: "consul-1"}, reason.KeepingServer,
 		},

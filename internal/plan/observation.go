@@ -33,7 +33,7 @@ type Spec struct {
 	// Revision that every server should run.
 	Revision string
 	Paused   bool
-	// Invalid says why the spec cannot be honoured; nil if it can.
+	// Invalid says why the spec cannot be honored; nil if it can.
 	Invalid *Problem
 	// Bootstrapped reports whether a leader was ever seen.
 	Bootstrapped bool

@@ -148,7 +148,7 @@ func TestStep(t *testing.T) {
 		"paused": {
 			func(o *plan.Observation) { o.Spec.Paused, o.Spec.Revision = true, "new" }, nil, reason.Paused,
 		},
-		"a spec that cannot be honoured leaves the servers alone": {
+		"a spec that cannot be honored leaves the servers alone": {
 			func(o *plan.Observation) { o.Spec.Invalid, o.Spec.Revision = &plan.Problem{Reason: "Bad"}, "new" }, nil, "Bad",
 		},
 		"nothing voluntary under a new leader": {

@@ -47,7 +47,7 @@
 //     Raft, pod, claim. The pod of a lost server is not waited for; the claim of a server that is lost or was given up is set
 //     aside and not deleted. A server that is wanted after all stays, and so does a server that the cluster cannot do without
 //     any more under a stable leader: otherwise it could deadlock, since no server is created while one is retiring.
-//  8. AwaitRelease: a paused cluster, or one whose spec cannot be honoured, is left as it is.
+//  8. AwaitRelease: a paused cluster, or one whose spec cannot be honored, is left as it is.
 //  9. ReplaceIdle: idle outdated servers get the wanted revision, as many as are needed: pod, revision, pod. So a bad spec is
 //     rolled back without a person.
 //  10. TransferOnRequest: a user asked for another leader. The target is recorded, then leadership moves to it, once the
@@ -134,7 +134,7 @@ var rules = []Rule{
 	{"AwaitLeader", awaitLeader, Necessary, "without a leader nothing is known: unknown is never healthy and never dead"},
 	{"Prune", prune, Necessary, "dead strays go before they cost the quorum"},
 	{"Retire", retire, Necessary, "a server that has begun to retire goes on, or stays, before anything else changes"},
-	{"AwaitRelease", awaitRelease, Necessary, "a cluster that is paused, or whose spec cannot be honoured, is left as it is"},
+	{"AwaitRelease", awaitRelease, Necessary, "a cluster that is paused, or whose spec cannot be honored, is left as it is"},
 	{"ReplaceIdle", replaceIdle, Necessary, "a bad spec is corrected without a person, on servers that take no part"},
 	{"TransferOnRequest", transferOnRequest, Necessary, "a user asked for another leader"},
 	{"YieldLeadership", yieldLeadership, Voluntary, "a leader that has to be evicted hands over first"},

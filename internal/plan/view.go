@@ -28,7 +28,7 @@ type view struct {
 
 // The cluster.
 
-// held is why the cluster is left as it is: its spec cannot be honoured, or spec.paused is set. Nil if neither.
+// held is why the cluster is left as it is: its spec cannot be honored, or spec.paused is set. Nil if neither.
 func (v view) held() *Problem {
 	if v.Spec.Invalid != nil {
 		return v.Spec.Invalid

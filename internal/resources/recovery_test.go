@@ -20,7 +20,7 @@ var recovery = &resources.Recovery{ID: "20260101T120000Z", Survivor: "consul-2",
 // recoverContainer returns the init container that prepares a server for a recovery.
 func recoverContainer(t *testing.T, server string) corev1.Container {
 	g := NewWithT(t)
-	c := customised(t)
+	c := customized(t)
 	secret, err := resources.RevisionSecret(c)
 	g.Expect(err).NotTo(HaveOccurred())
 	pod, err := resources.Pod(c, resources.Server{Name: server, Recovery: recovery}, secret)

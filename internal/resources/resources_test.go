@@ -36,7 +36,7 @@ func config(t *testing.T, values map[string]any) *v1alpha1.Config {
 	return c
 }
 
-func customised(t *testing.T) *v1alpha1.ConsulCluster {
+func customized(t *testing.T) *v1alpha1.ConsulCluster {
 	c := plain()
 	c.Spec.Image = "mirror/consul@sha256:0000"
 	c.Spec.Storage.Retention = v1alpha1.RetentionRetain
@@ -78,7 +78,7 @@ func rendered(t *testing.T, c *v1alpha1.ConsulCluster) string {
 }
 
 func TestRendered(t *testing.T) {
-	for name, c := range map[string]*v1alpha1.ConsulCluster{"plain": plain(), "customised": customised(t)} {
+	for name, c := range map[string]*v1alpha1.ConsulCluster{"plain": plain(), "customized": customized(t)} {
 		t.Run(name, func(t *testing.T) {
 			g := NewWithT(t)
 			file := filepath.Join("testdata", name+".yaml")
@@ -98,7 +98,7 @@ func TestRendered(t *testing.T) {
 func TestRevisionsNeverChange(t *testing.T) {
 	g := NewWithT(t)
 	g.Expect(resources.Revision(plain())).To(Equal("485e2fa0ee"))
-	g.Expect(resources.Revision(customised(t))).To(Equal("6b2af24423"))
+	g.Expect(resources.Revision(customized(t))).To(Equal("6b2af24423"))
 }
 
 func TestWhatARevisionDependsOn(t *testing.T) {

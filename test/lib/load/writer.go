@@ -38,7 +38,7 @@ type writer struct {
 	client    *http.Client
 	trails    []trail // with at least one acknowledged write each
 	serial    int
-	server    atomic.Value // string: the endpoint of the connection in use; dialled on a goroutine of net/http
+	server    atomic.Value // string: the endpoint of the connection in use; dialed on a goroutine of net/http
 }
 
 func newWriter(l *Load, kind Kind, prefix string) *writer {

@@ -38,7 +38,7 @@ type addressBlock struct {
 // acquireBlock takes a block nobody on this machine uses. The lock is an abstract Unix socket: it exists once in each
 // network namespace, exactly like the addresses it stands for, and vanishes with the process however that ends.
 func acquireBlock() (*addressBlock, error) {
-	const blocks = (ownLoopback - 2) << 8 // 127.0.0.1 and its neighbours belong to the machine
+	const blocks = (ownLoopback - 2) << 8 // 127.0.0.1 and its neighbors belong to the machine
 	start := rand.IntN(blocks)            //nolint:gosec // spreads runs, no secret
 	for i := range blocks {
 		n := (start + i) % blocks

@@ -113,7 +113,7 @@ var _ = Describe("Scheduling", func() {
 		Expect(err).NotTo(HaveOccurred())
 	}
 
-	It("honours cordons, selectors and anti-affinity", func(ctx SpecContext) {
+	It("honors cordons, selectors and anti-affinity", func(ctx SpecContext) {
 		cordon(ctx, "node-2", true)
 		DeferCleanup(func(ctx SpecContext) { cordon(ctx, "node-2", false) })
 		spread := func(name string) {

@@ -23,7 +23,7 @@
 // files of configMap, secret, downwardAPI and projected volumes. A program that knows an absolute path by itself
 // does not find it there.
 //
-// # What is honoured, as a kubelet does
+// # What is honored, as a kubelet does
 //
 // Init containers and sidecars; command, args and env with $(NAME), valueFrom and envFrom; volumes of the kinds configMap,
 // secret, downwardAPI, projected (service account tokens included), emptyDir, hostPath, ephemeral and

@@ -53,7 +53,7 @@ var _ = Describe("A pod", func() {
 		AddReportEntry("it was gone after", time.Since(begin))
 	})
 
-	It("honours readiness gates and keeps conditions of others", func(ctx SpecContext) {
+	It("honors readiness gates and keeps conditions of others", func(ctx SpecContext) {
 		pod := helperPod("gated", "serve")
 		pod.Spec.ReadinessGates = []corev1.PodReadinessGate{{ConditionType: "example.com/gate"}}
 		create(ctx, pod)

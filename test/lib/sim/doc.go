@@ -10,7 +10,7 @@
 //
 //   - state.go: what there is. Servers are kept by serial; a serial is the position, so that histories that differ in
 //     nothing but old names count once.
-//   - consul.go: what Consul does by itself. Each behaviour is compared with real Consul in test/suite/conformance.
+//   - consul.go: what Consul does by itself. Each behavior is compared with real Consul in test/suite/conformance.
 //   - kube.go: what the API server, the kubelet and the endpoints controller do.
 //   - observe.go: what the operator sees of a state.
 //   - act.go: what the operator's actions do, with the preconditions that internal/execute gives them.

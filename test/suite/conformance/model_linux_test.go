@@ -7,28 +7,28 @@ import (
 	"github.com/consul-operator/consul-operator/test/lib/sim"
 )
 
-// modelled is the world as the model has it. A server's place among the names is its slot.
-type modelled struct {
+// modeled is the world as the model has it. A server's place among the names is its slot.
+type modeled struct {
 	*WithT
 	script *sim.Script
 	names  []string
 }
 
-func (m *modelled) start(name string, expect int) {
+func (m *modeled) start(name string, expect int) {
 	m.script.Start(uint8(expect)) //nolint:gosec // a handful of servers
 	m.names = append(m.names, name)
 }
 
-func (m *modelled) rename(names []string) { m.names = names }
+func (m *modeled) rename(names []string) { m.names = names }
 
-func (m *modelled) setMinQuorum(n int) {
+func (m *modeled) setMinQuorum(n int) {
 	m.script.State.MinQuorum = uint8(n) //nolint:gosec // a handful of servers
 }
 
-func (m *modelled) do(deed sim.Deed, name string) { m.script.Do(deed, slot(m.names, name)) }
+func (m *modeled) do(deed sim.Deed, name string) { m.script.Do(deed, slot(m.names, name)) }
 
 // await lets Consul go on until the facts are as wanted. They may already be.
-func (m *modelled) await(want types.GomegaMatcher) {
+func (m *modeled) await(want types.GomegaMatcher) {
 	m.THelper()
 	reached, violation := m.script.Advance(func(*sim.State) bool {
 		is, err := want.Match(m.facts())
@@ -41,14 +41,14 @@ func (m *modelled) await(want types.GomegaMatcher) {
 }
 
 // rest is how it is once Consul has nothing left to do.
-func (m *modelled) rest() facts {
+func (m *modeled) rest() facts {
 	m.THelper()
 	_, violation := m.script.Advance(func(*sim.State) bool { return false })
 	m.Expect(violation).To(BeNil(), "in the model")
 	return m.facts()
 }
 
-func (m *modelled) facts() facts {
+func (m *modeled) facts() facts {
 	state := &m.script.State
 	leads := nobody
 	if state.Leader >= 0 {

@@ -14,11 +14,11 @@ import (
 	"github.com/consul-operator/consul-operator/test/lib/sim"
 )
 
-// script is a behaviour of Consul. Its steps are taken in the model and in real Consul.
+// script is a behavior of Consul. Its steps are taken in the model and in real Consul.
 type script struct {
-	behaviour string
-	settings  settings
-	steps     []step
+	behavior string
+	settings settings
+	steps    []step
 }
 
 type step struct {
@@ -30,7 +30,7 @@ type step struct {
 type stage struct {
 	*WithT
 	t     *testing.T
-	model *modelled
+	model *modeled
 	real  *cluster
 }
 
@@ -64,7 +64,7 @@ func (s *script) play(t *testing.T) {
 	}
 	on := &stage{
 		WithT: NewWithT(t), t: t,
-		model: &modelled{WithT: NewWithT(t), script: sim.NewScript()}, real: newCluster(t, "1.22.7", settings),
+		model: &modeled{WithT: NewWithT(t), script: sim.NewScript()}, real: newCluster(t, "1.22.7", settings),
 	}
 	on.model.setMinQuorum(settings.minQuorum)
 	for _, step := range s.steps {

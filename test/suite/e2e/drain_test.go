@@ -22,7 +22,7 @@ import (
 var _ = Describe("drains", Ordered, ContinueOnFailure, func() {
 	installed()
 
-	It("move the servers of one node after another before they are evicted", func() {
+	It("move the servers of one node after another before they are evicted", Label(essential), func() {
 		c := create("drained", func(*v1alpha1.ConsulClusterSpec) {})
 		c.watch(load.Options{Rate: 200})
 		c.Observer.AllowLeaderChanges(-1)

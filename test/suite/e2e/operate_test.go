@@ -20,21 +20,9 @@ import (
 var _ = Describe("a cluster", Ordered, ContinueOnFailure, func() {
 	installed()
 
-	for surge := int32(1); surge <= 3; surge += 2 {
-		It(fmt.Sprintf("upgrades under load with maxSurge %d", surge), func() {
-			c := create(fmt.Sprintf("surge-%d", surge), func(spec *v1alpha1.ConsulClusterSpec) { spec.Update.MaxSurge = surge })
-			c.watch(load.Options{Rate: 500}) // the nodes themselves take a good part of two cores
-			start := time.Now()
-			c.patch(toNewest)
-			c.ready(5 * time.Minute)
-			AddReportEntry("duration", time.Since(start).Round(100*time.Millisecond).String())
-			seen := c.end()
-			Expect(seen.LeaderChanges).To(Equal(1), invariant.I3.String())
-			Expect(seen.FewestVoters).To(BeNumerically(">=", 3), invariant.I2.String())
-			Expect(c.zones()).To(HaveLen(3), "each server is in a zone of its own again")
-			Expect(kubectl("get", "consulcluster", "consul", c.in())).To(ContainSubstring(newest))
-		})
-	}
+	It("upgrades under load with maxSurge 1", Label(essential), func() { upgradeUnderLoad(1) })
+
+	It("upgrades under load with maxSurge 3", func() { upgradeUnderLoad(3) })
 
 	It("spreads servers over nodes, scales, answers by name and is deleted", func() {
 		c := create("operate", func(*v1alpha1.ConsulClusterSpec) {})
@@ -114,6 +102,20 @@ var _ = Describe("a cluster", Ordered, ContinueOnFailure, func() {
 		Expect(c.zones()).To(HaveLen(3))
 	})
 })
+
+func upgradeUnderLoad(surge int32) {
+	c := create(fmt.Sprintf("surge-%d", surge), func(spec *v1alpha1.ConsulClusterSpec) { spec.Update.MaxSurge = surge })
+	c.watch(load.Options{Rate: 500}) // the nodes themselves take a good part of two cores
+	start := time.Now()
+	c.patch(toNewest)
+	c.ready(5 * time.Minute)
+	AddReportEntry("duration", time.Since(start).Round(100*time.Millisecond).String())
+	seen := c.end()
+	Expect(seen.LeaderChanges).To(Equal(1), invariant.I3.String())
+	Expect(seen.FewestVoters).To(BeNumerically(">=", 3), invariant.I2.String())
+	Expect(c.zones()).To(HaveLen(3), "each server is in a zone of its own again")
+	Expect(kubectl("get", "consulcluster", "consul", c.in())).To(ContainSubstring(newest))
+}
 
 // in is the flag of kubectl for the cluster's namespace.
 func (c *consul) in() string { return "--namespace=" + c.Key.Namespace }

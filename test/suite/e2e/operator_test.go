@@ -24,7 +24,7 @@ import (
 var _ = Describe("the operator, installed by Helm", Ordered, ContinueOnFailure, func() {
 	installed()
 
-	It("passes its own test, where pods have to be restricted", func() {
+	It("passes its own test, where pods have to be restricted", Label(essential), func() {
 		output, err := env.Kubectl(GinkgoT().Context(), "run", "not-restricted", "--image=consul-operator:local",
 			"--dry-run=server", "--namespace="+operators)
 		Expect(err).To(HaveOccurred())

@@ -32,6 +32,10 @@ const (
 	newest = "1.22.7"
 )
 
+// essential is the label of the specs that `make test-e2e` and CI run: they install the operator by Helm, upgrade under load,
+// and drain nodes, in at most eight minutes together. `make test-e2e-all` runs all specs.
+const essential = "essential"
+
 // operators is the namespace of the operator.
 const operators = "consul-operator-system"
 
@@ -121,9 +125,6 @@ type consul struct{ *harness.Scene }
 // create makes a cluster of three servers in a namespace of its own, and waits until it is Ready.
 func create(namespace string, change func(*v1alpha1.ConsulClusterSpec)) *consul {
 	GinkgoHelper()
-	if attempt := CurrentSpecReport().NumAttempts; attempt > 1 {
-		namespace = fmt.Sprintf("%s-%d", namespace, attempt)
-	}
 	restricted(namespace)
 	c := &v1alpha1.ConsulCluster{
 		ObjectMeta: metav1.ObjectMeta{Name: "consul", Namespace: namespace},

@@ -239,7 +239,7 @@ func TestIdleClusterCostsNothing(t *testing.T) {
 	s.Expect(cost).To(BeEmpty(), "%s, and no Consul call is made but the kubelet's probes", invariant.I5)
 }
 
-// A server that holds its connections and answers nothing costs its own cluster a pause, and its neighbour nothing.
+// A server that holds its connections and answers nothing costs its own cluster a pause, and its neighbor nothing.
 func TestHungServerHoldsUpNobodyElse(t *testing.T) {
 	t.Parallel()
 	s := begin(t, shared, "hung", soonVoters)
@@ -257,11 +257,11 @@ func TestHungServerHoldsUpNobodyElse(t *testing.T) {
 		return c.Status.ObservedGeneration == c.Generation && strings.Contains(ready.Message, follower)
 	})
 
-	neighbour := begin(t, shared, "neighbour", func(spec *v1alpha1.ConsulClusterSpec) { spec.Replicas = 1 })
-	neighbour.Observer.AllowLeaderChanges(1)
-	neighbour.patch(toVersion(newest))
-	neighbour.reach("upgraded beside a hung server", 2*time.Minute)
-	neighbour.end(1)
+	neighbor := begin(t, shared, "neighbor", func(spec *v1alpha1.ConsulClusterSpec) { spec.Replicas = 1 })
+	neighbor.Observer.AllowLeaderChanges(1)
+	neighbor.patch(toVersion(newest))
+	neighbor.reach("upgraded beside a hung server", 2*time.Minute)
+	neighbor.end(1)
 
 	resume()
 	s.reach("upgraded after all", 6*time.Minute)

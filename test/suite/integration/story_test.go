@@ -31,7 +31,7 @@ const (
 	newest = "1.22.7"
 )
 
-// shared is the environment of all stories that do not disturb their neighbours.
+// shared is the environment of all stories that do not disturb their neighbors.
 var shared *harness.Env
 
 // together is how many stories run at a time. They wait far more than they work; two cores bear three of them.

@@ -14,7 +14,7 @@ import (
 func TestTheModelBehavesLikeConsul(t *testing.T) {
 	t.Parallel()
 	for _, s := range scripts {
-		t.Run(s.behaviour, func(t *testing.T) {
+		t.Run(s.behavior, func(t *testing.T) {
 			t.Parallel()
 			s.play(t)
 		})
@@ -34,7 +34,7 @@ func TestTheModelAddsARemovedPeerThatIsAliveBackLikeConsul(t *testing.T) {
 
 var scripts = []script{
 	{
-		behaviour: "a failed server is cleaned up once there is a replacement",
+		behavior: "a failed server is cleaned up once there is a replacement",
 		steps: []step{
 			founded(3),
 			does(sim.Kill, first), leads(second, third), until(first, voter, failed, down), stays(),
@@ -43,7 +43,7 @@ var scripts = []script{
 		},
 	},
 	{
-		behaviour: "cleanup stops at min_quorum",
+		behavior: "cleanup stops at min_quorum",
 		steps: []step{
 			founded(3),
 			does(sim.Kill, second), until(second, voter, failed, down), stays(),
@@ -51,7 +51,7 @@ var scripts = []script{
 		},
 	},
 	{
-		behaviour: "a failed non-voter is cleaned up whatever min_quorum is",
+		behavior: "a failed non-voter is cleaned up whatever min_quorum is",
 		steps: []step{
 			founded(3),
 			newcomerStarts(0), until(newcomer, nonVoter, alive),
@@ -59,8 +59,8 @@ var scripts = []script{
 		},
 	},
 	{
-		behaviour: "leadership handed to a non-voter is nobody's for a while",
-		settings:  settings{stabilization: "10s"},
+		behavior: "leadership handed to a non-voter is nobody's for a while",
+		settings: settings{stabilization: "10s"},
 		steps: []step{
 			founded(3),
 			newcomerStarts(0), until(newcomer, nonVoter, alive),
@@ -69,8 +69,8 @@ var scripts = []script{
 		},
 	},
 	{
-		behaviour: "a server that leaves while nobody leads stays a peer until somebody does",
-		settings:  settings{minQuorum: 4},
+		behavior: "a server that leaves while nobody leads stays a peer until somebody does",
+		settings: settings{minQuorum: 4},
 		steps: []step{
 			founded(4),
 			// Frozen and not killed: a server that starts anew never learns of one that has left.
@@ -81,7 +81,7 @@ var scripts = []script{
 		},
 	},
 	{
-		behaviour: "a session ends when its server fails",
+		behavior: "a session ends when its server fails",
 		steps: []step{
 			founded(3),
 			does(sim.OpenSession, second), does(sim.OpenSession, third), until(second, session),
@@ -90,7 +90,7 @@ var scripts = []script{
 		},
 	},
 	{
-		behaviour: "a session ends when its server leaves, and nobody else's does",
+		behavior: "a session ends when its server leaves, and nobody else's does",
 		steps: []step{
 			founded(3),
 			does(sim.OpenSession, first), does(sim.OpenSession, second),
@@ -99,7 +99,7 @@ var scripts = []script{
 		},
 	},
 	{
-		behaviour: "a session outlasts a new leader and a restart that is over before anybody notices",
+		behavior: "a session outlasts a new leader and a restart that is over before anybody notices",
 		steps: []step{
 			founded(3),
 			does(sim.OpenSession, second), until(second, session),
@@ -108,22 +108,22 @@ var scripts = []script{
 		},
 	},
 	{
-		behaviour: "servers found a cluster",
-		steps:     []step{founded(3), same()},
+		behavior: "servers found a cluster",
+		steps:    []step{founded(3), same()},
 	},
 	{
-		behaviour: "a new server is promoted later",
+		behavior: "a new server is promoted later",
 		steps: []step{
 			founded(3),
 			newcomerStarts(0), until(newcomer, nonVoter), until(newcomer, voter), same(),
 		},
 	},
 	{
-		behaviour: "leadership is handed to a voter",
-		steps:     []step{founded(3), does(sim.Transfer, second), leads(second), same()},
+		behavior: "leadership is handed to a voter",
+		steps:    []step{founded(3), does(sim.Transfer, second), leads(second), same()},
 	},
 	{
-		behaviour: "leadership is not handed to a server that is no peer",
+		behavior: "leadership is not handed to a server that is no peer",
 		steps: []step{
 			founded(3),
 			does(sim.Leave, second), until(second, noPeer, down),
@@ -131,7 +131,7 @@ var scripts = []script{
 		},
 	},
 	{
-		behaviour: "a server that left and is started again is a new one",
+		behavior: "a server that left and is started again is a new one",
 		steps: []step{
 			founded(3),
 			does(sim.Leave, second), until(second, noPeer, left, down), same(),
@@ -139,23 +139,23 @@ var scripts = []script{
 		},
 	},
 	{
-		behaviour: "a leader leaves",
+		behavior: "a leader leaves",
 		steps: []step{
 			founded(3),
 			does(sim.Leave, first), leads(second, third), until(first, noPeer, left, down), same(),
 		},
 	},
 	{
-		behaviour: "the leader of two leaves",
-		settings:  settings{minQuorum: 2},
+		behavior: "the leader of two leaves",
+		settings: settings{minQuorum: 2},
 		steps: []step{
 			founded(2),
 			does(sim.Leave, first), leads(second), until(first, noPeer, left, down), same(),
 		},
 	},
 	{
-		behaviour: "the only server leaves and leads again",
-		settings:  settings{minQuorum: 1},
+		behavior: "the only server leaves and leads again",
+		settings: settings{minQuorum: 1},
 		steps: []step{
 			founded(1),
 			does(sim.Leave, first), until(first, down),
@@ -163,14 +163,14 @@ var scripts = []script{
 		},
 	},
 	{
-		behaviour: "SIGTERM is a leave",
+		behavior: "SIGTERM is a leave",
 		steps: []step{
 			founded(3),
 			does(sim.Terminate, second), until(second, noPeer, left, down), same(),
 		},
 	},
 	{
-		behaviour: "a removed server returns with its old disk",
+		behavior: "a removed server returns with its old disk",
 		steps: []step{
 			founded(3),
 			does(sim.Kill, second), until(second, voter, failed, down),
@@ -179,7 +179,7 @@ var scripts = []script{
 		},
 	},
 	{
-		behaviour: "force-leave removes a failed server",
+		behavior: "force-leave removes a failed server",
 		steps: []step{
 			founded(3),
 			does(sim.Kill, second), until(second, voter, failed, down),
@@ -187,11 +187,11 @@ var scripts = []script{
 		},
 	},
 	{
-		behaviour: "force-leave of a server that is alive changes nothing",
-		steps:     []step{founded(3), does(sim.ForceLeave, second), stays()},
+		behavior: "force-leave of a server that is alive changes nothing",
+		steps:    []step{founded(3), does(sim.ForceLeave, second), stays()},
 	},
 	{
-		behaviour: "without a quorum nobody leads, and with it nothing is lost",
+		behavior: "without a quorum nobody leads, and with it nothing is lost",
 		steps: []step{
 			founded(3),
 			does(sim.Kill, second), writes(), does(sim.Kill, first), leads(nobody),
@@ -199,7 +199,7 @@ var scripts = []script{
 		},
 	},
 	{
-		behaviour: "after a restart of all the others a failed server is still a peer",
+		behavior: "after a restart of all the others a failed server is still a peer",
 		steps: []step{
 			founded(3),
 			does(sim.Kill, second), until(second, voter, failed, down),
@@ -208,14 +208,14 @@ var scripts = []script{
 		},
 	},
 	{
-		behaviour: "a server that expects to found a cluster joins the one that is there",
+		behavior: "a server that expects to found a cluster joins the one that is there",
 		steps: []step{
 			founded(3),
 			newcomerStarts(3), until(newcomer, nonVoter), until(newcomer, voter), same(),
 		},
 	},
 	{
-		behaviour: "a follower hangs for a while",
+		behavior: "a follower hangs for a while",
 		steps: []step{
 			founded(3),
 			does(sim.Freeze, second), until(second, voter, failed, up), same(),
@@ -223,7 +223,7 @@ var scripts = []script{
 		},
 	},
 	{
-		behaviour: "a leader that is cut off from its followers steps down and answers on",
+		behavior: "a leader that is cut off from its followers steps down and answers on",
 		steps: []step{
 			founded(3),
 			does(sim.CutOff, first), leads(nobody), until(first, voter, up),
@@ -231,7 +231,7 @@ var scripts = []script{
 		},
 	},
 	{
-		behaviour: "a leader hangs for a while",
+		behavior: "a leader hangs for a while",
 		steps: []step{
 			founded(3),
 			does(sim.Freeze, first), leads(second, third), until(first, voter, failed, up), same(),
