@@ -9,8 +9,11 @@ import (
 	"strings"
 )
 
-// kubernetesVersion must match hack/tools/kubernetes/go.mod: the build of a release puts it in by linker flags.
-const kubernetesVersion = "v1.36.3"
+// These must match hack/tools/kubernetes/go.mod. The build of a release puts Kubernetes' version in by linker flags.
+const (
+	kubernetesVersion = "v1.36.3"
+	etcdVersion       = "v3.6.8"
+)
 
 // tool is one program to build.
 type tool struct {
@@ -21,6 +24,8 @@ type tool struct {
 	gcflags []string // each for the packages that match a pattern, as `go build -gcflags` takes them; the last one wins
 	own     bool     // built from this repository: Go itself finds out what changed
 	usual   string   // how long it takes with empty caches, on two cores
+	ready   ready    // where it may be instead
+	found   string   // where it is
 }
 
 // Compiler flags for programs that nobody debugs here. Several compilers run at a time, so one thread is enough for each.
@@ -70,9 +75,8 @@ func knownTools(modules, version string) ([]tool, error) {
 		for _, packages := range unusedByConsul {
 			t.gcflags = append(t.gcflags, packages+"="+unoptimized)
 		}
-		// The pods of the local cluster are processes without mount namespaces, so they cannot have an /etc/hosts
-		// of their own. They read the file `hosts` in their working directory instead.
-		t.ldflags += " -X net.hostsFilePath=hosts"
+		t.ldflags += " " + hostsFlag
+		t.ready = readyConsul(strings.TrimPrefix(t.name, "consul-"))
 		tools = append(tools, t)
 	}
 	tools = append(tools,
@@ -124,6 +128,7 @@ func etcd(modules string) tool {
 // compiled as for the others. What a Consul server runs is compiled as its makers do: it is what is measured.
 func controlPlane(t tool) tool {
 	t.gcflags = []string{"all=" + unoptimized, "std=" + undebugged}
+	t.ready = readyAssets(t.name)
 	return t
 }
 
