@@ -25,8 +25,8 @@ func (t tool) recipe() (string, error) {
 	}
 	sum := sha256.New()
 	fmt.Fprintln(sum, runtime.Version(), runtime.GOOS, runtime.GOARCH, t.pkg, t.ldflags, t.gcflags)
-	for _, name := range []string{"go.mod", "go.sum"} {
-		content, err := os.ReadFile(filepath.Join(t.dir, name))
+	for _, path := range append([]string{filepath.Join(t.dir, "go.mod"), filepath.Join(t.dir, "go.sum")}, t.replaced...) {
+		content, err := os.ReadFile(path)
 		if err != nil {
 			return "", err
 		}
