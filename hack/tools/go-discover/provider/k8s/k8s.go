@@ -9,6 +9,8 @@ import (
 
 type Provider struct{}
 
-func (*Provider) Addrs(map[string]string, *log.Logger) ([]string, error) { return nil, discover.ErrLeftOut }
+func (*Provider) Addrs(map[string]string, *log.Logger) ([]string, error) {
+	return nil, discover.ErrLeftOut
+}
 
 func (*Provider) Help() string { return "" }
