@@ -17,13 +17,16 @@ import (
 	"time"
 )
 
-// recipe is a hash over all that makes the binary what it is. It is kept beside the binary as a stamp, because asking
+// recipe says all that makes the binary what it is. It is kept beside the binary as a stamp, because asking
 // Go whether kube-apiserver is up to date takes seconds each time.
 func (t tool) recipe() (string, error) {
+	if t.found != "" {
+		return source(t.found)
+	}
 	sum := sha256.New()
 	fmt.Fprintln(sum, runtime.Version(), runtime.GOOS, runtime.GOARCH, t.pkg, t.ldflags, t.gcflags)
-	for _, name := range []string{"go.mod", "go.sum"} {
-		content, err := os.ReadFile(filepath.Join(t.dir, name))
+	for _, path := range append([]string{filepath.Join(t.dir, "go.mod"), filepath.Join(t.dir, "go.sum")}, t.replaced...) {
+		content, err := os.ReadFile(path)
 		if err != nil {
 			return "", err
 		}
@@ -59,12 +62,14 @@ func (t tool) build(ctx context.Context, label string) error {
 	if err := t.goBuild(ctx, temporary, label, start); err != nil {
 		return err
 	}
-	if err := os.Rename(temporary, t.binary()); err != nil {
-		return err
-	}
 	fmt.Printf("%s done in %s\n", label, minutes(time.Since(start)))
-	if t.own {
-		return nil
+	return t.install(temporary, recipe)
+}
+
+// install gives a finished binary its name and its stamp.
+func (t tool) install(temporary, recipe string) error {
+	if err := os.Rename(temporary, t.binary()); err != nil || t.own {
+		return err
 	}
 	return os.WriteFile(t.stamp(), []byte(recipe), 0o644)
 }

@@ -1,6 +1,6 @@
 // Command buildtools builds the programs this project runs but does not import, such as kube-apiserver and Consul,
 // and the project's own ones, into bin/. It builds what is missing or out of date and says what it is doing,
-// because the first time takes minutes.
+// because the first time takes minutes. What the folders CONSUL_BIN_DIR and KUBEBUILDER_ASSETS have it copies.
 //
 // It uses the standard library only, so that it starts at once on a machine whose caches are empty.
 package main
@@ -76,18 +76,9 @@ func lock(path string) (unlock func(), err error) {
 // share only the standard library with the others, so both are built side by side: while one is linked, or waits for a
 // download, the other has the processors.
 func buildAll(ctx context.Context, wanted []tool) error {
-	var stale []tool
-	for _, t := range wanted {
-		fresh, err := t.upToDate()
-		if err != nil {
-			return err
-		}
-		if !fresh {
-			stale = append(stale, t)
-		}
-	}
-	if n := len(wanted) - len(stale); n > 0 && len(wanted) > 1 {
-		fmt.Printf("%d of %d programs in %s/ are up to date\n", n, len(wanted), binDir)
+	stale, err := takeReady(ctx, wanted)
+	if err != nil {
+		return err
 	}
 	start := time.Now()
 	b := builder{all: len(stale)}
@@ -111,6 +102,36 @@ func buildAll(ctx context.Context, wanted []tool) error {
 		fmt.Printf("built %d programs in %s\n", len(stale), minutes(time.Since(start)))
 	}
 	return nil
+}
+
+// takeReady copies the programs that are found on this machine and returns the tools that have to be built.
+func takeReady(ctx context.Context, wanted []tool) ([]tool, error) {
+	var stale []tool
+	upToDate := 0
+	for _, t := range wanted {
+		var why string
+		t.found, why = t.ready.find(ctx)
+		fresh, err := t.upToDate()
+		switch {
+		case err != nil:
+			return nil, err
+		case fresh:
+			upToDate++
+		case t.found != "":
+			if err := t.take(ctx); err != nil {
+				return nil, err
+			}
+		default:
+			if why != "" {
+				fmt.Printf("%s is built: %s\n", t.name, why)
+			}
+			stale = append(stale, t)
+		}
+	}
+	if upToDate > 0 && len(wanted) > 1 {
+		fmt.Printf("%d of %d programs in %s/ are up to date\n", upToDate, len(wanted), binDir)
+	}
+	return stale, nil
 }
 
 // lanes are tools that are built one after the other, in the order given.

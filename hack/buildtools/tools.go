@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"io/fs"
 	"os"
 	"path"
 	"path/filepath"
@@ -9,18 +10,24 @@ import (
 	"strings"
 )
 
-// kubernetesVersion must match hack/tools/kubernetes/go.mod: the build of a release puts it in by linker flags.
-const kubernetesVersion = "v1.36.3"
+// These must match hack/tools/kubernetes/go.mod. The build of a release puts Kubernetes' version in by linker flags.
+const (
+	kubernetesVersion = "v1.36.3"
+	etcdVersion       = "v3.6.8"
+)
 
 // tool is one program to build.
 type tool struct {
-	name    string
-	dir     string // where its go.mod is
-	pkg     string
-	ldflags string
-	gcflags []string // each for the packages that match a pattern, as `go build -gcflags` takes them; the last one wins
-	own     bool     // built from this repository: Go itself finds out what changed
-	usual   string   // how long it takes with empty caches, on two cores
+	name     string
+	dir      string // where its go.mod is
+	pkg      string
+	ldflags  string
+	gcflags  []string // each for the packages that match a pattern, as `go build -gcflags` takes them; the last one wins
+	replaced []string // the files of a module of ours that stands in for a dependency
+	own      bool     // built from this repository: Go itself finds out what changed
+	usual    string   // how long it takes with empty caches, on two cores
+	ready    ready    // where it may be instead
+	found    string   // where it is
 }
 
 // Compiler flags for programs that nobody debugs here. Several compilers run at a time, so one thread is enough for each.
@@ -30,19 +37,22 @@ const (
 	unoptimized = undebugged + " -N -l"
 )
 
-// unusedByConsul are the clients of clouds, Kubernetes and Envoy that every Consul is linked with, more than half of
-// what there is to compile, and its other commands. No server here calls them, or only when it starts.
+// unusedByConsul are the clients of clouds, Kubernetes and Envoy that every Consul is linked with, half of what there is to
+// compile, and its other commands. No server here calls them, or only when it starts.
 var unusedByConsul = []string{
-	"cloud.google.com/...", "github.com/Azure/...", "github.com/aliyun/...", "github.com/aws/...", "github.com/cncf/...",
-	"github.com/envoyproxy/...", "github.com/google/gnostic/...", "github.com/hashicorp/consul/command/...",
-	"github.com/hashicorp/hcl/...", "github.com/hashicorp/hcp-sdk-go/...", "github.com/softlayer/...",
-	"github.com/tencentcloud/...", "github.com/vmware/...", "github.com/zclconf/...", "go.mongodb.org/...",
-	"go.opentelemetry.io/...", "google.golang.org/api/...", "k8s.io/...",
+	"cloud.google.com/...", "github.com/aliyun/...", "github.com/aws/...", "github.com/cncf/...", "github.com/envoyproxy/...",
+	"github.com/google/gnostic/...", "github.com/hashicorp/consul/command/...", "github.com/hashicorp/hcl/...",
+	"github.com/hashicorp/hcp-sdk-go/...", "github.com/zclconf/...", "go.mongodb.org/...", "go.opentelemetry.io/...",
+	"google.golang.org/api/...", "k8s.io/...",
 }
 
 // knownTools lists everything that can be built. The Consul versions are the folders there are.
 func knownTools(modules, version string) ([]tool, error) {
 	dirs, err := filepath.Glob(filepath.Join(modules, "consul-*"))
+	if err != nil {
+		return nil, err
+	}
+	goDiscover, err := filesBelow(filepath.Join(modules, "go-discover"))
 	if err != nil {
 		return nil, err
 	}
@@ -74,9 +84,9 @@ func knownTools(modules, version string) ([]tool, error) {
 		for _, packages := range unusedByConsul {
 			t.gcflags = append(t.gcflags, packages+"="+unoptimized)
 		}
-		// The pods of the local cluster are processes without mount namespaces, so they cannot have an /etc/hosts
-		// of their own. They read the file `hosts` in their working directory instead.
-		t.ldflags += " -X net.hostsFilePath=hosts"
+		t.replaced = goDiscover
+		t.ldflags += " " + hostsFlag
+		t.ready = readyConsul(strings.TrimPrefix(t.name, "consul-"))
 		tools = append(tools, t)
 	}
 	tools = append(tools,
@@ -128,6 +138,7 @@ func etcd(modules string) tool {
 // compiled as for the others. What a Consul server runs is compiled as its makers do: it is what is measured.
 func controlPlane(t tool) tool {
 	t.gcflags = []string{"all=" + unoptimized, "std=" + undebugged}
+	t.ready = readyAssets(t.name)
 	return t
 }
 
@@ -201,6 +212,16 @@ func dedup(tools []tool) []tool {
 
 func (t tool) binary() string { return filepath.Join(binDir, t.name) }
 func (t tool) stamp() string  { return filepath.Join(binDir, ".stamps", t.name) }
+
+func filesBelow(dir string) (files []string, err error) {
+	err = filepath.WalkDir(dir, func(path string, entry fs.DirEntry, err error) error {
+		if err == nil && entry.Type().IsRegular() {
+			files = append(files, path)
+		}
+		return err
+	})
+	return files, err
+}
 
 func exists(path string) bool {
 	_, err := os.Stat(path)

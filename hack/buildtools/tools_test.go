@@ -35,6 +35,9 @@ func TestToolsMatchTheirModules(t *testing.T) {
 		if tool.dir == filepath.Join(modules, "kubernetes") && !strings.Contains(mod, "k8s.io/kubernetes "+kubernetesVersion+" ") {
 			t.Errorf("%s: kubernetesVersion is %s, go.mod requires another", tool.name, kubernetesVersion)
 		}
+		if tool.name == "etcd" && !strings.Contains(mod, "go.etcd.io/etcd/server/v3 "+etcdVersion+" ") {
+			t.Errorf("etcdVersion is %s, go.mod requires another", etcdVersion)
+		}
 	}
 }
 

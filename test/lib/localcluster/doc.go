@@ -13,9 +13,10 @@
 // and env, another address stands for it that is the pod's alone. An address is reused as late as possible.
 //
 // Names. A program must be linked with `-X net.hostsFilePath=hosts`: then its resolver reads the file hosts of the
-// working directory, which the node keeps current from endpoint slices. It names the Services of the pod's namespace:
-// svc, svc.ns, svc.ns.svc, svc.ns.svc.cluster.local, all of them, headless or not, by the addresses of their ready
-// endpoints. A name without endpoints resolves to an address that refuses connections.
+// working directory, which the node keeps current from endpoint slices. A Consul of CONSUL_BIN_DIR was linked without:
+// hack/buildtools sets the same variable in a copy, and all else in it is as its makers built it. The file names the
+// Services of the pod's namespace: svc, svc.ns, svc.ns.svc, svc.ns.svc.cluster.local, all of them, headless or not, by the
+// addresses of their ready endpoints. A name without endpoints resolves to an address that refuses connections.
 //
 // Files. There is no mount namespace. The working directory of a container is its rootfs, an own directory, with
 // each volume linked below it at its mountPath. An absolute mountPath is replaced by the directory that stands for it
