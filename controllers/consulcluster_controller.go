@@ -100,7 +100,7 @@ func (r *ConsulClusterReconciler) execute(
 		}
 		r.tell(ctx, s, d, action, did)
 		if did.Handoff != nil {
-			outcome.Handoff = handoff(*did.Handoff, r.Now())
+			outcome.Handoff = did.Handoff
 		}
 	}
 	return outcome, errors.Join(failures...)
@@ -118,12 +118,6 @@ func (r *ConsulClusterReconciler) tell(
 	}
 	logger.Info("Action carried out", "event", did.Event)
 	r.Events.Eventf(s.Cluster, nil, corev1.EventTypeNormal, name, name, "%s", did.Event)
-}
-
-func handoff(h execute.Handoff, now time.Time) *v1alpha1.Handoff {
-	return &v1alpha1.Handoff{
-		From: h.From, To: h.To, At: metav1.NewTime(now), Took: metav1.Duration{Duration: h.Took.Round(time.Millisecond)},
-	}
 }
 
 // report writes the status if it differs from the last one.

@@ -79,13 +79,12 @@ const (
 
 // Self is what an agent reports about itself.
 type Self struct {
-	NodeID, Name, Version string
-	State                 RaftState
-	Term                  uint64
-	LastIndex, LastTerm   uint64 // of the last entry in this server's Raft log
-	AppliedIndex          uint64 // of the last entry applied to its state
-	// LeaderAddr is host:port of the leader's RPC address as this server knows it (comparable to Peer.Address); empty if it
-	// knows no leader.
+	NodeID, Version string
+	State           RaftState
+	Term            uint64
+	// LastIndex and LastTerm are those of the last entry in this server's Raft log.
+	LastIndex, LastTerm uint64
+	// LeaderAddr is host:port of the leader's RPC address as this server knows it; empty if it knows no leader.
 	LeaderAddr string
 	// Peers are the latest Raft configuration that this server has, committed or not, without names. Unlike RaftPeers it is
 	// available without any leader: measured on servers that were started when there was none. It is empty if the server has
@@ -95,20 +94,15 @@ type Self struct {
 
 // Peer is one server in the Raft configuration.
 type Peer struct {
-	ID      string
-	Name    string // "" if Serf does not know the ID
-	Address string // host:port of the RPC address
-	// Leader is what the queried server believes; Voter is false for a server that is not promoted yet.
-	Voter, Leader   bool
-	ProtocolVersion string
+	ID    string
+	Name  string // "" if Serf does not know the ID
+	Voter bool   // false for a server that is not promoted yet
 }
 
 // Member is one server in Serf LAN.
 type Member struct {
 	ID, Name string
-	Address  string // host:port of the RPC address, comparable to Peer.Address
 	Status   MemberStatus
-	Version  string // without build metadata: 1.22.7
 }
 
 // Node is one server in the catalog.
@@ -116,19 +110,11 @@ type Node struct {
 	ID, Name string
 }
 
-// Health is autopilot's verdict on the cluster.
-type Health struct {
-	Healthy          bool // all servers are healthy
-	FailureTolerance int  // how many healthy servers can be lost without an outage
-	Servers          []ServerHealth
-}
+// Health is autopilot's verdict on each server that it knows.
+type Health []ServerHealth
 
 // ServerHealth is autopilot's verdict on one server.
 type ServerHealth struct {
-	ID, Name               string
-	Healthy, Voter, Leader bool
-	LastIndex, LastTerm    uint64
-	LastContact            time.Duration // since the last contact with the leader
-	SerfStatus             MemberStatus
-	Version                string
+	ID      string
+	Healthy bool
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"regexp"
 	"strconv"
 	"strings"
@@ -46,15 +45,13 @@ func readSelf(out map[string]map[string]any) (Self, error) {
 		return n
 	}
 	self := Self{
-		NodeID:       text(out["Config"], "NodeID"),
-		Name:         text(out["Config"], "NodeName"),
-		Version:      text(out["Config"], "Version"),
-		State:        RaftState(text(raft, "state")),
-		Term:         number("term"),
-		LastIndex:    number("last_log_index"),
-		LastTerm:     number("last_log_term"),
-		AppliedIndex: number("applied_index"),
-		LeaderAddr:   text(server, "leader_addr"),
+		NodeID:     text(out["Config"], "NodeID"),
+		Version:    text(out["Config"], "Version"),
+		State:      RaftState(text(raft, "state")),
+		Term:       number("term"),
+		LastIndex:  number("last_log_index"),
+		LastTerm:   number("last_log_term"),
+		LeaderAddr: text(server, "leader_addr"),
 	}
 	if self.NodeID == "" {
 		return Self{}, fmt.Errorf("%w: it has no node ID", errStrange)
@@ -77,7 +74,7 @@ func readConfiguration(printed string) []Peer {
 	}
 	peers := []Peer{}
 	for _, peer := range peerInStats.FindAllStringSubmatch(printed, -1) {
-		peers = append(peers, Peer{ID: peer[2], Address: peer[3], Voter: peer[1] == "Voter"})
+		peers = append(peers, Peer{ID: peer[2], Voter: peer[1] == "Voter"})
 	}
 	return peers
 }
@@ -95,14 +92,7 @@ func (a *agent) RaftPeers(ctx context.Context) ([]Peer, error) {
 			return err
 		}
 		for _, s := range out.Servers {
-			p := Peer{
-				ID: s.ID, Name: s.Node, Address: s.Address, Voter: s.Voter, Leader: s.Leader,
-				ProtocolVersion: s.ProtocolVersion,
-			}
-			if p.Name == unknownPeer {
-				p.Name = ""
-			}
-			peers = append(peers, p)
+			peers = append(peers, Peer{ID: s.ID, Name: strings.TrimPrefix(s.Node, unknownPeer), Voter: s.Voter})
 		}
 		return nil
 	})
@@ -124,11 +114,7 @@ func (a *agent) Members(ctx context.Context) ([]Member, error) {
 			if m.Tags["role"] != "consul" {
 				continue
 			}
-			version, _, _ := strings.Cut(m.Tags["build"], ":") // version:revision
-			members = append(members, Member{
-				ID: m.Tags["id"], Name: m.Name, Address: net.JoinHostPort(m.Addr, m.Tags["port"]),
-				Status: serfStatus[m.Status], Version: version,
-			})
+			members = append(members, Member{ID: m.Tags["id"], Name: m.Name, Status: serfStatus[m.Status]})
 		}
 		return nil
 	})
@@ -161,13 +147,8 @@ func (a *agent) Health(ctx context.Context) (Health, error) {
 		if err != nil {
 			return err
 		}
-		health = Health{Healthy: out.Healthy, FailureTolerance: out.FailureTolerance}
 		for _, s := range out.Servers {
-			health.Servers = append(health.Servers, ServerHealth{
-				ID: s.ID, Name: s.Name, Healthy: s.Healthy, Voter: s.Voter, Leader: s.Leader,
-				LastIndex: s.LastIndex, LastTerm: s.LastTerm, LastContact: s.LastContact.Duration(),
-				SerfStatus: MemberStatus(s.SerfStatus), Version: s.Version,
-			})
+			health = append(health, ServerHealth{ID: s.ID, Healthy: s.Healthy})
 		}
 		return nil
 	})

@@ -70,7 +70,6 @@ func everyServerAnswers(t *testing.T, s *realServers) {
 		self, err := server.Self(t.Context())
 		g.Expect(err).NotTo(HaveOccurred())
 		g.Expect(self.NodeID).To(Equal(server.id))
-		g.Expect(self.Name).To(Equal(server.name))
 		g.Expect(self.Version).To(Equal(version))
 		g.Expect(self.LeaderAddr).To(Equal(leader.rpc()))
 		if server == leader {
@@ -79,33 +78,29 @@ func everyServerAnswers(t *testing.T, s *realServers) {
 			g.Expect(self.State).To(Equal(Follower))
 		}
 		g.Expect(self.Term).To(BeNumerically(">", 0))
-		g.Expect(self.LastIndex).To(BeNumerically(">=", self.AppliedIndex))
-		g.Expect(self.AppliedIndex).To(BeNumerically(">", 0))
+		g.Expect(self.LastIndex).To(BeNumerically(">", 0))
 
 		var peers, members, configured []string
 		raft, err := server.RaftPeers(t.Context())
 		g.Expect(err).NotTo(HaveOccurred())
 		for _, p := range raft {
-			g.Expect(p.Leader).To(Equal(p.ID == leader.id))
 			g.Expect(p.Voter).To(BeTrue())
-			g.Expect(p.ProtocolVersion).To(Equal("3"))
-			peers = append(peers, p.ID+p.Name+p.Address)
+			peers = append(peers, p.ID+p.Name)
 		}
 		for _, p := range self.Peers {
 			g.Expect(p.Voter).To(BeTrue())
-			configured = append(configured, p.ID+p.Address)
+			configured = append(configured, p.ID)
 		}
 		serf, err := server.Members(t.Context())
 		g.Expect(err).NotTo(HaveOccurred())
 		for _, m := range serf {
 			g.Expect(m.Status).To(Equal(MemberAlive))
-			g.Expect(m.Version).To(Equal(version))
-			members = append(members, m.ID+m.Name+m.Address)
+			members = append(members, m.ID+m.Name)
 		}
 		for _, other := range s.list {
-			g.Expect(peers).To(ContainElement(other.id + other.name + other.rpc()))
-			g.Expect(members).To(ContainElement(other.id + other.name + other.rpc()))
-			g.Expect(configured).To(ContainElement(other.id + other.rpc()))
+			g.Expect(peers).To(ContainElement(other.id + other.name))
+			g.Expect(members).To(ContainElement(other.id + other.name))
+			g.Expect(configured).To(ContainElement(other.id))
 		}
 		g.Expect(configured).To(HaveLen(len(s.list)))
 		g.Expect(peers).To(HaveLen(len(s.list)))
@@ -125,15 +120,9 @@ func everyServerAnswers(t *testing.T, s *realServers) {
 		g.Eventually(func(g Gomega) {
 			health, err := server.Health(t.Context())
 			g.Expect(err).NotTo(HaveOccurred())
-			g.Expect(health.Healthy).To(BeTrue())
-			g.Expect(health.FailureTolerance).To(Equal((len(s.list) - 1) / 2))
-			g.Expect(health.Servers).To(HaveLen(len(s.list)))
-			for _, h := range health.Servers {
-				g.Expect(h.Version).To(Equal(version))
-				g.Expect(h.Healthy && h.Voter).To(BeTrue())
-				g.Expect(h.Leader).To(Equal(h.ID == leader.id))
-				g.Expect(h.SerfStatus).To(Equal(MemberAlive))
-				g.Expect(h.LastTerm).To(BeNumerically(">", 0))
+			g.Expect(health).To(HaveLen(len(s.list)))
+			for _, other := range s.list {
+				g.Expect(health).To(ContainElement(ServerHealth{ID: other.id, Healthy: true}))
 			}
 		}, 10*time.Second, 100*time.Millisecond).Should(Succeed())
 	}
@@ -341,7 +330,7 @@ func deadIsPruned(t *testing.T, s *realServers) {
 	g.Eventually(func(g Gomega) {
 		health, err := leader.Health(t.Context())
 		g.Expect(err).NotTo(HaveOccurred(), "a 429 is an answer")
-		g.Expect(health.Healthy).To(BeFalse())
+		g.Expect(health).To(ContainElement(ServerHealth{ID: dead.id}), "it is not healthy")
 		members, err := leader.Members(t.Context())
 		g.Expect(err).NotTo(HaveOccurred())
 		g.Expect(members).To(ContainElement(And(HaveField("ID", dead.id), HaveField("Status", MemberFailed))))

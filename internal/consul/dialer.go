@@ -1,6 +1,7 @@
 package consul
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -35,7 +36,7 @@ func NewDialer(o Options) Dialer {
 		if _, _, err := net.SplitHostPort(t.Address); err != nil {
 			return nil, fmt.Errorf("address of a Consul agent: %w", err)
 		}
-		return &agent{target: t, timeout: o.Timeout, transport: t.transport(plain)}, nil
+		return &agent{target: t, timeout: o.Timeout, transport: cmp.Or(t.TLS, plain)}, nil
 	}
 }
 
@@ -80,7 +81,7 @@ func (a *agent) callWithin(ctx context.Context, limit time.Duration, name string
 // Some methods of package api take no context (Self, Leave, MembersOpts), so the transport adds it to all requests. It also adds
 // the token: package api would fall back to CONSUL_HTTP_TOKEN from the operator's own environment.
 func (a *agent) exchange(ctx context.Context, name string, do func(*api.Client) error) error {
-	trip := &tripper{ctx: ctx, token: a.target.token(), next: a.transport}
+	trip := &tripper{ctx: ctx, token: a.target.Token, next: a.transport}
 	client, err := api.NewClient(&api.Config{
 		Address: a.target.Address, Scheme: a.target.scheme(), HttpClient: &http.Client{Transport: trip, CheckRedirect: noRedirect},
 	})
@@ -88,7 +89,7 @@ func (a *agent) exchange(ctx context.Context, name string, do func(*api.Client) 
 		return fmt.Errorf("%s on %s: %w", name, a.target.Address, err)
 	}
 	if err := do(client); err != nil {
-		return newCallError(name, a.target.Address, a.target.token(), trip.connected.Load(), withCause(ctx, err))
+		return newCallError(name, a.target.Address, a.target.Token, trip.connected.Load(), withCause(ctx, err))
 	}
 	return nil
 }

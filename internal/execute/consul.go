@@ -6,6 +6,9 @@ import (
 	"fmt"
 	"time"
 
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/consul-operator/consul-operator/api/v1alpha1"
 	"github.com/consul-operator/consul-operator/internal/consul"
 	"github.com/consul-operator/consul-operator/internal/observe"
 	"github.com/consul-operator/consul-operator/internal/plan"
@@ -97,8 +100,10 @@ func (e *Executor) transferLeadership(ctx context.Context, s *observe.Snapshot, 
 	}
 	took := e.Now().Sub(start)
 	return Outcome{
-		Event:   fmt.Sprintf("leadership moved from %s to %s in %d ms", a.From, a.To, took.Milliseconds()),
-		Handoff: &Handoff{From: a.From, To: a.To, Took: took},
+		Event: fmt.Sprintf("leadership moved from %s to %s in %d ms", a.From, a.To, took.Milliseconds()),
+		Handoff: &v1alpha1.Handoff{
+			From: a.From, To: a.To, At: metav1.NewTime(e.Now()), Took: metav1.Duration{Duration: took.Round(time.Millisecond)},
+		},
 	}, nil
 }
 

@@ -14,9 +14,11 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	"github.com/consul-operator/consul-operator/api/v1alpha1"
 	"github.com/consul-operator/consul-operator/internal/consul"
 	"github.com/consul-operator/consul-operator/internal/observe"
 	"github.com/consul-operator/consul-operator/internal/plan"
+	"github.com/consul-operator/consul-operator/internal/resources"
 )
 
 // ErrStale means that the snapshot is out of date: nothing was done, observe again.
@@ -35,14 +37,8 @@ type Executor struct {
 type Outcome struct {
 	// Event says it in a sentence; empty if it is not worth one.
 	Event string
-	// Handoff is set when leadership was handed over.
-	Handoff *Handoff
-}
-
-// Handoff is a transfer of leadership that was seen to succeed.
-type Handoff struct {
-	From, To string
-	Took     time.Duration
+	// Handoff is set when leadership was handed over, and the new leader was seen.
+	Handoff *v1alpha1.Handoff
 }
 
 // Do carries out one action. It returns ErrStale, possibly wrapped, if the action has to be planned again.
@@ -65,13 +61,13 @@ func (e *Executor) dispatch( //nolint:cyclop // a table
 	case plan.CreateServer:
 		return e.createServer(ctx, s, a)
 	case plan.RecordBootstrapped:
-		return e.recordBootstrapped(ctx, s)
+		return e.record(ctx, s, s.Raft.Leader+" was elected as the first leader", annotate(v1alpha1.AnnotationBootstrapped, e.timestamp()))
 	case plan.CreatePod:
 		return e.createPod(ctx, s, a)
 	case plan.DeletePod:
-		return e.deletePod(ctx, s, a)
+		return e.deletePod(ctx, s, a.Server, "")
 	case plan.DeleteOrphan:
-		return e.deleteOrphan(ctx, s, a)
+		return e.deletePod(ctx, s, a.Pod, a.Pod+" has lost its volume claim: the pod is deleted")
 	case plan.SetRevision:
 		return e.setRevision(ctx, s, a)
 	case plan.MarkFailed:
@@ -81,9 +77,9 @@ func (e *Executor) dispatch( //nolint:cyclop // a table
 	case plan.UnmarkRetiring:
 		return e.unmarkRetiring(ctx, s, a)
 	case plan.StartServing:
-		return e.startServing(ctx, s, a)
+		return e.openGate(ctx, s, a.Server)
 	case plan.StopServing:
-		return e.stopServing(ctx, s, a)
+		return e.closeGate(ctx, s, a.Server)
 	case plan.TransferLeadership:
 		return e.transferLeadership(ctx, s, a)
 	case plan.Leave:
@@ -97,21 +93,21 @@ func (e *Executor) dispatch( //nolint:cyclop // a table
 	case plan.QuarantineClaim:
 		return e.quarantineClaim(ctx, s, a)
 	case plan.AllowEviction:
-		return e.allowEviction(ctx, s)
+		return e.setBudget(ctx, s, resources.OpenDisruptionBudget(s.Cluster), "one server at a time may be evicted")
 	case plan.ForbidEviction:
-		return e.forbidEviction(ctx, s)
+		return e.setBudget(ctx, s, resources.DisruptionBudget(s.Cluster), "")
 	case plan.SetMinQuorum:
 		return e.setMinQuorum(ctx, s, a)
 	case plan.NameTransferTarget:
-		return e.nameTransferTarget(ctx, s, a)
+		return e.record(ctx, s, "", annotate(v1alpha1.AnnotationTransferLeadership, a.To))
 	case plan.FinishTransfer:
-		return e.finishTransfer(ctx, s, a)
+		return e.record(ctx, s, a.Because, unannotate(v1alpha1.AnnotationTransferLeadership))
 	case plan.BeginRecovery:
 		return e.beginRecovery(ctx, s, a)
 	case plan.CancelRecovery:
-		return e.cancelRecovery(ctx, s, a)
+		return e.record(ctx, s, a.Because, unannotate(v1alpha1.AnnotationRecovery))
 	case plan.FinishRecovery:
-		return e.finishRecovery(ctx, s, a)
+		return e.record(ctx, s, a.Because, unannotate(v1alpha1.AnnotationRecovery, v1alpha1.AnnotationAcceptLoss))
 	}
 	return Outcome{}, errors.New("this action has no effect")
 }

@@ -50,27 +50,21 @@ func (e *Executor) revisionOf(
 	return revision, err
 }
 
-func (e *Executor) deletePod(ctx context.Context, s *observe.Snapshot, a plan.DeletePod) (Outcome, error) {
-	if err := e.fresh(ctx, s); err != nil { // a server that retired a moment ago may have to stay
+func (e *Executor) deletePod(ctx context.Context, s *observe.Snapshot, pod, event string) (Outcome, error) {
+	// A server that retired a moment ago may have to stay, and the claim of an orphan may be there all the same.
+	if err := e.fresh(ctx, s); err != nil {
 		return Outcome{}, err
 	}
-	return Outcome{}, e.delete(ctx, s.Pods[a.Server])
+	return Outcome{Event: event}, e.delete(ctx, s.Pods[pod])
 }
 
-func (e *Executor) deleteOrphan(ctx context.Context, s *observe.Snapshot, a plan.DeleteOrphan) (Outcome, error) {
-	if err := e.fresh(ctx, s); err != nil { // its claim may be there, and the cache not have it yet
-		return Outcome{}, err
-	}
-	return Outcome{Event: a.Pod + " has lost its volume claim: the pod is deleted"}, e.delete(ctx, s.Pods[a.Pod])
+func (e *Executor) openGate(ctx context.Context, s *observe.Snapshot, server string) (Outcome, error) {
+	return Outcome{Event: server + " is a healthy voter and starts to serve"},
+		e.setGate(ctx, s.Pods[server], corev1.ConditionTrue, "HealthyVoter")
 }
 
-func (e *Executor) startServing(ctx context.Context, s *observe.Snapshot, a plan.StartServing) (Outcome, error) {
-	return Outcome{Event: a.Server + " is a healthy voter and starts to serve"},
-		e.setGate(ctx, s.Pods[a.Server], corev1.ConditionTrue, "HealthyVoter")
-}
-
-func (e *Executor) stopServing(ctx context.Context, s *observe.Snapshot, a plan.StopServing) (Outcome, error) {
-	return Outcome{}, e.setGate(ctx, s.Pods[a.Server], corev1.ConditionFalse, "Retiring")
+func (e *Executor) closeGate(ctx context.Context, s *observe.Snapshot, server string) (Outcome, error) {
+	return Outcome{}, e.setGate(ctx, s.Pods[server], corev1.ConditionFalse, "Retiring")
 }
 
 // setGate sets the readiness gate. The patch names this condition alone: the others are the kubelet's. It also names the pod's

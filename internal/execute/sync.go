@@ -3,6 +3,7 @@ package execute
 import (
 	"context"
 	"fmt"
+	"maps"
 
 	corev1 "k8s.io/api/core/v1"
 	policyv1 "k8s.io/api/policy/v1"
@@ -90,12 +91,8 @@ func (e *Executor) ensure(ctx context.Context, wanted, live client.Object, adopt
 
 func overlay(base, over map[string]string) map[string]string {
 	merged := map[string]string{}
-	for key, value := range base {
-		merged[key] = value
-	}
-	for key, value := range over {
-		merged[key] = value
-	}
+	maps.Copy(merged, base)
+	maps.Copy(merged, over)
 	return merged
 }
 

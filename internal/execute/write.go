@@ -6,6 +6,7 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	policyv1 "k8s.io/api/policy/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/consul-operator/consul-operator/api/v1alpha1"
@@ -72,4 +73,21 @@ func (e *Executor) fresh(ctx context.Context, s *observe.Snapshot) error {
 func (e *Executor) delete(ctx context.Context, o client.Object) error {
 	uid, version := o.GetUID(), o.GetResourceVersion()
 	return client.IgnoreNotFound(e.Client.Delete(ctx, o, client.Preconditions{UID: &uid, ResourceVersion: &version}))
+}
+
+// record changes the records of a cluster, which are annotations of its ConsulCluster.
+func (e *Executor) record(ctx context.Context, s *observe.Snapshot, event string, change func(client.Object)) (Outcome, error) {
+	return Outcome{Event: event}, e.patch(ctx, s.Cluster, change)
+}
+
+// setBudget opens or closes the disruption budget as it was observed. Sync creates it first if it is missing.
+func (e *Executor) setBudget(
+	ctx context.Context, s *observe.Snapshot, wanted *policyv1.PodDisruptionBudget, event string,
+) (Outcome, error) {
+	if s.Budget == nil {
+		return Outcome{}, nil
+	}
+	changed := s.Budget.DeepCopy()
+	changed.Spec = wanted.Spec
+	return Outcome{Event: event}, e.Client.Update(ctx, changed)
 }

@@ -129,11 +129,11 @@ func match(server *plan.Server, raft plan.Raft, health consul.Health) {
 	if slices.ContainsFunc(raft.Catalog, func(n plan.Node) bool { return n.ID == server.ID }) {
 		server.Registration = plan.Registered
 	}
-	i := slices.IndexFunc(health.Servers, func(h consul.ServerHealth) bool { return h.ID == server.ID })
+	i := slices.IndexFunc(health, func(h consul.ServerHealth) bool { return h.ID == server.ID })
 	switch {
 	case i < 0:
 		server.Health = plan.HealthUnknown
-	case health.Servers[i].Healthy:
+	case health[i].Healthy:
 		server.Health = plan.HealthHealthy
 	default:
 		server.Health = plan.HealthUnhealthy

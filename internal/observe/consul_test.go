@@ -161,9 +161,9 @@ func TestWhatTheLeaderSaysOfAServer(t *testing.T) {
 	leader := w.agent(0)
 	leader.peers[1].Voter, leader.peers[1].Name = false, "" // Serf does not know it
 	leader.serf[1].Status = consul.MemberFailed
-	leader.votes.Servers[1].Healthy = false
+	leader.votes[1].Healthy = false
 	leader.peers, leader.serf, leader.nodes = leader.peers[:2], leader.serf[:2], leader.nodes[:2]
-	leader.votes.Servers = leader.votes.Servers[:2]
+	leader.votes = leader.votes[:2]
 	leader.peers = append(leader.peers, consul.Peer{ID: "x", Name: "stray", Voter: true})
 	leader.serf = append(leader.serf, consul.Member{ID: "x", Name: "stray", Status: consul.MemberLeft})
 	s := w.look()
@@ -198,12 +198,12 @@ func TestSinceWhenAServerIsUnhealthy(t *testing.T) {
 		"it is new":                  {func(w *world) { w.cluster.Status.Servers = nil }, now},
 		"another leader says so":     {func(w *world) { w.cluster.Status.Leader = "consul-2" }, now},
 		"there was no leader":        {func(w *world) { w.cluster.Status.Leader, w.cluster.Status.LeaderSince = "", nil }, now},
-		"it is healthy by now":       {func(w *world) { w.agent(0).votes.Servers[1].Healthy = true }, time.Time{}},
-		"autopilot speaks not of it": {func(w *world) { w.agent(0).votes.Servers = nil }, time.Time{}},
+		"it is healthy by now":       {func(w *world) { w.agent(0).votes[1].Healthy = true }, time.Time{}},
+		"autopilot speaks not of it": {func(w *world) { w.agent(0).votes = nil }, time.Time{}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t)
-			w.agent(0).votes.Servers[1].Healthy = false
+			w.agent(0).votes[1].Healthy = false
 			w.cluster.Status.Leader, w.cluster.Status.Term, w.cluster.Status.LeaderSince = "consul-0", 7, &led
 			w.cluster.Status.Servers = []v1alpha1.ServerStatus{{Name: "consul-1", UnhealthySince: &since}}
 			test.change(w)

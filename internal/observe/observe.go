@@ -33,13 +33,13 @@ type Snapshot struct {
 	Pods   map[string]*corev1.Pod
 	// Budget is the disruption budget; nil until it is created.
 	Budget *policyv1.PodDisruptionBudget
-	// Credentials are those of the cluster; nil for plain HTTP without a token.
-	Credentials *consul.Credentials
+	// Access is how the cluster's agents are called. Only the address is missing.
+	Access consul.Target
 }
 
 // Target is how the agent of a server is called. Its address is empty if the server has none.
 func (s *Snapshot) Target(server string) consul.Target {
-	target := consul.Target{Credentials: s.Credentials}
+	target := s.Access
 	if pod := s.Pods[server]; pod != nil && pod.Status.PodIP != "" {
 		target.Address = net.JoinHostPort(pod.Status.PodIP, strconv.Itoa(resources.PortHTTP))
 	}
@@ -219,7 +219,7 @@ func (o *Observer) routedAddresses(ctx context.Context, c *v1alpha1.ConsulCluste
 func server(s *Snapshot, name string, routed map[string]bool) plan.Server {
 	claim := s.Claims[name]
 	serial, _ := resources.Serial(s.Cluster.Name, name)
-	expect, _ := bootstrapExpect(claim)
+	expect, _ := natural(claim, v1alpha1.AnnotationBootstrapExpect)
 	_, retiring := claim.Annotations[v1alpha1.AnnotationRetiring]
 	_, inPlace := claim.Annotations[v1alpha1.AnnotationInPlace]
 	_, failed := claim.Annotations[v1alpha1.AnnotationFailed]

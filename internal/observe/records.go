@@ -4,7 +4,7 @@ import (
 	"fmt"
 	"strconv"
 
-	corev1 "k8s.io/api/core/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/consul-operator/consul-operator/api/reason"
 	"github.com/consul-operator/consul-operator/api/v1alpha1"
@@ -15,7 +15,7 @@ import (
 // readRecords fills in what the operator has recorded in annotations, and says which record is damaged; nil if none is. An
 // absent record is none that is damaged: it was not written yet.
 func readRecords(s *Snapshot) *plan.Problem {
-	next, err := nextSerial(s.Cluster)
+	next, err := natural(s.Cluster, v1alpha1.AnnotationNextSerial)
 	if err != nil {
 		return damaged(v1alpha1.AnnotationNextSerial, err, fmt.Sprintf(
 			"set it to a number above that of every server that this cluster ever had: kubectl annotate consulcluster %s "+
@@ -38,7 +38,7 @@ func damagedFounder(s *Snapshot) *plan.Problem {
 		return nil
 	}
 	for _, server := range s.Servers {
-		if _, err := bootstrapExpect(s.Claims[server.Name]); err != nil {
+		if _, err := natural(s.Claims[server.Name], v1alpha1.AnnotationBootstrapExpect); err != nil {
 			return damaged(v1alpha1.AnnotationBootstrapExpect, err, fmt.Sprintf(
 				"it is on the volume claim of %s: set it to the value that the other first servers have", server.Name))
 		}
@@ -53,25 +53,12 @@ func damaged(annotation string, err error, remedy string) *plan.Problem {
 	}
 }
 
-// nextSerial is the serial that is recorded for the next server; 0 before the first one.
-func nextSerial(c *v1alpha1.ConsulCluster) (int, error) {
-	text, recorded := c.Annotations[v1alpha1.AnnotationNextSerial]
+// natural is the number in an annotation; 0 if it was not written.
+func natural(o client.Object, annotation string) (int, error) {
+	text, recorded := o.GetAnnotations()[annotation]
 	if !recorded {
 		return 0, nil
 	}
-	return natural(text)
-}
-
-// bootstrapExpect is what a founder was created with; 0 for all later servers.
-func bootstrapExpect(claim *corev1.PersistentVolumeClaim) (int, error) {
-	text, recorded := claim.Annotations[v1alpha1.AnnotationBootstrapExpect]
-	if !recorded {
-		return 0, nil
-	}
-	return natural(text)
-}
-
-func natural(text string) (int, error) {
 	n, err := strconv.ParseUint(text, 10, 31)
 	if err != nil {
 		return 0, fmt.Errorf("%q is no number", text)

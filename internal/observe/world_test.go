@@ -89,7 +89,7 @@ func newWorld(t *testing.T) *world {
 		w.claims = append(w.claims, claim(w.cluster, name))
 		w.pods = append(w.pods, pod(w.cluster, name, fmt.Sprintf("10.0.0.%d", serial)))
 		w.agents[fmt.Sprintf("10.0.0.%d:8500", serial)] = &agent{silent: map[string]bool{}, self: consul.Self{
-			NodeID: resources.NodeID(clusterUID, name), Name: name, Version: "1.22.7", State: consul.Follower, Term: 7, LastIndex: 100,
+			NodeID: resources.NodeID(clusterUID, name), Version: "1.22.7", State: consul.Follower, Term: 7, LastIndex: 100,
 		}}
 	}
 	w.leads(0)
@@ -118,11 +118,11 @@ func (w *world) leads(serial int) {
 	leader := w.agent(serial)
 	leader.self.State = consul.Leader
 	for i := range w.claims {
-		id, name := w.agent(i).self.NodeID, w.agent(i).self.Name
+		id, name := w.agent(i).self.NodeID, w.claims[i].Name
 		leader.peers = append(leader.peers, consul.Peer{ID: id, Name: name, Voter: true})
 		leader.serf = append(leader.serf, consul.Member{ID: id, Name: name, Status: consul.MemberAlive})
 		leader.nodes = append(leader.nodes, consul.Node{ID: id, Name: name})
-		leader.votes.Servers = append(leader.votes.Servers, consul.ServerHealth{ID: id, Healthy: true})
+		leader.votes = append(leader.votes, consul.ServerHealth{ID: id, Healthy: true})
 	}
 }
 

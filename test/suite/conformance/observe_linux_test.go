@@ -106,7 +106,7 @@ func (c *cluster) ask(leader *server, selves map[*server]consul.Self) (view, err
 	if err != nil {
 		return view{}, err
 	}
-	for _, s := range health.Servers {
+	for _, s := range health {
 		v.healthy[s.ID] = s.Healthy
 	}
 	sessions, _, err := c.client(leader).Session().List(&api.QueryOptions{RequireConsistent: true})

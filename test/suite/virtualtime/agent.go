@@ -79,7 +79,7 @@ func (a *agent) askLeader(ctx context.Context, verb string, effect bool, do answ
 func (a *agent) Self(ctx context.Context) (self consul.Self, err error) {
 	err = a.ask(ctx, "self", false, func(c *cluster, i int) (time.Duration, error) {
 		self = consul.Self{
-			NodeID: c.servers[i].id, Name: c.servers[i].name, Version: c.servers[i].version,
+			NodeID: c.servers[i].id, Version: c.servers[i].version,
 			State: consul.Follower, Term: c.term, LastIndex: 100, LastTerm: c.term,
 		}
 		if c.state.Servers[i].Behind {
@@ -110,9 +110,7 @@ func (c *cluster) peers() []consul.Peer {
 	peers := []consul.Peer{}
 	for i := range c.servers[:c.state.N] {
 		if x := c.state.Servers[i]; x.Peer != sim.NoPeer {
-			peers = append(peers, consul.Peer{
-				ID: c.servers[i].id, Name: c.servers[i].name, Voter: x.Peer == sim.Voter, Leader: int(c.state.Leader) == i,
-			})
+			peers = append(peers, consul.Peer{ID: c.servers[i].id, Name: c.servers[i].name, Voter: x.Peer == sim.Voter})
 		}
 	}
 	return peers
@@ -152,9 +150,7 @@ func (a *agent) Health(ctx context.Context) (health consul.Health, err error) {
 	err = a.askLeader(ctx, "autopilot-health", false, func(c *cluster, _ int) (time.Duration, error) {
 		for i := range c.servers[:c.state.N] {
 			if x := c.state.Servers[i]; x.Peer != sim.NoPeer {
-				health.Servers = append(health.Servers, consul.ServerHealth{
-					ID: c.servers[i].id, Healthy: x.Healthy,
-				})
+				health = append(health, consul.ServerHealth{ID: c.servers[i].id, Healthy: x.Healthy})
 			}
 		}
 		return 0, nil
