@@ -41,7 +41,6 @@ type chaos struct {
 	load     *load.Load
 	lock     *load.Lock
 	clients  *clients
-	stalls   *stalls
 	faults   *faults
 }
 
@@ -112,8 +111,6 @@ func (c *chaos) watchAndLoad(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	c.stalls = &stalls{disturb: c.observer.Disturb}
-	go c.stalls.watch(ctx)
 	c.load = load.Start(ctx, endpoints, load.Options{Writers: 2, Rate: 40})
 	if c.lock, err = load.TakeLock(ctx, everyServer{c.observer}, c.key.Name); err != nil {
 		return err
@@ -174,7 +171,7 @@ func (c *chaos) rage(ctx context.Context) (*report, error) {
 // recover waits until all is as wanted, and looks closely at what there is then. A cluster that does not recover is
 // judged all the same.
 func (c *chaos) recover(ctx context.Context, stopBeating func()) (*report, error) {
-	r := &report{options: c.options, dir: c.env.Dir, counts: c.faults.counts, stalls: c.stalls}
+	r := &report{options: c.options, dir: c.env.Dir, counts: c.faults.counts}
 	c.faults.say("no more faults")
 	ended := time.Now()
 	if r.notReady = c.env.WaitReady(ctx, c.key, readyLimit, nil); r.notReady == nil {

@@ -19,7 +19,6 @@ type report struct {
 	options
 	dir    string
 	counts map[string]int // of faults, by kind
-	stalls *stalls
 
 	recovery time.Duration // from the last fault until Ready
 	notReady error         // why it is not
@@ -65,7 +64,7 @@ func (r *report) violations() []string {
 	for _, lost := range r.verified.Lost {
 		add("I8 lost: %s", lost)
 	}
-	if r.lockLost != nil && !r.lockUnrenewed() {
+	if r.lockLost != nil && !load.Unrenewed(r.lockLost) {
 		add("I8 %v", r.lockLost)
 	}
 	if r.unreadable != nil {
@@ -80,17 +79,11 @@ func (r *report) violations() []string {
 	return found
 }
 
-// lockUnrenewed says whether the lock was lost because the application could not renew its session in time.
-func (r *report) lockUnrenewed() bool {
-	var ended *load.SessionEnded
-	return errors.As(r.lockLost, &ended) && ended.Unrenewed > load.LockTTL
-}
-
 func (r *report) lock() string {
 	switch {
 	case r.lockLost == nil:
 		return "held all the time"
-	case r.lockUnrenewed():
+	case load.Unrenewed(r.lockLost):
 		return "given up by its application: " + r.lockLost.Error()
 	}
 	return "LOST"
@@ -117,8 +110,8 @@ func (r *report) text() string {
 	for _, name := range sortedKeys(r.counts) {
 		line("", "%d × %s", r.counts[name], name)
 	}
-	line("The machine stood still", "%s", r.stalls)
 	t := r.timeline
+	line("The machine stood still", "%s", t.Stalls)
 	line("Time with a fault in effect", "%s of %s; I1 to I3 were asserted in the rest",
 		harness.Seconds(t.Disturbed), harness.Seconds(t.End.Sub(t.Start)))
 	if r.notReady == nil {

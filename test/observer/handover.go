@@ -1,0 +1,59 @@
+package observer
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+)
+
+// leadership is the next one, with what is known of how it began.
+func (m *model) leadership(last, next Leadership) Leadership {
+	next.Version = m.server(next.Server).version
+	next.Disturbed = m.disturbed()
+	next.HandoverLost = handoverLost(last, next)
+	return next
+}
+
+// handoverLost says whether a server of Consul 1.19 tried to hand over, another one lost the vote, and then one of Consul 1.19
+// was elected again, of which nobody can be blamed: that Raft goes on appending writes while it hands over, and its
+// successor may not have the last ones. The term tells: one was lost between the two.
+func handoverLost(last, next Leadership) bool {
+	return losesHandovers(last.Version) && losesHandovers(next.Version) && next.Term > last.Term+1
+}
+
+// losesHandovers says whether this is Consul 1.19 or older.
+func losesHandovers(version string) bool {
+	major, rest, _ := strings.Cut(version, ".")
+	minor, _, _ := strings.Cut(rest, ".")
+	n, err := strconv.Atoi(minor)
+	return major == "1" && err == nil && n < 20
+}
+
+// handovers is how many changes of leadership somebody must have wanted.
+func (m *model) handovers() int {
+	least, _ := Timeline{Leaderships: m.leaderships}.Handovers()
+	return least
+}
+
+// Handovers is how often leadership was handed over, or should not have changed, at least and at most. After a handover
+// that Consul 1.19 has lost it has not moved. What happened while a fault was in effect may have been wanted, or not.
+func (t Timeline) Handovers() (least, most int) {
+	for i, l := range t.Leaderships {
+		if i == 0 || l.HandoverLost {
+			continue
+		}
+		most++
+		if !l.Disturbed {
+			least++
+		}
+	}
+	return least, most
+}
+
+// HandedOver is nil if leadership was handed over n times, and changed for no other reason that could have been avoided.
+func (t Timeline) HandedOver(n int) error {
+	if least, most := t.Handovers(); least <= n && n <= most {
+		return nil
+	}
+	return fmt.Errorf("leadership changed %d times, %d were planned: %s", t.LeaderChanges, n, succession(t.Leaderships))
+}
