@@ -232,6 +232,7 @@ func cards(o outcome) []card {
 	if gap >= 100*time.Millisecond && gap < time.Second {
 		gapClass = "fair"
 	}
+	handovers, _ := o.Timeline.Handovers()
 	lock := "kept"
 	if o.LockLost != nil {
 		lock = "lost"
@@ -242,7 +243,7 @@ func cards(o outcome) []card {
 		{"Application's lock", lock, "by a session of its own node", class(o.LockLost == nil)},
 		{"Failed writes", harness.Number(all.Failed), ratio, failures},
 		{"Longest gap", harness.Millis(gap), "at " + offset(all.Gap.From.Sub(o.Began)), gapClass},
-		{"Leader changes", harness.Number(o.Timeline.LeaderChanges), o.succession(), class(o.Timeline.LeaderChanges <= 1)},
+		{"Leader changes", harness.Number(o.Timeline.LeaderChanges), o.succession(), class(handovers <= 1)},
 		{"Fewest voters", harness.Number(o.Timeline.FewestVoters), fmt.Sprintf("of %d wanted", o.replicas),
 			class(o.Timeline.FewestVoters >= o.replicas)},
 		{"Duration", harness.Seconds(o.Took), "for " + harness.Count(o.replicas, "server"), ""},

@@ -32,7 +32,7 @@ func (o outcome) verdict() error {
 	if o.LockLost != nil {
 		wrong = append(wrong, o.LockLost)
 	}
-	if n := o.Timeline.LeaderChanges; n > 1 {
+	if n, _ := o.Timeline.Handovers(); n > 1 {
 		wrong = append(wrong, fmt.Errorf("leadership changed %d times, once was planned", n))
 	}
 	return errors.Join(wrong...)
@@ -58,6 +58,9 @@ func (o outcome) text() string {
 	line("Leader changes", "%d  (%s)", o.Timeline.LeaderChanges, o.succession())
 	line("Fewest voters seen", "%d", o.Timeline.FewestVoters)
 	line("Duration of the upgrade", "%s", harness.Seconds(o.Took))
+	if o.Timeline.Stalls.Count > 0 {
+		line("The machine stood still", "%s", o.Timeline.Stalls)
+	}
 	if len(o.Timeline.Violations) == 0 {
 		line("Invariants violated", "none")
 	}

@@ -38,7 +38,7 @@ var _ = Describe("what is beside a cluster", Ordered, ContinueOnFailure, func() 
 		c.watchAt(address, load.Options{Rate: 200})
 		c.patch(toNewest)
 		c.ready(5 * time.Minute)
-		Expect(c.end().LeaderChanges).To(Equal(1), "I3")
+		Expect(c.end().HandedOver(1)).To(Succeed(), "I3")
 
 		Expect(c.scraped()).To(HaveKeyWithValue("servers", 3.0))
 		var alive []string

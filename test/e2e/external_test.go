@@ -36,7 +36,7 @@ var _ = Describe("consul-k8s with external servers", Ordered, ContinueOnFailure,
 		c.watch(load.Options{Rate: 200})
 		c.patch(toNewest)
 		c.ready(5 * time.Minute)
-		Expect(c.end().LeaderChanges).To(Equal(1), "I3")
+		Expect(c.end().HandedOver(1)).To(Succeed(), "I3")
 
 		calls := f.end()
 		AddReportEntry("gRPC", fmt.Sprintf("%d of %d calls failed, for %s at most", calls.failed, calls.all, calls.longest))
