@@ -63,7 +63,9 @@ var _ = Describe("a cluster", Ordered, ContinueOnFailure, func() {
 		c.until("it votes again", func(c *v1alpha1.ConsulCluster) bool { return c.Status.Voters == 3 && harness.IsReady(c) })
 		Expect(c.pods()).To(HaveLen(3))
 		Expect(c.volumes()).To(Equal(volumes))
-		Expect(c.get().Status.Leader).NotTo(Equal(leader))
+		if c.undisturbed() {
+			Expect(c.get().Status.Leader).NotTo(Equal(leader))
+		}
 		Expect(c.end().HandedOver(1)).To(Succeed(), "handed over once, on SIGTERM")
 	})
 
