@@ -10,13 +10,15 @@ import (
 func (m *model) leadership(last, next Leadership) Leadership {
 	next.Version = m.server(next.Server).version
 	next.Disturbed = m.disturbed()
-	next.HandoverLost = handoverLost(last, next)
+	if s := m.servers[last.Server]; s != nil && !s.retiring.IsZero() {
+		next.HandoverLost = handoverLost(last, next)
+	}
 	return next
 }
 
-// handoverLost says whether a server of Consul 1.19 tried to hand over, another one lost the vote, and then one of Consul 1.19
-// was elected again, of which nobody can be blamed: that Raft goes on appending writes while it hands over, and its
-// successor may not have the last ones. The term tells: one was lost between the two.
+// handoverLost says whether a leader on its way out, a Consul 1.19, tried to hand over, its successor was not elected, and
+// then a Consul 1.19 was. Nobody is to blame: that Raft goes on appending writes while it hands over, and the successor may
+// not have the last ones. The term tells it from any other election: one is missing, in which nobody led.
 func handoverLost(last, next Leadership) bool {
 	return losesHandovers(last.Version) && losesHandovers(next.Version) && next.Term > last.Term+1
 }

@@ -47,6 +47,7 @@ func TestALostHandoverIsSeenAndTriedAgain(t *testing.T) {
 	s.start(s.voters...)
 	s.round("consul-0", 2, s.voters...)
 	s.AllowOne()
+	s.claimSeen(s.next(), "consul-0", true, false)
 	s.round("consul-0", 4, s.voters...)
 	g.Expect(s.timeline(s.now).LeaderChanges).To(Equal(1))
 	g.Expect(s.timeline(s.now).HandedOver(0)).To(Succeed())
@@ -57,4 +58,14 @@ func TestALostHandoverIsSeenAndTriedAgain(t *testing.T) {
 	s.round("consul-1", 6, s.voters...)
 	g.Expect(s.timeline(s.now).Violations).To(ConsistOf(HaveField("Message", Equal("leader change 2, at most 1 were planned: "+
 		"consul-0 (term 2) → consul-0 (term 4, as the handover was lost) → consul-2 (term 5) → consul-1 (term 6)"))))
+}
+
+func TestAnElectionBeforeAnybodyHandsOverIsAChange(t *testing.T) {
+	g := NewWithT(t)
+	s := newStory(3)
+	s.version, s.voters = "1.19.2", []string{"consul-0", "consul-1", "consul-2"}
+	s.start(s.voters...)
+	s.round("consul-0", 2, s.voters...)
+	s.round("consul-0", 4, s.voters...)
+	g.Expect(s.timeline(s.now).HandedOver(0)).NotTo(Succeed(), "consul-0 is not on its way out")
 }
