@@ -2,6 +2,7 @@ package observer
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -50,6 +51,11 @@ func (t Timeline) Handovers() (least, most int) {
 		}
 	}
 	return least, most
+}
+
+// DisturbedLeadership says whether leadership changed while a fault was in effect. Nobody can know then who leads.
+func (t Timeline) DisturbedLeadership() bool {
+	return slices.ContainsFunc(t.Leaderships[min(1, len(t.Leaderships)):], func(l Leadership) bool { return l.Disturbed })
 }
 
 // HandedOver is nil if leadership was handed over n times, and changed for no other reason that could have been avoided.

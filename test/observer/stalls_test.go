@@ -14,6 +14,7 @@ func TestAMachineThatStandsStillIsAFault(t *testing.T) {
 	s.ran = s.now
 	s.runs(s.next())
 	g.Expect(s.faulty()).To(BeFalse(), "100 ms late is a busy machine")
+	g.Expect(s.timeline(s.now).DisturbedLeadership()).To(BeFalse())
 	g.Expect(s.timeline(s.now).Stalls.String()).To(Equal("never for longer than 150 ms"))
 
 	s.now = s.now.Add(2500 * time.Millisecond)
@@ -26,6 +27,7 @@ func TestAMachineThatStandsStillIsAFault(t *testing.T) {
 	seen := s.timeline(s.now)
 	g.Expect(seen.Stalls.String()).To(Equal("once, for 2490 ms; that is a fault, too"))
 	g.Expect(seen.Violations).To(BeEmpty(), "nobody has planned what followed")
+	g.Expect(seen.DisturbedLeadership()).To(BeTrue())
 	g.Expect(seen.HandedOver(0)).To(Succeed())
 	g.Expect(seen.HandedOver(2)).To(Succeed())
 	g.Expect(seen.HandedOver(3)).NotTo(Succeed(), "they never happened")
