@@ -14,7 +14,7 @@ make_cgroups() {
     [[ ! -e /sys/fs/cgroup/cpuset/$file ]] || cat "/sys/fs/cgroup/cpuset/$file" >"/sys/fs/cgroup/cpuset/$(cgroup "$1")/$file"
   done
   # All pods of a node together would be given as much of a busy machine as any one process outside of them is: Consul
-  # deposes a leader that stands still for half a second.
+  # deposes a leader that stands still for as long as its lease, half a second times raft_multiplier, 2.5 s by default.
   echo 16384 >"/sys/fs/cgroup/cpu/$(cgroup "$1")/cpu.shares"
 }
 

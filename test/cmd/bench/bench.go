@@ -112,7 +112,7 @@ func (b *bench) upgradeUnderLoad(ctx context.Context, v variant, s *harness.Scen
 	if err := await.Sleep(ctx, settle); err != nil {
 		return r, err
 	}
-	before := s.Observer.Snapshot().LeaderChanges
+	before := s.Observer.Timeline()
 	began := time.Now()
 	if err := v.upgrade(ctx, s, b.to); err != nil {
 		return r, err
@@ -127,7 +127,9 @@ func (b *bench) upgradeUnderLoad(ctx context.Context, v variant, s *harness.Scen
 	}
 	var err error
 	r.Outcome, err = s.End(ctx)
-	r.Timeline.LeaderChanges -= before // Those of the bootstrap are not the upgrade's.
+	// Those of the bootstrap are not the upgrade's.
+	r.Timeline.LeaderChanges -= before.LeaderChanges
+	r.Timeline.Stalls.Count -= before.Stalls.Count
 	return r, err
 }
 

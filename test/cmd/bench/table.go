@@ -33,7 +33,8 @@ var metrics = []metric{
 		}},
 	{"fewest voters", func(r result) string { return fmt.Sprint(r.Timeline.FewestVoters) }, nil},
 	{"acknowledged writes lost", func(r result) string { return fmt.Sprint(len(r.Verified.Lost)) }, nil},
-	{"lock of an application", lock, nil},
+	{"lock of an application", func(r result) string { return r.LockFate() }, nil},
+	{"stalls of the machine", func(r result) string { return fmt.Sprint(r.Timeline.Stalls.Count) }, nil},
 	{"writes acknowledged per second", func(r result) string { return fmt.Sprintf("%.0f", r.Load.Rate()) }, nil},
 }
 
@@ -81,13 +82,6 @@ one. All run in pods of the local cluster: (a) and (b) as the operator makes the
 rolled by Kubernetes' own controller, with Consul's defaults. A pod gets a new address each time, as pods do.
 `, results[0].letter)
 	return nil
-}
-
-func lock(r result) string {
-	if r.LockLost != nil {
-		return "lost"
-	}
-	return "kept"
 }
 
 func gap(r result) float64 { return max(r.Load.All.Gap.Length(), time.Microsecond).Seconds() }

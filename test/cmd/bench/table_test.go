@@ -25,7 +25,7 @@ func sample(i int, took time.Duration, failedNew, failedKept int, gap time.Durat
 					load.KeepAlive:     {Acknowledged: 20_000 - failedKept, Failed: failedKept},
 				},
 			},
-			Timeline: observer.Timeline{LeaderChanges: changes, FewestVoters: 3},
+			Timeline: observer.Timeline{LeaderChanges: changes, FewestVoters: 3, Stalls: observer.Stalls{Count: i}},
 		},
 	}
 }
@@ -50,6 +50,7 @@ func TestTheTableComparesWithTheFirst(t *testing.T) {
 		`^ +× 1,825$`,
 		`^acknowledged writes lost +0 +0$`,
 		`^lock of an application +kept +kept$`,
+		`^stalls of the machine +0 +2$`,
 	} {
 		g.Expect(out.String()).To(MatchRegexp("(?m)" + line))
 	}

@@ -32,7 +32,6 @@ type chaos struct {
 
 	*harness.Scene
 	clients *clients
-	stalls  *stalls
 	faults  *faults
 }
 
@@ -95,8 +94,6 @@ func (c *chaos) watchAndLoad(ctx context.Context) error {
 	if err := c.Observe(ctx, initialSpec(c.options.seed).fewestVoters()); err != nil {
 		return err
 	}
-	c.stalls = &stalls{disturb: c.Observer.Disturb}
-	go c.stalls.watch(ctx)
 	all := everyServer{c.Observer}
 	err := c.StartClients(ctx, harness.Clients{Options: load.Options{Writers: 2, Rate: 40}, LockAt: all})
 	if err != nil {
@@ -149,7 +146,7 @@ func (c *chaos) rage(ctx context.Context) (*findings, error) {
 // recover waits until all is as wanted, and looks closely at what there is then. A cluster that does not recover is
 // judged all the same.
 func (c *chaos) recover(ctx context.Context, stopBeating func()) (*findings, error) {
-	r := &findings{options: c.options, dir: c.Dir, counts: c.faults.counts, stalls: c.stalls}
+	r := &findings{options: c.options, dir: c.Dir, counts: c.faults.counts}
 	c.faults.say("no more faults")
 	ended := time.Now()
 	if r.notReady = c.WaitReady(ctx, readyLimit, nil); r.notReady == nil {

@@ -10,7 +10,6 @@ import (
 
 	"github.com/consul-operator/consul-operator/test/lib/harness"
 	"github.com/consul-operator/consul-operator/test/lib/invariant"
-	"github.com/consul-operator/consul-operator/test/lib/load"
 	"github.com/consul-operator/consul-operator/test/lib/report"
 )
 
@@ -19,7 +18,6 @@ type findings struct {
 	options
 	dir    string
 	counts map[string]int // of faults, by kind
-	stalls *stalls
 
 	recovery time.Duration // from the last fault until Ready
 	notReady error         // why it is not
@@ -64,8 +62,8 @@ func (r *findings) violations() []string {
 	for _, lost := range r.Verified.Lost {
 		add(invariant.I8, "%s", lost)
 	}
-	if r.LockLost != nil && !r.lockUnrenewed() {
-		add(invariant.I8, "%v", r.LockLost)
+	if broken := r.LockBroken(); broken != nil {
+		add(invariant.I8, "%v", broken)
 	}
 	if r.unreadable != nil {
 		add(invariant.I8, "the last values cannot be read: %v", r.unreadable)
@@ -77,19 +75,6 @@ func (r *findings) violations() []string {
 		add(invariant.I8, "not known, the histories of %s could not be checked within %s each", report.Some(keys), checkLimit)
 	}
 	return found
-}
-
-// lockUnrenewed says whether the lock was lost because the application could not renew its session in time.
-func (r *findings) lockUnrenewed() bool {
-	var ended *load.SessionEnded
-	return errors.As(r.LockLost, &ended) && ended.Unrenewed > load.LockTTL
-}
-
-func (r *findings) lock() string {
-	if r.lockUnrenewed() {
-		return "given up by its application: " + r.LockLost.Error()
-	}
-	return r.LockState()
 }
 
 func (r *findings) verdict() error {
@@ -109,7 +94,7 @@ func (r *findings) text() string {
 	for _, name := range sortedKeys(r.counts) {
 		t.Line("", "%d × %s", r.counts[name], name)
 	}
-	t.Line("The machine stood still", "%s", r.stalls)
+	t.Line("The machine stood still", "%s", r.Timeline.Stalls)
 	t.Line("Time with a fault in effect", "%s of %s; I1 to I3 were asserted in the rest",
 		report.Seconds(r.Timeline.Disturbed), report.Seconds(r.Timeline.End.Sub(r.Timeline.Start)))
 	if r.notReady == nil {
@@ -152,7 +137,7 @@ func (r *findings) operations(t *report.Report) {
 	all := r.Load.All
 	t.Line("Writes through the Service", "%s failed, longest gap %s", report.Of(all.Failed, all.Attempts()),
 		report.Seconds(all.Gap.Length()))
-	t.Line("Lock of an application", "%s", r.lock())
+	t.Line("Lock of an application", "%s", r.LockState())
 	t.Line("Lost acknowledged writes", "%d  (%s read back)", len(r.Verified.Lost), report.Count(r.Verified.Keys, "key"))
 }
 

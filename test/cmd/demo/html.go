@@ -232,17 +232,14 @@ func cards(o outcome) []card {
 	if gap >= 100*time.Millisecond && gap < time.Second {
 		gapClass = "fair"
 	}
-	lock := "kept"
-	if o.LockLost != nil {
-		lock = "lost"
-	}
+	handovers, _ := o.Timeline.Handovers()
 	return []card{
 		{"Lost writes", report.Number(len(o.Verified.Lost)), report.Number(o.Verified.Keys) + " keys read back",
 			class(len(o.Verified.Lost) == 0)},
-		{"Application's lock", lock, "by a session of its own node", class(o.LockLost == nil)},
+		{"Application's lock", o.LockFate(), "by a session of its own node", class(o.LockBroken() == nil)},
 		{"Failed writes", report.Number(all.Failed), ratio, failures},
 		{"Longest gap", report.Millis(gap), "at " + offset(all.Gap.From.Sub(o.Began)), gapClass},
-		{"Leader changes", report.Number(o.Timeline.LeaderChanges), o.succession(), class(o.Timeline.LeaderChanges <= 1)},
+		{"Leader changes", report.Number(o.Timeline.LeaderChanges), o.succession(), class(handovers <= 1)},
 		{"Fewest voters", report.Number(o.Timeline.FewestVoters), fmt.Sprintf("of %d wanted", o.replicas),
 			class(o.Timeline.FewestVoters >= o.replicas)},
 		{"Duration", report.Seconds(o.Took), "for " + report.Count(o.replicas, "server"), ""},

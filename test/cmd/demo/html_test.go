@@ -108,6 +108,7 @@ func TestTheReportSaysWhatWentWrong(t *testing.T) {
 	g := NewWithT(t)
 	o := sampleOutcome()
 	o.Timeline.LeaderChanges = 2
+	o.Timeline.Leaderships = append(o.Timeline.Leaderships, observer.Leadership{Server: "consul-2", Term: 4})
 	o.Verified.Lost = []load.Lost{{Key: "load/x/01", Acknowledged: 7}}
 	o.Timeline.Violations = []observer.Violation{{Invariant: invariant.I2, Message: "2 voters, 3 are wanted"}}
 	html := rendered(t, o)

@@ -26,10 +26,10 @@ func (o outcome) verdict() error {
 	if n := len(o.Verified.Lost); n > 0 {
 		wrong = append(wrong, fmt.Errorf("%d acknowledged writes were lost", n))
 	}
-	if o.LockLost != nil {
-		wrong = append(wrong, o.LockLost)
+	if broken := o.LockBroken(); broken != nil {
+		wrong = append(wrong, broken)
 	}
-	if n := o.Timeline.LeaderChanges; n > 1 {
+	if n, _ := o.Timeline.Handovers(); n > 1 {
 		wrong = append(wrong, fmt.Errorf("leadership changed %d times, once was planned", n))
 	}
 	return errors.Join(wrong...)
@@ -51,6 +51,9 @@ func (o outcome) text() string {
 	r.Line("Leader changes", "%d  (%s)", o.Timeline.LeaderChanges, o.succession())
 	r.Line("Fewest voters seen", "%d", o.Timeline.FewestVoters)
 	r.Line("Duration of the upgrade", "%s", report.Seconds(o.Took))
+	if o.Timeline.Stalls.Count > 0 {
+		r.Line("The machine stood still", "%s", o.Timeline.Stalls)
+	}
 	if len(o.Timeline.Violations) == 0 {
 		r.Line("Invariants violated", "none")
 	}

@@ -44,6 +44,10 @@ func (s *Scene) Observe(ctx context.Context, wanted int) error {
 	return err
 }
 
+// Undisturbed reports whether leadership has never changed while a fault was in effect, as after a stall of the machine.
+// Otherwise nobody can know who leads, or for how long nobody did.
+func (s *Scene) Undisturbed() bool { return !s.Observer.Timeline().DisturbedLeadership() }
+
 // Clients are the clients of a scene.
 type Clients struct {
 	load.Options
@@ -79,10 +83,30 @@ type Outcome struct {
 	Timeline observer.Timeline
 }
 
-// LockState says in a report whether the lock was held.
+// LockBroken is an error if the lock was lost and nothing excuses it. Faults do, a stall of the machine included, if the
+// application could not renew its session for as long as it lives, and faults were in effect for that long.
+func (o Outcome) LockBroken() error {
+	if o.Timeline.Disturbed >= load.LockTTL && load.Unrenewed(o.LockLost) {
+		return nil
+	}
+	return o.LockLost
+}
+
+// LockFate says what became of the lock: kept, given up by its application, or lost.
+func (o Outcome) LockFate() string {
+	switch {
+	case o.LockLost == nil:
+		return "kept"
+	case o.LockBroken() == nil:
+		return "given up"
+	}
+	return "lost"
+}
+
+// LockState says in a report whether the lock was held, and if not, how it ended.
 func (o Outcome) LockState() string {
 	if o.LockLost != nil {
-		return o.LockLost.Error()
+		return o.LockFate() + ": " + o.LockLost.Error()
 	}
 	return "held all the time"
 }

@@ -53,6 +53,12 @@ func (e *SessionEnded) Error() string {
 		e.Noticed.Format(time.TimeOnly), e.Unrenewed.Round(100*time.Millisecond))
 }
 
+// Unrenewed reports whether a lock was lost because the application could not renew its session in time.
+func Unrenewed(lost error) bool {
+	var ended *SessionEnded
+	return errors.As(lost, &ended) && ended.Unrenewed > LockTTL
+}
+
 // TakeLock acquires a lock of this name, tries for up to a minute, and holds it until Stop is called.
 func TakeLock(ctx context.Context, endpoints Endpoints, name string) (*Lock, error) {
 	ctx, cancel := context.WithTimeout(ctx, tryFor)

@@ -20,7 +20,7 @@ func (d *disturbance) until(now time.Time) time.Duration {
 	return d.total + now.Sub(d.from)
 }
 
-// Disturb is to be called before a fault is injected. It is SetFaults(true) until the cluster has recovered, by what the
+// Disturb is to be called before a fault is injected. It acts as SetFaults(true) until the cluster has recovered, by what the
 // observer sees: what a fault does lasts longer than the fault, and nobody who injects it can tell how long.
 func (o *Observer) Disturb() { o.update((*model).disturb) }
 
@@ -29,8 +29,13 @@ func (o *Observer) ForfeitClaim(name string) {
 	o.update(func(m *model, _ time.Time) { m.server(name).claimForfeited = true })
 }
 
+// disturbed reports whether a fault is in effect: somebody injected one, or the machine stood still.
+func (m *model) disturbed() bool { return !m.disturbance.from.IsZero() }
+
+// faulty reports whether faults are to be expected, so that not every invariant can be asserted.
+func (m *model) faulty() bool { return m.faults || m.disturbed() }
+
 func (m *model) disturb(now time.Time) {
-	m.faults = true
 	m.disturbance.whole = time.Time{}
 	if m.disturbance.from.IsZero() {
 		m.disturbance.from = now
@@ -40,13 +45,12 @@ func (m *model) disturb(now time.Time) {
 // heal ends a disturbance when the cluster has been whole for long enough.
 func (m *model) heal(now time.Time) {
 	d := &m.disturbance
-	if d.from.IsZero() {
+	if !m.disturbed() {
 		return
 	}
 	d.whole = since(d.whole, now, m.whole(now))
 	if !d.whole.IsZero() && now.Sub(d.whole) >= recoveredAfter {
 		*d = disturbance{total: d.until(now)}
-		m.faults = false
 	}
 }
 

@@ -24,15 +24,15 @@ func TestAFaultIsInEffectUntilTheClusterHasRecovered(t *testing.T) {
 	s.voters = []string{"consul-1", "consul-2"}
 	s.round("", 0, s.voters...)
 	s.quiet(2*recoveredAfter, "consul-2", 3)
-	g.Expect(s.faults).To(BeTrue(), "two of three vote")
+	g.Expect(s.faulty()).To(BeTrue(), "two of three vote")
 	g.Expect(s.whole(s.now)).To(BeFalse())
 
 	s.voters = []string{"consul-0", "consul-1", "consul-2"}
 	s.quiet(time.Second, "consul-2", 3)
 	g.Expect(s.whole(s.now)).To(BeTrue())
-	g.Expect(s.faults).To(BeTrue(), "it may not last")
+	g.Expect(s.faulty()).To(BeTrue(), "it may not last")
 	s.quiet(recoveredAfter, "consul-2", 3)
-	g.Expect(s.faults).To(BeFalse())
+	g.Expect(s.faulty()).To(BeFalse())
 	g.Expect(s.timeline(s.now).Violations).To(BeEmpty())
 	g.Expect(s.timeline(s.now).Disturbed).To(BeNumerically("~", 3*recoveredAfter+time.Second, time.Second))
 

@@ -53,7 +53,7 @@ func (m *model) checkAlways(now time.Time) {
 		return // Not bootstrapped, still on the way to its first full membership, or not all have been asked yet.
 	}
 	quorum := len(voters)/2 + 1
-	m.violations.check(now, "quorum", invariant.I1, !m.faults && healthy < quorum, func() string {
+	m.violations.check(now, "quorum", invariant.I1, !m.faulty() && healthy < quorum, func() string {
 		slices.Sort(voters)
 		return fmt.Sprintf("%d of %d voters (%s) answer, the quorum is %d",
 			healthy, len(voters), strings.Join(voters, ", "), quorum)
@@ -82,7 +82,7 @@ func (m *model) checkView(v view) {
 	}
 	slices.Sort(retiring)
 	slices.Sort(deleted)
-	m.violations.check(v.at, "voters", invariant.I2, !m.faults && voters < m.floor, func() string {
+	m.violations.check(v.at, "voters", invariant.I2, !m.faulty() && voters < m.floor, func() string {
 		return fmt.Sprintf("%d voters, %d are wanted", voters, m.floor)
 	})
 	m.violations.check(v.at, "retiring", invariant.I2, len(retiring) > 1, func() string {
@@ -107,7 +107,7 @@ func removedPeers(before, after view) map[string]peer {
 
 // stopping is called when a pod is first seen to be deleted.
 func (m *model) stopping(at time.Time, name string) {
-	if m.leader() == name && !m.faults && len(m.leaderView.peers) > 1 {
+	if m.leader() == name && !m.faulty() && len(m.leaderView.peers) > 1 {
 		m.violations.once(at, invariant.I3, fmt.Sprintf("the pod of %s was deleted while it led", name))
 	}
 }
@@ -116,25 +116,32 @@ func (m *model) stopping(at time.Time, name string) {
 // member alive. While faults are injected that proves something only for a server that they spared: another one may have
 // been removed when it was dead, or have left by itself, and be back before anybody leads who could have told.
 func (m *model) aliveAfterRemoval(at time.Time, name string, viewed time.Time) {
-	if s := m.servers[name]; m.faults && (s == nil || !s.pod || s.podDeleting || s.refused || !s.up.Before(viewed)) {
+	if s := m.servers[name]; m.faulty() && (s == nil || !s.pod || s.podDeleting || s.refused || !s.up.Before(viewed)) {
 		return
 	}
 	m.violations.once(at, invariant.I4, fmt.Sprintf("%s was removed from Raft while its member was alive", name))
 }
 
 func (m *model) checkLeaderChanges(at time.Time) {
-	changes := m.leaderChanges() - m.changesBefore
-	if m.allowedChanges < 0 || m.faults || changes <= m.allowedChanges {
+	changes := m.handovers() - m.changesBefore
+	if m.allowedChanges < 0 || m.faulty() || changes <= m.allowedChanges {
 		return
 	}
 	m.violations.once(at, invariant.I3, fmt.Sprintf("leader change %d, at most %d were planned: %s",
-		changes, m.allowedChanges, m.succession()))
+		changes, m.allowedChanges, succession(m.leaderships)))
 }
 
-func (m *model) succession() string {
-	names := make([]string, 0, len(m.leaderships))
-	for _, l := range m.leaderships {
-		names = append(names, fmt.Sprintf("%s (term %d)", l.Server, l.Term))
+func succession(leaderships []Leadership) string {
+	names := make([]string, 0, len(leaderships))
+	for _, l := range leaderships {
+		how := fmt.Sprintf("term %d", l.Term)
+		if l.HandoverLost {
+			how += ", as the handover was lost"
+		}
+		if l.Disturbed {
+			how += ", while a fault was in effect"
+		}
+		names = append(names, fmt.Sprintf("%s (%s)", l.Server, how))
 	}
 	return strings.Join(names, " → ")
 }

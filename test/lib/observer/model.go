@@ -65,8 +65,10 @@ type model struct {
 	wanted, floor  int
 	faults         bool
 	disturbance    disturbance
-	allowedChanges int // of leadership; negative: any number
-	changesBefore  int // that happened before the expectation was set
+	stalls         Stalls
+	ran            time.Time // when this program last ran; zero before it is watched
+	allowedChanges int       // of leadership; negative: any number
+	changesBefore  int       // that happened before the expectation was set
 
 	voters       []Step
 	servingSteps []Step
@@ -214,7 +216,7 @@ func (m *model) leads(name string, v view) {
 			// Nobody saw it end. It was leading when it was last asked.
 			current.To = m.confirmed
 		}
-		m.leaderships = append(m.leaderships, Leadership{Server: name, Term: v.term, From: v.at})
+		m.leaderships = append(m.leaderships, m.leadership(last, Leadership{Server: name, Term: v.term, From: v.at}))
 		m.checkLeaderChanges(v.at)
 	}
 	m.confirmed, m.leaderView = v.at, v

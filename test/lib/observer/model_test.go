@@ -13,13 +13,14 @@ import (
 // story drives a model: each step happens 100 ms after the one before.
 type story struct {
 	*model
-	now    time.Time
-	voters []string
+	now     time.Time
+	voters  []string
+	version string
 }
 
 func newStory(wanted int) *story {
 	start := time.Date(2026, 1, 1, 12, 0, 0, 0, time.UTC)
-	return &story{model: newModel(start, wanted), now: start}
+	return &story{model: newModel(start, wanted), now: start, version: "1.22.0"}
 }
 
 func (s *story) next() time.Time {
@@ -44,7 +45,7 @@ func (s *story) round(leader string, term uint64, answering ...string) {
 		for _, voter := range s.voters {
 			v.peers[voter] = peer{id: "id-" + voter, voter: true}
 		}
-		s.answer(name, "uid-"+name, "1.22.0", v)
+		s.answer(name, "uid-"+name, s.version, v)
 	}
 }
 
@@ -114,7 +115,7 @@ func TestLeadershipsFollowOneAnotherByTerm(t *testing.T) {
 	g.Expect(s.timeline(s.now).Violations).To(ConsistOf(HaveField("Invariant", invariant.I3)))
 }
 
-func (s *story) AllowOne() { s.allowedChanges, s.changesBefore = 1, s.leaderChanges() }
+func (s *story) AllowOne() { s.allowedChanges, s.changesBefore = 1, s.handovers() }
 
 func TestFewerVotersThanWantedIsOneViolation(t *testing.T) {
 	g := NewWithT(t)

@@ -70,6 +70,7 @@ func Start(ctx context.Context, config *rest.Config, key types.NamespacedName, o
 		return nil, err
 	}
 	o.polls.Go(func() { o.tick(ctx) })
+	o.polls.Go(func() { o.watchStalls(ctx) })
 	return o, nil
 }
 
@@ -91,7 +92,9 @@ func (o *Observer) update(change func(*model, time.Time)) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if o.end.IsZero() {
-		change(o.model, o.now())
+		now := o.now()
+		o.model.runs(now)
+		change(o.model, now)
 	}
 }
 
@@ -115,11 +118,11 @@ func (o *Observer) SetWanted(n int) {
 	})
 }
 
-// AllowLeaderChanges makes more than n changes of leadership, counted from now, a violation. A negative number
-// allows any number.
+// AllowLeaderChanges makes more than n changes of leadership, counted from now, a violation. Those that perhaps nobody wanted
+// do not count, see Timeline.Handovers. A negative number allows any number.
 func (o *Observer) AllowLeaderChanges(n int) {
 	o.update(func(m *model, _ time.Time) {
-		m.allowedChanges, m.changesBefore = n, m.leaderChanges()
+		m.allowedChanges, m.changesBefore = n, m.handovers()
 	})
 }
 

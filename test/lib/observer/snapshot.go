@@ -17,6 +17,7 @@ func (m *model) timeline(end time.Time) Timeline {
 		Events:        slices.Clone(m.events),
 		Violations:    slices.Clone(m.violations.list),
 		Disturbed:     m.disturbance.until(end),
+		Stalls:        m.stalls,
 	}
 	for _, s := range m.sorted() {
 		if len(s.spans) > 0 {
@@ -33,7 +34,7 @@ func (m *model) snapshot(now time.Time) Snapshot {
 		FewestVoters:  max(0, m.fewest),
 		Serving:       len(m.serving),
 		Violations:    len(m.violations.list),
-		Faults:        m.faults,
+		Faults:        m.faulty(),
 		Whole:         m.whole(now),
 	}
 	if current := m.current(); current != nil {

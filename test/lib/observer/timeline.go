@@ -23,6 +23,8 @@ type Timeline struct {
 	Violations []Violation
 	// Disturbed is for how long faults were in effect, see Disturb.
 	Disturbed time.Duration
+	// Stalls of the machine; each of them counts as a fault.
+	Stalls Stalls
 }
 
 // Leadership is the time in which one server led one term.
@@ -32,6 +34,12 @@ type Leadership struct {
 	From   time.Time
 	// To is zero while it lasts.
 	To time.Time
+	// Version of the server.
+	Version string
+	// Disturbed is true if a fault was in effect when it began, see Disturb.
+	Disturbed bool
+	// HandoverLost is true if it began with an election because the handover of its predecessor was lost.
+	HandoverLost bool
 }
 
 // Step is a number that holds from a time on.

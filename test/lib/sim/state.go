@@ -203,7 +203,7 @@ func (x *Server) remains() bool {
 func (s *State) hasQuorum() bool { return s.count((*Server).votes) >= s.quorum() }
 
 // readable says whether the operator can learn how the cluster is: somebody leads, and its agent answers. A leader that
-// was cut off from the others answers, too, until it steps down half a second later.
+// was cut off from the others answers, too, until its lease ends.
 func (s *State) readable() bool {
 	return s.Leader != nobody && s.Servers[s.Leader].Process == Up && !s.Servers[s.Leader].outlives()
 }

@@ -199,7 +199,11 @@ func (c *cluster) do(deed sim.Deed, name string) error {
 		}
 		return nil // it answers when it is done
 	case sim.Transfer:
-		return c.leader().TransferLeadership(ctx, s.id)
+		leader := c.leader()
+		if leader == s {
+			return nil // It was elected on a busy machine, and a server refuses to hand over to itself.
+		}
+		return leader.TransferLeadership(ctx, s.id)
 	case sim.ForceLeave:
 		return c.leader().ForceLeave(ctx, c.node(s))
 	case sim.RemovePeer:

@@ -39,7 +39,7 @@ var _ = Describe("what is beside a cluster", Ordered, ContinueOnFailure, func() 
 		c.watchAt(address, load.Options{Rate: 200})
 		c.patch(toNewest)
 		c.ready(5 * time.Minute)
-		Expect(c.end().LeaderChanges).To(Equal(1), invariant.I3.String())
+		Expect(c.end().HandedOver(1)).To(Succeed(), invariant.I3.String())
 
 		Expect(c.scraped()).To(HaveKeyWithValue("servers", 3.0))
 		var alive []string

@@ -81,7 +81,7 @@ var _ = Describe("the operator, installed by Helm", Ordered, ContinueOnFailure, 
 		Expect(env.Client.Delete(GinkgoT().Context(), former, client.GracePeriodSeconds(0))).To(Succeed())
 		Eventually(func() string { return active().Name }, "1m", "200ms").ShouldNot(Equal(former.Name))
 		c.ready(5 * time.Minute)
-		Expect(c.end().LeaderChanges).To(Equal(1), invariant.I3.String())
+		Expect(c.end().HandedOver(1)).To(Succeed(), invariant.I3.String())
 	})
 
 	It("reaches the API of a server and not its Raft port under its NetworkPolicy", func() {
@@ -112,7 +112,7 @@ var _ = Describe("the operator, installed by Helm", Ordered, ContinueOnFailure, 
 		Consistently(c.pods, "5s", "1s").Should(Equal(before))
 		release()
 		c.ready(5 * time.Minute)
-		Expect(c.end().LeaderChanges).To(Equal(1), invariant.I3.String())
+		Expect(c.end().HandedOver(1)).To(Succeed(), invariant.I3.String())
 	})
 })
 

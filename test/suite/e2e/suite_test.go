@@ -196,8 +196,9 @@ func (c *consul) end() observer.Timeline {
 	}
 	AddReportEntry("observer", fmt.Sprintf("%d leader changes, fewest voters %d, longest gap %s, %s",
 		seen.Timeline.LeaderChanges, seen.Timeline.FewestVoters, seen.Load.All.Gap.Length().Round(time.Millisecond), whenGap(seen)))
+	AddReportEntry("the machine stood still", seen.Timeline.Stalls.String())
 	Expect(seen.Verified.Lost).To(BeEmpty(), invariant.I8.String())
-	Expect(seen.LockLost).To(Succeed(), "a lock stays with the application that holds it")
+	Expect(seen.LockBroken()).To(Succeed(), "a lock stays with the application that holds it")
 	Expect(seen.Timeline.Violations).To(BeEmpty())
 	return seen.Timeline
 }

@@ -163,29 +163,40 @@ func (s *story) count(list client.ObjectList) int {
 }
 
 // end stops the load and asserts what has to hold in every story: no invariant was broken (I1 to I4), no acknowledged
-// write was lost (I8), and leadership changed as often as it should.
-func (s *story) end(leaderChanges int) {
+// write was lost (I8), and leadership was handed over as often as it should be.
+func (s *story) end(handovers int) {
 	s.t.Helper()
 	seen := s.verify()
 	timeline, all := seen.Timeline, seen.Load.All
 	s.t.Logf("%d of %d writes failed %v, longest gap %s, %d leader changes, fewest voters %d", all.Failed, all.Attempts(),
 		all.Classes, all.Gap.Length().Round(time.Millisecond), timeline.LeaderChanges, timeline.FewestVoters)
+	s.t.Logf("a fault was in effect for %s of %s; the machine stood still %s", timeline.Disturbed.Round(time.Millisecond),
+		timeline.End.Sub(timeline.Start).Round(time.Second), timeline.Stalls)
 	for _, violation := range timeline.Violations {
 		if s.ownDoing == "" || !strings.Contains(violation.Message, s.ownDoing) {
 			t := violation.At.Format(time.TimeOnly)
 			s.t.Errorf("%s %s", t, violation)
 		}
 	}
-	s.Expect(timeline.LeaderChanges).To(Equal(leaderChanges), invariant.I3.String())
+	s.Expect(timeline.HandedOver(handovers)).To(Succeed(), invariant.I3.String())
 }
 
-// verify ends the scene and asserts that nothing is lost that was acknowledged (I8), no application's lock either.
+// leads asserts who leads, unless leadership changed while a fault was in effect.
+func (s *story) leads(server, why string) {
+	s.t.Helper()
+	if s.Undisturbed() {
+		s.Expect(s.cluster().Status.Leader).To(Equal(server), why)
+	}
+}
+
+// verify ends the scene and asserts that nothing is lost that was acknowledged (I8), no application's lock either, unless it
+// could not be renewed in time because of faults.
 func (s *story) verify() harness.Outcome {
 	s.t.Helper()
 	seen, err := s.End(s.t.Context())
 	s.Expect(err).NotTo(HaveOccurred())
 	s.Expect(seen.Verified.Lost).To(BeEmpty(), invariant.I8.String())
-	s.Expect(seen.LockLost).To(Succeed(), "a lock stays with the application that holds it")
+	s.Expect(seen.LockBroken()).To(Succeed(), "a lock stays with the application that holds it")
 	s.Expect(seen.Load.All.Acknowledged).To(BeNumerically(">", 0))
 	return seen
 }

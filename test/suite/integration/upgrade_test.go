@@ -37,11 +37,10 @@ func TestUpgrade(t *testing.T) {
 			status := s.cluster().Status
 			s.Expect(status.Version).To(Equal(newest))
 			s.Expect(status.Voters).To(Equal(test.replicas))
-			if test.from != oldest {
-				// Consul 1.19 goes on appending writes while it hands over: its successor may miss the last one, lose
-				// the vote, and somebody else leads seconds later.
-				s.Expect(status.LastHandoff.From).To(Equal(before))
-				s.Expect(status.LastHandoff.To).To(Equal(status.Leader))
+			if test.from != oldest && s.Undisturbed() {
+				// Consul 1.19 keeps appending writes while it hands over: its successor may miss the last one and lose
+				// the vote, and seconds later another server leads, which may have to hand over in its turn.
+				s.Expect(status.LastHandoff).To(HaveValue(And(HaveField("From", before), HaveField("To", status.Leader))))
 			}
 			s.end(1)
 		})
@@ -59,7 +58,7 @@ func TestRollbackInTheMiddle(t *testing.T) {
 	s.reach("rolled back", 2*time.Minute)
 	status := s.cluster().Status
 	s.Expect(status.Version).To(Equal(older))
-	s.Expect(status.Leader).To(Equal(leader), "the leader was never outdated, so it keeps leading")
+	s.leads(leader, "the leader was never outdated, so it keeps leading")
 	s.end(0)
 }
 
