@@ -187,6 +187,10 @@ manifests: ## Generate the CRDs and the operator's ClusterRole from the markers 
 	cd config/crd && { sed /^resources:/q kustomization.yaml && printf '  - %s\n' bases/*.yaml; } >.new && mv .new kustomization.yaml
 	cp config/rbac/role.yaml charts/consul-operator/files/role.yaml
 
+.PHONY: docs
+docs: ## Generate the tables of rules and reasons in docs/ from the code.
+	go run ./hack/docgen
+
 .PHONY: api-reference
 api-reference: ## Generate docs/reference/api.md from the comments in api/.
 	@$(BUILD) crd-ref-docs

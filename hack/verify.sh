@@ -18,7 +18,7 @@ git_aside() {
 # snapshot prints the id of a tree with all files that are not ignored, committed or not.
 snapshot() { git_aside add --all && git_aside write-tree; }
 
-steps=9
+steps=10
 step=0
 announce() { step=$((step + 1)) && echo "[$step/$steps] $*"; }
 
@@ -29,6 +29,8 @@ announce "CRDs and ClusterRole"
 make manifests
 announce "README of the chart"
 make chart-readme
+announce "tables of rules and reasons"
+make docs
 announce "API reference"
 make api-reference
 announce "go.mod and go.sum"
