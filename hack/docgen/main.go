@@ -18,6 +18,19 @@ const (
 	end         = "<!-- generated from api/reason: end -->\n"
 )
 
+const rulesIntroduction = `# The rules of the operator
+
+Each decision of the operator is made by one rule. The rules are asked in this order, and the first that has something to
+say decides. Voluntary rules change a cluster that works: they wait until the leader has led for spec.update.leaderStableFor.
+The name of the rule that decided last is in status.rule, and in the log of the operator.
+
+The list is generated from [rules.go](../../internal/plan/rules.go), which also explains each rule. Each rule is in the
+file of its name beside it.
+
+| | rule | kind | why |
+|---|---|---|---|
+`
+
 func main() {
 	if err := run(); err != nil {
 		fmt.Fprintln(os.Stderr, "docgen:", err)
@@ -44,18 +57,7 @@ func run() error {
 // rules is the page about the planner's rules.
 func rules() string {
 	var b strings.Builder
-	b.WriteString(`# The rules of the operator
-
-Each decision of the operator is made by one rule. The rules are asked in this order, and the first that has something to
-say decides. Voluntary rules change a cluster that works: they wait until the leader has led for
-` + "`spec.update.leaderStableFor`" + `. The name of the rule that decided last is in ` + "`status.rule`" + `, and in the operator's log.
-
-The list is generated from ` + "[rules.go](../../internal/plan/rules.go)" + `, which also explains each rule. Each rule is in the file of
-its name beside it.
-
-| | rule | kind | why |
-|---|---|---|---|
-`)
+	b.WriteString(rulesIntroduction)
 	for i, rule := range plan.Rules() {
 		fmt.Fprintf(&b, "| %d | [`%s`](../../internal/plan/%s.go) | %s | %s |\n",
 			i+1, rule.Name, strings.ToLower(rule.Name), rule.Kind, rule.Why)

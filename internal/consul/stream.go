@@ -42,7 +42,8 @@ func (a *agent) WatchLeader(ctx context.Context, changed func()) error {
 
 // readLog never returns nil: a log has no end. It does not use Monitor of package api, whose goroutine outlives the stream.
 func (a *agent) readLog(trip *tripper, cancel context.CancelCauseFunc, changed func()) error {
-	req, err := http.NewRequestWithContext(trip.ctx, http.MethodGet, a.target.scheme()+"://"+a.target.Address+"/v1/agent/monitor?loglevel=info", nil)
+	url := a.target.scheme() + "://" + a.target.Address + "/v1/agent/monitor?loglevel=info"
+	req, err := http.NewRequestWithContext(trip.ctx, http.MethodGet, url, nil)
 	if err != nil {
 		return err
 	}

@@ -54,14 +54,15 @@ func (e *Executor) Do(ctx context.Context, s *observe.Snapshot, action plan.Acti
 }
 
 // dispatch has a case for each action. The linter (gochecksumtype) fails on one that is missing.
-func (e *Executor) dispatch( //nolint:cyclop // a table
+func (e *Executor) dispatch( //nolint:cyclop,funlen // a table
 	ctx context.Context, s *observe.Snapshot, action plan.Action,
 ) (Outcome, error) {
 	switch a := action.(type) {
 	case plan.CreateServer:
 		return e.createServer(ctx, s, a)
 	case plan.RecordBootstrapped:
-		return e.record(ctx, s, s.Raft.Leader+" was elected as the first leader", annotate(v1alpha1.AnnotationBootstrapped, e.timestamp()))
+		return e.record(ctx, s, s.Raft.Leader+" was elected as the first leader",
+			annotate(v1alpha1.AnnotationBootstrapped, e.timestamp()))
 	case plan.CreatePod:
 		return e.createPod(ctx, s, a)
 	case plan.DeletePod:

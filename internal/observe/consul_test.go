@@ -112,7 +112,9 @@ func TestALeaderThatDoesNotTellAll(t *testing.T) {
 			w := newWorld(t)
 			w.agent(0).silent[call] = true
 			s := w.look()
-			w.Expect(s.Raft).To(Equal(plan.Raft{Unknown: "consul-0 leads but did not report the state of the cluster: not today", LostSince: now}))
+			w.Expect(s.Raft).To(Equal(plan.Raft{
+				Unknown: "consul-0 leads but did not report the state of the cluster: not today", LostSince: now,
+			}))
 			w.Expect(s.Servers[0].Agent.Answered).To(BeTrue())
 			for _, server := range s.Servers {
 				w.Expect(server.Peer).To(BeNil())

@@ -31,7 +31,9 @@ func (o *Observer) outlooks(ctx context.Context, s *Snapshot, selves map[string]
 }
 
 // outlook is how one server sees the cluster; nil if its agent does not tell all of it.
-func (o *Observer) outlook(ctx context.Context, target consul.Target, peers []consul.Peer, names map[string]string) *plan.Outlook {
+func (o *Observer) outlook(
+	ctx context.Context, target consul.Target, peers []consul.Peer, names map[string]string,
+) *plan.Outlook {
 	agent, err := o.Dial(target)
 	if err != nil || peers == nil {
 		return nil

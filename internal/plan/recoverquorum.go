@@ -65,10 +65,12 @@ func (v view) lostForGood(l loss, missing []string) *Decision {
 		return wait(steadily, reason.QuorumLost, "%s; %s may have more than %s has: bring it back, or give it up too: %s",
 			gone, down, l.survivor.Name, v.acceptLossCommand(missing))
 	case v.Spec.RecoverAfter == nil:
-		return wait(steadily, reason.QuorumLost, "%s; to carry on with the data of %s: %s", gone, l.survivor.Name, v.acceptLossCommand(missing))
+		return wait(steadily, reason.QuorumLost, "%s; to carry on with the data of %s: %s",
+			gone, l.survivor.Name, v.acceptLossCommand(missing))
 	}
 	if at := v.Raft.LostSince.Add(*v.Spec.RecoverAfter); v.now.Before(at) {
-		return wait(min(at.Sub(v.now), steadily), reason.RecoveringQuorum, "%s; %s carries on alone at %s", gone, l.survivor.Name, clock(at))
+		return wait(min(at.Sub(v.now), steadily), reason.RecoveringQuorum, "%s; %s carries on alone at %s",
+			gone, l.survivor.Name, clock(at))
 	}
 	return l.begin(missing)
 }
@@ -152,8 +154,8 @@ func (v view) restartAndSave(s Server, r Recovery) *Decision {
 	case !s.Pod.Terminating:
 		return step(DeletePod{Server: s.Name}, reason.RecoveringQuorum, "%s restarts and saves its data first", s.Name)
 	case v.overdue(s):
-		return wait(steadily, reason.RecoveringQuorum, "the node of %s has not confirmed for a while that its pod has stopped: repair the node",
-			s.Name)
+		return wait(steadily, reason.RecoveringQuorum,
+			"the node of %s has not confirmed for a while that its pod has stopped: repair the node", s.Name)
 	}
 	return wait(soon, reason.RecoveringQuorum, "%s is stopping, to restart", s.Name)
 }

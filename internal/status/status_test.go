@@ -20,7 +20,8 @@ func snapshot() *observe.Snapshot {
 	voter := func(name string, index uint64) plan.Server {
 		return plan.Server{
 			Name: name, ID: name, Revision: "r", Peer: &plan.Peer{ID: name, Voter: true}, Member: plan.MemberAlive,
-			Registration: plan.Registered, Health: plan.HealthHealthy, Agent: plan.Agent{Answered: true, Version: "1.22.7", LastIndex: index},
+			Registration: plan.Registered, Health: plan.HealthHealthy,
+			Agent: plan.Agent{Answered: true, Version: "1.22.7", LastIndex: index},
 			Pod: &plan.Pod{Running: true, Ready: true, Serving: true, Address: "127.0.0.1"},
 		}
 	}

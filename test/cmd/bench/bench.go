@@ -83,7 +83,7 @@ func (b *bench) measure(ctx context.Context, v variant) (result, error) {
 		return result{}, err
 	}
 	s := b.env.Scene(client.ObjectKey{Namespace: namespace, Name: clusterName})
-	defer s.Close() //nolint:errcheck // nothing fails where the environment goes on
+	defer s.Close()
 	if err := s.Observe(ctx, b.replicas); err != nil {
 		return result{}, err
 	}
