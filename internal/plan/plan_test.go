@@ -437,3 +437,37 @@ func TestAPausedClusterIsLookedAtWhileAServerIsOnItsWay(t *testing.T) {
 		g.Expect(plan.Plan(healthy(joining), noon).RequeueAfter).NotTo(BeZero())
 	}
 }
+
+// What the API server refused is said, and tried again: the cause may be gone.
+func TestARefusalIsReported(t *testing.T) {
+	g := NewWithT(t)
+	o := healthy(func(o *plan.Observation) { o.Spec.Revision = "new" })
+	wanted := plan.Plan(o, noon)
+	o.Refused = &plan.Problem{Reason: reason.InvalidSpec, Message: "exceeded quota"}
+	got := plan.Plan(o, noon)
+	g.Expect(got.Step).To(Equal(wanted.Step))
+	g.Expect(got.Reason).To(Equal(reason.InvalidSpec))
+	g.Expect(got.Message).To(Equal("exceeded quota"))
+	g.Expect(got.RequeueAfter).To(Equal(time.Minute))
+}
+
+// A catalog that was not told is asked for again, for people.
+func TestAnUnansweredCatalogIsAskedForAgain(t *testing.T) {
+	o := healthy(func(o *plan.Observation) { o.Raft.CatalogUnanswered = true })
+	NewWithT(t).Expect(plan.Plan(o, noon).RequeueAfter).To(Equal(10 * time.Second))
+	o.Raft.CatalogUnanswered = false
+	NewWithT(t).Expect(plan.Plan(o, noon).RequeueAfter).To(BeZero())
+}
+
+// A decision names its rule, and a voluntary rule waits for a stable leader under its own name.
+func TestADecisionNamesItsRule(t *testing.T) {
+	g := NewWithT(t)
+	o := healthy(func(o *plan.Observation) { o.Spec.Revision = "new" })
+	g.Expect(plan.Plan(o, noon).Rule).To(Equal("Create"))
+	o.Raft.LeaderSince = noon
+	d := plan.Plan(o, noon)
+	g.Expect(d.Rule).To(Equal("Create"))
+	g.Expect(d.Step).To(BeNil())
+	g.Expect(d.Reason).To(Equal(reason.LeaderNotStable))
+	g.Expect(plan.Plan(healthy(func(*plan.Observation) {}), noon).Rule).To(BeEmpty())
+}

@@ -22,7 +22,7 @@ func snapshot() *observe.Snapshot {
 			Name: name, ID: name, Revision: "r", Peer: &plan.Peer{ID: name, Voter: true}, Member: plan.MemberAlive,
 			Registration: plan.Registered, Health: plan.HealthHealthy,
 			Agent: plan.Agent{Answered: true, Version: "1.22.7", LastIndex: index},
-			Pod: &plan.Pod{Running: true, Ready: true, Serving: true, Address: "127.0.0.1"},
+			Pod:   &plan.Pod{Running: true, Ready: true, Serving: true, Address: "127.0.0.1"},
 		}
 	}
 	s := &observe.Snapshot{Cluster: &v1alpha1.ConsulCluster{ObjectMeta: metav1.ObjectMeta{Name: "consul", Generation: 4}}}
