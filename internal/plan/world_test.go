@@ -190,6 +190,9 @@ func (w *world) healthyVoters() int {
 }
 
 func (w *world) act(action plan.Action) {
+	if plan.NameOf(action) == "" {
+		w.t.Fatalf("%T has no name", action)
+	}
 	w.t.Helper()
 	switch a := action.(type) {
 	case plan.CreateServer:
