@@ -145,9 +145,6 @@ func TestStep(t *testing.T) {
 				o.Raft.Members = []plan.Member{{ID: "x", Name: "gone", Status: plan.MemberFailed}}
 			}, plan.ForceLeave{Node: "gone"}, reason.PruningDeadPeer,
 		},
-		"a leader that does not tell its term": {
-			func(o *plan.Observation) { o.Raft.Term, o.Raft.MinQuorum = 0, 0 }, nil, reason.NoLeader,
-		},
 		"paused": {
 			func(o *plan.Observation) { o.Spec.Paused, o.Spec.Revision = true, "new" }, nil, reason.Paused,
 		},

@@ -41,28 +41,27 @@
 //  4. ReviseSingle: a single server that is updated in place is corrected while its process does not run. It would be the
 //     leader, so there is none to wait for.
 //  5. AwaitLeader: without a leader whose own agent answers nothing is known. Unknown is never healthy and never dead.
-//  6. AwaitTerm: a leader that does not tell its term is waited for.
-//  7. Prune: strays that are dead in Serf are pruned, before they can cost the quorum: force-leave if Serf calls them
+//  6. Prune: strays that are dead in Serf are pruned, before they can cost the quorum: force-leave if Serf calls them
 //     failed, then remove-peer.
-//  8. Retire: a retiring server goes on: out of the Service and the endpoints gone, leadership handed over, leave, gone from
+//  7. Retire: a retiring server goes on: out of the Service and the endpoints gone, leadership handed over, leave, gone from
 //     Raft, pod, claim. The pod of a lost server is not waited for; the claim of a server that is lost or was given up is set
 //     aside and not deleted. A server that is wanted after all stays, and so does a server that the cluster cannot do without
 //     any more under a stable leader: otherwise it could deadlock, since no server is created while one is retiring.
-//  9. AwaitRelease: a paused cluster, or one whose spec cannot be honored, is left as it is.
-//  10. ReplaceIdle: idle outdated servers get the wanted revision, as many as are needed: pod, revision, pod. So a bad spec is
+//  8. AwaitRelease: a paused cluster, or one whose spec cannot be honored, is left as it is.
+//  9. ReplaceIdle: idle outdated servers get the wanted revision, as many as are needed: pod, revision, pod. So a bad spec is
 //     rolled back without a person.
-//  11. TransferOnRequest: a user asked for another leader. The target is recorded, then leadership moves to it, once the
+//  10. TransferOnRequest: a user asked for another leader. The target is recorded, then leadership moves to it, once the
 //     leader is stable. An impossible request is dropped; one that cannot be fulfilled yet holds up nothing below.
-//  12. YieldLeadership: where servers are drained and no node takes another one, the leader hands over to a server that is
+//  11. YieldLeadership: where servers are drained and no node takes another one, the leader hands over to a server that is
 //     not drained.
-//  13. GiveUp: a server that is overdue, or a voter that autopilot has called unhealthy for failureReplacement.after, is
+//  12. GiveUp: a server that is overdue, or a voter that autopilot has called unhealthy for failureReplacement.after, is
 //     given up, up to maxPerHour: that it failed is recorded.
-//  14. Create: with fewer current servers than wanted, create one, up to replicas + maxSurge, given-up servers not counted.
-//  15. RetireNext: an outdated server, or else a surplus one, is marked as retiring if the cluster can do without it. Servers
+//  13. Create: with fewer current servers than wanted, create one, up to replicas + maxSurge, given-up servers not counted.
+//  14. RetireNext: an outdated server, or else a surplus one, is marked as retiring if the cluster can do without it. Servers
 //     without a vote go first, then unhealthy ones, then followers, the leader last.
-//  16. AwaitTransfer: say what a requested transfer of leadership waits for.
-//  17. AwaitServers: say which server is not a serving voter yet, and what it waits for.
-//  18. AwaitStrays: wait for a person to stop a stray that is alive.
+//  15. AwaitTransfer: say what a requested transfer of leadership waits for.
+//  16. AwaitServers: say which server is not a serving voter yet, and what it waits for.
+//  17. AwaitStrays: wait for a person to stop a stray that is alive.
 //
 // # Updates in place
 //
@@ -133,7 +132,6 @@ var rules = []Rule{
 	{"RecoverQuorum", recoverQuorum, Necessary, "a quorum that is lost for good comes back with the newest data there is"},
 	{"ReviseSingle", reviseSingle, Necessary, "a single server that does not run is corrected without a leader, which it would be"},
 	{"AwaitLeader", awaitLeader, Necessary, "without a leader nothing is known: unknown is never healthy and never dead"},
-	{"AwaitTerm", awaitTerm, Necessary, "a leader without a term is none"},
 	{"Prune", prune, Necessary, "dead strays go before they cost the quorum"},
 	{"Retire", retire, Necessary, "a server that has begun to retire goes on, or stays, before anything else changes"},
 	{"AwaitRelease", awaitRelease, Necessary, "a cluster that is paused, or whose spec cannot be honored, is left as it is"},
