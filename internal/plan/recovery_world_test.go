@@ -60,7 +60,7 @@ func (w *world) actOnRecovery(action plan.Action) bool {
 	return true
 }
 
-// startAlone : the survivor of a recovery forgets all other voters when it starts.
+// startAlone makes the survivor of a recovery forget all other voters when it starts.
 func (w *world) startAlone(s *fake) {
 	if r := w.spec.Recovery; r == nil || r.Survivor != s.Name {
 		return

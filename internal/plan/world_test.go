@@ -331,7 +331,7 @@ func (w *world) startPod(s *fake) {
 	})
 }
 
-// join : the leader adds a server to Raft, and autopilot promotes it later.
+// join makes the leader add a server to Raft; autopilot promotes it later.
 func (w *world) join(s *fake) {
 	s.Member, s.Health, s.Peer = plan.MemberAlive, plan.HealthHealthy, &plan.Peer{ID: s.ID, Name: s.Name}
 	w.after(s, promotionTakes, func() {

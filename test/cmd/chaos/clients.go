@@ -176,7 +176,7 @@ func (c *contender) compareAndSet(ctx context.Context, key string, before *api.K
 	return err
 }
 
-// fateOf : an error that Consul answers with proves nothing, it may have sent the write on before.
+// fateOf is what became of a write. An error that Consul answers with proves nothing: it may have forwarded the write before.
 func fateOf(err error) fate {
 	var before notSent
 	switch {

@@ -153,9 +153,9 @@ func (f *faults) deletePod(ctx context.Context) (string, error) {
 	return title(server) + how, err
 }
 
-// mayDelete : a minority of the voters may lose its disk, and no more. So everybody else has to be there, and whoever
-// lost its disk before has to be replaced. A server that stands still since a moment ago looks as if it were there, and one
-// that is being updated in place has no vote.
+// mayDelete reports whether another server may lose its disk. No more than a minority of the voters may, so all others have to
+// be there, and those that lost theirs before have to be replaced. A server that was stopped a moment ago looks as if it were
+// there, and one that is being updated in place has no vote.
 func (f *faults) mayDelete() bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()

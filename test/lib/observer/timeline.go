@@ -68,21 +68,21 @@ type State string
 
 // The states of a server.
 const (
-	// Starting : there is a pod, or a claim, and no Consul answers yet.
+	// Starting means that there is a pod, or a claim, and no Consul answers yet.
 	Starting State = "starting"
-	// Joining : Consul answers and is not a voter yet.
+	// Joining means that Consul answers and is not a voter yet.
 	Joining State = "joining"
-	// Voting : a voter outside the client Service.
+	// Voting is a voter outside the client Service.
 	Voting State = "voter"
-	// Serving : a voter in the client Service.
+	// Serving is a voter in the client Service.
 	Serving State = "serving"
-	// Retiring : marked by the operator as on its way out, and still a voter.
+	// Retiring is marked by the operator as on its way out, and still a voter.
 	Retiring State = "retiring"
-	// Leaving : out of Raft, or its pod is being stopped.
+	// Leaving is out of Raft, or its pod is being stopped.
 	Leaving State = "leaving"
-	// Down : it answered before and does not now.
+	// Down means that it answered before and does not now.
 	Down State = "down"
-	// Gone : neither pod nor claim is left.
+	// Gone means that neither pod nor claim is left.
 	Gone State = "gone"
 )
 

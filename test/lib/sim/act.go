@@ -169,7 +169,7 @@ func samePod(seen, s *State, i int) bool {
 
 func (x *Server) runsInPod() bool { return x.Process != Down && !x.outlives() }
 
-// askedOfLeader : most calls go to the agent that led when it was looked at.
+// askedOfLeader reports whether a call reaches the leader: most calls go to the agent that led when the operator observed.
 func askedOfLeader(seen, s *State) bool { return s.Leader == seen.Leader && s.works() && s.readable() }
 
 func create(s *State, a plan.CreateServer) bool {
@@ -199,7 +199,7 @@ func createPod(seen, s *State, i int, avoid []string) bool {
 	return true
 }
 
-// deletePod : a pod that never ran is gone at once.
+// deletePod deletes a pod; one that never ran is gone at once.
 func deletePod(seen, s *State, i int) bool {
 	if !samePod(seen, s, i) {
 		return false

@@ -213,7 +213,7 @@ func look(s *State, _ int) {
 	}
 }
 
-// canBeSick : autopilot sees for minutes that a voter is not well.
+// canBeSick reports whether autopilot can call a voter unhealthy for minutes.
 func canBeSick(s *State, i int) bool {
 	x := &s.Servers[i]
 	return s.Replace && s.readable() && s.works() && x.Peer == Voter && !x.Healthy && !x.Long && !x.wellNow()
@@ -294,7 +294,8 @@ func (s *State) stop(i int) {
 	s.commit()
 }
 
-// forget : who starts when nobody runs has met nobody. A server that failed before stays a peer that Serf knows not of.
+// forget empties Serf where a server starts while no other one runs: it has met none. A server that failed before stays a peer
+// that Serf does not know.
 func (s *State) forget() {
 	for i := range s.slots() {
 		if x := &s.Servers[i]; x.Serf == Failed {

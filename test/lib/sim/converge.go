@@ -161,12 +161,12 @@ func rest(s *State) *Violation {
 	return s.asWanted()
 }
 
-// lostForGood : too many of the voters have lost their disks. Only a recovery helps.
+// lostForGood reports whether too many voters have lost their disks. Only a recovery helps.
 func (s *State) lostForGood() bool {
 	return s.Founded && s.count(func(x *Server) bool { return x.Peer == Voter && x.Data && !s.goneForGood(x) }) < s.quorum()
 }
 
-// goneForGood : a process that nobody starts again, or that cannot start on a volume that is lost when its pod goes.
+// goneForGood reports whether a process is never started again, or cannot start on a volume that is lost with its pod.
 func (s *State) goneForGood(x *Server) bool {
 	if x.Claim == ClaimDeleting && x.Pod == PodPending && s.Bad != 0 && x.PodRevision == s.Bad {
 		return true
@@ -174,8 +174,8 @@ func (s *State) goneForGood(x *Server) bool {
 	return !s.Returns && (x.Process == Down && x.cutOff() || x.Alone)
 }
 
-// neverJoins : a server without a vote is not replaced for being slow, as another one would be no faster. It may have had
-// one: autopilot has removed it from Raft before it was given up.
+// neverJoins reports whether a server is waited for in vain. Without a vote it is not replaced for being slow, since another one
+// would be no faster. It may have had a vote: autopilot removed it from Raft before it was given up.
 func (x *Server) neverJoins() bool { return x.Alone && x.Peer != Voter }
 
 // serves says whether a cluster that cannot become what is wanted still serves as it did.

@@ -62,13 +62,13 @@ func isGone(s *State, i int) bool {
 }
 func isHealthy(s *State, i int) bool { return s.Faults > 0 && s.Servers[i].Healthy }
 
-// canOutlive : it is trouble enough without a volume that is lost as well, or a revision that cannot start: one that takes
-// part without a pod could be given it, and its vote be missing.
+// canOutlive reports whether a process can outlive its pod. A lost volume beside it is left out, and so is a revision that
+// cannot start: a server that takes part without a pod could be given it, and its vote be missing.
 func canOutlive(s *State, i int) bool {
 	return isUpOnNode(s, i) && s.Servers[i].Claim == ClaimBound && s.Bad == 0
 }
 
-// canBeAlone : the only voter is cut off from nobody that it needs.
+// canBeAlone reports whether a server can be cut off: the only voter needs nobody, so it cannot.
 func canBeAlone(s *State, i int) bool {
 	x := &s.Servers[i]
 	return isUpOnNode(s, i) && !x.Alone && (x.Peer != Voter || s.voters() > 1) && s.count((*Server).heard) > 1

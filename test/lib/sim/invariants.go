@@ -88,7 +88,7 @@ func (s *State) isOnly(i int) bool {
 	return s.InPlace && s.Replicas == 1 && s.voters() == 1 && s.Servers[i].Peer == Voter
 }
 
-// checkAllowEviction : who may be evicted must be one of many, and not the leader where another one could lead.
+// checkAllowEviction asserts that others serve, and that the leader is not evicted where another server could lead.
 func checkAllowEviction(s *State) *Violation {
 	well, drained := s.count((*Server).well), s.count(func(x *Server) bool { return x.Cordoned && x.well() })
 	switch {
@@ -123,7 +123,7 @@ func checkTransfer(s *State, from, to int) *Violation {
 	return nil
 }
 
-// checkSuccessor : who is to take over must not have to hand over again where somebody else could do it.
+// checkSuccessor asserts that the successor will not have to hand over again where another server could take over.
 func checkSuccessor(s *State, to int) *Violation {
 	if s.Servers[to].Revision == s.Wanted && !s.Servers[to].Cordoned {
 		return nil
@@ -140,7 +140,7 @@ func checkSuccessor(s *State, to int) *Violation {
 // well says whether a server's vote can be counted on, in truth and in autopilot's opinion.
 func (x *Server) well() bool { return x.voteCounts() && x.Pod == PodRunning }
 
-// voteCounts : a kubelet that is dead stops nobody.
+// voteCounts reports whether a vote counts: a dead kubelet stops no server.
 func (x *Server) voteCounts() bool {
 	return x.Peer == Voter && x.Process == Up && x.Serf == Alive && x.Healthy && (x.Pod == PodRunning || x.cutOff())
 }
@@ -281,7 +281,7 @@ func checkRelease(s *State, i int) *Violation {
 	return nil
 }
 
-// checkQuarantine : a server that goes on running would belong to nobody.
+// checkQuarantine asserts that the server has stopped: otherwise it would go on without a claim.
 func checkQuarantine(s *State, i int) *Violation {
 	x := &s.Servers[i]
 	switch {
@@ -301,7 +301,7 @@ func checkServe(s *State, i int) *Violation {
 	return nil
 }
 
-// checkStopServing : right after an election autopilot calls nobody healthy, and the Service must not run empty then.
+// checkStopServing asserts that the Service does not run empty right after an election, when autopilot calls no server healthy.
 func checkStopServing(s *State, i int) *Violation {
 	if x := &s.Servers[i]; x.Peer == Voter && !x.Retiring {
 		return violated(invariant.I9, "clients are kept from #%d, a voter that stays", i)

@@ -6,7 +6,8 @@ func canStart(s *State, i int) bool {
 		(s.Bad == 0 || x.PodRevision != s.Bad)
 }
 
-// unschedulable : where nodes are full, a server has to go where its volume is, and a new one finds no node.
+// unschedulable reports whether no node takes a server: where nodes are full, it has to go where its volume is, and a new
+// server finds no node.
 func (s *State) unschedulable(x *Server) bool {
 	return s.Full && x.Pod == PodPending && (x.Cordoned || !x.Data && s.Founded)
 }

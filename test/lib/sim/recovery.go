@@ -124,7 +124,8 @@ func (s *State) rescue(i int) *Violation {
 	return nil
 }
 
-// checkRecovery : who may come back is not given up, unless a person says so, and who knows more carries on.
+// checkRecovery asserts that no server that may come back is given up, unless a person says so, and that the one with the
+// newest log carries on.
 func checkRecovery(s *State, survivor int, lost []string) *Violation {
 	var left int
 	for i := range s.slots() {

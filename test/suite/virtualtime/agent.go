@@ -133,7 +133,7 @@ func (a *agent) Members(ctx context.Context) (members []consul.Member, err error
 	return members, err
 }
 
-// Catalog : the leader registers who is in Serf, and deregisters who has left. That both take a moment is left out.
+// Catalog has the servers that are in Serf, and none that has left. That the leader takes a moment for both is left out.
 func (a *agent) Catalog(ctx context.Context) (nodes []consul.Node, err error) {
 	err = a.ask(ctx, "catalog", false, func(c *cluster, _ int) (time.Duration, error) {
 		for i := range c.servers[:c.state.N] {

@@ -110,7 +110,7 @@ func (w *walker) config() (string, func(*v1alpha1.ConsulCluster)) {
 	return "config", func(c *v1alpha1.ConsulCluster) { c.Spec.Config = config }
 }
 
-// template : a container of the operator's own name is refused by the operator, not by the API server.
+// template uses a container name that belongs to the operator: the operator refuses it, not the API server.
 func (w *walker) template() (string, func(*v1alpha1.ConsulCluster)) {
 	if w.IntN(2) == 0 {
 		return "a container by the operator's name", func(c *v1alpha1.ConsulCluster) {

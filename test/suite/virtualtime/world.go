@@ -20,7 +20,7 @@ import (
 	"github.com/consul-operator/consul-operator/test/lib/sim"
 )
 
-// startsAgain : the kubelet's restartPolicy. Each time it waits longer.
+// startsAgain is what the kubelet does by the pod's restartPolicy.
 const startsAgain = "container is started again"
 
 // backOff is how long the kubelet waits until it starts a container again: not at all, 10 s, 20 s, 40 s and so on.
@@ -31,7 +31,7 @@ func (x identity) backOff() time.Duration {
 	return min(10*time.Second<<(x.restarts-1), 5*time.Minute)
 }
 
-// evicted : the control plane deletes the pods of a node that it has not heard of for a while.
+// evicted is what the control plane does to the pods of a node that it has not heard of for a while.
 const evicted = "is deleted with its dead node"
 
 // takes is how long things take, as measured on real Consul and Kubernetes (docs/architecture.md).
