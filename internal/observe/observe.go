@@ -3,6 +3,7 @@
 package observe
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"net"
@@ -81,10 +82,11 @@ func (o *Observer) Observe(ctx context.Context, c *v1alpha1.ConsulCluster) (*Sna
 	if err := o.nodes(ctx, s); err != nil {
 		return nil, err
 	}
+	serial := readSerial(s)
 	s.Damaged = readRecords(s)
 	o.consul(ctx, s)
 	remember(s, o.Now())
-	s.Spec.Invalid = invalid(c, s.Servers)
+	s.Spec.Invalid = cmp.Or(serial, invalid(c, s.Servers))
 	return s, nil
 }
 

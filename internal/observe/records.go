@@ -12,9 +12,9 @@ import (
 	"github.com/consul-operator/consul-operator/internal/resources"
 )
 
-// readRecords fills in what the operator has recorded in annotations, and says which record is damaged; nil if none is. An
-// absent record is none that is damaged: it was not written yet.
-func readRecords(s *Snapshot) *plan.Problem {
+// readSerial fills in the serial of the next server, and says how to repair its record if that is damaged; nil if it is not.
+// Without it no server can be created, and everything else can go on. A record that is absent was not written yet.
+func readSerial(s *Snapshot) *plan.Problem {
 	next, err := natural(s.Cluster, v1alpha1.AnnotationNextSerial)
 	if err != nil {
 		return damaged(v1alpha1.AnnotationNextSerial, err, fmt.Sprintf(
@@ -22,6 +22,12 @@ func readRecords(s *Snapshot) *plan.Problem {
 				"--overwrite %s=%d, or a higher number", s.Spec.Object, v1alpha1.AnnotationNextSerial, s.Spec.NextSerial))
 	}
 	s.Spec.NextSerial = max(s.Spec.NextSerial, next)
+	return nil
+}
+
+// readRecords fills in the recovery that is under way, and says which record is damaged without which it is not known which
+// servers may start; nil if none is.
+func readRecords(s *Snapshot) *plan.Problem {
 	recovery, err := resources.RecoveryOf(s.Cluster)
 	if err != nil {
 		return damaged(v1alpha1.AnnotationRecovery, err, fmt.Sprintf(
@@ -49,7 +55,7 @@ func damagedFounder(s *Snapshot) *plan.Problem {
 func damaged(annotation string, err error, remedy string) *plan.Problem {
 	return &plan.Problem{
 		Reason:  reason.DamagedRecord,
-		Message: fmt.Sprintf("annotation %s is damaged (%s); nothing is changed until it is repaired: %s", annotation, err, remedy),
+		Message: fmt.Sprintf("annotation %s is damaged (%s): %s", annotation, err, remedy),
 	}
 }
 

@@ -1,12 +1,14 @@
 package observe_test
 
 import (
+	"cmp"
 	"testing"
 
 	. "github.com/onsi/gomega"
 
 	"github.com/consul-operator/consul-operator/api/reason"
 	"github.com/consul-operator/consul-operator/api/v1alpha1"
+	"github.com/consul-operator/consul-operator/internal/plan"
 )
 
 // A record that cannot be read is not the same as one that was never written (I8): the message says how to repair it.
@@ -47,11 +49,25 @@ func TestDamagedRecords(t *testing.T) {
 			w := newWorld(t)
 			test.damage(w)
 			s := w.look()
-			w.Expect(s.Damaged).NotTo(BeNil())
-			w.Expect(s.Damaged.Reason).To(Equal(reason.DamagedRecord))
-			w.Expect(s.Damaged.Message).To(ContainSubstring(test.remedy))
+			problem := cmp.Or(s.Damaged, s.Spec.Invalid)
+			w.Expect(problem).NotTo(BeNil())
+			w.Expect(problem.Reason).To(Equal(reason.DamagedRecord))
+			w.Expect(problem.Message).To(ContainSubstring(test.remedy))
 		})
 	}
+}
+
+// Without a serial no server is created, and pods come back all the same.
+func TestADamagedSerialHoldsUpNewServersOnly(t *testing.T) {
+	w := newWorld(t)
+	w.cluster.Annotations[v1alpha1.AnnotationNextSerial] = "many"
+	w.pods = w.pods[:2]
+	s := w.look()
+	w.Expect(s.Damaged).To(BeNil())
+	d := plan.Plan(s.Observation, now)
+	w.Expect(d.Step).To(BeNil())
+	w.Expect(d.Reason).To(Equal(reason.DamagedRecord))
+	w.Expect(d.Upkeep).To(ContainElement(plan.CreatePod{Server: "consul-2"}))
 }
 
 func TestRecordsThatAreNotWrittenYet(t *testing.T) {

@@ -5,7 +5,7 @@ import "time"
 // Observation is one coherent snapshot of a cluster. It is never changed once it was made.
 type Observation struct {
 	Spec Spec
-	// Damaged says which record of the operator cannot be read; nil if all can.
+	// Damaged says which record cannot be read without which it is not known which servers may start; nil if all can.
 	Damaged *Problem
 	// Refused says what the API server refused of the last decision; nil if nothing.
 	Refused *Problem

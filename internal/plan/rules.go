@@ -27,7 +27,8 @@
 // The list below is the order in which rules are asked; the first that has something to say decides. Voluntary rules
 // wait until the leader has led for leaderStableFor. Each rule is in the file of its name.
 //
-//  1. AwaitRecords: a record of the operator that cannot be read stops everything, upkeep included, until a person repairs it.
+//  1. AwaitRecords: a record that cannot be read, and without which it is not known which servers may start, stops everything,
+//     upkeep included, until a person repairs it.
 //  2. Bootstrap: create the first servers with bootstrap_expect, all expecting the number that the first one was given, then
 //     record that a leader was seen. Never again. Until then outdated servers are replaced on their claims. The pods of a
 //     deleted cluster of the same name have to be gone first: new servers would join the old ones.
