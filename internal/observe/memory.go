@@ -38,9 +38,9 @@ func remember(s *Snapshot, now time.Time) {
 	}
 }
 
-// rememberRefusal makes a problem of what the API server refused in the last pass.
+// rememberRefusal makes a problem of what the API server refused in the last pass, unless the spec has changed since.
 func rememberRefusal(s *Snapshot, last v1alpha1.ConsulClusterStatus) {
-	if last.Refusal != "" {
+	if last.Refusal != "" && last.ObservedGeneration == s.Cluster.Generation {
 		s.Refused = &plan.Problem{
 			Reason: reason.InvalidSpec, Message: "the API server refuses what the spec asks for: " + last.Refusal,
 		}

@@ -85,4 +85,6 @@ func TestARefusalIsRemembered(t *testing.T) {
 	w.cluster.Status.Refusal = `pods "consul-3" is forbidden: exceeded quota`
 	w.Expect(w.look().Refused.Reason).To(Equal(reason.InvalidSpec))
 	w.Expect(w.look().Refused.Message).To(HaveSuffix("exceeded quota"))
+	w.cluster.Generation++
+	w.Expect(w.look().Refused).To(BeNil(), "a spec that has changed may be accepted")
 }

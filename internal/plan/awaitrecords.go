@@ -6,5 +6,5 @@ func awaitRecords(v view) *Decision {
 	if v.Damaged == nil {
 		return nil
 	}
-	return wait(0, v.Damaged.Reason, "%s", v.Damaged.Message)
+	return wait(v.heldInterval(), v.Damaged.Reason, "%s", v.Damaged.Message)
 }

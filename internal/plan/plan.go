@@ -11,7 +11,7 @@ func Plan(o Observation, now time.Time) Decision {
 	v := view{Observation: o, now: now}
 	decision := decide(v)
 	decision.Upkeep = upkeep(v)
-	if o.Refused != nil {
+	if o.Refused != nil && !decision.Reason.Stalls() { // a person has to see what stalls first
 		decision.report(*o.Refused)
 	}
 	if decision.RequeueAfter == 0 {

@@ -449,6 +449,17 @@ func TestARefusalIsReported(t *testing.T) {
 	g.Expect(got.Reason).To(Equal(reason.InvalidSpec))
 	g.Expect(got.Message).To(Equal("exceeded quota"))
 	g.Expect(got.RequeueAfter).To(Equal(time.Minute))
+
+	o.Damaged = &plan.Problem{Reason: reason.DamagedRecord}
+	g.Expect(plan.Plan(o, noon).Reason).To(Equal(reason.DamagedRecord), "it does not hide what stalls")
+}
+
+// A server that is on its way becomes a voter while a record is damaged, and users see it.
+func TestADamagedRecordDoesNotEndObservation(t *testing.T) {
+	o := healthy(func(o *plan.Observation) {
+		o.Damaged, o.Servers[2].Peer.Voter = &plan.Problem{Reason: reason.DamagedRecord}, false
+	})
+	NewWithT(t).Expect(plan.Plan(o, noon).RequeueAfter).To(Equal(time.Second))
 }
 
 // A catalog that was not told is asked for again, for people.
