@@ -55,7 +55,7 @@ specs() {
   flags=(-test.v -test.timeout=40m "$@")
   [[ -t 1 ]] || flags+=(-ginkgo.no-color)
   # shellcheck disable=SC2086 # ARGS are flags, such as -ginkgo.focus=...
-  (cd test/suite/e2e && "${on_nodes[@]}" ../../bin/e2e.test "${flags[@]}" ${ARGS:-})
+  (cd test/suite/e2e && "${on_nodes[@]}" ../../../bin/e2e.test "${flags[@]}" ${ARGS:-})
 }
 
 chaos() {
