@@ -102,7 +102,7 @@ test-e2e-all: ## Run all tests on real nodes (about 20 minutes).
 	@hack/e2e.sh specs
 
 .PHONY: test-all
-test-all: ## Run all that tests, for an hour and more; make verify and make vulncheck are apart.
+test-all: ## Run all that tests, which takes long; make verify and make vulncheck are apart.
 	@$(BUILD) $(TEST_TOOLS) chaos
 	@hack/parts.sh test test-e2e-all+sim+sim-errors chaos chaos-nodes mutants race fuzz
 

@@ -13,7 +13,7 @@ var all = []Info{
 		"correct version, image or config. A new server that never joined is replaced once the spec is corrected", ""},
 	{QuorumLost, AttentionNow, "so many voters are gone with their volumes that no leader can be elected",
 		"decide whether the missing servers are lost for good, and run the command of the message", "runbooks/lost-quorum.md"},
-	{StrayPeer, AttentionIfItLasts, "a Raft peer that is alive is no server of this cluster",
+	{StrayPeer, AttentionIfItLasts, "a Raft peer that is alive is not a server of this cluster",
 		"if it goes on running, stop it where it runs", "runbooks/stray-peers.md"},
 	{NoLeader, AttentionIfItLasts, "no leader is known; the message names the servers that do not answer",
 		"after a minute, look at the servers that the message names. Once a quorum of them runs, this ends by itself",
@@ -56,7 +56,7 @@ var all = []Info{
 	{NodeDraining, NoAttention, "a server moves away from a cordoned node", "", ""},
 	{PruningDeadPeer, NoAttention, "a dead peer is being removed from Serf and Raft", "", ""},
 	{LeadershipTransferRequested, NoAttention, "a transfer of leadership was [requested](operate.md#hand-leadership-over)",
-		"if it lasts, the target is no healthy voter", ""},
+		"if it lasts, the target is not a healthy voter", ""},
 	{Healthy, NoAttention, "everything is as wanted", "", ""},
 	{Available, NoAttention, "a leader leads, and servers serve (condition `Available`)", "", ""},
 }

@@ -2,6 +2,7 @@ package observe
 
 import (
 	"fmt"
+	"math"
 	"strconv"
 
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -67,7 +68,7 @@ func natural(o client.Object, annotation string) (int, error) {
 	}
 	n, err := strconv.ParseUint(text, 10, 31)
 	if err != nil {
-		return 0, fmt.Errorf("%q is no number", text)
+		return 0, fmt.Errorf("%q is not a number from 0 to %d", text, math.MaxInt32)
 	}
 	return int(n), nil
 }

@@ -39,7 +39,7 @@ func ExampleRules() {
 		fmt.Printf("%s (%s): %s\n", rule.Name, rule.Kind, rule.Why)
 	}
 	// Output:
-	// AwaitRecords (necessary): a record of the operator that is damaged is never guessed
+	// AwaitRecords (necessary): a record of the operator that is damaged is never guessed at
 	// Bootstrap (necessary): a cluster is founded once: bootstrap_expect with an empty disk founds a second, empty one
 	// RecoverQuorum (necessary): a quorum that is lost for good comes back with the newest data there is
 }

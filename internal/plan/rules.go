@@ -128,7 +128,7 @@ const (
 
 // rules is the specification of the operator: all its decisions, in order.
 var rules = []Rule{
-	{"AwaitRecords", awaitRecords, Necessary, "a record of the operator that is damaged is never guessed"},
+	{"AwaitRecords", awaitRecords, Necessary, "a record of the operator that is damaged is never guessed at"},
 	{"Bootstrap", bootstrap, Necessary, "a cluster is founded once: bootstrap_expect with an empty disk founds a second, empty one"},
 	{"RecoverQuorum", recoverQuorum, Necessary, "a quorum that is lost for good comes back with the newest data there is"},
 	{"ReviseSingle", reviseSingle, Necessary, "a single server that does not run is corrected without a leader, which it would be"},
