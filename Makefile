@@ -38,7 +38,7 @@ KUBECTL ?= bin/kubectl
 # Builds programs that are missing or out of date into bin/, with progress.
 BUILD := go run ./hack/buildtools
 # A Kubernetes control plane; the node that goes with it is in test/lib/localcluster.
-CONTROL_PLANE := etcd kube-apiserver kube-controller-manager kubectl
+CONTROL_PLANE := etcd kube-apiserver kube-controller-manager kube-scheduler kubectl
 TEST_TOOLS := gotestsum helm $(CONTROL_PLANE) consul-1.19.2 consul-1.22.0 consul-1.22.7 consul-operator
 
 ##@ General

@@ -68,7 +68,7 @@ func Start(ctx context.Context, options Options) (*Env, error) {
 	if err != nil {
 		return nil, err
 	}
-	programs := []string{"etcd", "kube-apiserver", "kube-controller-manager"}
+	programs := []string{"etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler"}
 	if options.Kubeconfig != "" {
 		programs = nil
 	}

@@ -120,11 +120,11 @@ func (c *Cluster) startControlPlane(ctx context.Context) (err error) {
 	if c.client, err = kubernetes.NewForConfig(quiet); err != nil {
 		return err
 	}
-	c.progress("starting kube-controller-manager")
-	return c.control.startControllers()
+	c.progress("starting kube-controller-manager and kube-scheduler")
+	return errors.Join(c.control.startControllers(), c.control.startScheduler())
 }
 
-// startNodes starts all that stands in for kubelets, scheduler, provisioner and DNS.
+// startNodes starts all that stands in for kubelets, provisioner and DNS.
 func (c *Cluster) startNodes(ctx context.Context, count int, images Images) error {
 	running, cancel := context.WithCancel(context.Background())
 	c.cancel = cancel
@@ -141,7 +141,6 @@ func (c *Cluster) startNodes(ctx context.Context, count int, images Images) erro
 	}
 	hosts := newHosts(c, factory)
 	endpoints := newEndpoints(c, factory)
-	scheduler := newScheduler(c, factory)
 	provisioner := newProvisioner(c.client, filepath.Join(c.dir, "volumes"), c.log, factory)
 	c.kubelet = newKubelet(c, images, hosts, factory)
 	if err := c.serveLogs(running); err != nil {
@@ -159,7 +158,7 @@ func (c *Cluster) startNodes(ctx context.Context, count int, images Images) erro
 	factory.Start(running.Done())
 	factory.WaitForCacheSync(ctx.Done())
 	for _, l := range []*loop{
-		hosts.loop, endpoints.loop, scheduler.loop, provisioner.claimLoop, provisioner.volumeLoop,
+		hosts.loop, endpoints.loop, provisioner.claimLoop, provisioner.volumeLoop,
 	} {
 		c.loops.Go(func() { l.run(running) })
 	}

@@ -20,8 +20,8 @@ import (
 	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
 )
 
-// controlPlane is etcd, kube-apiserver and kube-controller-manager, the real programs. They are started here and not
-// by envtest because envtest's outlive a program that is killed.
+// controlPlane is etcd, kube-apiserver, kube-controller-manager and kube-scheduler, the real programs. They are started here
+// and not by envtest because envtest's outlive a program that is killed.
 type controlPlane struct {
 	dir, binDir string
 	host        string
@@ -109,18 +109,7 @@ func (cp *controlPlane) startEtcd() (string, *component, error) {
 // startControllers runs the real controllers, except those that write endpoints: kube-apiserver refuses loopback
 // addresses in the endpoints they would write (see endpoints.go).
 func (cp *controlPlane) startControllers() error {
-	port, err := freePort(cp.host)
-	if err != nil {
-		return err
-	}
-	_, err = cp.start("kube-controller-manager",
-		"--kubeconfig="+cp.kubeconfig,
-		"--authentication-kubeconfig="+cp.kubeconfig,
-		"--authorization-kubeconfig="+cp.kubeconfig,
-		"--bind-address="+cp.host,
-		"--secure-port="+strconv.Itoa(port),
-		"--cert-dir="+filepath.Join(cp.dir, "certs", "kube-controller-manager"),
-		"--leader-elect=false",
+	return cp.startClient("kube-controller-manager",
 		"--root-ca-file="+cp.ca.path("ca.crt"),
 		"--service-account-private-key-file="+cp.saKey,
 		"--controllers=*,-endpoints-controller,-endpointslice-controller,-endpointslice-mirroring-controller",
@@ -128,6 +117,25 @@ func (cp *controlPlane) startControllers() error {
 		"--kube-api-qps=200",
 		"--kube-api-burst=400",
 	)
+}
+
+func (cp *controlPlane) startScheduler() error { return cp.startClient("kube-scheduler") }
+
+// startClient runs a program that works through the API server, beside those of other clusters.
+func (cp *controlPlane) startClient(name string, args ...string) error {
+	port, err := freePort(cp.host)
+	if err != nil {
+		return err
+	}
+	_, err = cp.start(name, append([]string{
+		"--kubeconfig=" + cp.kubeconfig,
+		"--authentication-kubeconfig=" + cp.kubeconfig,
+		"--authorization-kubeconfig=" + cp.kubeconfig,
+		"--bind-address=" + cp.host,
+		"--secure-port=" + strconv.Itoa(port),
+		"--cert-dir=" + filepath.Join(cp.dir, "certs", name),
+		"--leader-elect=false",
+	}, args...)...)
 	return err
 }
 
@@ -225,7 +233,7 @@ func (cp *controlPlane) writeKubeconfig(admin keyPair) error {
 // checkPrograms says which programs are missing, before anything is started.
 func (cp *controlPlane) checkPrograms() error {
 	var missing []error
-	for _, name := range []string{"etcd", "kube-apiserver", "kube-controller-manager"} {
+	for _, name := range []string{"etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler"} {
 		if _, err := os.Stat(filepath.Join(cp.binDir, name)); err != nil {
 			missing = append(missing, err)
 		}

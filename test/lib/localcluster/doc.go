@@ -1,5 +1,5 @@
-// Package localcluster is a Kubernetes cluster on one machine, without root, containers or images: etcd, kube-apiserver
-// and kube-controller-manager are the real programs, and nodes are virtual. A pod runs as plain processes, with a
+// Package localcluster is a Kubernetes cluster on one machine, without root, containers or images: etcd, kube-apiserver,
+// kube-controller-manager and kube-scheduler are the real programs, and nodes are virtual. A pod runs as plain processes, with a
 // loopback address of its own. Everything ends with the program that started it, even if that is killed.
 //
 // # How a pod becomes processes
@@ -33,16 +33,15 @@
 // graceful deletion with preStop, SIGTERM and SIGKILL; deletion by force; phases, conditions, container states, events;
 // `kubectl logs`. As in a container, a process group dies with its first process.
 //
-// The scheduler knows cordons, taints, node selectors, required node affinity, required pod anti-affinity, requests of
-// CPU and memory, and claims. The default storage class `standard` waits for the first consumer of a claim, deletes volumes
-// with their claims, and grants expansions. Its volumes are tied to no node. Evictions and disruption budgets, garbage
-// collection, admission and RBAC are the real ones.
+// Scheduling is the real one: cordons, taints, affinity, spread, requests, priorities, volumes. The default storage class
+// `standard` waits for the first consumer of a claim, deletes volumes with their claims, and grants expansions. Its volumes are
+// tied to no node. Evictions and disruption budgets, garbage collection, admission and RBAC are the real ones as well.
 //
 // # What is not
 //
 // Users and security contexts, resource limits, network policies, grpc probes, exec, attach and port-forward, termination
-// messages from files, changes of a running pod (image, resources, the content of its volumes), topology spread,
-// priorities and preemption, cluster addresses of Services. STOPSIGNAL is always SIGTERM.
+// messages from files, changes of a running pod (image, resources, the content of its volumes), cluster addresses of Services.
+// STOPSIGNAL is always SIGTERM.
 //
 // Endpoint slices have the address type FQDN, and addresses like 127.1.2.3 in it: kube-apiserver refuses
 // loopback addresses as IPv4. For the same reason there are no Endpoints objects.

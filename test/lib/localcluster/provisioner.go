@@ -27,6 +27,8 @@ const (
 	provisionerName        = "consuloperator.io/local"
 	defaultClassAnnotation = "storageclass.kubernetes.io/is-default-class"
 	provisionedBy          = "pv.kubernetes.io/provisioned-by"
+	// selectedNodeAnnotation is how the scheduler tells a provisioner that a claim's first consumer has a node.
+	selectedNodeAnnotation = "volume.kubernetes.io/selected-node"
 )
 
 // provisioner makes a directory for each claim of the class `standard`, and removes it with its volume. Volumes are

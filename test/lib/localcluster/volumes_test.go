@@ -30,9 +30,9 @@ func secret(ctx context.Context, name string, data map[string]string) {
 	Expect(err).NotTo(HaveOccurred())
 }
 
-func claim(ctx context.Context, name string) {
+func claim(ctx context.Context, name string, change ...func(*corev1.PersistentVolumeClaimSpec)) {
 	GinkgoHelper()
-	_, err := client.CoreV1().PersistentVolumeClaims(ns).Create(ctx, &corev1.PersistentVolumeClaim{
+	wanted := &corev1.PersistentVolumeClaim{
 		ObjectMeta: metav1.ObjectMeta{Name: name},
 		Spec: corev1.PersistentVolumeClaimSpec{
 			AccessModes: []corev1.PersistentVolumeAccessMode{corev1.ReadWriteOnce},
@@ -40,7 +40,11 @@ func claim(ctx context.Context, name string) {
 				corev1.ResourceStorage: resource.MustParse("1Gi"),
 			}},
 		},
-	}, metav1.CreateOptions{})
+	}
+	for _, change := range change {
+		change(&wanted.Spec)
+	}
+	_, err := client.CoreV1().PersistentVolumeClaims(ns).Create(ctx, wanted, metav1.CreateOptions{})
 	Expect(err).NotTo(HaveOccurred())
 }
 
@@ -164,10 +168,36 @@ var _ = Describe("Volumes and environment", func() {
 		addVolume(pod, "data", "/data", claimVolume("late"))
 		create(ctx, pod)
 		Eventually(func() string { return condition(get(ctx, "unbound"), corev1.PodScheduled).Message }).
-			Should(Equal(`persistentvolumeclaim "late" not found`))
+			Should(ContainSubstring(`persistentvolumeclaim "late" not found`))
 		claim(ctx, "late")
 		pod = eventuallyReady(ctx, "unbound")
 		Expect(condition(pod, corev1.PodScheduled)).To(HaveField("Status", corev1.ConditionTrue))
 		Expect(strings.Count(pod.Status.PodIP, ".")).To(Equal(3))
+	})
+
+	It("keep a pod on the node of a volume that cannot move", func(ctx SpecContext) {
+		class, err := client.StorageV1().StorageClasses().Get(ctx, "standard", metav1.GetOptions{})
+		Expect(err).NotTo(HaveOccurred())
+		class.ObjectMeta, class.Parameters = metav1.ObjectMeta{Name: "disk-of-a-node"}, map[string]string{"onNode": "true"}
+		_, err = client.StorageV1().StorageClasses().Create(ctx, class, metav1.CreateOptions{})
+		Expect(err).NotTo(HaveOccurred())
+		claim(ctx, "disk", func(s *corev1.PersistentVolumeClaimSpec) { s.StorageClassName = &class.Name })
+		tied := func() {
+			pod := helperPod("tied", "serve")
+			addVolume(pod, "data", "/data", claimVolume("disk"))
+			create(ctx, pod)
+		}
+		tied()
+		node := eventuallyReady(ctx, "tied").Spec.NodeName
+		remove(ctx, "tied")
+		eventuallyGone(ctx, "tied")
+
+		cordon(ctx, node, true)
+		DeferCleanup(func(ctx SpecContext) { cordon(ctx, node, false) })
+		tied()
+		Eventually(func() string { return condition(get(ctx, "tied"), corev1.PodScheduled).Message }).
+			Should(ContainSubstring("didn't match PersistentVolume's node affinity"))
+		cordon(ctx, node, false)
+		Expect(eventuallyReady(ctx, "tied").Spec.NodeName).To(Equal(node))
 	})
 })
