@@ -187,6 +187,16 @@ func automatic(scenario Scenario) Scenario {
 	return scenario
 }
 
+// strayAlive starts with a voter whose pod and volume were deleted by force while it went on running: nobody can count on it, and
+// nobody can call it lost.
+func strayAlive(scenario Scenario) Scenario {
+	s := &scenario.Start
+	stray := &s.Servers[s.N-1]
+	vanish(s, int(s.N-1))
+	stray.Claim, stray.Founder, stray.Serving, stray.Routed = ClaimNone, false, false, false
+	return scenario
+}
+
 // accept is a person's word on a loss: exactly those who do not answer, and those who are gone.
 func accept() *kind {
 	return change("a person gives up who is missing", func(s *State) bool { return s.Founded && s.Leader == nobody },

@@ -41,6 +41,11 @@ func Scenarios() []Scenario {
 			automatic(quorumLost(sized("quorum lost, automatic recovery", replicas, 1, 1, 1, want(2)))),
 			quorumLost(sized("quorum lost, and a person gives up who is missing", replicas, 1, 1, 1, accept())))
 	}
+	for _, replicas := range []uint8{3, 5} {
+		all = append(all,
+			automatic(strayAlive(sized("a stray that is alive, automatic recovery", replicas, 1, replicas/2, 0))),
+			strayAlive(sized("a stray that is alive, and a person gives up who is missing", replicas, 1, replicas/2, 1, accept())))
+	}
 	all = append(all, scaledDown(), createdAnew(1, 1), createdAnew(3, 0), createdAnew(3, 1))
 	all = append(all, updatesInPlace()...)
 	for i := range all {
