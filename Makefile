@@ -104,7 +104,7 @@ test-e2e-all: ## Run all tests on real nodes (about 20 minutes).
 .PHONY: test-all
 test-all: ## Run all that tests, which takes long; make verify and make vulncheck are apart.
 	@$(BUILD) $(TEST_TOOLS) chaos
-	@hack/parts.sh test test-e2e-all+sim+sim-errors chaos chaos-nodes mutants race fuzz
+	@hack/parts.sh test test-e2e-all+sim+sim-errors+mutants+fuzz chaos chaos-nodes race
 
 .PHONY: sim
 sim: ## Explore the states of the simulation's scenarios: with crashes, faults and stale reads (about 3 minutes).
