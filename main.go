@@ -5,6 +5,7 @@ package main
 import (
 	"context"
 	"crypto/tls"
+	"errors"
 	"flag"
 	"fmt"
 	"os"
@@ -13,6 +14,7 @@ import (
 
 	"k8s.io/apimachinery/pkg/runtime"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
+	"k8s.io/client-go/rest"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -80,13 +82,14 @@ func main() {
 	}
 }
 
-// newScheme returns a scheme with the types of Kubernetes and of this API.
-func newScheme() (*runtime.Scheme, error) {
-	scheme := runtime.NewScheme()
-	if err := clientgoscheme.AddToScheme(scheme); err != nil {
-		return nil, err
+// apiServer returns how to reach the API server, and a scheme with the types of Kubernetes and of this API.
+func apiServer() (*rest.Config, *runtime.Scheme, error) {
+	config, err := ctrl.GetConfig()
+	if err != nil {
+		return nil, nil, fmt.Errorf("no configuration for the API server, try --kubeconfig: %w", err)
 	}
-	return scheme, v1alpha1.AddToScheme(scheme)
+	scheme := runtime.NewScheme()
+	return config, scheme, errors.Join(clientgoscheme.AddToScheme(scheme), v1alpha1.AddToScheme(scheme))
 }
 
 // runCheck implements `consul-operator check`, which `helm test` runs to find out whether the installed operator works.
@@ -97,15 +100,11 @@ func runCheck(args []string) error {
 	timeout := set.Duration("timeout", time.Minute, "how long to wait for the operator's answer")
 	config.RegisterFlags(set)
 	_ = set.Parse(args) // exits on error
-	scheme, err := newScheme()
+	server, scheme, err := apiServer()
 	if err != nil {
 		return err
 	}
-	rest, err := ctrl.GetConfig()
-	if err != nil {
-		return fmt.Errorf("no configuration for the API server, try --kubeconfig: %w", err)
-	}
-	api, err := client.New(rest, client.Options{Scheme: scheme})
+	api, err := client.New(server, client.Options{Scheme: scheme})
 	if err != nil {
 		return err
 	}
@@ -115,15 +114,11 @@ func runCheck(args []string) error {
 }
 
 func run(f flags) error {
-	scheme, err := newScheme()
+	server, scheme, err := apiServer()
 	if err != nil {
 		return err
 	}
-	rest, err := ctrl.GetConfig()
-	if err != nil {
-		return fmt.Errorf("no configuration for the API server, try --kubeconfig: %w", err)
-	}
-	mgr, err := ctrl.NewManager(rest, ctrl.Options{
+	mgr, err := ctrl.NewManager(server, ctrl.Options{
 		Scheme: scheme, Logger: ctrl.Log,
 		Metrics:                metricsOptions(f),
 		HealthProbeBindAddress: f.probeAddress,

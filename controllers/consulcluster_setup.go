@@ -29,7 +29,7 @@ import (
 
 // setupConsulCluster adds the controller of ConsulClusters to a manager.
 func setupConsulCluster(mgr manager.Manager, options Options) error {
-	dial := consul.NewDialer(consul.Options{Timeout: options.ConsulTimeout})
+	dial := consul.NewDialer(options.ConsulTimeout)
 	woken := make(chan event.TypedGenericEvent[types.NamespacedName], 64)
 	wake := func(cluster types.NamespacedName) {
 		woken <- event.TypedGenericEvent[types.NamespacedName]{Object: cluster}

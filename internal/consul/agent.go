@@ -3,6 +3,8 @@ package consul
 import (
 	"context"
 	"time"
+
+	"github.com/consul-operator/consul-operator/internal/plan"
 )
 
 // Agent is one Consul server, called through its own HTTP API. All methods are safe for concurrent use. Their errors can be
@@ -13,16 +15,16 @@ type Agent interface {
 	Self(ctx context.Context) (Self, error)
 	// RaftPeers returns the Raft configuration as this server has it, leader or not, with the names that Serf knows. A server
 	// that lags behind returns an older one. A server that has heard of no leader since it started does not answer: see Self.
-	RaftPeers(ctx context.Context) ([]Peer, error)
+	RaftPeers(ctx context.Context) ([]plan.Peer, error)
 	// Members returns the servers in Serf LAN, as this agent sees them, without client agents.
-	Members(ctx context.Context) ([]Member, error)
+	Members(ctx context.Context) ([]plan.Member, error)
 	// Catalog returns the servers in Consul's catalog, as this server has it, leader or not. It is briefly empty in a new
 	// cluster, and empty if ACLs hide it.
-	Catalog(ctx context.Context) ([]Node, error)
-	// Health returns autopilot's verdict. It comes from the leader, to which other servers forward the call: without a leader
-	// it returns ErrNoLeader or, sooner, ErrUnanswered. The leader updates it every 2 s: right after an election it may list
-	// no servers and not show the leader (measured).
-	Health(ctx context.Context) (Health, error)
+	Catalog(ctx context.Context) ([]plan.Node, error)
+	// Health returns autopilot's verdict on each server that it knows, by node ID. It comes from the leader, to which other
+	// servers forward the call: without a leader it returns ErrNoLeader or, sooner, ErrUnanswered. The leader updates it every
+	// 2 s: right after an election it may list no servers and not show the leader (measured).
+	Health(ctx context.Context) (map[string]plan.Health, error)
 	// MinQuorum returns the number of servers below which autopilot removes none.
 	MinQuorum(ctx context.Context) (uint, error)
 	// SetMinQuorum changes only this field of the autopilot configuration, by compare-and-set, so concurrent changes by others
@@ -43,45 +45,20 @@ type Agent interface {
 	RemovePeer(ctx context.Context, id string) error
 	// WatchServers is a blocking query on the servers in the catalog: it returns when a server joins, leaves, fails or
 	// recovers, or after wait (plus up to a sixteenth of it). With index 0 it returns at once. An equal index means that
-	// nothing happened. It does not return when leadership moves; see LeaderWatcher.
+	// nothing happened. It does not return when leadership moves; see WatchLeader.
 	WatchServers(ctx context.Context, index uint64, wait time.Duration) (next uint64, err error)
-}
-
-// LeaderWatcher is an Agent that reports leader changes as they happen. It is separate from Agent because only the Watcher
-// needs it, and works without it.
-type LeaderWatcher interface {
 	// WatchLeader calls changed at each sign that leadership moved, until ctx is done or the stream breaks. It also calls
 	// changed once when the stream is open: from then on nothing is missed. A sign is a hint, not a fact. It never returns
 	// nil.
 	WatchLeader(ctx context.Context, changed func()) error
 }
 
-// RaftState is the Raft state of a server; empty if it did not report one.
-type RaftState string
-
-// The states of a server in Raft, as Consul spells them.
-const (
-	Leader    RaftState = "Leader"
-	Follower  RaftState = "Follower"
-	Candidate RaftState = "Candidate"
-)
-
-// MemberStatus is the status of a member in Serf; empty if it is unknown.
-type MemberStatus string
-
-// The statuses of a member in Serf. A member that left did so gracefully; one that failed did not.
-const (
-	MemberAlive   MemberStatus = "alive"
-	MemberLeaving MemberStatus = "leaving"
-	MemberLeft    MemberStatus = "left"
-	MemberFailed  MemberStatus = "failed"
-)
-
 // Self is what an agent reports about itself.
 type Self struct {
 	NodeID, Version string
-	State           RaftState
-	Term            uint64
+	// Leads reports whether this server is the leader in its own view: one that was deposed may not know it yet.
+	Leads bool
+	Term  uint64
 	// LastIndex and LastTerm are those of the last entry in this server's Raft log.
 	LastIndex, LastTerm uint64
 	// LeaderAddr is host:port of the leader's RPC address as this server knows it; empty if it knows no leader.
@@ -89,32 +66,5 @@ type Self struct {
 	// Peers are the latest Raft configuration that this server has, committed or not, without names. Unlike RaftPeers it is
 	// available without any leader: measured on servers that were started when there was none. It is empty if the server has
 	// never joined, and nil if it did not report it.
-	Peers []Peer
-}
-
-// Peer is one server in the Raft configuration.
-type Peer struct {
-	ID    string
-	Name  string // "" if Serf does not know the ID
-	Voter bool   // false for a server that is not promoted yet
-}
-
-// Member is one server in Serf LAN.
-type Member struct {
-	ID, Name string
-	Status   MemberStatus
-}
-
-// Node is one server in the catalog.
-type Node struct {
-	ID, Name string
-}
-
-// Health is autopilot's verdict on each server that it knows.
-type Health []ServerHealth
-
-// ServerHealth is autopilot's verdict on one server.
-type ServerHealth struct {
-	ID      string
-	Healthy bool
+	Peers []plan.Peer
 }

@@ -10,12 +10,11 @@ import (
 	"time"
 
 	"github.com/hashicorp/consul/api"
+
+	"github.com/consul-operator/consul-operator/internal/plan"
 )
 
-var (
-	_ Agent         = (*agent)(nil)
-	_ LeaderWatcher = (*agent)(nil)
-)
+var _ Agent = (*agent)(nil)
 
 // Self reads GET /v1/agent/self: Config.{NodeID,NodeName,Version},
 // Stats.raft.{state,term,last_log_index,last_log_term,applied_index,latest_configuration} and Stats.consul.leader_addr. All of
@@ -47,7 +46,7 @@ func readSelf(out map[string]map[string]any) (Self, error) {
 	self := Self{
 		NodeID:     text(out["Config"], "NodeID"),
 		Version:    text(out["Config"], "Version"),
-		State:      RaftState(text(raft, "state")),
+		Leads:      text(raft, "state") == "Leader",
 		Term:       number("term"),
 		LastIndex:  number("last_log_index"),
 		LastTerm:   number("last_log_term"),
@@ -68,13 +67,13 @@ var (
 
 // readConfiguration parses a configuration that Raft printed: [{Suffrage:Voter ID:… Address:10.0.0.1:8300} {…}]. It returns nil
 // for anything else, including part of one, which would be wrong.
-func readConfiguration(printed string) []Peer {
+func readConfiguration(printed string) []plan.Peer {
 	if !configurationInStats.MatchString(printed) {
 		return nil
 	}
-	peers := []Peer{}
+	peers := []plan.Peer{}
 	for _, peer := range peerInStats.FindAllStringSubmatch(printed, -1) {
-		peers = append(peers, Peer{ID: peer[2], Voter: peer[1] == "Voter"})
+		peers = append(peers, plan.Peer{ID: peer[2], Voter: peer[1] == "Voter"})
 	}
 	return peers
 }
@@ -84,15 +83,15 @@ const unknownPeer = "(unknown)"
 
 // RaftPeers reads GET /v1/operator/raft/configuration?stale. It needs no leader, but a server that has heard of one since it
 // started, and returns what this server has.
-func (a *agent) RaftPeers(ctx context.Context) ([]Peer, error) {
-	var peers []Peer
+func (a *agent) RaftPeers(ctx context.Context) ([]plan.Peer, error) {
+	var peers []plan.Peer
 	err := a.call(ctx, "raft configuration", func(c *api.Client) error {
 		out, err := c.Operator().RaftGetConfiguration(&api.QueryOptions{AllowStale: true})
 		if err != nil {
 			return err
 		}
 		for _, s := range out.Servers {
-			peers = append(peers, Peer{ID: s.ID, Name: strings.TrimPrefix(s.Node, unknownPeer), Voter: s.Voter})
+			peers = append(peers, plan.Peer{ID: s.ID, Name: strings.TrimPrefix(s.Node, unknownPeer), Voter: s.Voter})
 		}
 		return nil
 	})
@@ -100,11 +99,13 @@ func (a *agent) RaftPeers(ctx context.Context) ([]Peer, error) {
 }
 
 // serfStatus are the statuses as /v1/agent/members numbers them.
-var serfStatus = map[int]MemberStatus{1: MemberAlive, 2: MemberLeaving, 3: MemberLeft, 4: MemberFailed}
+var serfStatus = map[int]plan.MemberStatus{
+	1: plan.MemberAlive, 2: plan.MemberLeaving, 3: plan.MemberLeft, 4: plan.MemberFailed,
+}
 
 // Members reads GET /v1/agent/members. Servers have the tag role=consul, client agents role=node.
-func (a *agent) Members(ctx context.Context) ([]Member, error) {
-	var members []Member
+func (a *agent) Members(ctx context.Context) ([]plan.Member, error) {
+	var members []plan.Member
 	err := a.call(ctx, "agent members", func(c *api.Client) error {
 		out, err := c.Agent().MembersOpts(api.MembersOpts{})
 		if err != nil {
@@ -114,7 +115,7 @@ func (a *agent) Members(ctx context.Context) ([]Member, error) {
 			if m.Tags["role"] != "consul" {
 				continue
 			}
-			members = append(members, Member{ID: m.Tags["id"], Name: m.Name, Status: serfStatus[m.Status]})
+			members = append(members, plan.Member{ID: m.Tags["id"], Name: m.Name, Status: serfStatus[m.Status]})
 		}
 		return nil
 	})
@@ -123,15 +124,15 @@ func (a *agent) Members(ctx context.Context) ([]Member, error) {
 
 // Catalog reads GET /v1/catalog/service/consul?stale: the service that the leader registers each server with when Serf
 // sees it join, and deregisters when it has left. A server that has failed stays in it.
-func (a *agent) Catalog(ctx context.Context) ([]Node, error) {
-	var nodes []Node
+func (a *agent) Catalog(ctx context.Context) ([]plan.Node, error) {
+	var nodes []plan.Node
 	err := a.call(ctx, "catalog", func(c *api.Client) error {
 		out, _, err := c.Catalog().Service("consul", "", &api.QueryOptions{AllowStale: true})
 		if err != nil {
 			return err
 		}
 		for _, n := range out {
-			nodes = append(nodes, Node{ID: n.ID, Name: n.Node})
+			nodes = append(nodes, plan.Node{ID: n.ID, Name: n.Node})
 		}
 		return nil
 	})
@@ -140,15 +141,18 @@ func (a *agent) Catalog(ctx context.Context) ([]Node, error) {
 
 // Health reads GET /v1/operator/autopilot/health. If a server is unhealthy, the answer has status 429 and the same body
 // (measured), which is not an error.
-func (a *agent) Health(ctx context.Context) (Health, error) {
-	var health Health
+func (a *agent) Health(ctx context.Context) (map[string]plan.Health, error) {
+	health := map[string]plan.Health{}
 	err := a.call(ctx, "autopilot health", func(c *api.Client) error {
 		out, err := c.Operator().AutopilotServerHealth(nil)
 		if err != nil {
 			return err
 		}
 		for _, s := range out.Servers {
-			health = append(health, ServerHealth{ID: s.ID, Healthy: s.Healthy})
+			health[s.ID] = plan.HealthUnhealthy
+			if s.Healthy {
+				health[s.ID] = plan.HealthHealthy
+			}
 		}
 		return nil
 	})

@@ -14,6 +14,8 @@ import (
 	"github.com/google/uuid"
 	. "github.com/onsi/gomega"
 	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/consul-operator/consul-operator/internal/plan"
 )
 
 // TestRealConsul follows one cluster from its first leader to the loss of its quorum.
@@ -72,11 +74,7 @@ func everyServerAnswers(t *testing.T, s *realServers) {
 		g.Expect(self.NodeID).To(Equal(server.id))
 		g.Expect(self.Version).To(Equal(version))
 		g.Expect(self.LeaderAddr).To(Equal(leader.rpc()))
-		if server == leader {
-			g.Expect(self.State).To(Equal(Leader))
-		} else {
-			g.Expect(self.State).To(Equal(Follower))
-		}
+		g.Expect(self.Leads).To(Equal(server == leader))
 		g.Expect(self.Term).To(BeNumerically(">", 0))
 		g.Expect(self.LastIndex).To(BeNumerically(">", 0))
 
@@ -94,7 +92,7 @@ func everyServerAnswers(t *testing.T, s *realServers) {
 		serf, err := server.Members(t.Context())
 		g.Expect(err).NotTo(HaveOccurred())
 		for _, m := range serf {
-			g.Expect(m.Status).To(Equal(MemberAlive))
+			g.Expect(m.Status).To(Equal(plan.MemberAlive))
 			members = append(members, m.ID+m.Name)
 		}
 		for _, other := range s.list {
@@ -112,7 +110,7 @@ func everyServerAnswers(t *testing.T, s *realServers) {
 			g.Expect(err).NotTo(HaveOccurred())
 			g.Expect(nodes).To(HaveLen(len(s.list)))
 			for _, other := range s.list {
-				g.Expect(nodes).To(ContainElement(Node{ID: other.id, Name: other.name}))
+				g.Expect(nodes).To(ContainElement(plan.Node{ID: other.id, Name: other.name}))
 			}
 		}, 10*time.Second, 100*time.Millisecond).Should(Succeed())
 	}
@@ -122,7 +120,7 @@ func everyServerAnswers(t *testing.T, s *realServers) {
 			g.Expect(err).NotTo(HaveOccurred())
 			g.Expect(health).To(HaveLen(len(s.list)))
 			for _, other := range s.list {
-				g.Expect(health).To(ContainElement(ServerHealth{ID: other.id, Healthy: true}))
+				g.Expect(health).To(HaveKeyWithValue(other.id, plan.HealthHealthy))
 			}
 		}, 10*time.Second, 100*time.Millisecond).Should(Succeed())
 	}
@@ -211,10 +209,7 @@ func (w *watched) add() {
 func watch(t *testing.T, s *realServers) *watched {
 	t.Helper()
 	w := &watched{wakes: make(chan time.Time, 1000)}
-	dial := func(to Target) (Agent, error) {
-		a, err := s.dial(to)
-		return counted{a.(*agent), w}, err
-	}
+	dial := func(to Target) Agent { return counted{s.dial(to).(*agent), w} }
 	watcher := NewWatcher(dial, func(types.NamespacedName) { w.wakes <- time.Now() }, logr.Discard())
 	t.Cleanup(watcher.Close)
 	watcher.Follow(types.NamespacedName{Name: "consul"}, Target{Address: s.leader().http()}, s.targets())
@@ -330,14 +325,14 @@ func deadIsPruned(t *testing.T, s *realServers) {
 	g.Eventually(func(g Gomega) {
 		health, err := leader.Health(t.Context())
 		g.Expect(err).NotTo(HaveOccurred(), "a 429 is an answer")
-		g.Expect(health).To(ContainElement(ServerHealth{ID: dead.id}), "it is not healthy")
+		g.Expect(health).To(HaveKeyWithValue(dead.id, plan.HealthUnhealthy), "it is not healthy")
 		members, err := leader.Members(t.Context())
 		g.Expect(err).NotTo(HaveOccurred())
-		g.Expect(members).To(ContainElement(And(HaveField("ID", dead.id), HaveField("Status", MemberFailed))))
+		g.Expect(members).To(ContainElement(And(HaveField("ID", dead.id), HaveField("Status", plan.MemberFailed))))
 	}, 5*time.Second, 50*time.Millisecond).Should(Succeed())
 	_, err := dead.Self(t.Context())
 	g.Expect(err).To(MatchError(ErrUnreachable))
-	node := Node{ID: dead.id, Name: dead.name}
+	node := plan.Node{ID: dead.id, Name: dead.name}
 	g.Expect(leader.Catalog(t.Context())).To(ContainElement(node), "a server that has failed stays registered")
 
 	g.Expect(leader.ForceLeave(t.Context(), dead.name)).To(Succeed())
@@ -345,7 +340,7 @@ func deadIsPruned(t *testing.T, s *realServers) {
 	g.Eventually(func(g Gomega) {
 		members, err := leader.Members(t.Context())
 		g.Expect(err).NotTo(HaveOccurred())
-		g.Expect(members).To(ContainElement(And(HaveField("ID", dead.id), HaveField("Status", MemberLeft))))
+		g.Expect(members).To(ContainElement(And(HaveField("ID", dead.id), HaveField("Status", plan.MemberLeft))))
 		peers, err := leader.RaftPeers(t.Context())
 		g.Expect(err).NotTo(HaveOccurred())
 		g.Expect(peers).To(HaveLen(3))
@@ -381,7 +376,7 @@ func withoutQuorum(t *testing.T, s *realServers) {
 		self, err := last.Self(t.Context())
 		g.Expect(err).NotTo(HaveOccurred())
 		g.Expect(self.LeaderAddr).To(BeEmpty())
-		g.Expect(self.State).To(Or(Equal(Candidate), Equal(Follower)))
+		g.Expect(self.Leads).To(BeFalse())
 	}, 5*time.Second, 50*time.Millisecond).Should(Succeed())
 	peers, err := last.RaftPeers(t.Context())
 	g.Expect(err).NotTo(HaveOccurred())
@@ -390,8 +385,7 @@ func withoutQuorum(t *testing.T, s *realServers) {
 	_, err = last.Health(t.Context())
 	g.Expect(err).To(Or(MatchError(ErrNoLeader), MatchError(ErrUnanswered)))
 	start := time.Now()
-	patient, err := NewDialer(Options{Timeout: 30 * time.Second})(Target{Address: last.http()})
-	g.Expect(err).NotTo(HaveOccurred())
+	patient := NewDialer(30 * time.Second)(Target{Address: last.http()})
 	err = patient.RemovePeer(t.Context(), last.id)
 	g.Expect(err).To(MatchError(ErrNoLeader))
 	t.Logf("it reported no leader after %v", time.Since(start))

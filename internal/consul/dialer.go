@@ -17,27 +17,15 @@ import (
 // DefaultTimeout is how long a call may take. A hung agent delays only its own cluster, by this much.
 const DefaultTimeout = 2 * time.Second
 
-// Options are the same for all agents of an operator.
-type Options struct {
-	// Timeout of each call, from dialing to the end of the answer; DefaultTimeout if zero.
-	Timeout time.Duration
-}
-
 // Dialer makes the client of an agent. Nothing is sent until the first call. Fakes replace it in tests.
-type Dialer func(Target) (Agent, error)
+type Dialer func(Target) Agent
 
-// NewDialer returns a Dialer whose clients share pools of connections.
-func NewDialer(o Options) Dialer {
-	if o.Timeout <= 0 {
-		o.Timeout = DefaultTimeout
-	}
-	plain := newTransport(o.Timeout)
-	return func(t Target) (Agent, error) {
-		if _, _, err := net.SplitHostPort(t.Address); err != nil {
-			return nil, fmt.Errorf("address of a Consul agent: %w", err)
-		}
-		return &agent{target: t, timeout: o.Timeout, transport: cmp.Or(t.TLS, plain)}, nil
-	}
+// NewDialer returns a Dialer whose clients share pools of connections. The timeout is that of each call, from dialing to the end
+// of the answer; DefaultTimeout if zero.
+func NewDialer(timeout time.Duration) Dialer {
+	timeout = cmp.Or(timeout, DefaultTimeout)
+	plain := newTransport(timeout)
+	return func(t Target) Agent { return &agent{target: t, timeout: timeout, transport: cmp.Or(t.TLS, plain)} }
 }
 
 // newTransport returns a pool of connections. They are reused per address, at most two of them idle, and closed a minute
@@ -85,10 +73,13 @@ func (a *agent) exchange(ctx context.Context, name string, do func(*api.Client) 
 	client, err := api.NewClient(&api.Config{
 		Address: a.target.Address, Scheme: a.target.scheme(), HttpClient: &http.Client{Transport: trip, CheckRedirect: noRedirect},
 	})
-	if err != nil {
-		return fmt.Errorf("%s on %s: %w", name, a.target.Address, err)
+	if err == nil { // an address without a port would be taken for one with a default
+		_, _, err = net.SplitHostPort(a.target.Address)
 	}
-	if err := do(client); err != nil {
+	if err == nil {
+		err = do(client)
+	}
+	if err != nil {
 		return newCallError(name, a.target.Address, a.target.Token, trip.connected.Load(), withCause(ctx, err))
 	}
 	return nil

@@ -16,6 +16,8 @@ import (
 	"time"
 
 	. "github.com/onsi/gomega"
+
+	"github.com/consul-operator/consul-operator/internal/plan"
 )
 
 const secret = "5ec4e7-t0ken"
@@ -25,13 +27,11 @@ var allErrors = []error{
 }
 
 // agentOf serves the API of an agent.
-func agentOf(t *testing.T, o Options, token string, h http.HandlerFunc) *agent {
+func agentOf(t *testing.T, timeout time.Duration, token string, h http.HandlerFunc) *agent {
 	t.Helper()
 	server := httptest.NewServer(h)
 	t.Cleanup(server.Close)
-	a, err := NewDialer(o)(Target{Address: server.Listener.Addr().String(), Token: token})
-	NewWithT(t).Expect(err).NotTo(HaveOccurred())
-	return a.(*agent)
+	return NewDialer(timeout)(Target{Address: server.Listener.Addr().String(), Token: token}).(*agent)
 }
 
 func answer(code int, body string) http.HandlerFunc {
@@ -80,7 +80,7 @@ func TestErrorsAreClassified(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			g := NewWithT(t)
-			a := agentOf(t, Options{Timeout: 200 * time.Millisecond}, secret, c.handler)
+			a := agentOf(t, 200*time.Millisecond, secret, c.handler)
 			err := a.Leave(t.Context())
 			g.Expect(err).To(HaveOccurred())
 			for _, known := range allErrors {
@@ -106,16 +106,14 @@ func TestUnreachableMeansNotApplied(t *testing.T) {
 	g.Expect(err).NotTo(HaveOccurred())
 	address := l.Addr().String()
 	g.Expect(l.Close()).To(Succeed())
-	a, err := NewDialer(Options{})(Target{Address: address, Token: secret})
-	g.Expect(err).NotTo(HaveOccurred())
-
-	err = a.Leave(t.Context())
+	err = NewDialer(0)(Target{Address: address, Token: secret}).Leave(t.Context())
 	g.Expect(err).To(MatchError(ErrUnreachable))
 	g.Expect(err).NotTo(MatchError(ErrUnanswered))
 	g.Expect(err).To(MatchError(ContainSubstring("connection refused")))
 
-	_, err = NewDialer(Options{})(Target{Address: "no-port"})
-	g.Expect(err).To(HaveOccurred())
+	for _, nowhere := range []string{"", "no-port"} {
+		g.Expect(NewDialer(0)(Target{Address: nowhere}).Leave(t.Context())).To(MatchError(ErrUnreachable))
+	}
 }
 
 // A pod that vanished swallows packets: the dial ends at the timeout, and nothing was sent.
@@ -140,7 +138,7 @@ func TestHungAgentCostsTheTimeout(t *testing.T) {
 		}
 		<-release
 	}
-	a := agentOf(t, Options{Timeout: 300 * time.Millisecond}, "", handler)
+	a := agentOf(t, 300*time.Millisecond, "", handler)
 	t.Cleanup(func() { close(release) }) // before the server is closed, which waits for its handlers
 	calls := map[string]func(context.Context) error{
 		"self":     func(ctx context.Context) error { _, err := a.Self(ctx); return err },
@@ -176,7 +174,7 @@ func TestStrangeAnswers(t *testing.T) {
 	for name, body := range map[string]string{"html": "<html>", "list": "[]", "empty object": "{}"} {
 		t.Run(name, func(t *testing.T) {
 			g := NewWithT(t)
-			a := agentOf(t, Options{}, "", answer(200, body))
+			a := agentOf(t, 0, "", answer(200, body))
 			_, err := a.Self(t.Context())
 			g.Expect(err).To(MatchError(errStrange))
 		})
@@ -188,7 +186,7 @@ func TestReadConfiguration(t *testing.T) {
 	g := NewWithT(t)
 	const printed = "[{Suffrage:Voter ID:a Address:10.0.0.1:8300} {Suffrage:Nonvoter ID:b Address:[::1]:8300}]"
 	g.Expect(readConfiguration(printed)).To(Equal(
-		[]Peer{{ID: "a", Voter: true}, {ID: "b"}}))
+		[]plan.Peer{{ID: "a", Voter: true}, {ID: "b"}}))
 	g.Expect(readConfiguration("[]")).To(And(BeEmpty(), Not(BeNil())))
 	const one = "{Suffrage:Voter ID:a Address:1:1}"
 	for _, strange := range []string{"", "x", "[", "[x]", "[" + one, "[" + one + " ", "[" + one + " {Suffrage:Voter ID:b}]", one} {
@@ -204,8 +202,8 @@ func TestTokenIsOursAlone(t *testing.T) {
 		got = append(got, req.Header.Get("X-Consul-Token"))
 		_, _ = io.WriteString(w, "[]")
 	}
-	with := agentOf(t, Options{}, secret, record)
-	without := agentOf(t, Options{}, "", record)
+	with := agentOf(t, 0, secret, record)
+	without := agentOf(t, 0, "", record)
 	for _, a := range []*agent{with, without} {
 		_, err := a.Members(t.Context())
 		g.Expect(err).NotTo(HaveOccurred())
@@ -227,9 +225,7 @@ func TestTLSVerifiesTheServer(t *testing.T) {
 	trusted.AddCert(server.Certificate())
 	members := func(config *tls.Config) error {
 		target := Target{Scheme: "https", Address: server.Listener.Addr().String(), Token: secret, TLS: NewTLS(config)}
-		a, err := NewDialer(Options{})(target)
-		g.Expect(err).NotTo(HaveOccurred())
-		_, err = a.Members(t.Context())
+		_, err := NewDialer(0)(target).Members(t.Context())
 		return err
 	}
 	g.Expect(members(&tls.Config{RootCAs: trusted, ServerName: "example.com"})).To(Succeed())
@@ -249,11 +245,9 @@ func TestConnectionsAreReused(t *testing.T) {
 	}
 	server.Start()
 	t.Cleanup(server.Close)
-	dial := NewDialer(Options{})
+	dial := NewDialer(0)
 	for range 5 { // a new client each, as in each pass of the operator
-		a, err := dial(Target{Address: server.Listener.Addr().String()})
-		g.Expect(err).NotTo(HaveOccurred())
-		_, err = a.Members(t.Context())
+		_, err := dial(Target{Address: server.Listener.Addr().String()}).Members(t.Context())
 		g.Expect(err).NotTo(HaveOccurred())
 	}
 	g.Expect(opened).To(Equal(1))
@@ -262,7 +256,7 @@ func TestConnectionsAreReused(t *testing.T) {
 func TestMinQuorumGivesUpOnConflicts(t *testing.T) {
 	g := NewWithT(t)
 	writes := 0
-	a := agentOf(t, Options{}, "", func(w http.ResponseWriter, req *http.Request) {
+	a := agentOf(t, 0, "", func(w http.ResponseWriter, req *http.Request) {
 		if req.Method == http.MethodGet {
 			_, _ = io.WriteString(w, `{"MinQuorum": 1, "ModifyIndex": 7}`)
 			return
@@ -277,14 +271,14 @@ func TestMinQuorumGivesUpOnConflicts(t *testing.T) {
 
 func TestTransferNeedsAnID(t *testing.T) {
 	g := NewWithT(t)
-	a := agentOf(t, Options{}, "", func(http.ResponseWriter, *http.Request) { t.Error("a request was sent") })
+	a := agentOf(t, 0, "", func(http.ResponseWriter, *http.Request) { t.Error("a request was sent") })
 	g.Expect(a.TransferLeadership(t.Context(), "")).To(HaveOccurred())
 }
 
 func TestHealthUnhealthyIsAnAnswer(t *testing.T) {
 	g := NewWithT(t)
-	a := agentOf(t, Options{}, "", answer(429, `{"Healthy": false, "Servers": [{"ID": "s1", "LastContact": "1.5s"}]}`))
+	a := agentOf(t, 0, "", answer(429, `{"Healthy": false, "Servers": [{"ID": "s1", "LastContact": "1.5s"}]}`))
 	health, err := a.Health(t.Context())
 	g.Expect(err).NotTo(HaveOccurred())
-	g.Expect(health).To(ConsistOf(ServerHealth{ID: "s1"}))
+	g.Expect(health).To(Equal(map[string]plan.Health{"s1": plan.HealthUnhealthy}))
 }

@@ -27,8 +27,6 @@ const (
 	stableAfter = time.Minute
 )
 
-var errNoStream = errors.New("the agent has no stream of its leader")
-
 // follow is the watch of one cluster at one set of addresses.
 type follow struct {
 	leader  Target
@@ -48,13 +46,7 @@ func (f *follow) end() {
 
 // watchServers keeps a blocking query open on the leader's agent.
 func (f *follow) watchServers(ctx context.Context) {
-	f.keepOpen(ctx, func(_ int, opened func()) error {
-		agent, err := f.dial(f.leader)
-		if err != nil {
-			return err
-		}
-		return f.queryServers(ctx, agent, opened)
-	})
+	f.keepOpen(ctx, func(_ int, opened func()) error { return f.queryServers(ctx, f.dial(f.leader), opened) })
 }
 
 // queryServers returns when a query fails.
@@ -92,7 +84,7 @@ func (f *follow) wait() time.Duration {
 // leads reports whether the agent is still the leader.
 func leads(ctx context.Context, agent Agent) bool {
 	self, err := agent.Self(ctx)
-	return err == nil && self.State == Leader
+	return err == nil && self.Leads
 }
 
 // watchLeader keeps a stream open on a follower, and moves to the next follower at each attempt.
@@ -100,16 +92,8 @@ func (f *follow) watchLeader(ctx context.Context) {
 	followers := f.followers()
 	f.keepOpen(ctx, func(attempt int, opened func()) error {
 		defer f.streaming.Store(false)
-		agent, err := f.dial(followers[attempt%len(followers)])
-		if err != nil {
-			return err
-		}
-		stream, ok := agent.(LeaderWatcher)
-		if !ok {
-			return errNoStream
-		}
 		first := true
-		return stream.WatchLeader(ctx, func() {
+		return f.dial(followers[attempt%len(followers)]).WatchLeader(ctx, func() {
 			if first {
 				first = false
 				f.streaming.Store(true)
@@ -147,9 +131,6 @@ func (f *follow) keepOpen(ctx context.Context, request func(attempt int, opened 
 			f.bell.hint()
 		})
 		if ctx.Err() != nil {
-			return
-		}
-		if errors.Is(err, errNoStream) {
 			return
 		}
 		if open || attempt == 0 {

@@ -59,7 +59,7 @@ func startServers(t *testing.T, version string, n int) *realServers {
 		t.Fatalf("run make tools: %v", err)
 	}
 	s := &realServers{
-		t: t, binary: binary, expect: n, dial: NewDialer(Options{}),
+		t: t, binary: binary, expect: n, dial: NewDialer(0),
 		block: fmt.Sprintf("127.%d.%d", 16+rand.IntN(230), rand.IntN(256)),
 	}
 	for range n {
@@ -75,7 +75,7 @@ func (s *realServers) start() *realServer {
 	server := &realServer{
 		name: fmt.Sprintf("s%d", i), id: uuid.NewString(), ip: fmt.Sprintf("%s.%d", s.block, i),
 	}
-	server.Agent, _ = s.dial(Target{Address: server.http()})
+	server.Agent = s.dial(Target{Address: server.http()})
 	dir := s.t.TempDir()
 	config := filepath.Join(dir, "config.json")
 	NewWithT(s.t).Expect(os.WriteFile(config, []byte(serverConfig), 0o600)).To(Succeed())
@@ -131,7 +131,7 @@ func (s *realServers) leader() *realServer {
 		for _, server := range s.running() {
 			self, err := server.Self(s.t.Context())
 			g.Expect(err).NotTo(HaveOccurred())
-			if self.State == Leader {
+			if self.Leads {
 				g.Expect(leader).To(BeNil(), "two leaders")
 				leader = server
 			}

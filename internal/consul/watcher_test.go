@@ -26,7 +26,6 @@ type fakeServers struct {
 	calls    []string
 	leader   string
 	down     map[string]error
-	noStream bool
 	streamed error         // what WatchLeader returns at once
 	changed  chan struct{} // closed when index changes
 	index    uint64
@@ -41,13 +40,7 @@ func newFakeServers() *fakeServers {
 	}
 }
 
-func (s *fakeServers) dial(to Target) (Agent, error) {
-	a := fakeAgent{fakeServers: s, address: to.Address}
-	if s.noStream {
-		return a, nil
-	}
-	return fakeStream{a}, nil
-}
+func (s *fakeServers) dial(to Target) Agent { return fakeAgent{fakeServers: s, address: to.Address} }
 
 func (s *fakeServers) called(address, call string) error {
 	s.mu.Lock()
@@ -126,10 +119,7 @@ func (a fakeAgent) Self(context.Context) (Self, error) {
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if a.address == a.leader {
-		return Self{State: Leader}, nil
-	}
-	return Self{State: Follower}, nil
+	return Self{Leads: a.address == a.leader}, nil
 }
 
 func (a fakeAgent) WatchServers(ctx context.Context, index uint64, wait time.Duration) (uint64, error) {
@@ -155,9 +145,7 @@ func (a fakeAgent) WatchServers(ctx context.Context, index uint64, wait time.Dur
 	return a.index, nil
 }
 
-type fakeStream struct{ fakeAgent }
-
-func (a fakeStream) WatchLeader(ctx context.Context, changed func()) error {
+func (a fakeAgent) WatchLeader(ctx context.Context, changed func()) error {
 	if err := a.called(a.address, "leader"); err != nil {
 		return err
 	}
@@ -220,21 +208,19 @@ func TestIdleClusterCostsLessThanACallAMinute(t *testing.T) {
 	forbidden := fmt.Errorf("monitor: %w", ErrForbidden)
 	cases := map[string]struct {
 		servers  int
-		noStream bool
 		streamed error
 		atMost   int // calls an hour
 	}{
 		"1 server":             {servers: 1, atMost: 15},
 		"3 servers":            {servers: 3, atMost: 15},
 		"7 servers":            {servers: 7, atMost: 15},
-		"3, no stream":         {servers: 3, noStream: true, atMost: 42},
 		"7, stream forbidden":  {servers: 7, streamed: forbidden, atMost: 48},
 		"7, stream ends early": {servers: 7, streamed: errors.New("EOF"), atMost: 58},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
 			s := newFakeServers()
-			s.noStream, s.streamed = c.noStream, c.streamed
+			s.streamed = c.streamed
 			watching(t, c.servers, s, func(g *WithT, _ *Watcher, wakes func() int) {
 				wakes()
 				const hours = 3

@@ -21,46 +21,24 @@ const (
 	leadEvery  = 5 * time.Millisecond
 )
 
-// freshAgent is the agent of a server, for a call that changes the membership or who leads.
-func (e *Executor) freshAgent(ctx context.Context, s *observe.Snapshot, server string) (consul.Agent, error) {
-	if err := e.fresh(ctx, s); err != nil {
-		return nil, err
-	}
-	return e.Dial(s.Target(server))
-}
-
-// freshLeader is the leader's own agent: a call that followers forward to it runs into a known bug of Consul.
-func (e *Executor) freshLeader(ctx context.Context, s *observe.Snapshot) (consul.Agent, error) {
-	return e.freshAgent(ctx, s, s.Raft.Leader)
-}
+// leader is the leader's own agent: a call that followers forward to it runs into a known bug of Consul.
+func (e *Executor) leader(s *observe.Snapshot) consul.Agent { return e.Dial(s.Target(s.Raft.Leader)) }
 
 func (e *Executor) leave(ctx context.Context, s *observe.Snapshot, a plan.Leave) (Outcome, error) {
-	agent, err := e.freshAgent(ctx, s, a.Server)
-	if err != nil {
-		return Outcome{}, err
-	}
 	// The answer comes when the server is gone, long after the timeout of a call.
-	if err := agent.Leave(ctx); err != nil && !errors.Is(err, consul.ErrUnanswered) {
+	if err := e.Dial(s.Target(a.Server)).Leave(ctx); err != nil && !errors.Is(err, consul.ErrUnanswered) {
 		return Outcome{}, err
 	}
 	return Outcome{Event: a.Server + " leaves the cluster"}, nil
 }
 
 func (e *Executor) forceLeave(ctx context.Context, s *observe.Snapshot, a plan.ForceLeave) (Outcome, error) {
-	leader, err := e.freshLeader(ctx, s)
-	if err != nil {
-		return Outcome{}, err
-	}
-	err = ignoreGone(leader.ForceLeave(ctx, a.Node))
+	err := ignoreGone(e.leader(s).ForceLeave(ctx, a.Node))
 	return Outcome{Event: a.Node + " is dead: Serf was told that it has left"}, err
 }
 
 func (e *Executor) removePeer(ctx context.Context, s *observe.Snapshot, a plan.RemovePeer) (Outcome, error) {
-	leader, err := e.freshLeader(ctx, s)
-	if err != nil {
-		return Outcome{}, err
-	}
-	err = ignoreGone(leader.RemovePeer(ctx, a.ID))
+	err := ignoreGone(e.leader(s).RemovePeer(ctx, a.ID))
 	return Outcome{Event: fmt.Sprintf("removed the dead Raft peer %s (%s)", a.Name, a.ID)}, err
 }
 
@@ -72,30 +50,18 @@ func ignoreGone(err error) error {
 }
 
 func (e *Executor) setMinQuorum(ctx context.Context, s *observe.Snapshot, a plan.SetMinQuorum) (Outcome, error) {
-	leader, err := e.Dial(s.Target(s.Raft.Leader))
-	if err != nil {
-		return Outcome{}, err
-	}
-	return Outcome{}, leader.SetMinQuorum(ctx, uint(a.Servers)) //nolint:gosec // a handful of servers
+	return Outcome{}, e.leader(s).SetMinQuorum(ctx, uint(a.Servers)) //nolint:gosec // a handful of servers
 }
 
 // transferLeadership hands leadership to a voter and watches until it leads: Consul's own success only means that the old
 // leader stepped down.
 func (e *Executor) transferLeadership(ctx context.Context, s *observe.Snapshot, a plan.TransferLeadership) (Outcome, error) {
-	leader, err := e.freshLeader(ctx, s)
-	if err != nil {
-		return Outcome{}, err
-	}
-	target, err := e.Dial(s.Target(a.To))
-	if err != nil {
-		return Outcome{}, err
-	}
 	start := e.Now()
-	asked := leader.TransferLeadership(ctx, resources.NodeID(s.Cluster.UID, a.To))
+	asked := e.leader(s).TransferLeadership(ctx, resources.NodeID(s.Cluster.UID, a.To))
 	if asked != nil && !errors.Is(asked, consul.ErrUnanswered) {
 		return Outcome{}, asked
 	}
-	if err := awaitLeadership(ctx, target, s.Raft.Term); err != nil {
+	if err := awaitLeadership(ctx, e.Dial(s.Target(a.To)), s.Raft.Term); err != nil {
 		return Outcome{}, fmt.Errorf("%s was not seen to lead within %s of the request: %w", a.To, leadWithin, err)
 	}
 	took := e.Now().Sub(start)
@@ -114,7 +80,7 @@ func awaitLeadership(ctx context.Context, target consul.Agent, after uint64) err
 	tick := time.NewTicker(leadEvery)
 	defer tick.Stop()
 	for {
-		if self, err := target.Self(ctx); err == nil && self.State == consul.Leader && self.Term > after {
+		if self, err := target.Self(ctx); err == nil && self.Leads && self.Term > after {
 			return nil
 		}
 		select {

@@ -1,7 +1,7 @@
 // Package execute carries out what was planned: one effect for each action. Every effect is safe to repeat, and refuses to
 // act on a snapshot that is out of date: writes carry the resourceVersion they were planned from, deletes carry UID and
-// resourceVersion, and what changes the membership first compares the servers with the API server's own list, because a
-// cache may lag behind the operator's own writes.
+// resourceVersion, and each first compares the servers with the API server's own list, because a cache may lag behind the
+// operator's own writes.
 package execute
 
 import (
@@ -41,9 +41,12 @@ type Outcome struct {
 	Handoff *v1alpha1.Handoff
 }
 
-// Do carries out one action. It returns ErrStale, possibly wrapped, if the action has to be planned again.
-func (e *Executor) Do(ctx context.Context, s *observe.Snapshot, action plan.Action) (Outcome, error) {
-	outcome, err := e.dispatch(ctx, s, action)
+// Do carries out one action. It returns ErrStale, possibly wrapped, if the action has to be planned again: a server that retired
+// a moment ago may have to stay, and the claim of an orphan may be there all the same.
+func (e *Executor) Do(ctx context.Context, s *observe.Snapshot, action plan.Action) (outcome Outcome, err error) {
+	if err = e.fresh(ctx, s); err == nil {
+		outcome, err = e.dispatch(ctx, s, action)
+	}
 	if apierrors.IsConflict(err) {
 		err = fmt.Errorf("%w: %w", ErrStale, err)
 	}

@@ -80,7 +80,7 @@ func newWorld(t *testing.T) *world {
 	}).Build()
 	w.executor = &execute.Executor{
 		Client: w.client, Live: w.client, Now: time.Now,
-		Dial: func(consul.Target) (consul.Agent, error) { return w.agents, nil },
+		Dial: func(consul.Target) consul.Agent { return w.agents },
 	}
 	w.look(t)
 	return w

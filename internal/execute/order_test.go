@@ -74,15 +74,15 @@ func TestATransferIsOverWhenTheTargetLeads(t *testing.T) {
 		self consul.Self
 		over bool
 	}{
-		"it leads in a new term":        {consul.Self{State: consul.Leader, Term: 8}, true},
-		"it follows in a new term":      {consul.Self{State: consul.Follower, Term: 8}, false},
-		"it had led in the term before": {consul.Self{State: consul.Leader, Term: 7}, false},
+		"it leads in a new term":        {consul.Self{Leads: true, Term: 8}, true},
+		"it follows in a new term":      {consul.Self{Term: 8}, false},
+		"it had led in the term before": {consul.Self{Leads: true, Term: 7}, false},
 	} {
 		t.Run(what, func(t *testing.T) {
 			t.Parallel()
 			w := newWorld(t)
 			w.seen.Raft.Term = 7
-			w.executor.Dial = func(consul.Target) (consul.Agent, error) { return follower{self: test.self}, nil }
+			w.executor.Dial = func(consul.Target) consul.Agent { return follower{self: test.self} }
 			outcome, err := w.executor.Do(t.Context(), w.seen, plan.TransferLeadership{From: "consul-0", To: "consul-1"})
 			if test.over {
 				w.Expect(err).NotTo(HaveOccurred())
@@ -108,8 +108,8 @@ func TestTheLeadersOwnAgentIsAsked(t *testing.T) {
 		w := newWorld(t)
 		w.seen.Pods["consul-0"].Status.PodIP, w.seen.Pods["consul-1"].Status.PodIP = "127.0.0.10", "127.0.0.11"
 		var asked []string
-		w.executor.Dial = func(to consul.Target) (consul.Agent, error) {
-			return &asking{agents: w.agents, address: to.Address, asked: &asked}, nil
+		w.executor.Dial = func(to consul.Target) consul.Agent {
+			return &asking{agents: w.agents, address: to.Address, asked: &asked}
 		}
 		_, err := w.executor.Do(t.Context(), w.seen, test.action)
 		w.Expect(err).To(HaveOccurred(), "%T", test.action)

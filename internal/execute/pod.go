@@ -51,10 +51,6 @@ func (e *Executor) revisionOf(
 }
 
 func (e *Executor) deletePod(ctx context.Context, s *observe.Snapshot, pod, event string) (Outcome, error) {
-	// A server that retired a moment ago may have to stay, and the claim of an orphan may be there all the same.
-	if err := e.fresh(ctx, s); err != nil {
-		return Outcome{}, err
-	}
 	return Outcome{Event: event}, e.delete(ctx, s.Pods[pod])
 }
 

@@ -17,9 +17,6 @@ import (
 
 // beginRecovery records how a lost quorum is recovered. Everything else follows from this one record.
 func (e *Executor) beginRecovery(ctx context.Context, s *observe.Snapshot, a plan.BeginRecovery) (Outcome, error) {
-	if err := e.fresh(ctx, s); err != nil {
-		return Outcome{}, err
-	}
 	if err := e.confirmAbsent(ctx, s, a.Lost); err != nil {
 		return Outcome{}, err
 	}

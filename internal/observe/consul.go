@@ -1,6 +1,7 @@
 package observe
 
 import (
+	"cmp"
 	"context"
 	"slices"
 	"sync"
@@ -24,7 +25,7 @@ func (o *Observer) consul(ctx context.Context, s *Snapshot) {
 			Answered: true, Version: self.Version, LastIndex: self.LastIndex, LastTerm: self.LastTerm,
 		}
 		// An old leader that does not know that it was deposed has a lower term.
-		if self.State == consul.Leader && (leader == "" || self.Term > selves[leader].Term) {
+		if self.Leads && (leader == "" || self.Term > selves[leader].Term) {
 			leader = server.Name
 		}
 	}
@@ -53,11 +54,7 @@ func (o *Observer) selves(ctx context.Context, s *Snapshot) map[string]consul.Se
 			continue
 		}
 		group.Go(func() {
-			agent, err := o.Dial(target)
-			if err != nil {
-				return
-			}
-			self, err := agent.Self(ctx)
+			self, err := o.Dial(target).Self(ctx)
 			if err != nil || self.NodeID != server.ID {
 				return // no answer, or the address belongs to another process by now
 			}
@@ -73,36 +70,21 @@ func (o *Observer) selves(ctx context.Context, s *Snapshot) map[string]consul.Se
 // cluster asks the leader's own agent for the Raft configuration, Serf's members and autopilot's verdict, which are all
 // required, and for the catalog, which is for display only: an upgrade does not wait for it.
 func (o *Observer) cluster(ctx context.Context, s *Snapshot, leader string) error {
-	agent, err := o.Dial(s.Target(leader))
-	if err != nil {
-		return err
-	}
+	agent := o.Dial(s.Target(leader))
 	var (
-		peers     []consul.Peer
-		members   []consul.Member
-		catalog   []consul.Node
-		health    consul.Health
+		health    map[string]plan.Health
 		minQuorum uint
 	)
 	if err := atOnce(
-		func() (err error) { peers, err = agent.RaftPeers(ctx); return err },
-		func() (err error) { members, err = agent.Members(ctx); return err },
-		func() error { catalog, s.Raft.CatalogUnanswered = catalogOf(ctx, agent); return nil },
+		func() (err error) { s.Raft.Peers, err = agent.RaftPeers(ctx); return err },
+		func() (err error) { s.Raft.Members, err = agent.Members(ctx); return err },
+		func() error { s.Raft.Catalog, s.Raft.CatalogUnanswered = catalogOf(ctx, agent); return nil },
 		func() (err error) { health, err = agent.Health(ctx); return err },
 		func() (err error) { minQuorum, err = agent.MinQuorum(ctx); return err },
 	); err != nil {
 		return err
 	}
 	s.Raft.MinQuorum = int(minQuorum) //nolint:gosec // a handful of servers
-	for _, p := range peers {
-		s.Raft.Peers = append(s.Raft.Peers, plan.Peer{ID: p.ID, Name: p.Name, Voter: p.Voter})
-	}
-	for _, m := range members {
-		s.Raft.Members = append(s.Raft.Members, plan.Member{ID: m.ID, Name: m.Name, Status: plan.MemberStatus(m.Status)})
-	}
-	for _, n := range catalog {
-		s.Raft.Catalog = append(s.Raft.Catalog, plan.Node{ID: n.ID, Name: n.Name})
-	}
 	for i := range s.Servers {
 		match(&s.Servers[i], s.Raft, health)
 	}
@@ -110,13 +92,13 @@ func (o *Observer) cluster(ctx context.Context, s *Snapshot, leader string) erro
 }
 
 // catalogOf is the catalog as an agent tells it, and whether it did not answer.
-func catalogOf(ctx context.Context, agent consul.Agent) (catalog []consul.Node, unanswered bool) {
+func catalogOf(ctx context.Context, agent consul.Agent) (catalog []plan.Node, unanswered bool) {
 	catalog, err := agent.Catalog(ctx)
 	return catalog, err != nil
 }
 
 // match finds a server by its id in Raft, in Serf, in the catalog and in autopilot's verdicts.
-func match(server *plan.Server, raft plan.Raft, health consul.Health) {
+func match(server *plan.Server, raft plan.Raft, health map[string]plan.Health) {
 	if i := slices.IndexFunc(raft.Peers, func(p plan.Peer) bool { return p.ID == server.ID }); i >= 0 {
 		peer := raft.Peers[i]
 		peer.Name = server.Name
@@ -129,15 +111,7 @@ func match(server *plan.Server, raft plan.Raft, health consul.Health) {
 	if slices.ContainsFunc(raft.Catalog, func(n plan.Node) bool { return n.ID == server.ID }) {
 		server.Registration = plan.Registered
 	}
-	i := slices.IndexFunc(health, func(h consul.ServerHealth) bool { return h.ID == server.ID })
-	switch {
-	case i < 0:
-		server.Health = plan.HealthUnknown
-	case health[i].Healthy:
-		server.Health = plan.HealthHealthy
-	default:
-		server.Health = plan.HealthUnhealthy
-	}
+	server.Health = health[server.ID]
 }
 
 // atOnce runs all calls concurrently and returns the first error in their order.
@@ -148,10 +122,5 @@ func atOnce(calls ...func() error) error {
 		group.Go(func() { errs[i] = call() })
 	}
 	group.Wait()
-	for _, err := range errs {
-		if err != nil {
-			return err
-		}
-	}
-	return nil
+	return cmp.Or(errs...)
 }

@@ -9,7 +9,6 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/consul-operator/consul-operator/api/v1alpha1"
-	"github.com/consul-operator/consul-operator/internal/consul"
 	"github.com/consul-operator/consul-operator/internal/plan"
 )
 
@@ -86,7 +85,7 @@ func TestTheLeaderOfTheHighestTerm(t *testing.T) {
 
 func TestNobodyLeads(t *testing.T) {
 	for want, change := range map[string]func(w *world){
-		"consul-0, consul-1, consul-2 answering and not leading": func(w *world) { w.agent(0).self.State = consul.Candidate },
+		"consul-0, consul-1, consul-2 answering and not leading": func(w *world) { w.agent(0).self.Leads = false },
 		"consul-1, consul-2 answering and not leading; consul-0 not answering": func(w *world) {
 			w.agent(0).silent["self"] = true
 		},
@@ -162,12 +161,12 @@ func TestWhatTheLeaderSaysOfAServer(t *testing.T) {
 	w := newWorld(t)
 	leader := w.agent(0)
 	leader.peers[1].Voter, leader.peers[1].Name = false, "" // Serf does not know it
-	leader.serf[1].Status = consul.MemberFailed
-	leader.votes[1].Healthy = false
+	leader.serf[1].Status = plan.MemberFailed
+	leader.votes[w.agent(1).self.NodeID] = plan.HealthUnhealthy
 	leader.peers, leader.serf, leader.nodes = leader.peers[:2], leader.serf[:2], leader.nodes[:2]
-	leader.votes = leader.votes[:2]
-	leader.peers = append(leader.peers, consul.Peer{ID: "x", Name: "stray", Voter: true})
-	leader.serf = append(leader.serf, consul.Member{ID: "x", Name: "stray", Status: consul.MemberLeft})
+	delete(leader.votes, w.agent(2).self.NodeID)
+	leader.peers = append(leader.peers, plan.Peer{ID: "x", Name: "stray", Voter: true})
+	leader.serf = append(leader.serf, plan.Member{ID: "x", Name: "stray", Status: plan.MemberLeft})
 	s := w.look()
 
 	sick := s.Servers[1]
@@ -200,12 +199,12 @@ func TestSinceWhenAServerIsUnhealthy(t *testing.T) {
 		"it is new":                  {func(w *world) { w.cluster.Status.Servers = nil }, now},
 		"another leader says so":     {func(w *world) { w.cluster.Status.Leader = "consul-2" }, now},
 		"there was no leader":        {func(w *world) { w.cluster.Status.Leader, w.cluster.Status.LeaderSince = "", nil }, now},
-		"it is healthy by now":       {func(w *world) { w.agent(0).votes[1].Healthy = true }, time.Time{}},
+		"it is healthy by now":       {func(w *world) { w.agent(0).votes[w.agent(1).self.NodeID] = plan.HealthHealthy }, time.Time{}},
 		"autopilot speaks not of it": {func(w *world) { w.agent(0).votes = nil }, time.Time{}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t)
-			w.agent(0).votes[1].Healthy = false
+			w.agent(0).votes[w.agent(1).self.NodeID] = plan.HealthUnhealthy
 			w.cluster.Status.Leader, w.cluster.Status.Term, w.cluster.Status.LeaderSince = "consul-0", 7, &led
 			w.cluster.Status.Servers = []v1alpha1.ServerStatus{{Name: "consul-1", UnhealthySince: &since}}
 			test.change(w)

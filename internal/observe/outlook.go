@@ -1,6 +1,7 @@
 package observe
 
 import (
+	"cmp"
 	"context"
 	"sync"
 
@@ -32,26 +33,15 @@ func (o *Observer) outlooks(ctx context.Context, s *Snapshot, selves map[string]
 
 // outlook is how one server sees the cluster; nil if its agent does not tell all of it.
 func (o *Observer) outlook(
-	ctx context.Context, target consul.Target, peers []consul.Peer, names map[string]string,
+	ctx context.Context, target consul.Target, peers []plan.Peer, names map[string]string,
 ) *plan.Outlook {
-	agent, err := o.Dial(target)
+	members, err := o.Dial(target).Members(ctx)
 	if err != nil || peers == nil {
 		return nil
 	}
-	members, err := agent.Members(ctx)
-	if err != nil {
-		return nil
-	}
-	outlook := &plan.Outlook{}
+	outlook := &plan.Outlook{Members: members}
 	for _, p := range peers {
-		name := names[p.ID]
-		if name == "" {
-			name = p.ID
-		}
-		outlook.Peers = append(outlook.Peers, plan.Peer{ID: p.ID, Name: name, Voter: p.Voter})
-	}
-	for _, m := range members {
-		outlook.Members = append(outlook.Members, plan.Member{ID: m.ID, Name: m.Name, Status: plan.MemberStatus(m.Status)})
+		outlook.Peers = append(outlook.Peers, plan.Peer{ID: p.ID, Name: cmp.Or(names[p.ID], p.ID), Voter: p.Voter})
 	}
 	return outlook
 }

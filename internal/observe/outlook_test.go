@@ -8,7 +8,6 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/consul-operator/consul-operator/api/v1alpha1"
-	"github.com/consul-operator/consul-operator/internal/consul"
 	"github.com/consul-operator/consul-operator/internal/plan"
 	"github.com/consul-operator/consul-operator/internal/resources"
 )
@@ -19,7 +18,7 @@ func leaderless(t *testing.T) *world {
 	seen := w.agent(0)
 	last := w.agent(2)
 	last.self.Peers, last.serf = seen.peers, seen.serf
-	last.serf[0].Status = consul.MemberFailed
+	last.serf[0].Status = plan.MemberFailed
 	last.self.Peers[0].Name, last.self.Peers[1].Name = "", ""
 	last.self.LastTerm = 6
 	last.silent["peers"] = true // it was started when there was no leader any more
@@ -30,7 +29,7 @@ func leaderless(t *testing.T) *world {
 // A server that Serf has forgotten is recognized by the names that this cluster has used.
 func TestHowTheSurvivorSeesTheCluster(t *testing.T) {
 	w := leaderless(t)
-	w.agent(2).self.Peers = append(w.agent(2).self.Peers, consul.Peer{ID: "a stranger", Voter: true})
+	w.agent(2).self.Peers = append(w.agent(2).self.Peers, plan.Peer{ID: "a stranger", Voter: true})
 	s := w.look()
 	w.Expect(s.Servers).To(HaveLen(1))
 	agent := s.Servers[0].Agent
@@ -52,7 +51,7 @@ func TestNobodyIsAskedForAnOutlookInVain(t *testing.T) {
 	w = leaderless(t)
 	w.agent(2).self.Peers = nil
 	w.Expect(w.look().Servers[0].Agent.Outlook).To(BeNil())
-	w.agent(2).self.Peers = []consul.Peer{}
+	w.agent(2).self.Peers = []plan.Peer{}
 	w.Expect(w.look().Servers[0].Agent.Outlook.Peers).To(BeEmpty(), "it has never joined")
 	w = leaderless(t)
 	w.agent(2).self.LeaderAddr = "10.0.0.9:8300"
@@ -71,7 +70,7 @@ func TestWhatIsWantedOfARecovery(t *testing.T) {
 	w.cluster.Annotations[v1alpha1.AnnotationRecovery] = resources.Recovery{
 		ID: "now", Survivor: "consul-2", Lost: []string{"consul-0", "consul-1"},
 	}.String()
-	w.agent(0).self.State = consul.Follower
+	w.agent(0).self.Leads = false
 	s := w.look()
 	w.Expect(*s.Spec.RecoverAfter).To(Equal(time.Minute))
 	w.Expect(s.Spec.AcceptedLoss).To(Equal([]string{"consul-0", "consul-1"}))

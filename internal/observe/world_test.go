@@ -34,10 +34,10 @@ var (
 type agent struct {
 	consul.Agent
 	self  consul.Self
-	peers []consul.Peer
-	serf  []consul.Member
-	nodes []consul.Node
-	votes consul.Health
+	peers []plan.Peer
+	serf  []plan.Member
+	nodes []plan.Node
+	votes map[string]plan.Health
 	// silent are the calls that the agent does not answer.
 	silent map[string]bool
 }
@@ -49,12 +49,14 @@ func (a *agent) says(call string) error {
 	return nil
 }
 
-func (a *agent) Self(context.Context) (consul.Self, error)        { return a.self, a.says("self") }
-func (a *agent) RaftPeers(context.Context) ([]consul.Peer, error) { return a.peers, a.says("peers") }
-func (a *agent) Members(context.Context) ([]consul.Member, error) { return a.serf, a.says("members") }
-func (a *agent) Catalog(context.Context) ([]consul.Node, error)   { return a.nodes, a.says("catalog") }
-func (a *agent) Health(context.Context) (consul.Health, error)    { return a.votes, a.says("health") }
-func (a *agent) MinQuorum(context.Context) (uint, error)          { return 3, a.says("min-quorum") }
+func (a *agent) Self(context.Context) (consul.Self, error)      { return a.self, a.says("self") }
+func (a *agent) RaftPeers(context.Context) ([]plan.Peer, error) { return a.peers, a.says("peers") }
+func (a *agent) Members(context.Context) ([]plan.Member, error) { return a.serf, a.says("members") }
+func (a *agent) Catalog(context.Context) ([]plan.Node, error)   { return a.nodes, a.says("catalog") }
+func (a *agent) Health(context.Context) (map[string]plan.Health, error) {
+	return a.votes, a.says("health")
+}
+func (a *agent) MinQuorum(context.Context) (uint, error) { return 3, a.says("min-quorum") }
 
 // world is a cluster of three healthy servers, led by consul-0, which tests change before they take a snapshot.
 type world struct {
@@ -89,7 +91,7 @@ func newWorld(t *testing.T) *world {
 		w.claims = append(w.claims, claim(w.cluster, name))
 		w.pods = append(w.pods, pod(w.cluster, name, fmt.Sprintf("10.0.0.%d", serial)))
 		w.agents[fmt.Sprintf("10.0.0.%d:8500", serial)] = &agent{silent: map[string]bool{}, self: consul.Self{
-			NodeID: resources.NodeID(clusterUID, name), Version: "1.22.7", State: consul.Follower, Term: 7, LastIndex: 100,
+			NodeID: resources.NodeID(clusterUID, name), Version: "1.22.7", Term: 7, LastIndex: 100,
 		}}
 	}
 	w.leads(0)
@@ -116,24 +118,22 @@ func (w *world) agent(serial int) *agent { return w.agents[fmt.Sprintf("10.0.0.%
 // leads makes a server the leader, which knows all servers.
 func (w *world) leads(serial int) {
 	leader := w.agent(serial)
-	leader.self.State = consul.Leader
+	leader.self.Leads, leader.votes = true, map[string]plan.Health{}
 	for i := range w.claims {
 		id, name := w.agent(i).self.NodeID, w.claims[i].Name
-		leader.peers = append(leader.peers, consul.Peer{ID: id, Name: name, Voter: true})
-		leader.serf = append(leader.serf, consul.Member{ID: id, Name: name, Status: consul.MemberAlive})
-		leader.nodes = append(leader.nodes, consul.Node{ID: id, Name: name})
-		leader.votes = append(leader.votes, consul.ServerHealth{ID: id, Healthy: true})
+		leader.peers = append(leader.peers, plan.Peer{ID: id, Name: name, Voter: true})
+		leader.serf = append(leader.serf, plan.Member{ID: id, Name: name, Status: plan.MemberAlive})
+		leader.nodes = append(leader.nodes, plan.Node{ID: id, Name: name})
+		leader.votes[id] = plan.HealthHealthy
 	}
 }
 
-func (w *world) dial(to consul.Target) (consul.Agent, error) {
-	address := to.Address
-	w.asked(address)
-	a, there := w.agents[address]
-	if !there {
-		return nil, errSay
+func (w *world) dial(to consul.Target) consul.Agent {
+	w.asked(to.Address)
+	if a, there := w.agents[to.Address]; there {
+		return a
 	}
-	return a, nil
+	return &agent{silent: map[string]bool{"self": true, "members": true}}
 }
 
 // observer returns an Observer of the current state.

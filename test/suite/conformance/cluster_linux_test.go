@@ -68,7 +68,7 @@ func newCluster(t *testing.T, version string, settings settings) *cluster {
 	}
 	return &cluster{
 		WithT: NewWithT(t), t: t, binary: binary, settings: settings,
-		block: takeBlock(t), dial: consul.NewDialer(consul.Options{}),
+		block: takeBlock(t), dial: consul.NewDialer(0),
 	}
 }
 
@@ -101,7 +101,7 @@ func (c *cluster) start(name string, expect int) {
 	c.t.Helper()
 	i := len(c.servers) + 1
 	s := &server{id: uuid.NewString(), ip: fmt.Sprintf("%s.%d", c.block, i), dir: c.t.TempDir()}
-	s.Agent, _ = c.dial(consul.Target{Address: s.http()})
+	s.Agent = c.dial(consul.Target{Address: s.http()})
 	config := filepath.Join(s.dir, "config.json")
 	c.Expect(os.WriteFile(config, c.settings.config(), 0o600)).To(Succeed())
 	s.args = []string{

@@ -9,13 +9,14 @@ import (
 	. "github.com/onsi/gomega"
 
 	"github.com/consul-operator/consul-operator/internal/consul"
+	"github.com/consul-operator/consul-operator/internal/plan"
 	"github.com/consul-operator/consul-operator/test/lib/child"
 )
 
 // view is what one agent says of all servers, by node id.
 type view struct {
-	peers   map[string]consul.Peer
-	members map[string]consul.Member
+	peers   map[string]plan.Peer
+	members map[string]plan.Member
 	healthy map[string]bool
 	// sessions are their ids.
 	sessions map[string]bool
@@ -56,7 +57,7 @@ func (c *cluster) facts() (facts, error) {
 func whoLeads(selves map[*server]consul.Self) *server {
 	var leader *server
 	for s, self := range selves {
-		if self.State == consul.Leader && (leader == nil || self.Term > selves[leader].Term) {
+		if self.Leads && (leader == nil || self.Term > selves[leader].Term) {
 			leader = s
 		}
 	}
@@ -80,7 +81,7 @@ func (c *cluster) ask(leader *server, selves map[*server]consul.Self) (view, err
 	if len(selves) == 0 {
 		return view{}, nil
 	}
-	v := view{peers: map[string]consul.Peer{}, members: map[string]consul.Member{}, healthy: map[string]bool{}}
+	v := view{peers: map[string]plan.Peer{}, members: map[string]plan.Member{}, healthy: map[string]bool{}}
 	asked := leader
 	if asked == nil {
 		asked = slices.Collect(maps.Keys(selves))[0]
@@ -106,8 +107,8 @@ func (c *cluster) ask(leader *server, selves map[*server]consul.Self) (view, err
 	if err != nil {
 		return view{}, err
 	}
-	for _, s := range health {
-		v.healthy[s.ID] = s.Healthy
+	for id, verdict := range health {
+		v.healthy[id] = verdict == plan.HealthHealthy
 	}
 	sessions, _, err := c.client(leader).Session().List(&api.QueryOptions{RequireConsistent: true})
 	v.sessions = map[string]bool{}
@@ -128,7 +129,7 @@ func lives(p *child.Process) string {
 	}
 }
 
-func suffrage(peer consul.Peer, isPeer bool) string {
+func suffrage(peer plan.Peer, isPeer bool) string {
 	switch {
 	case !isPeer:
 		return noPeer
@@ -139,7 +140,7 @@ func suffrage(peer consul.Peer, isPeer bool) string {
 	}
 }
 
-func serf(members map[string]consul.Member, id string) string {
+func serf(members map[string]plan.Member, id string) string {
 	if member, ok := members[id]; ok {
 		return string(member.Status)
 	}

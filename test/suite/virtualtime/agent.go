@@ -12,10 +12,7 @@ import (
 	"github.com/consul-operator/consul-operator/test/lib/sim"
 )
 
-var (
-	_ consul.Agent         = (*agent)(nil)
-	_ consul.LeaderWatcher = (*agent)(nil)
-)
+var _ consul.Agent = (*agent)(nil)
 
 // agent is the HTTP API of the server at an address.
 type agent struct {
@@ -23,12 +20,9 @@ type agent struct {
 	ip, name string
 }
 
-// dial is a consul.Dialer.
-func (o *operator) dial(to consul.Target) (consul.Agent, error) {
-	ip, _, err := net.SplitHostPort(to.Address)
-	if err != nil {
-		return nil, err
-	}
+// dial is a consul.Dialer. Nobody is at an address without a port.
+func (o *operator) dial(to consul.Target) consul.Agent {
+	ip, _, _ := net.SplitHostPort(to.Address)
 	w := o.run.world
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -36,7 +30,7 @@ func (o *operator) dial(to consul.Target) (consul.Agent, error) {
 	if c, i := w.serverAt(ip); c != nil {
 		a.name = c.servers[i].name
 	}
-	return a, nil
+	return a
 }
 
 // answer of the server in slot i of c. It may say how much later than usual it comes.
@@ -80,7 +74,7 @@ func (a *agent) Self(ctx context.Context) (self consul.Self, err error) {
 	err = a.ask(ctx, "self", false, func(c *cluster, i int) (time.Duration, error) {
 		self = consul.Self{
 			NodeID: c.servers[i].id, Version: c.servers[i].version,
-			State: consul.Follower, Term: c.term, LastIndex: 100, LastTerm: c.term,
+			Term: c.term, LastIndex: 100, LastTerm: c.term,
 		}
 		if c.state.Servers[i].Behind {
 			self.LastIndex = 50
@@ -88,16 +82,14 @@ func (a *agent) Self(ctx context.Context) (self consul.Self, err error) {
 		if c.state.Leader != sim.Nobody {
 			self.LeaderAddr = c.servers[c.state.Leader].ip + ":8300"
 		}
-		if int(c.state.Leader) == i {
-			self.State = consul.Leader
-		}
+		self.Leads = int(c.state.Leader) == i
 		self.Peers = c.peers()
 		return 0, nil
 	})
 	return self, err
 }
 
-func (a *agent) RaftPeers(ctx context.Context) (peers []consul.Peer, err error) {
+func (a *agent) RaftPeers(ctx context.Context) (peers []plan.Peer, err error) {
 	err = a.ask(ctx, "raft-peers", false, func(c *cluster, _ int) (time.Duration, error) {
 		peers = c.peers()
 		return 0, nil
@@ -106,26 +98,26 @@ func (a *agent) RaftPeers(ctx context.Context) (peers []consul.Peer, err error) 
 }
 
 // peers are the Raft configuration, which is the same for all.
-func (c *cluster) peers() []consul.Peer {
-	peers := []consul.Peer{}
+func (c *cluster) peers() []plan.Peer {
+	peers := []plan.Peer{}
 	for i := range c.servers[:c.state.N] {
 		if x := c.state.Servers[i]; x.Peer != sim.NoPeer {
-			peers = append(peers, consul.Peer{ID: c.servers[i].id, Name: c.servers[i].name, Voter: x.Peer == sim.Voter})
+			peers = append(peers, plan.Peer{ID: c.servers[i].id, Name: c.servers[i].name, Voter: x.Peer == sim.Voter})
 		}
 	}
 	return peers
 }
 
-var serfStatus = map[sim.Serf]consul.MemberStatus{
-	sim.Alive: consul.MemberAlive, sim.LeavingSerf: consul.MemberLeaving, sim.Left: consul.MemberLeft,
-	sim.Failed: consul.MemberFailed,
+var serfStatus = map[sim.Serf]plan.MemberStatus{
+	sim.Alive: plan.MemberAlive, sim.LeavingSerf: plan.MemberLeaving, sim.Left: plan.MemberLeft,
+	sim.Failed: plan.MemberFailed,
 }
 
-func (a *agent) Members(ctx context.Context) (members []consul.Member, err error) {
+func (a *agent) Members(ctx context.Context) (members []plan.Member, err error) {
 	err = a.ask(ctx, "members", false, func(c *cluster, _ int) (time.Duration, error) {
 		for i := range c.servers[:c.state.N] {
 			if status, known := serfStatus[c.state.Servers[i].Serf]; known {
-				members = append(members, consul.Member{ID: c.servers[i].id, Name: c.servers[i].name, Status: status})
+				members = append(members, plan.Member{ID: c.servers[i].id, Name: c.servers[i].name, Status: status})
 			}
 		}
 		return 0, nil
@@ -134,11 +126,11 @@ func (a *agent) Members(ctx context.Context) (members []consul.Member, err error
 }
 
 // Catalog has the servers that are in Serf, and none that has left. That the leader takes a moment for both is left out.
-func (a *agent) Catalog(ctx context.Context) (nodes []consul.Node, err error) {
+func (a *agent) Catalog(ctx context.Context) (nodes []plan.Node, err error) {
 	err = a.ask(ctx, "catalog", false, func(c *cluster, _ int) (time.Duration, error) {
 		for i := range c.servers[:c.state.N] {
 			if serf := c.state.Servers[i].Serf; serf != sim.Absent && serf != sim.Left {
-				nodes = append(nodes, consul.Node{ID: c.servers[i].id, Name: c.servers[i].name})
+				nodes = append(nodes, plan.Node{ID: c.servers[i].id, Name: c.servers[i].name})
 			}
 		}
 		return 0, nil
@@ -146,11 +138,16 @@ func (a *agent) Catalog(ctx context.Context) (nodes []consul.Node, err error) {
 	return nodes, err
 }
 
-func (a *agent) Health(ctx context.Context) (health consul.Health, err error) {
-	err = a.askLeader(ctx, "autopilot-health", false, func(c *cluster, _ int) (time.Duration, error) {
+func (a *agent) Health(ctx context.Context) (map[string]plan.Health, error) {
+	health := map[string]plan.Health{}
+	err := a.askLeader(ctx, "autopilot-health", false, func(c *cluster, _ int) (time.Duration, error) {
 		for i := range c.servers[:c.state.N] {
-			if x := c.state.Servers[i]; x.Peer != sim.NoPeer {
-				health = append(health, consul.ServerHealth{ID: c.servers[i].id, Healthy: x.Healthy})
+			switch x := c.state.Servers[i]; {
+			case x.Peer == sim.NoPeer:
+			case x.Healthy:
+				health[c.servers[i].id] = plan.HealthHealthy
+			default:
+				health[c.servers[i].id] = plan.HealthUnhealthy
 			}
 		}
 		return 0, nil
