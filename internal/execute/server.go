@@ -16,9 +16,6 @@ import (
 // createServer raises the serial on the ConsulCluster first: an operator that stops in between wastes a serial and never uses
 // one twice, and an operator that acts on a stale snapshot gets a conflict.
 func (e *Executor) createServer(ctx context.Context, s *observe.Snapshot, a plan.CreateServer) (Outcome, error) {
-	if err := e.fresh(ctx, s); err != nil {
-		return Outcome{}, err
-	}
 	next := strconv.Itoa(a.Serial + 1)
 	if err := e.patch(ctx, s.Cluster, annotate(v1alpha1.AnnotationNextSerial, next)); err != nil {
 		return Outcome{}, err
@@ -34,17 +31,11 @@ func (e *Executor) createServer(ctx context.Context, s *observe.Snapshot, a plan
 }
 
 func (e *Executor) markFailed(ctx context.Context, s *observe.Snapshot, a plan.MarkFailed) (Outcome, error) {
-	if err := e.fresh(ctx, s); err != nil {
-		return Outcome{}, err
-	}
 	err := e.patch(ctx, s.Claims[a.Server], annotate(v1alpha1.AnnotationFailed, e.timestamp()))
 	return Outcome{Event: a.Server + " has failed and is given up: another server takes its place"}, err
 }
 
 func (e *Executor) markRetiring(ctx context.Context, s *observe.Snapshot, a plan.MarkRetiring) (Outcome, error) {
-	if err := e.fresh(ctx, s); err != nil {
-		return Outcome{}, err
-	}
 	err := e.patch(ctx, s.Claims[a.Server], func(o client.Object) {
 		annotate(v1alpha1.AnnotationRetiring, e.timestamp())(o)
 		if a.InPlace {
@@ -67,14 +58,11 @@ func (e *Executor) setRevision(ctx context.Context, s *observe.Snapshot, a plan.
 		annotate(v1alpha1.AnnotationRevision, s.Spec.Revision)(o)
 		unannotate(v1alpha1.AnnotationRetiring, v1alpha1.AnnotationInPlace)(o) // it comes back
 	})
-	return Outcome{Event: fmt.Sprintf("%s becomes one of Consul %s, on the volume it has", a.Server, s.Cluster.Spec.Version)}, err
+	return Outcome{Event: fmt.Sprintf("%s gets Consul %s on its volume", a.Server, s.Cluster.Spec.Version)}, err
 }
 
 // releaseClaim deletes the claim of a server that is gone, or keeps it as one that is no server any more.
 func (e *Executor) releaseClaim(ctx context.Context, s *observe.Snapshot, a plan.ReleaseClaim) (Outcome, error) {
-	if err := e.fresh(ctx, s); err != nil {
-		return Outcome{}, err
-	}
 	claim := s.Claims[a.Server]
 	if s.Cluster.Spec.Storage.Retention == v1alpha1.RetentionRetain {
 		err := e.patch(ctx, claim, func(o client.Object) {
@@ -88,9 +76,6 @@ func (e *Executor) releaseClaim(ctx context.Context, s *observe.Snapshot, a plan
 
 // quarantineClaim sets the claim of a failed server aside. A volume that goes with the cluster still does.
 func (e *Executor) quarantineClaim(ctx context.Context, s *observe.Snapshot, a plan.QuarantineClaim) (Outcome, error) {
-	if err := e.fresh(ctx, s); err != nil {
-		return Outcome{}, err
-	}
 	err := e.patch(ctx, s.Claims[a.Server], func(o client.Object) { retire(o, v1alpha1.RetiredFailed) })
 	return Outcome{Event: fmt.Sprintf("%s has failed and is out of the cluster; its volume is kept: look at it, "+
 		"then delete claim %s", a.Server, a.Server)}, err

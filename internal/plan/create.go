@@ -18,5 +18,5 @@ func create(v view) *Decision {
 			"adding a server in the place of %s, whose node is drained", drained[0].Name)
 	}
 	return step(CreateServer{Serial: v.Spec.NextSerial}, reason.CreatingServer,
-		"adding a server: %d of %d are of the wanted revision", len(v.current()), v.Spec.Replicas)
+		"adding a server: %d of %d have the wanted revision", len(v.current()), v.Spec.Replicas)
 }

@@ -146,7 +146,7 @@ func (v view) aboutOurs(s Server) string {
 	case s.Failed, isDrained(s):
 		return "another server takes its place"
 	case v.outdated(s):
-		return "it is replaced by one of the wanted revision"
+		return "it is replaced by one with the wanted revision"
 	case s.Member == MemberAlive && s.Peer == nil:
 		return "the operator waits: Consul's leader adds it to Raft"
 	case s.Member == MemberAlive:

@@ -161,7 +161,7 @@ func TestDisagreements(t *testing.T) {
 		},
 		"an idle server of another revision": {
 			func(o *plan.Observation) { s := unknownToAll(o, 2); s.Revision, s.Pod.Revision = "old", "old" }, "consul-2", nowhere,
-			"it is replaced by one of the wanted revision", plan.DeletePod{Server: "consul-2"},
+			"it is replaced by one with the wanted revision", plan.DeletePod{Server: "consul-2"},
 		},
 		"a server that has left for good": {
 			func(o *plan.Observation) {

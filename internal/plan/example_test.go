@@ -30,7 +30,7 @@ func ExamplePlan() {
 	fmt.Printf("%s %+v\n", plan.NameOf(decision.Step), decision.Step)
 	// Output:
 	// Create CreatingServer
-	// adding a server: 0 of 3 are of the wanted revision
+	// adding a server: 0 of 3 have the wanted revision
 	// CreateServer {Serial:3 BootstrapExpect:0}
 }
 

@@ -44,7 +44,7 @@ func (v view) assessLoss() *Decision {
 // acceptLoss does what a person accepted, if that names exactly the missing servers.
 func (v view) acceptLoss(l loss, missing []string) *Decision {
 	if accepted := slices.Sorted(slices.Values(v.Spec.AcceptedLoss)); !slices.Equal(accepted, missing) {
-		return wait(steadily, reason.QuorumLost, "the loss of %s is accepted, and the missing servers are %s: %s",
+		return wait(steadily, reason.QuorumLost, "you accepted the loss of %s, but %s are missing: %s",
 			strings.Join(accepted, ", "), strings.Join(missing, ", "), v.acceptLossCommand(missing))
 	}
 	return l.begin(missing)

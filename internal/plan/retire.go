@@ -122,7 +122,7 @@ func (v view) retireStopped(s Server) *Decision {
 func (v view) awaitPodToStop(s Server) *Decision {
 	if v.now.After(s.Pod.StopBy.Add(unconfirmed / 2)) {
 		return wait(often, reason.RemovingServer, "the pod of %s should have stopped by now; if its node does not confirm that by "+
-			"%s, the pod is taken for lost", s.Name, clock(s.Pod.StopBy.Add(unconfirmed)))
+			"%s, the pod is considered lost", s.Name, clock(s.Pod.StopBy.Add(unconfirmed)))
 	}
 	return wait(soon, reason.RemovingServer, "the pod of %s is stopping", s.Name)
 }
@@ -145,7 +145,7 @@ func (v view) comeBack(s Server) *Decision {
 		return step(UnmarkRetiring{Server: s.Name}, reason.KeepingServer, "%s comes back as it was", s.Name)
 	}
 	return step(SetRevision{Server: s.Name}, reason.UpdatingInPlace,
-		"%s has left: it comes back on its volume, of the wanted revision", s.Name)
+		"%s has left: it comes back on its volume with the wanted revision", s.Name)
 }
 
 // letVolumeGo is the end of a server that is gone from Raft.

@@ -34,7 +34,7 @@ func (v view) updateInPlace(s Server) *Decision {
 	}
 	others := v.Spec.Replicas - 1
 	return step(MarkRetiring{Server: s.Name, InPlace: true}, reason.UpdatingInPlace,
-		"updating %s in place: it is of an older revision and all others serve; how many of them may fail until it is back: %d",
+		"updating %s in place: it has an older revision and all others serve; how many of them may fail until it is back: %d",
 		s.Name, others-quorum(others))
 }
 
@@ -56,7 +56,7 @@ func (v view) whyRetire(s Server) string {
 	case isDrained(s):
 		return "its node is drained and another server has taken its place"
 	case v.outdated(s):
-		return "it is of an older revision and enough voters of the new one are healthy"
+		return "it has an older revision and enough voters of the new one are healthy"
 	}
 	return "it is one more than wanted"
 }

@@ -76,7 +76,7 @@ func (v view) replaceIdlePod(s Server) *Decision {
 			"%s takes no part in the cluster: it gets the wanted revision", s.Name)
 	case v.hasOutdatedPod(s):
 		return step(DeletePod{Server: s.Name}, reason.ReplacingIdleServer,
-			"%s takes no part in the cluster: its pod is replaced by one of the wanted revision", s.Name)
+			"%s takes no part in the cluster: its pod is replaced by one with the wanted revision", s.Name)
 	}
 	return nil
 }
