@@ -70,48 +70,32 @@ func (r *ConsulClusterReconciler) Reconcile(ctx context.Context, request ctrl.Re
 	return r.next(ctx, request, snapshot, decision, outcome, err)
 }
 
-// execute carries out a decision. What the API server refuses is a part of the outcome and no error: it is reported, and
-// planned with in the next pass.
+// execute carries out a decision. What fails is a part of the outcome and no error: it is reported, and planned with in the
+// next pass.
 func (r *ConsulClusterReconciler) execute(
 	ctx context.Context, s *observe.Snapshot, d plan.Decision,
 ) (status.Outcome, error) {
-	var (
-		outcome  status.Outcome
-		failures []error
-	)
-	failed := func(err error) {
-		if refusal := execute.Refusal(err); refusal != "" {
-			outcome.Refusal = refusal
-		} else {
-			failures = append(failures, err)
-		}
-	}
-	actions := d.Upkeep
-	if err := r.Executor.Sync(ctx, s); err != nil {
-		failed(err) // upkeep goes on: a volume that cannot grow must not keep a pod from coming back
-	} else if d.Step != nil {
-		actions = append(actions[:len(actions):len(actions)], d.Step)
-	}
-	for _, action := range actions {
-		did, err := r.Executor.Do(ctx, s, action)
-		if err != nil {
-			failed(err)
-			continue
-		}
-		r.tell(ctx, s, d, action, did)
+	done, failures, err := r.Executor.CarryOut(ctx, s, d)
+	outcome := status.Outcome{Failures: failures}
+	for _, did := range done {
+		r.tell(ctx, s, d, did)
 		if did.Handoff != nil {
 			outcome.Handoff = did.Handoff
 		}
 	}
-	return outcome, errors.Join(failures...)
+	for _, f := range failures {
+		log.FromContext(ctx).Info("Attempt failed", "attempt", f.Attempt, "reason", f.Reason, "since", f.Since, "last", f.Last,
+			"message", f.Message)
+	}
+	return outcome, err
 }
 
 // tell logs an action that was carried out and, if users want to know of it, makes an event of it.
 func (r *ConsulClusterReconciler) tell(
-	ctx context.Context, s *observe.Snapshot, d plan.Decision, action plan.Action, did execute.Outcome,
+	ctx context.Context, s *observe.Snapshot, d plan.Decision, did execute.Done,
 ) {
-	name := plan.NameOf(action)
-	logger := log.FromContext(ctx).WithValues("action", name, "arguments", action, "rule", d.Rule, "reason", d.Reason)
+	name := plan.NameOf(did.Action)
+	logger := log.FromContext(ctx).WithValues("action", name, "arguments", did.Action, "rule", d.Rule, "reason", d.Reason)
 	if did.Event == "" {
 		logger.V(1).Info("Action carried out")
 		return
@@ -154,7 +138,7 @@ func (r *ConsulClusterReconciler) next(
 	if failure != nil {
 		return ctrl.Result{}, failure
 	}
-	if wasRefused := s.Refused != nil; wasRefused != (outcome.Refusal != "") {
+	if len(s.Failures) != len(outcome.Failures) { // the message has to follow
 		return ctrl.Result{RequeueAfter: requeueSoon}, nil
 	}
 	if d.RequeueAfter > 0 {

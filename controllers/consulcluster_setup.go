@@ -27,6 +27,12 @@ import (
 	"github.com/consul-operator/consul-operator/internal/observe"
 )
 
+// A reconcile that could not read or write the API server is repeated after a pause, which doubles from the first to the last.
+const (
+	retryFirst = 100 * time.Millisecond
+	retryLast  = 30 * time.Second
+)
+
 // setupConsulCluster adds the controller of ConsulClusters to a manager.
 func setupConsulCluster(mgr manager.Manager, options Options) error {
 	dial := consul.NewDialer(options.ConsulTimeout)
@@ -60,7 +66,10 @@ func setupConsulCluster(mgr manager.Manager, options Options) error {
 		Watches(&policyv1.PodDisruptionBudget{}, byLabel).
 		Watches(&discoveryv1.EndpointSlice{}, byLabel).
 		WatchesRawSource(source.TypedChannel(woken, byName)).
-		WithOptions(controller.Options{MaxConcurrentReconciles: options.Concurrent})
+		WithOptions(controller.Options{
+			MaxConcurrentReconciles: options.Concurrent,
+			RateLimiter:             workqueue.NewTypedItemExponentialFailureRateLimiter[reconcile.Request](retryFirst, retryLast),
+		})
 	if options.Nodes {
 		build = build.Watches(&corev1.Node{}, handler.EnqueueRequestsFromMapFunc(clustersOn(mgr.GetClient())),
 			builder.WithPredicates(predicate.Funcs{UpdateFunc: func(e event.UpdateEvent) bool {

@@ -26,6 +26,19 @@ const (
 	Paused                 Reason = "Paused"
 )
 
+// Somebody refuses what the operator does, or does not answer.
+const (
+	QuotaExceeded        Reason = "QuotaExceeded"
+	AdmissionDenied      Reason = "AdmissionDenied"
+	MissingPermission    Reason = "MissingPermission"
+	VolumeCannotGrow     Reason = "VolumeCannotGrow"
+	ConsulRefuses        Reason = "ConsulRefuses"
+	ConsulUnreachable    Reason = "ConsulUnreachable"
+	WebhookUnavailable   Reason = "WebhookUnavailable"
+	APIServerUnavailable Reason = "APIServerUnavailable"
+	AttemptFails         Reason = "AttemptFails"
+)
+
 // The operator works, or waits for what takes seconds.
 const (
 	Bootstrapping               Reason = "Bootstrapping"

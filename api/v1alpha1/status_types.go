@@ -101,15 +101,35 @@ type ConsulClusterStatus struct {
 	// +optional
 	Rule string `json:"rule,omitempty"`
 
-	// Refusal is what the API server refused last, in its words; left out while it refuses nothing.
+	// Failures are what the operator tried in vain: at most 10. Each is tried again after a pause of at most a minute.
 	//
+	// +listType=map
+	// +listMapKey=attempt
 	// +optional
-	Refusal string `json:"refusal,omitempty"`
+	Failures []Failure `json:"failures,omitempty"`
 
 	// LastHandoff is the last leadership transfer that the operator made.
 	//
 	// +optional
 	LastHandoff *Handoff `json:"lastHandoff,omitempty"`
+}
+
+// Failure is an attempt of the operator that did not succeed.
+type Failure struct {
+	// Attempt is an action of the operator with its arguments, or an object that surrounds the servers.
+	Attempt string `json:"attempt"`
+
+	// Reason is a reason of the Ready condition, such as QuotaExceeded.
+	Reason string `json:"reason"`
+
+	// Message has the words of whoever refused it.
+	Message string `json:"message"`
+
+	// Since is when it failed first.
+	Since metav1.Time `json:"since"`
+
+	// Last is when it failed last.
+	Last metav1.Time `json:"last"`
 }
 
 // ServerStatus is the last observed state of one server.

@@ -10,7 +10,6 @@ import (
 	"fmt"
 	"time"
 
-	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -114,19 +113,4 @@ func (e *Executor) dispatch( //nolint:cyclop,funlen // a table
 		return e.record(ctx, s, a.Because, unannotate(v1alpha1.AnnotationRecovery, v1alpha1.AnnotationAcceptLoss))
 	}
 	return Outcome{}, errors.New("this action has no effect")
-}
-
-// Refusal returns the API server's words if it refused what the user asked for: a part of the pod template or of the storage
-// that it checks only when an object is made of it, or a quota. It is empty if err is something else.
-func Refusal(err error) string {
-	var refused *apierrors.StatusError
-	switch {
-	case errors.Is(err, ErrStale), !errors.As(err, &refused):
-		return ""
-	case !apierrors.IsInvalid(refused) && !apierrors.IsForbidden(refused):
-		return ""
-	case apierrors.HasStatusCause(err, corev1.NamespaceTerminatingCause):
-		return "" // that is no fault of the spec
-	}
-	return refused.Error()
 }

@@ -117,6 +117,14 @@ func (w *world) look(t *testing.T) {
 
 func key(name string) client.ObjectKey { return client.ObjectKey{Namespace: "default", Name: name} }
 
+// carryOut carries out a decision, of which nothing may fail.
+func (w *world) carryOut(t *testing.T, d plan.Decision) {
+	t.Helper()
+	_, failures, err := w.executor.CarryOut(t.Context(), w.seen, d)
+	w.Expect(err).NotTo(HaveOccurred())
+	w.Expect(failures).To(BeEmpty())
+}
+
 // touch lets somebody else change an object.
 func (w *world) touch(t *testing.T, o client.Object) {
 	t.Helper()
@@ -257,12 +265,12 @@ func TestTheDisruptionBudgetOpensAndStaysOpen(t *testing.T) {
 		return budget
 	}
 	w.seen.Spec.Invalid = &plan.Problem{} // no revision is to be written
-	w.Expect(w.executor.Sync(t.Context(), w.seen)).To(Succeed())
+	w.carryOut(t, plan.Decision{})
 	w.Expect(resources.IsOpen(look())).To(BeFalse(), "nobody is evicted")
 	_, err := w.executor.Do(t.Context(), w.seen, plan.AllowEviction{})
 	w.Expect(err).NotTo(HaveOccurred())
 	w.seen.Cluster.Spec.Replicas = 5
-	w.Expect(w.executor.Sync(t.Context(), w.seen)).To(Succeed())
+	w.carryOut(t, plan.Decision{})
 	w.Expect(look().Spec.MinAvailable.IntValue()).To(Equal(4), "all but one")
 	_, err = w.executor.Do(t.Context(), w.seen, plan.ForbidEviction{})
 	w.Expect(err).NotTo(HaveOccurred())

@@ -13,21 +13,24 @@ import (
 	"github.com/consul-operator/consul-operator/internal/resources"
 )
 
-// createServer raises the serial on the ConsulCluster first: an operator that stops in between wastes a serial and never uses
-// one twice, and an operator that acts on a stale snapshot gets a conflict.
+// createServer raises the serial on the ConsulCluster before it creates the claim: an operator that stops in between wastes a
+// serial and never uses one twice, and an operator that acts on a stale snapshot gets a conflict. A claim that a quota or a
+// policy refuses wastes none: it is tried out first.
 func (e *Executor) createServer(ctx context.Context, s *observe.Snapshot, a plan.CreateServer) (Outcome, error) {
-	next := strconv.Itoa(a.Serial + 1)
-	if err := e.patch(ctx, s.Cluster, annotate(v1alpha1.AnnotationNextSerial, next)); err != nil {
-		return Outcome{}, err
-	}
 	annotations := map[string]string{v1alpha1.AnnotationRevision: s.Spec.Revision}
 	if a.BootstrapExpect > 0 {
 		annotations[v1alpha1.AnnotationBootstrapExpect] = strconv.Itoa(a.BootstrapExpect)
 	}
-	name := resources.ServerName(s.Cluster.Name, a.Serial)
-	err := e.Client.Create(ctx, resources.Claim(s.Cluster, name, annotations))
-	event := fmt.Sprintf("created server %s (Consul %s)", name, s.Cluster.Spec.Version)
-	return Outcome{Event: event}, client.IgnoreAlreadyExists(err)
+	claim := resources.Claim(s.Cluster, resources.ServerName(s.Cluster.Name, a.Serial), annotations)
+	if err := e.tryOut(ctx, claim); err != nil {
+		return Outcome{}, err
+	}
+	next := strconv.Itoa(a.Serial + 1)
+	if err := e.patch(ctx, s.Cluster, annotate(v1alpha1.AnnotationNextSerial, next)); err != nil {
+		return Outcome{}, err
+	}
+	event := fmt.Sprintf("created server %s (Consul %s)", claim.Name, s.Cluster.Spec.Version)
+	return Outcome{Event: event}, client.IgnoreAlreadyExists(e.Client.Create(ctx, claim))
 }
 
 func (e *Executor) markFailed(ctx context.Context, s *observe.Snapshot, a plan.MarkFailed) (Outcome, error) {

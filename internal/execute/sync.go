@@ -2,6 +2,7 @@ package execute
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 
@@ -16,42 +17,51 @@ import (
 	"github.com/consul-operator/consul-operator/internal/resources"
 )
 
-// Sync brings the objects that surround the servers to what they should be, and writes only where they differ. None
-// of it touches a server, and it goes on while the cluster is paused.
-func (e *Executor) Sync(ctx context.Context, s *observe.Snapshot) error {
+// surroundings brings the objects that surround the servers to what they should be, and writes only where they differ. None of
+// it touches a server, and it goes on while the cluster is paused.
+func (e *Executor) surroundings(s *observe.Snapshot) []attempt {
 	c := s.Cluster
-	if s.Spec.Invalid == nil {
-		secret, err := resources.RevisionSecret(c)
-		if err != nil {
-			return err
-		}
-		if err := e.ensure(ctx, secret, &corev1.Secret{}, nil); err != nil {
-			return err
-		}
-	}
 	join, clients := resources.JoinService(c), resources.ClientService(c)
 	account, budget := resources.ServiceAccount(c), resources.DisruptionBudget(c)
 	liveJoin, liveClients := &corev1.Service{}, &corev1.Service{}
 	liveAccount, liveBudget := &corev1.ServiceAccount{}, &policyv1.PodDisruptionBudget{}
-	for _, object := range []struct {
-		wanted, live client.Object
-		adopt        func()
-	}{
-		{account, liveAccount, func() { liveAccount.AutomountServiceAccountToken = account.AutomountServiceAccountToken }},
-		{join, liveJoin, func() { adoptService(join, liveJoin) }},
-		{clients, liveClients, func() { adoptService(clients, liveClients) }},
-		{budget, liveBudget, func() { adoptBudget(c, budget, liveBudget) }},
-	} {
-		if err := e.ensure(ctx, object.wanted, object.live, object.adopt); err != nil {
-			return err
-		}
+	attempts := []attempt{
+		{"Secret of revision " + s.Spec.Revision, func(ctx context.Context) error { return e.ensureRevision(ctx, s) }},
+		{"ServiceAccount " + account.Name, func(ctx context.Context) error {
+			return e.ensure(ctx, account, liveAccount, func() {
+				liveAccount.AutomountServiceAccountToken = account.AutomountServiceAccountToken
+			})
+		}},
+		{"Service " + join.Name, func(ctx context.Context) error {
+			return e.ensure(ctx, join, liveJoin, func() { adoptService(join, liveJoin) })
+		}},
+		{"Service " + clients.Name, func(ctx context.Context) error {
+			return e.ensure(ctx, clients, liveClients, func() { adoptService(clients, liveClients) })
+		}},
+		{"PodDisruptionBudget " + budget.Name, func(ctx context.Context) error {
+			return e.ensure(ctx, budget, liveBudget, func() { adoptBudget(c, budget, liveBudget) })
+		}},
+		{"Secrets of old revisions", func(ctx context.Context) error { return e.dropRevisions(ctx, s) }},
 	}
 	for _, server := range s.Servers {
-		if err := e.syncClaim(ctx, c, s.Claims[server.Name]); err != nil {
-			return err
-		}
+		claim := s.Claims[server.Name]
+		attempts = append(attempts,
+			attempt{"owner of volume claim " + server.Name, func(ctx context.Context) error { return e.syncOwner(ctx, c, claim) }},
+			attempt{"size of volume claim " + server.Name, func(ctx context.Context) error { return e.grow(ctx, c, claim) }})
 	}
-	return e.dropRevisions(ctx, s)
+	return attempts
+}
+
+// ensureRevision writes the wanted revision down. A spec that cannot be honored has none.
+func (e *Executor) ensureRevision(ctx context.Context, s *observe.Snapshot) error {
+	if s.Spec.Invalid != nil {
+		return nil
+	}
+	secret, err := resources.RevisionSecret(s.Cluster)
+	if err != nil {
+		return err
+	}
+	return e.ensure(ctx, secret, &corev1.Secret{}, nil)
 }
 
 // adoptBudget leaves a disruption budget open, or not: that is planned.
@@ -96,21 +106,31 @@ func overlay(base, over map[string]string) map[string]string {
 	return merged
 }
 
-// syncClaim lets a volume grow, and makes it go or stay with the cluster.
-func (e *Executor) syncClaim(ctx context.Context, c *v1alpha1.ConsulCluster, claim *corev1.PersistentVolumeClaim) error {
+// syncOwner makes a volume go or stay with the cluster.
+func (e *Executor) syncOwner(ctx context.Context, c *v1alpha1.ConsulCluster, claim *corev1.PersistentVolumeClaim) error {
 	owners := resources.ClaimOwners(c)
-	size := claim.Spec.Resources.Requests[corev1.ResourceStorage]
-	grow := size.Cmp(c.Spec.Storage.Size) < 0 && claim.Status.Phase == corev1.ClaimBound
-	if !grow && len(owners) == len(claim.OwnerReferences) {
+	if len(owners) == len(claim.OwnerReferences) {
 		return nil
 	}
-	return e.patch(ctx, claim, func(o client.Object) {
-		changed := o.(*corev1.PersistentVolumeClaim)
-		changed.OwnerReferences = owners
-		if grow {
-			changed.Spec.Resources.Requests[corev1.ResourceStorage] = c.Spec.Storage.Size
-		}
+	return e.patch(ctx, claim, func(o client.Object) { o.SetOwnerReferences(owners) })
+}
+
+// errCannotGrow is what the API server says of a volume whose StorageClass does not allow it to grow.
+var errCannotGrow = errors.New("the volume cannot grow")
+
+// grow lets a volume grow. Whether it can is up to its StorageClass.
+func (e *Executor) grow(ctx context.Context, c *v1alpha1.ConsulCluster, claim *corev1.PersistentVolumeClaim) error {
+	size := claim.Spec.Resources.Requests[corev1.ResourceStorage]
+	if size.Cmp(c.Spec.Storage.Size) >= 0 || claim.Status.Phase != corev1.ClaimBound {
+		return nil
+	}
+	err := e.patch(ctx, claim, func(o client.Object) {
+		o.(*corev1.PersistentVolumeClaim).Spec.Resources.Requests[corev1.ResourceStorage] = c.Spec.Storage.Size
 	})
+	if apierrors.IsForbidden(err) || apierrors.IsInvalid(err) {
+		return fmt.Errorf("%w: %w", errCannotGrow, err)
+	}
+	return err
 }
 
 // dropRevisions deletes the revisions that no server runs and nobody wants.

@@ -3,10 +3,12 @@ package execute
 import (
 	"context"
 	"fmt"
+	"strings"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	policyv1 "k8s.io/api/policy/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/consul-operator/consul-operator/api/v1alpha1"
@@ -19,6 +21,15 @@ func (e *Executor) patch(ctx context.Context, observed client.Object, change fun
 	changed := observed.DeepCopyObject().(client.Object)
 	change(changed)
 	return e.Client.Patch(ctx, changed, client.MergeFromWithOptions(observed, client.MergeFromWithOptimisticLock{}))
+}
+
+// tryOut asks the API server whether it would create an object. A webhook that cannot be tried out is asked for good only.
+func (e *Executor) tryOut(ctx context.Context, o client.Object) error {
+	err := e.Client.Create(ctx, o.DeepCopyObject().(client.Object), client.DryRunAll)
+	if apierrors.IsBadRequest(err) && strings.Contains(err.Error(), "does not support dry run") {
+		return nil
+	}
+	return client.IgnoreAlreadyExists(err)
 }
 
 func annotate(key, value string) func(client.Object) {

@@ -10,10 +10,10 @@ import (
 )
 
 // remember fills in what only the last status tells: since when things are as they are, the catalog that the leader told
-// last, and what the API server refused. Losing the status restarts these clocks, and nothing else.
+// last, and what failed. Losing the status restarts these clocks, and nothing else.
 func remember(s *Snapshot, now time.Time) {
 	last := s.Cluster.Status
-	rememberRefusal(s, last)
+	rememberFailures(s, last)
 	rememberCatalog(s, last)
 	if !s.Raft.Known {
 		s.Raft.LostSince = RoundUp(now).Time
@@ -38,12 +38,16 @@ func remember(s *Snapshot, now time.Time) {
 	}
 }
 
-// rememberRefusal makes a problem of what the API server refused in the last pass, unless the spec has changed since.
-func rememberRefusal(s *Snapshot, last v1alpha1.ConsulClusterStatus) {
-	if last.Refusal != "" && last.ObservedGeneration == s.Cluster.Generation {
-		s.Refused = &plan.Problem{
-			Reason: reason.InvalidSpec, Message: "the API server refuses what the spec asks for: " + last.Refusal,
-		}
+// rememberFailures keeps what could not be done in the last pass, unless the spec has changed since: it is tried at once then.
+func rememberFailures(s *Snapshot, last v1alpha1.ConsulClusterStatus) {
+	if last.ObservedGeneration != s.Cluster.Generation {
+		return
+	}
+	for _, f := range last.Failures {
+		s.Failures = append(s.Failures, plan.Failure{
+			Attempt: f.Attempt, Problem: plan.Problem{Reason: reason.Reason(f.Reason), Message: f.Message},
+			Since: f.Since.Time, Last: f.Last.Time,
+		})
 	}
 }
 

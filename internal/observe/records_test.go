@@ -3,8 +3,10 @@ package observe_test
 import (
 	"cmp"
 	"testing"
+	"time"
 
 	. "github.com/onsi/gomega"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/consul-operator/consul-operator/api/reason"
 	"github.com/consul-operator/consul-operator/api/v1alpha1"
@@ -78,13 +80,19 @@ func TestRecordsThatAreNotWrittenYet(t *testing.T) {
 	w.Expect(s.Spec.NextSerial).To(Equal(3), "after the claims that are there")
 }
 
-// What the API server refused in one pass is a part of the next Observation.
-func TestARefusalIsRemembered(t *testing.T) {
+// What failed in one pass is a part of the next Observation.
+func TestFailuresAreRemembered(t *testing.T) {
 	w := newWorld(t)
-	w.Expect(w.look().Refused).To(BeNil())
-	w.cluster.Status.Refusal = `pods "consul-3" is forbidden: exceeded quota`
-	w.Expect(w.look().Refused.Reason).To(Equal(reason.InvalidSpec))
-	w.Expect(w.look().Refused.Message).To(HaveSuffix("exceeded quota"))
+	w.Expect(w.look().Failures).To(BeEmpty())
+	w.cluster.Status.Failures = []v1alpha1.Failure{{
+		Attempt: "CreatePod Server:consul-3", Reason: "QuotaExceeded", Message: `pods "consul-3" is forbidden: exceeded quota`,
+		Since: metav1.NewTime(now.Add(-time.Minute)), Last: metav1.NewTime(now),
+	}}
+	w.Expect(w.look().Failures).To(ConsistOf(plan.Failure{
+		Attempt: "CreatePod Server:consul-3",
+		Problem: plan.Problem{Reason: reason.QuotaExceeded, Message: `pods "consul-3" is forbidden: exceeded quota`},
+		Since:   now.Add(-time.Minute), Last: now,
+	}))
 	w.cluster.Generation++
-	w.Expect(w.look().Refused).To(BeNil(), "a spec that has changed may be accepted")
+	w.Expect(w.look().Failures).To(BeEmpty(), "a spec that has changed may be accepted")
 }

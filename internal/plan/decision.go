@@ -2,6 +2,7 @@ package plan
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/consul-operator/consul-operator/api/reason"
@@ -17,8 +18,6 @@ const (
 	steadily = time.Second
 	// forPeople is for what no rule needs and users want to see.
 	forPeople = 10 * time.Second
-	// afterRefusal is for what the API server has refused: only a user can correct it.
-	afterRefusal = time.Minute
 )
 
 // Decision is what to do now, and why.
@@ -36,6 +35,14 @@ type Decision struct {
 	Done bool
 	// RequeueAfter is when to observe again if nothing wakes the operator earlier; 0 for never.
 	RequeueAfter time.Duration
+}
+
+// Actions returns the upkeep, and then the step if there is one.
+func (d Decision) Actions() []Action {
+	if d.Step == nil {
+		return d.Upkeep
+	}
+	return append(slices.Clone(d.Upkeep), d.Step)
 }
 
 // Problem is something that a person has to put right.

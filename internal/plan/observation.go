@@ -7,8 +7,8 @@ type Observation struct {
 	Spec Spec
 	// Damaged says which record cannot be read without which it is not known which servers may start; nil if all can.
 	Damaged *Problem
-	// Refused says what the API server refused of the last decision; nil if nothing.
-	Refused *Problem
+	// Failures are the attempts of the last pass that did not succeed, those of people's concern first.
+	Failures []Failure
 	// Servers that have a claim, by serial.
 	Servers []Server
 	// Orphans are the names of pods that have not started and whose claim is gone: they never start, and nothing else deletes

@@ -11,12 +11,10 @@ func Plan(o Observation, now time.Time) Decision {
 	v := view{Observation: o, now: now}
 	decision := decide(v)
 	decision.Upkeep = upkeep(v)
-	if o.Refused != nil && !decision.Reason.Stalls() { // a person has to see what stalls first
-		decision.report(*o.Refused)
-	}
 	if decision.RequeueAfter == 0 {
 		decision.RequeueAfter = v.nextLook(decision)
 	}
+	v.tellFailures(&decision)
 	return decision
 }
 
@@ -34,11 +32,6 @@ func decide(v view) Decision {
 		return *d
 	}
 	return Decision{Done: true, Reason: reason.Healthy, Message: "all servers are healthy voters and serve"}
-}
-
-// report tells users what the API server refused. What was decided is tried again.
-func (d *Decision) report(refused Problem) {
-	d.Done, d.Reason, d.Message, d.RequeueAfter = false, refused.Reason, refused.Message, afterRefusal
 }
 
 // nextLook is when to observe a cluster again that waits for nothing.

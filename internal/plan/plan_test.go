@@ -438,22 +438,6 @@ func TestAPausedClusterIsLookedAtWhileAServerIsOnItsWay(t *testing.T) {
 	}
 }
 
-// What the API server refused is said, and tried again: the cause may be gone.
-func TestARefusalIsReported(t *testing.T) {
-	g := NewWithT(t)
-	o := healthy(func(o *plan.Observation) { o.Spec.Revision = "new" })
-	wanted := plan.Plan(o, noon)
-	o.Refused = &plan.Problem{Reason: reason.InvalidSpec, Message: "exceeded quota"}
-	got := plan.Plan(o, noon)
-	g.Expect(got.Step).To(Equal(wanted.Step))
-	g.Expect(got.Reason).To(Equal(reason.InvalidSpec))
-	g.Expect(got.Message).To(Equal("exceeded quota"))
-	g.Expect(got.RequeueAfter).To(Equal(time.Minute))
-
-	o.Damaged = &plan.Problem{Reason: reason.DamagedRecord}
-	g.Expect(plan.Plan(o, noon).Reason).To(Equal(reason.DamagedRecord), "it does not hide what stalls")
-}
-
 // A server that is on its way becomes a voter while a record is damaged, and users see it.
 func TestADamagedRecordDoesNotEndObservation(t *testing.T) {
 	o := healthy(func(o *plan.Observation) {

@@ -2,7 +2,9 @@
 package status
 
 import (
+	"cmp"
 	"fmt"
+	"slices"
 	"time"
 
 	"k8s.io/apimachinery/pkg/api/meta"
@@ -23,8 +25,8 @@ const lagShown = 250
 
 // Outcome is what users see of a decision that was carried out.
 type Outcome struct {
-	// Refusal is what the API server refused, in its words; empty if it refused nothing.
-	Refusal string
+	// Failures are the attempts that did not succeed.
+	Failures []plan.Failure
 	// Handoff is the transfer of leadership that was made; nil if there was none.
 	Handoff *v1alpha1.Handoff
 }
@@ -34,7 +36,7 @@ func Build(s *observe.Snapshot, d plan.Decision, o Outcome, now time.Time) v1alp
 	c := s.Cluster
 	status := *c.Status.DeepCopy()
 	status.ObservedGeneration = c.Generation
-	status.Rule, status.Refusal = d.Rule, o.Refusal
+	status.Rule, status.Failures = d.Rule, failures(o.Failures)
 	if o.Handoff != nil {
 		status.LastHandoff = o.Handoff
 	}
@@ -63,6 +65,32 @@ func Build(s *observe.Snapshot, d plan.Decision, o Outcome, now time.Time) v1alp
 	disagreements(&status, s, now)
 	conditions(&status, s, d)
 	return status
+}
+
+// mostFailures is how many failures a status has.
+const mostFailures = 10
+
+// failures are what the next pass has to know of, those that only a person can end first.
+func failures(all []plan.Failure) []v1alpha1.Failure {
+	all = slices.SortedStableFunc(slices.Values(all), func(a, b plan.Failure) int {
+		return cmp.Or(urgency(b)-urgency(a), a.Since.Compare(b.Since))
+	})
+	var told []v1alpha1.Failure
+	for _, f := range all[:min(len(all), mostFailures)] {
+		told = append(told, v1alpha1.Failure{
+			Attempt: f.Attempt, Reason: string(f.Reason), Message: f.Message,
+			Since: metav1.NewTime(f.Since), Last: metav1.NewTime(f.Last),
+		})
+	}
+	return told
+}
+
+// urgency is higher for what only a person can end.
+func urgency(f plan.Failure) int {
+	if f.Reason.Stalls() {
+		return 1
+	}
+	return 0
 }
 
 // raft fills in what the leader reports. Without a leader, voters and failure tolerance keep their last known values.

@@ -143,7 +143,10 @@ func (o *operator) client(cached reader) client.Client {
 		List: func(ctx context.Context, _ client.WithWatch, list client.ObjectList, opts ...client.ListOption) error {
 			return cached.List(ctx, list, opts...)
 		},
-		Create: func(ctx context.Context, _ client.WithWatch, obj client.Object, _ ...client.CreateOption) error {
+		Create: func(ctx context.Context, _ client.WithWatch, obj client.Object, opts ...client.CreateOption) error {
+			if options := (&client.CreateOptions{}).ApplyOptions(opts); len(options.DryRun) > 0 {
+				return o.tryOut(ctx, obj)
+			}
 			return o.write(ctx, "create", obj, func() error { return api.create(context.Background(), obj) })
 		},
 		Update: func(ctx context.Context, _ client.WithWatch, obj client.Object, _ ...client.UpdateOption) error {
@@ -163,6 +166,14 @@ func (o *operator) client(cached reader) client.Client {
 		) error {
 			return o.write(ctx, "patch status of", obj, func() error { return api.patchStatus(context.Background(), obj, p) })
 		},
+	})
+}
+
+// tryOut creates an object on trial: it meets with the refusals of a creation, and has no effect.
+func (o *operator) tryOut(ctx context.Context, obj client.Object) error {
+	key := keyOf(obj)
+	return o.call(ctx, call{verb: "try out", kind: key.kind, name: key.name, takes: writeTakes}, func() (time.Duration, error) {
+		return 0, nil
 	})
 }
 
