@@ -44,8 +44,8 @@ func (f Failure) retryAt() time.Time {
 	return f.Last.Add(min(max(f.Last.Sub(f.Since)/2, shortest), retryLatest))
 }
 
-// tellFailures makes users hear of what could not be done, and has the cluster observed when it is tried again. What fails
-// takes the place of the message if it is what was decided, or if all else is done; otherwise it is added.
+// tellFailures makes users hear of what could not be done, and has the cluster observed when it is tried again. A failure takes
+// the place of the message if the decision waits for it, or if all else is done; otherwise it is added.
 func (v view) tellFailures(d *Decision) {
 	for _, f := range v.Failures {
 		pause := min(max(f.retryAt().Sub(v.now), soon), forPeople)
@@ -54,14 +54,32 @@ func (v view) tellFailures(d *Decision) {
 		}
 		d.RequeueAfter = min(d.RequeueAfter, pause)
 	}
-	i := slices.IndexFunc(v.Failures, func(f Failure) bool { return f.Reason.Stalls() || v.now.Sub(f.Since) >= lasting })
-	if i < 0 || d.Reason.Stalls() { // a person has to see what stalls first
+	told := filter(v.Failures, func(f Failure) bool { return f.Reason.Stalls() || v.now.Sub(f.Since) >= lasting })
+	if len(told) == 0 || d.Reason.Stalls() { // a person has to see what stalls first
 		return
 	}
-	failure := v.Failures[i]
-	if d.Done || d.Step != nil && AttemptOf(d.Step) == failure.Attempt {
+	failure := told[0]
+	if i := slices.IndexFunc(told, d.waitsFor); i >= 0 {
+		failure = told[i]
+	}
+	if d.Done || d.waitsFor(failure) {
 		d.Done, d.Reason, d.Message = false, failure.Reason, failure.Message
 		return
 	}
 	d.Message += "; besides, " + failure.Message
+}
+
+// waitsFor reports whether a decision comes to nothing before an attempt succeeds: its step, or a pod without which it waits.
+func (d Decision) waitsFor(f Failure) bool {
+	if d.Step != nil {
+		return AttemptOf(d.Step) == f.Attempt
+	}
+	return slices.ContainsFunc(d.Upkeep, func(a Action) bool {
+		switch a.(type) {
+		case CreatePod, DeletePod:
+			return AttemptOf(a) == f.Attempt
+		default:
+			return false
+		}
+	})
 }

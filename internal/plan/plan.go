@@ -1,6 +1,7 @@
 package plan
 
 import (
+	"slices"
 	"time"
 
 	"github.com/consul-operator/consul-operator/api/reason"
@@ -37,7 +38,7 @@ func decide(v view) Decision {
 // nextLook is when to observe a cluster again that waits for nothing.
 func (v view) nextLook(d Decision) time.Duration {
 	switch {
-	case len(d.Upkeep) > 0:
+	case slices.ContainsFunc(d.Upkeep, func(a Action) bool { return !v.IsWithheld(AttemptOf(a), v.now) }):
 		return soon
 	case v.Raft.CatalogUnanswered:
 		return forPeople

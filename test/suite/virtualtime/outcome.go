@@ -113,7 +113,7 @@ func (r *run) situation() string {
 	for _, o := range r.world.api.objects() {
 		fmt.Fprint(&b, "\n", keyOf(o), len(o.GetOwnerReferences()), o.GetDeletionTimestamp() != nil)
 		if c, ok := o.(*v1alpha1.ConsulCluster); ok {
-			fmt.Fprint(&b, c.Annotations[v1alpha1.AnnotationNextSerial], c.Status.Leader, readiness(c))
+			fmt.Fprint(&b, c.Annotations[v1alpha1.AnnotationNextSerial], c.Status.Leader, len(c.Status.Failures), readiness(c))
 		}
 	}
 	return b.String()

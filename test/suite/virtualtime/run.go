@@ -19,10 +19,10 @@ const (
 	mostPasses = 5000
 )
 
-// The pauses after a pass that failed, as controller-runtime makes them.
+// The pauses after a pass that failed, as the controller makes them.
 const (
-	backOffFirst = 5 * time.Millisecond
-	backOffLast  = 1000 * time.Second
+	backOffFirst = 100 * time.Millisecond
+	backOffLast  = 30 * time.Second
 )
 
 // verdict is what is to go wrong with a call.
