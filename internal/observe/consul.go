@@ -3,11 +3,14 @@ package observe
 import (
 	"cmp"
 	"context"
+	"errors"
 	"slices"
 	"sync"
+	"syscall"
 
 	"github.com/consul-operator/consul-operator/internal/consul"
 	"github.com/consul-operator/consul-operator/internal/plan"
+	"github.com/consul-operator/consul-operator/internal/resources"
 )
 
 // consul asks every agent about itself, all at once, and then the leader's agent about the cluster. A hung agent
@@ -17,12 +20,13 @@ func (o *Observer) consul(ctx context.Context, s *Snapshot) {
 	leader := ""
 	for i := range s.Servers {
 		server := &s.Servers[i]
-		self, answered := selves[server.Name]
-		if !answered {
-			continue
+		self, asked := selves[server.Name]
+		if server.Agent = agentFacts(self, server.ID); !asked {
+			server.Agent = plan.Agent{}
 		}
-		server.Agent = plan.Agent{
-			Answered: true, Version: self.Version, LastIndex: self.LastIndex, LastTerm: self.LastTerm,
+		if !server.Agent.Answered {
+			delete(selves, server.Name)
+			continue
 		}
 		// An old leader that does not know that it was deposed has a lower term.
 		if self.Leads && (leader == "" || self.Term > selves[leader].Term) {
@@ -30,7 +34,7 @@ func (o *Observer) consul(ctx context.Context, s *Snapshot) {
 		}
 	}
 	if leader == "" {
-		s.Raft.Unknown = unknown(s.Servers, selves)
+		s.Raft.Unknown = unknown(s.Servers)
 		o.outlooks(ctx, s, selves)
 		return
 	}
@@ -41,12 +45,45 @@ func (o *Observer) consul(ctx context.Context, s *Snapshot) {
 	s.Raft.Known, s.Raft.Leader, s.Raft.Term = true, leader, selves[leader].Term
 }
 
-// selves returns the answers of all agents with the expected node ID, by the server's name.
-func (o *Observer) selves(ctx context.Context, s *Snapshot) map[string]consul.Self {
+// answer is what came of asking an agent about itself.
+type answer struct {
+	consul.Self
+	err error
+}
+
+// agentFacts says what an answer means. One with another node ID is of another process, which has got the address by now.
+func agentFacts(a answer, id string) plan.Agent {
+	switch {
+	case a.err != nil:
+		return plan.Agent{Silence: silence(a.err)}
+	case a.NodeID != id:
+		return plan.Agent{Silence: plan.SilenceStranger}
+	}
+	return plan.Agent{
+		Answered: true, KnowsLeader: a.LeaderAddr != "", Version: a.Version, LastIndex: a.LastIndex, LastTerm: a.LastTerm,
+	}
+}
+
+func silence(err error) plan.Silence {
+	switch {
+	case errors.Is(err, consul.ErrForbidden):
+		return plan.SilenceForbidden
+	case errors.Is(err, syscall.ECONNREFUSED):
+		return plan.SilenceRefused
+	case errors.Is(err, consul.ErrUnreachable):
+		return plan.SilenceNoRoute
+	case errors.Is(err, consul.ErrUnanswered):
+		return plan.SilenceUnanswered
+	}
+	return plan.SilenceStrange
+}
+
+// selves returns what came of asking each agent that has an address and a process, by the server's name.
+func (o *Observer) selves(ctx context.Context, s *Snapshot) map[string]answer {
 	var (
 		group  sync.WaitGroup
 		mutex  sync.Mutex
-		selves = map[string]consul.Self{}
+		selves = map[string]answer{}
 	)
 	for _, server := range s.Servers {
 		target := s.Target(server.Name)
@@ -55,12 +92,9 @@ func (o *Observer) selves(ctx context.Context, s *Snapshot) map[string]consul.Se
 		}
 		group.Go(func() {
 			self, err := o.Dial(target).Self(ctx)
-			if err != nil || self.NodeID != server.ID {
-				return // no answer, or the address belongs to another process by now
-			}
 			mutex.Lock()
 			defer mutex.Unlock()
-			selves[server.Name] = self
+			selves[server.Name] = answer{self, err}
 		})
 	}
 	group.Wait()
@@ -84,9 +118,24 @@ func (o *Observer) cluster(ctx context.Context, s *Snapshot, leader string) erro
 	); err != nil {
 		return err
 	}
+	if err := tellsOfItself(s, leader); err != nil {
+		return err
+	}
 	s.Raft.MinQuorum = int(minQuorum) //nolint:gosec // a handful of servers
 	for i := range s.Servers {
 		match(&s.Servers[i], s.Raft, health)
+	}
+	return nil
+}
+
+// tellsOfItself fails if a leader leaves itself out of what it tells: ACLs filter answers, and what is filtered is unknown and
+// not absent (https://developer.hashicorp.com/consul/api-docs/agent#list-members).
+func tellsOfItself(s *Snapshot, leader string) error {
+	id := resources.NodeID(s.Cluster.UID, leader)
+	isPeer := slices.ContainsFunc(s.Raft.Peers, func(p plan.Peer) bool { return p.ID == id })
+	isMember := slices.ContainsFunc(s.Raft.Members, func(m plan.Member) bool { return m.ID == id })
+	if !isPeer || !isMember {
+		return errors.New("it leaves itself out of its peers or members, as ACLs do that lack node:read")
 	}
 	return nil
 }

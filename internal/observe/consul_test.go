@@ -1,7 +1,11 @@
 package observe_test
 
 import (
+	"context"
+	"errors"
+	"fmt"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -9,6 +13,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/consul-operator/consul-operator/api/v1alpha1"
+	"github.com/consul-operator/consul-operator/internal/consul"
 	"github.com/consul-operator/consul-operator/internal/plan"
 )
 
@@ -38,14 +43,14 @@ func TestAnAgentWithAnotherNodeIDIsNotTheServer(t *testing.T) {
 	w := newWorld(t)
 	w.agent(1).self.NodeID = "somebody else"
 	s := w.look()
-	w.Expect(s.Servers[1].Agent).To(Equal(plan.Agent{}))
+	w.Expect(s.Servers[1].Agent).To(Equal(plan.Agent{Silence: plan.SilenceStranger}))
 	w.Expect(s.Servers[1].Peer).NotTo(BeNil(), "the leader speaks of the server")
 
 	w = newWorld(t)
 	w.agent(0).self.NodeID = "somebody else, who leads" // another cluster
 	s = w.look()
 	w.Expect(s.Raft.Known).To(BeFalse())
-	w.Expect(s.Raft.Unknown).To(Equal("consul-1, consul-2 answering and not leading; consul-0 not answering"))
+	w.Expect(s.Raft.Unknown).To(Equal("consul-0 not answering (another server answers at its address); consul-1, consul-2 answering and not leading"))
 }
 
 func TestWhoIsAsked(t *testing.T) {
@@ -86,11 +91,15 @@ func TestTheLeaderOfTheHighestTerm(t *testing.T) {
 func TestNobodyLeads(t *testing.T) {
 	for want, change := range map[string]func(w *world){
 		"consul-0, consul-1, consul-2 answering and not leading": func(w *world) { w.agent(0).self.Leads = false },
-		"consul-1, consul-2 answering and not leading; consul-0 not answering": func(w *world) {
+		"consul-0 not answering (a strange answer); consul-1, consul-2 answering and not leading": func(w *world) {
 			w.agent(0).silent["self"] = true
 		},
-		"consul-0, consul-1, consul-2 not answering": func(w *world) { w.agents = nil },
-		"there is no server":                         func(w *world) { w.claims = nil },
+		"consul-0, consul-1 answering and not leading; consul-2 not answering": func(w *world) {
+			w.agent(0).self.Leads = false
+			w.pods = w.pods[:2]
+		},
+		"consul-0, consul-1, consul-2 not answering (a strange answer)": func(w *world) { w.agents = nil },
+		"there is no server": func(w *world) { w.claims = nil },
 	} {
 		w := newWorld(t)
 		change(w)
@@ -209,6 +218,42 @@ func TestSinceWhenAServerIsUnhealthy(t *testing.T) {
 			w.cluster.Status.Servers = []v1alpha1.ServerStatus{{Name: "consul-1", UnhealthySince: &since}}
 			test.change(w)
 			w.Expect(w.look().Servers[1].UnhealthySince).To(Equal(test.want))
+		})
+	}
+}
+
+// Why an agent does not answer is told apart: a person has to look elsewhere each time.
+func TestWhyAnAgentIsSilent(t *testing.T) {
+	for want, err := range map[plan.Silence]error{
+		plan.SilenceForbidden:  fmt.Errorf("self: %w", consul.ErrForbidden),
+		plan.SilenceRefused:    fmt.Errorf("self: %w: %w", consul.ErrUnreachable, syscall.ECONNREFUSED),
+		plan.SilenceNoRoute:    fmt.Errorf("self: %w: %w", consul.ErrUnreachable, context.DeadlineExceeded),
+		plan.SilenceUnanswered: fmt.Errorf("self: %w", consul.ErrUnanswered),
+		plan.SilenceStrange:    errors.New("no JSON"),
+	} {
+		w := newWorld(t)
+		w.agent(1).fails = err
+		s := w.look()
+		w.Expect(s.Servers[1].Agent).To(Equal(plan.Agent{Silence: want}))
+		w.Expect(s.Servers[2].Agent.Silence).To(BeEmpty())
+	}
+}
+
+// I4: ACLs filter lists without a word. A leader that does not find itself in them does not know who else is missing.
+func TestALeaderThatLeavesItselfOut(t *testing.T) {
+	for what, filter := range map[string]func(*agent){
+		"no member":     func(a *agent) { a.serf = nil },
+		"other members": func(a *agent) { a.serf = a.serf[1:] },
+		"other peers":   func(a *agent) { a.peers = a.peers[1:] },
+	} {
+		t.Run(what, func(t *testing.T) {
+			w := newWorld(t)
+			filter(w.agent(0))
+			s := w.look()
+			w.Expect(s.Raft.Known).To(BeFalse())
+			w.Expect(s.Raft.Unknown).To(ContainSubstring("leaves itself out"))
+			w.Expect(s.Servers[1].Member).To(Equal(plan.MemberAbsent))
+			w.Expect(s.Servers[1].Peer).To(BeNil())
 		})
 	}
 }

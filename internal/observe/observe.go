@@ -239,24 +239,24 @@ func server(s *Snapshot, name string, routed map[string]bool) plan.Server {
 }
 
 // unknown explains to users why no leader is known.
-func unknown(servers []plan.Server, selves map[string]consul.Self) string {
-	var silent, leaderless []string
-	for _, s := range servers {
-		if _, answered := selves[s.Name]; answered {
-			leaderless = append(leaderless, s.Name)
-		} else {
-			silent = append(silent, s.Name)
-		}
-	}
+func unknown(servers []plan.Server) string {
 	var parts []string
-	if len(leaderless) > 0 {
-		parts = append(parts, strings.Join(leaderless, ", ")+" answering and not leading")
+	names := map[string][]string{}
+	for _, s := range servers {
+		state := "answering and not leading"
+		if !s.Agent.Answered {
+			state = "not answering"
+		}
+		if s.Agent.Silence != "" {
+			state += " (" + string(s.Agent.Silence) + ")"
+		}
+		if names[state] == nil {
+			parts = append(parts, state)
+		}
+		names[state] = append(names[state], s.Name)
 	}
-	if len(silent) > 0 {
-		parts = append(parts, strings.Join(silent, ", ")+" not answering")
+	for i, state := range parts {
+		parts[i] = strings.Join(names[state], ", ") + " " + state
 	}
-	if len(parts) == 0 {
-		return "there is no server"
-	}
-	return strings.Join(parts, "; ")
+	return cmp.Or(strings.Join(parts, "; "), "there is no server")
 }

@@ -12,7 +12,7 @@ import (
 
 // outlooks asks every server for its view of the cluster. It is called without a leader, and asks nothing if any server knows
 // of one.
-func (o *Observer) outlooks(ctx context.Context, s *Snapshot, selves map[string]consul.Self) {
+func (o *Observer) outlooks(ctx context.Context, s *Snapshot, selves map[string]answer) {
 	for _, self := range selves {
 		if self.LeaderAddr != "" {
 			return

@@ -40,9 +40,14 @@ type agent struct {
 	votes map[string]plan.Health
 	// silent are the calls that the agent does not answer.
 	silent map[string]bool
+	// fails is how all calls fail; nil if they do not.
+	fails error
 }
 
 func (a *agent) says(call string) error {
+	if a.fails != nil {
+		return a.fails
+	}
 	if a.silent[call] {
 		return errSay
 	}

@@ -25,8 +25,11 @@ func awaitServers(v view) *Decision {
 // awaitVoter waits for a running server to become a healthy voter that serves.
 func (v view) awaitVoter(s Server) *Decision {
 	switch {
+	case s.Agent.Silence == SilenceForbidden:
+		return wait(steadily, reason.ConsulRefuses, "the Consul agent of %s refuses the operator (ACLs)%s", s.Name, v.prospect(s))
 	case !s.Agent.Answered:
-		return wait(often, reason.WaitingForServer, "the Consul agent of %s does not answer yet%s", s.Name, v.prospect(s))
+		return wait(often, reason.WaitingForServer, "the Consul agent of %s does not answer yet%s%s",
+			s.Name, inBrackets(string(s.Agent.Silence)), v.prospect(s))
 	case s.Peer == nil:
 		return wait(often, reason.WaitingForVoter, "%s has not joined Raft yet", s.Name)
 	case !s.Peer.Voter:
@@ -39,6 +42,13 @@ func (v view) awaitVoter(s Server) *Decision {
 		return wait(often, reason.WaitingForReady, "%s is a healthy voter and not ready to serve yet", s.Name)
 	}
 	return nil
+}
+
+func inBrackets(s string) string {
+	if s == "" {
+		return ""
+	}
+	return " (" + s + ")"
 }
 
 func orUnknown(s string) string {

@@ -1,6 +1,10 @@
 package plan
 
-import "github.com/consul-operator/consul-operator/api/reason"
+import (
+	"slices"
+
+	"github.com/consul-operator/consul-operator/api/reason"
+)
 
 // bootstrap founds the cluster: the first servers are created together with bootstrap_expect and elect the first leader.
 // Once a leader was seen this is over for good: a server with an empty disk and bootstrap_expect would found a second,
@@ -34,10 +38,13 @@ func (v view) founders() int {
 	return v.Spec.Replicas
 }
 
-// awaitFounders waits for the first election. Nothing was ever served, so servers of an older spec are replaced whatever
-// they do.
+// awaitFounders waits for the first election. As long as nothing was served, servers of an older spec are replaced whatever they
+// do. A cluster that the operator cannot reach may have served for long: a server of which it is not known is left alone.
 func (v view) awaitFounders() *Decision {
 	for _, s := range v.Servers {
+		if v.mayServe(s) {
+			continue
+		}
 		if d := v.replaceIdlePod(s); d != nil {
 			return d
 		}
@@ -47,5 +54,30 @@ func (v view) awaitFounders() *Decision {
 			return d
 		}
 	}
+	if i := slices.IndexFunc(v.Servers, v.mayServe); i >= 0 {
+		return v.awaitReach(v.Servers[i])
+	}
 	return wait(often, reason.Bootstrapping, "%d servers run and are about to elect their first leader", len(v.Servers))
+}
+
+// mayServe reports whether a server of a cluster that has no known leader may be part of one that works.
+func (v view) mayServe(s Server) bool {
+	return s.Pod != nil && s.Pod.Running && (!s.Agent.Answered || s.Agent.KnowsLeader)
+}
+
+// awaitReach waits until the agent of a server that runs can be asked.
+func (v view) awaitReach(s Server) *Decision {
+	remedy := ""
+	if v.hasOutdatedPod(s) {
+		remedy = "; it keeps its older revision meanwhile, since it may serve: to apply the new one all the same, delete its pod"
+	}
+	switch s.Agent.Silence {
+	case SilenceForbidden:
+		return wait(steadily, reason.ConsulRefuses, "the Consul agent of %s refuses the operator (ACLs)%s", s.Name, remedy)
+	case SilenceNoRoute:
+		return wait(steadily, reason.ConsulUnreachable, "the operator cannot connect to the Consul agent of %s at %s (%s): "+
+			"look for a NetworkPolicy or a service mesh%s", s.Name, s.Pod.Address, s.Agent.Silence, remedy)
+	}
+	return wait(often, reason.WaitingForServer, "the Consul agent of %s does not answer yet%s%s", s.Name,
+		inBrackets(string(s.Agent.Silence)), remedy)
 }

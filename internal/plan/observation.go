@@ -137,12 +137,29 @@ type Pod struct {
 type Agent struct {
 	// Answered is false if it did not answer in time, which says neither that it is dead nor that it is alive.
 	Answered bool
-	Version  string
+	// Silence is why it did not answer; empty if it did, or if it was not asked because its process does not run.
+	Silence Silence
+	// KnowsLeader reports whether it knows a leader, wherever that is.
+	KnowsLeader bool
+	Version     string
 	// LastIndex and LastTerm are those of its last Raft log entry.
 	LastIndex, LastTerm uint64
 	// Outlook is how it sees a cluster without a leader; nil if it was not asked, or did not tell.
 	Outlook *Outlook
 }
+
+// Silence is why an agent that was asked did not answer, in words.
+type Silence string
+
+// Why an agent does not answer. A refusal is proof of life: the server may well serve others.
+const (
+	SilenceRefused    Silence = "connection refused"
+	SilenceNoRoute    Silence = "no connection in time"
+	SilenceUnanswered Silence = "connected, and no answer in time"
+	SilenceForbidden  Silence = "refused by Consul's ACLs"
+	SilenceStranger   Silence = "another server answers at its address"
+	SilenceStrange    Silence = "a strange answer"
+)
 
 // Outlook is the cluster as one server sees it.
 type Outlook struct {

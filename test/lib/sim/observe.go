@@ -159,7 +159,7 @@ func pod(s *State, x *Server) *plan.Pod {
 func says(seen *plan.Server, consul *State, i int) {
 	x := &consul.Servers[i]
 	if seen.Pod != nil && seen.Pod.Running && (x.Process == Up || x.Process == Leaving) {
-		seen.Agent = plan.Agent{Answered: true, Version: "1.22.7", LastIndex: 1}
+		seen.Agent = plan.Agent{Answered: true, KnowsLeader: consul.Leader != nobody, Version: "1.22.7", LastIndex: 1}
 		if x.Behind {
 			seen.Agent.LastIndex = 0
 		}
