@@ -134,7 +134,6 @@ func TestChangeIsRefusedByName(t *testing.T) {
 		value   any
 		message string
 	}{
-		"shrunk storage":        {[]string{"spec", "storage", "size"}, "9Gi", "spec.storage.size"},
 		"another storage class": {[]string{"spec", "storage", "storageClassName"}, "slow", "spec.storage.storageClassName"},
 		"another datacenter":    {[]string{"spec", "datacenter"}, "dc2", "spec.datacenter"},
 		"even replicas":         {[]string{"spec", "replicas"}, int64(4), "spec.replicas"},

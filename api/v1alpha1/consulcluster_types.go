@@ -122,11 +122,11 @@ type ConsulClusterSpec struct {
 //
 // +kubebuilder:validation:XValidation:rule="has(self.storageClassName) == has(oldSelf.storageClassName) && (!has(self.storageClassName) || self.storageClassName == oldSelf.storageClassName)",message="storageClassName cannot change: create another cluster",fieldPath=".storageClassName"
 type Storage struct {
-	// Size of the volume. It can grow if the storage class allows it. It can never shrink.
+	// Size of the volume. It can grow if the storage class allows it. It can be set back as long as no volume
+	// has grown, and never below the size of a volume that a server has.
 	//
 	// +kubebuilder:default="10Gi"
 	// +kubebuilder:validation:XValidation:rule="quantity(string(self)).compareTo(quantity('0')) > 0",message="size must be greater than 0"
-	// +kubebuilder:validation:XValidation:rule="quantity(string(self)).compareTo(quantity(string(oldSelf))) >= 0",message="size cannot shrink: volumes can only grow"
 	// +optional
 	Size resource.Quantity `json:"size,omitempty"`
 

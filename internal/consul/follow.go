@@ -3,19 +3,28 @@ package consul
 import (
 	"context"
 	"errors"
+	"maps"
+	"slices"
 	"sync/atomic"
 	"time"
 
 	"github.com/go-logr/logr"
+	"k8s.io/apimachinery/pkg/util/wait"
+
+	"github.com/consul-operator/consul-operator/internal/plan"
 )
 
 const (
 	// waitLong is how long a blocking query waits. Consul allows no more than 10 minutes.
 	waitLong = 10 * time.Minute
 	// waitShort is the same while no stream reports leader changes: the leader is asked only when the wait ends.
-	waitShort = 3 * time.Minute
+	waitShort = 4 * time.Minute
 	// queryPause is the minimum time between two blocking queries, in case Consul answers each at once.
 	queryPause = time.Second
+
+	// healthEvery is how often autopilot's verdicts are asked for: nothing reports that a voter has gone bad. It is up to a tenth
+	// longer, at random, so that not all clusters are asked at once.
+	healthEvery = 50 * time.Second
 
 	// The pauses before a request is reopened double. While a server is down, the operator requeues by itself, and follows
 	// other addresses once there is another leader: long pauses are for problems that last.
@@ -79,6 +88,22 @@ func (f *follow) wait() time.Duration {
 		return waitLong
 	}
 	return waitShort
+}
+
+// watchHealth gives a hint when autopilot calls a server unhealthy: all are healthy in an idle cluster. A leader that does not
+// answer is noticed by the others.
+func (f *follow) watchHealth(ctx context.Context) {
+	for {
+		pause(ctx, wait.Jitter(healthEvery, 0.1))
+		health, err := f.dial(f.leader).Health(ctx)
+		if ctx.Err() != nil {
+			return
+		}
+		if err == nil && slices.Contains(slices.Collect(maps.Values(health)), plan.HealthUnhealthy) {
+			f.log.V(1).Info("Autopilot calls a server unhealthy")
+			f.bell.hint()
+		}
+	}
 }
 
 // leads reports whether the agent is still the leader.

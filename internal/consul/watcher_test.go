@@ -14,6 +14,8 @@ import (
 	. "github.com/onsi/gomega"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/manager"
+
+	"github.com/consul-operator/consul-operator/internal/plan"
 )
 
 var _ manager.Runnable = (*Watcher)(nil)
@@ -26,6 +28,8 @@ type fakeServers struct {
 	calls    []string
 	leader   string
 	down     map[string]error
+	sick     bool          // what autopilot calls s2
+	healths  int           // calls for that, which are not among the others
 	streamed error         // what WatchLeader returns at once
 	changed  chan struct{} // closed when index changes
 	index    uint64
@@ -122,6 +126,16 @@ func (a fakeAgent) Self(context.Context) (Self, error) {
 	return Self{Leads: a.address == a.leader}, nil
 }
 
+func (a fakeAgent) Health(context.Context) (map[string]plan.Health, error) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.healths++
+	if a.sick {
+		return map[string]plan.Health{"s1": plan.HealthHealthy, "s2": plan.HealthUnhealthy}, nil
+	}
+	return map[string]plan.Health{"s1": plan.HealthHealthy, "s2": plan.HealthHealthy}, nil
+}
+
 func (a fakeAgent) WatchServers(ctx context.Context, index uint64, wait time.Duration) (uint64, error) {
 	if err := a.called(a.address, "servers "+wait.String()); err != nil {
 		return 0, err
@@ -204,7 +218,7 @@ func addresses(n int) []Target {
 	return out
 }
 
-func TestIdleClusterCostsLessThanACallAMinute(t *testing.T) {
+func TestIdleClusterCostsLessThanTwoCallsAMinute(t *testing.T) {
 	forbidden := fmt.Errorf("monitor: %w", ErrForbidden)
 	cases := map[string]struct {
 		servers  int
@@ -227,10 +241,25 @@ func TestIdleClusterCostsLessThanACallAMinute(t *testing.T) {
 				time.Sleep(hours * time.Hour)
 				g.Expect(s.count()).To(BeNumerically("<=", hours*c.atMost), "%v", s.since(0))
 				g.Expect(s.count()).To(BeNumerically(">=", hours*12), "it looks after each wait")
+				g.Expect(s.count() + s.healths).To(BeNumerically("<=", hours*119))
 				g.Expect(wakes()).To(BeZero())
 			})
 		})
 	}
+}
+
+// Serf hears a voter whose disk is full, and the catalog does not change: only autopilot knows.
+func TestWatcherWakesWhenAVoterGoesBad(t *testing.T) {
+	s := newFakeServers()
+	watching(t, 3, s, func(g *WithT, _ *Watcher, wakes func() int) {
+		wakes()
+		s.with(func() { s.sick = true })
+		time.Sleep(time.Minute)
+		g.Expect(wakes()).To(Equal(1))
+		s.with(func() { s.sick = false })
+		time.Sleep(time.Hour)
+		g.Expect(wakes()).To(BeZero())
+	})
 }
 
 func TestWatcherWakes(t *testing.T) {

@@ -1,9 +1,11 @@
 package observe
 
 import (
+	"cmp"
 	"fmt"
 	"strings"
 
+	"k8s.io/apimachinery/pkg/api/resource"
 	"k8s.io/apimachinery/pkg/util/version"
 
 	"github.com/consul-operator/consul-operator/api/reason"
@@ -14,14 +16,33 @@ import (
 
 // invalid returns why a spec that passed admission cannot be applied; nil if it can. CEL cannot see annotations, other
 // objects, or the parts of a pod that the API server checks only when a pod is created.
-func invalid(c *v1alpha1.ConsulCluster, servers []plan.Server) *plan.Problem {
+func invalid(s *Snapshot) *plan.Problem {
+	c := s.Cluster
 	if _, err := resources.AgentConfig(c); err != nil {
 		return &plan.Problem{Reason: reason.InvalidSpec, Message: err.Error()}
 	}
 	if field := reservedKey(c.Spec.PodTemplate); field != "" {
 		return &plan.Problem{Reason: reason.InvalidSpec, Message: field + " belongs to the operator: choose another name"}
 	}
-	return downgrade(c, servers)
+	return cmp.Or(shrinks(s), downgrade(c, s.Servers))
+}
+
+// shrinks refuses a size below that of every volume: no volume can shrink. A size that was raised may be set back as long as one
+// volume has not grown.
+func shrinks(s *Snapshot) *plan.Problem {
+	var smallest *resource.Quantity
+	for _, server := range s.Servers { // in order, for the sake of the message
+		size := s.Claims[server.Name].Spec.Resources.Requests.Storage()
+		if smallest == nil || size.Cmp(*smallest) < 0 {
+			smallest = size
+		}
+	}
+	wanted := s.Cluster.Spec.Storage.Size
+	if smallest == nil || wanted.Cmp(*smallest) >= 0 {
+		return nil
+	}
+	return &plan.Problem{Reason: reason.InvalidSpec, Message: fmt.Sprintf(
+		"spec.storage.size: %s is less than the %s that each server has, and volumes cannot shrink: set it back", &wanted, smallest)}
 }
 
 // reservedKey returns a field of the pod template that uses a name reserved for the operator; empty if there is none.

@@ -86,7 +86,7 @@ func (o *Observer) Observe(ctx context.Context, c *v1alpha1.ConsulCluster) (*Sna
 	s.Damaged = readRecords(s)
 	o.consul(ctx, s)
 	remember(s, o.Now())
-	s.Spec.Invalid = cmp.Or(serial, invalid(c, s.Servers))
+	s.Spec.Invalid = cmp.Or(serial, invalid(s))
 	return s, nil
 }
 
