@@ -68,7 +68,7 @@ var all = []Info{
 		"a quorum that was lost for good is being recovered, or will be at the time that the message gives",
 		"", ""},
 	{UpdatingInPlace, NoAttention,
-		"a server leaves, and comes back on its volume with the wanted revision. Three servers tolerate no failure meanwhile",
+		"a server gets the wanted revision on its volume, and is away meanwhile: three servers tolerate no failure until it is back",
 		"", ""},
 	{NodeDraining, NoAttention, "a server moves away from a cordoned node", "", ""},
 	{PruningDeadPeer, NoAttention, "a dead peer is being removed from Serf and Raft", "", ""},

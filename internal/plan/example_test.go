@@ -41,5 +41,5 @@ func ExampleRules() {
 	// Output:
 	// AwaitRecords (necessary): a record of the operator that is damaged is never guessed at
 	// Bootstrap (necessary): a cluster is founded once: bootstrap_expect with an empty disk founds a second, empty one
-	// RecoverQuorum (necessary): a quorum that is lost for good comes back with the newest data there is
+	// ReviseStopped (necessary): a spec that keeps servers from running is corrected without a leader
 }

@@ -5,6 +5,8 @@ import (
 	"testing"
 	"time"
 
+	. "github.com/onsi/gomega"
+
 	"github.com/consul-operator/consul-operator/api/reason"
 	"github.com/consul-operator/consul-operator/internal/plan"
 )
@@ -156,4 +158,63 @@ func TestStepWhereServersFailOrAreDrained(t *testing.T) {
 			nil, reason.WaitingForReady,
 		},
 	})
+}
+
+// What keeps servers from running is corrected on their volumes while nobody leads. What was only interrupted keeps the revision
+// that is known to work.
+func TestACorrectionArrivesWithoutALeader(t *testing.T) {
+	stuck := plan.Problem{Reason: reason.Unschedulable, Message: "no node has the label"}
+	pending := func(s *plan.Server) { s.Pod = &plan.Pod{Revision: "r", Problem: stuck} }
+	refusedPod := plan.Failure{
+		Attempt: plan.AttemptOf(plan.CreatePod{Server: "consul-0"}),
+		Problem: plan.Problem{Reason: reason.AdmissionDenied, Message: "no such PriorityClass"}, Since: noon, Last: noon,
+	}
+	for what, test := range map[string]struct {
+		change func(*plan.Observation)
+		step   plan.Action
+	}{
+		"no node takes it":     {func(o *plan.Observation) { pending(&o.Servers[0]) }, plan.SetRevision{Server: "consul-0"}},
+		"its pod is next":      {func(o *plan.Observation) { pending(&o.Servers[0]); o.Servers[0].Revision = "new" }, plan.DeletePod{Server: "consul-0"}},
+		"it retires":           {func(o *plan.Observation) { pending(&o.Servers[1]); o.Servers[1].Retiring = true }, plan.SetRevision{Server: "consul-1"}},
+		"no pod is let in":     {func(o *plan.Observation) { o.Servers[0].Pod, o.Failures = nil, []plan.Failure{refusedPod} }, plan.SetRevision{Server: "consul-0"}},
+		"it was interrupted":   {func(o *plan.Observation) { o.Servers[0].Pod = &plan.Pod{Revision: "r"} }, nil},
+		"it runs":              {func(*plan.Observation) {}, nil},
+		"its volume goes":      {func(o *plan.Observation) { pending(&o.Servers[0]); o.Servers[0].ClaimDeleting = true }, nil},
+		"the cluster is held":  {func(o *plan.Observation) { pending(&o.Servers[0]); o.Spec.Paused = true }, nil},
+		"a person gives it up": {func(o *plan.Observation) { pending(&o.Servers[0]); o.Spec.AcceptedLoss = []string{"consul-0"} }, nil},
+	} {
+		t.Run(what, func(t *testing.T) {
+			g := NewWithT(t)
+			d := plan.Plan(healthy(func(o *plan.Observation) {
+				o.Spec.Revision, o.Raft = "new", plan.Raft{Unknown: "nobody answers"}
+				for i := range o.Servers {
+					o.Servers[i].Peer, o.Servers[i].Agent = nil, plan.Agent{}
+				}
+				test.change(o)
+			}), noon)
+			if test.step == nil {
+				g.Expect(d.Rule).NotTo(Equal("ReviseStopped"), d.Message)
+				return
+			}
+			g.Expect(d.Rule).To(Equal("ReviseStopped"), d.Message)
+			g.Expect(d.Step).To(Equal(test.step))
+		})
+	}
+}
+
+// The recovery that loses data is not offered to servers that only wait for a node, and their obstacle is said.
+func TestAnObstacleIsSaid(t *testing.T) {
+	g := NewWithT(t)
+	d := plan.Plan(healthy(func(o *plan.Observation) {
+		o.Raft = plan.Raft{Unknown: "consul-2 answering and not leading"}
+		for i := range o.Servers[:2] {
+			o.Servers[i].Agent = plan.Agent{}
+			o.Servers[i].Pod = &plan.Pod{Revision: "r", Problem: plan.Problem{Reason: reason.Unschedulable, Message: "no node has the label"}}
+		}
+		peers := []plan.Peer{{ID: "consul-0", Voter: true}, {ID: "consul-1", Voter: true}, {ID: "consul-2", Voter: true}}
+		o.Servers[2].Agent.Outlook = &plan.Outlook{Peers: peers}
+	}), noon)
+	g.Expect(d.Reason).To(Equal(reason.NoLeader))
+	g.Expect(d.Message).To(Equal("no leader: consul-2 answering and not leading; consul-0: no node has the label " +
+		"(a corrected spec is applied without a leader)"))
 }

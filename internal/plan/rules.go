@@ -32,15 +32,16 @@
 //  2. Bootstrap: create the first servers with bootstrap_expect, all expecting the number that the first one was given, then
 //     record that a leader was seen. Never again. Until then outdated servers are replaced on their claims. The pods of a
 //     deleted cluster of the same name have to be gone first: new servers would join the old ones.
-//  3. RecoverQuorum: a quorum that cannot come back is recovered. No leader can be elected without voters whose volume claim
+//  3. ReviseStopped: while nobody leads, a server that cannot start with the revision it has gets the wanted one on its
+//     volume, so that a correction of the spec arrives. A single server that is updated in place gets it while its process
+//     does not run, whatever the cause: it would be the leader.
+//  4. RecoverQuorum: a quorum that cannot come back is recovered. No leader can be elected without voters whose volume claim
 //     is gone and that no server hears, by the Raft configuration of every server. Where all others answer, this happens by
 //     itself if the spec says so; otherwise a person gives up, by name, all servers that do not answer. That is recorded
 //     first. Then the given-up servers are fenced: their pods stop, their claims are set aside. Then the others restart and
 //     save what they have, and the server with the newest log, as Raft compares logs, restarts last: as the only voter. A
 //     given-up server that is back before it was touched, or a leader that does not need the vote of a stopping server,
 //     ends the recovery.
-//  4. ReviseSingle: a single server that is updated in place is corrected while its process does not run. It would be the
-//     leader, so there is none to wait for.
 //  5. AwaitLeader: without a leader whose own agent answers nothing is known. Unknown is never healthy and never dead.
 //  6. Prune: strays that are dead in Serf are pruned, before they can cost the quorum: force-leave if Serf calls them
 //     failed, then remove-peer.
@@ -76,7 +77,7 @@
 //
 // A single server has no one to hand over to, and is away for some seconds. It neither leaves nor retires: its claim gets the
 // revision, then its pod is deleted; SIGTERM stops it in order, and on its claim it is the one voter as before. There is no
-// leader until it is back, so while its process does not run it is corrected by ReviseSingle.
+// leader until it is back, so while its process does not run it is corrected by ReviseStopped.
 //
 // # Upkeep
 //
@@ -130,8 +131,8 @@ const (
 var rules = []Rule{
 	{"AwaitRecords", awaitRecords, Necessary, "a record of the operator that is damaged is never guessed at"},
 	{"Bootstrap", bootstrap, Necessary, "a cluster is founded once: bootstrap_expect with an empty disk founds a second, empty one"},
+	{"ReviseStopped", reviseStopped, Necessary, "a spec that keeps servers from running is corrected without a leader"},
 	{"RecoverQuorum", recoverQuorum, Necessary, "a quorum that is lost for good comes back with the newest data there is"},
-	{"ReviseSingle", reviseSingle, Necessary, "a single server that does not run is corrected without a leader, which it would be"},
 	{"AwaitLeader", awaitLeader, Necessary, "without a leader nothing is known: unknown is never healthy and never dead"},
 	{"Prune", prune, Necessary, "dead strays go before they cost the quorum"},
 	{"Retire", retire, Necessary, "a server that has begun to retire goes on, or stays, before anything else changes"},

@@ -183,6 +183,9 @@ func (s *State) serves() *Violation {
 	if !s.Founded || s.InPlace && s.Replicas == 1 { // the only server was stopped for it
 		return nil
 	}
+	if s.Bad == 1 && !s.hasQuorum() { // users want what stopped the servers in the first place
+		return nil
+	}
 	routed, well := s.count(func(x *Server) bool { return x.Routed }), s.count((*Server).well)
 	if s.Leader == nobody || routed == 0 && well > 0 {
 		return violated(invariant.I9, "a revision that cannot start keeps the running servers from serving")

@@ -247,7 +247,7 @@ func checkInPlace(s *State, i int) *Violation {
 	switch x := &s.Servers[i]; {
 	case s.Founded && x.Process == Up && x.Peer == Voter && !s.isOnly(i):
 		return violated(invariant.I2, "#%d is replaced in place and takes part", i)
-	case x.InPlace && x.Peer != NoPeer:
+	case x.InPlace && x.Peer != NoPeer && s.readable(): // without a known leader it does not leave, and may be corrected
 		return violated(invariant.I2, "#%d is said to have come back and is still a Raft peer", i)
 	}
 	return nil

@@ -46,6 +46,14 @@ func Scenarios() []Scenario {
 			automatic(strayAlive(sized("a stray that is alive, automatic recovery", replicas, 1, replicas/2, 0))),
 			strayAlive(sized("a stray that is alive, and a person gives up who is missing", replicas, 1, replicas/2, 1, accept())))
 	}
+	for _, replicas := range []uint8{1, 3, 5} {
+		all = append(all,
+			stoppedBySpec(sized("all down for a spec", replicas, 1, 0, 1, want(2))),
+			stoppedBySpec(sized("all down for a spec", replicas, 1, 1, 2, want(1), want(2), want(3))),
+			inPlace(stoppedBySpec(sized("all down for a spec", replicas, 1, 1, 1, want(2)))),
+			spoiled(sized("a spec that would not start again", replicas, 1, replicas/2+1, 1, want(2))),
+			inPlace(spoiled(sized("a spec that would not start again", replicas, 1, replicas/2+1, 1, want(2)))))
+	}
 	all = append(all, scaledDown(), createdAnew(1, 1), createdAnew(3, 0), createdAnew(3, 1))
 	all = append(all, updatesInPlace()...)
 	for i := range all {
@@ -135,6 +143,26 @@ func patient(scenario Scenario) Scenario {
 // full has no node that takes a server which is new.
 func full(scenario Scenario) Scenario {
 	scenario.Start.Full = true
+	return scenario
+}
+
+// spoiled has servers that run and could not start again, for something in their spec or beside it: a node label that is gone, an
+// image that is no longer there, a memory limit that the state has outgrown.
+func spoiled(scenario Scenario) Scenario {
+	scenario.Start.Bad = 1
+	scenario.Start.Handoffs = unlimited
+	return scenario
+}
+
+// stoppedBySpec starts when all of them were stopped.
+func stoppedBySpec(scenario Scenario) Scenario {
+	scenario = spoiled(scenario)
+	s := &scenario.Start
+	s.Leader, s.Stable = nobody, false
+	for i := range s.slots() {
+		x := &s.Servers[i]
+		x.Pod, x.Process, x.Serf, x.Healthy, x.Serving, x.Routed = PodPending, Down, Failed, false, false, false
+	}
 	return scenario
 }
 

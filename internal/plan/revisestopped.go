@@ -1,0 +1,57 @@
+package plan
+
+import (
+	"slices"
+
+	"github.com/consul-operator/consul-operator/api/reason"
+)
+
+// reviseStopped gives the wanted revision, on its volume, to a server that cannot start with the one it has, while nobody leads:
+// whatever keeps servers from running (a node label, an image, a memory limit) has to be correctable without a leader, which
+// there may not be before. Nothing is stopped by it. A server that was only interrupted keeps its revision: that one is known to
+// work. Where a single server is updated in place there is no other one to try the revision first.
+func reviseStopped(v view) *Decision {
+	if v.Raft.Known || !v.Spec.Bootstrapped || v.isHeld() || v.Spec.Recovery != nil || v.Spec.AcceptedLoss != nil {
+		return nil
+	}
+	for _, s := range v.Servers { // the vote of a retiring server may be the one that is missing
+		if s.ClaimDeleting || isRunning(s) || !v.cannotStart(s) && !v.isSingleToBe() {
+			continue
+		}
+		if d := v.reviseOnVolume(s); d != nil {
+			return d
+		}
+	}
+	return nil
+}
+
+// reviseOnVolume replaces the pod of a server that does not run. The claim goes first: whoever finds no pod afterwards creates
+// one of the claim's revision.
+func (v view) reviseOnVolume(s Server) *Decision {
+	switch {
+	case s.Revision != v.Spec.Revision:
+		return step(SetRevision{Server: s.Name}, reason.UpdatingInPlace,
+			"%s does not run, and nobody leads: it gets the wanted revision on its volume", s.Name)
+	case v.hasOutdatedPod(s):
+		return step(DeletePod{Server: s.Name}, reason.UpdatingInPlace,
+			"%s does not run, and nobody leads: its pod is replaced by one with the wanted revision", s.Name)
+	}
+	return nil
+}
+
+func isRunning(s Server) bool { return s.Pod != nil && s.Pod.Running }
+
+// cannotStart reports whether a server's pod cannot run, or cannot be created.
+func (v view) cannotStart(s Server) bool {
+	if s.Pod != nil {
+		return s.Pod.Problem.Reason != ""
+	}
+	return slices.ContainsFunc(v.Failures, func(f Failure) bool {
+		return f.Attempt == AttemptOf(CreatePod{Server: s.Name, Avoid: v.drainedNodes()})
+	})
+}
+
+// isSingleToBe reports whether one server, updated in place, is all that is wanted of a cluster that exists.
+func (v view) isSingleToBe() bool {
+	return v.Spec.Bootstrapped && v.Spec.InPlace && v.Spec.Replicas == 1
+}
