@@ -75,6 +75,8 @@ func (e *Executor) dispatch( //nolint:cyclop,funlen // a table
 		return e.setRevision(ctx, s, a)
 	case plan.MarkFailed:
 		return e.markFailed(ctx, s, a)
+	case plan.UnmarkFailed:
+		return e.unmarkFailed(ctx, s, a)
 	case plan.MarkRetiring:
 		return e.markRetiring(ctx, s, a)
 	case plan.UnmarkRetiring:

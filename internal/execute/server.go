@@ -38,6 +38,11 @@ func (e *Executor) markFailed(ctx context.Context, s *observe.Snapshot, a plan.M
 	return Outcome{Event: a.Server + " has failed and is given up: another server takes its place"}, err
 }
 
+func (e *Executor) unmarkFailed(ctx context.Context, s *observe.Snapshot, a plan.UnmarkFailed) (Outcome, error) {
+	err := e.patch(ctx, s.Claims[a.Server], unannotate(v1alpha1.AnnotationFailed))
+	return Outcome{Event: a.Server + " has recovered, and stays"}, err
+}
+
 func (e *Executor) markRetiring(ctx context.Context, s *observe.Snapshot, a plan.MarkRetiring) (Outcome, error) {
 	err := e.patch(ctx, s.Claims[a.Server], func(o client.Object) {
 		annotate(v1alpha1.AnnotationRetiring, e.timestamp())(o)

@@ -32,6 +32,8 @@ type (
 	SetRevision struct{ Server string }
 	// MarkFailed records that a server is given up.
 	MarkFailed struct{ Server string }
+	// UnmarkFailed removes the record of MarkFailed.
+	UnmarkFailed struct{ Server string }
 	// MarkRetiring records that a server retires, and whether it comes back on its volume.
 	MarkRetiring struct {
 		Server  string
@@ -84,6 +86,7 @@ func (DeletePod) name() string          { return "DeletePod" }
 func (DeleteOrphan) name() string       { return "DeleteOrphan" }
 func (SetRevision) name() string        { return "SetRevision" }
 func (MarkFailed) name() string         { return "MarkFailed" }
+func (UnmarkFailed) name() string       { return "UnmarkFailed" }
 func (MarkRetiring) name() string       { return "MarkRetiring" }
 func (UnmarkRetiring) name() string     { return "UnmarkRetiring" }
 func (StartServing) name() string       { return "StartServing" }

@@ -11,6 +11,12 @@ import (
 	"github.com/consul-operator/consul-operator/internal/plan"
 )
 
+// lagging is a voter that answers and that autopilot alone has called unhealthy for long.
+func lagging(o *plan.Observation, i int) {
+	s := &o.Servers[i]
+	s.Health, s.UnhealthySince = plan.HealthUnhealthy, noon.Add(-time.Hour)
+}
+
 // sick is a voter that has been unhealthy for a while.
 func sick(o *plan.Observation, i int, since time.Duration) *plan.Server {
 	s := &o.Servers[i]
@@ -148,6 +154,24 @@ func TestStepWhereServersFailOrAreDrained(t *testing.T) {
 				sick(o, 1, time.Hour).Failed = true
 				o.Servers[3].Pod.Ready = false
 			}, nil, reason.WaitingForReady,
+		},
+		"failed: it serves again": {
+			func(o *plan.Observation) { o.Servers[1].Failed = true },
+			plan.UnmarkFailed{Server: "consul-1"}, reason.KeepingServer,
+		},
+		"failed: it serves again while it retires": {
+			func(o *plan.Observation) { fourth(o); retiring(o, 1).Failed = true },
+			plan.Leave{Server: "consul-1"}, reason.Leaving,
+		},
+		"failed: alive, and the only one that lags": {
+			func(o *plan.Observation) { lagging(o, 1) }, plan.MarkFailed{Server: "consul-1"}, reason.ReplacingFailedServer,
+		},
+		"failed: alive, and so are others that lag": {
+			func(o *plan.Observation) { lagging(o, 1); lagging(o, 2) }, nil, reason.UnhealthyServer,
+		},
+		"failed: dead, beside one that lags": {
+			func(o *plan.Observation) { lagging(o, 1); sick(o, 2, time.Hour) },
+			plan.MarkFailed{Server: "consul-1"}, reason.ReplacingFailedServer,
 		},
 		"failed: a node that does not say that a pod has stopped": {
 			func(o *plan.Observation) { overdue(&o.Servers[1]).Agent.Answered = false },

@@ -14,7 +14,7 @@ func giveUp(v view) *Decision {
 		case v.overdue(s):
 			return step(MarkFailed{Server: s.Name}, reason.ReplacingFailedServer,
 				"giving up %s: its node has not confirmed for a while that its pod has stopped", s.Name)
-		case v.isSick(s) && !v.now.Before(v.replacedAt(s)):
+		case v.isSick(s) && !v.now.Before(v.replacedAt(s)) && !v.othersLagToo(s):
 			return step(MarkFailed{Server: s.Name}, reason.ReplacingFailedServer,
 				"giving up %s: it has been unhealthy since %s", s.Name, clock(s.UnhealthySince))
 		}

@@ -56,14 +56,16 @@
 //     leader is stable. An impossible request is dropped; one that cannot be fulfilled yet holds up nothing below.
 //  11. YieldLeadership: where servers are drained and no node takes another one, the leader hands over to a server that is
 //     not drained.
-//  12. GiveUp: a server that is overdue, or a voter that autopilot has called unhealthy for failureReplacement.after, is
-//     given up, up to maxPerHour: that it failed is recorded.
-//  13. Create: with fewer current servers than wanted, create one, up to replicas + maxSurge, given-up servers not counted.
-//  14. RetireNext: an outdated server, or else a surplus one, is marked as retiring if the cluster can do without it. Servers
+//  12. Reinstate: a server that was given up, has not begun to retire and serves again is kept.
+//  13. GiveUp: a server that is overdue, or a voter that autopilot has called unhealthy for failureReplacement.after, is
+//     given up, up to maxPerHour: that it failed is recorded. A voter that is alive and lags is given up only while it is the
+//     only one: where several lag, the cause is another.
+//  14. Create: with fewer current servers than wanted, create one, up to replicas + maxSurge, given-up servers not counted.
+//  15. RetireNext: an outdated server, or else a surplus one, is marked as retiring if the cluster can do without it. Servers
 //     without a vote go first, then unhealthy ones, then followers, the leader last.
-//  15. AwaitTransfer: say what a requested transfer of leadership waits for.
-//  16. AwaitServers: say which server is not a serving voter yet, and what it waits for.
-//  17. AwaitStrays: wait for a person to stop a stray that is alive.
+//  16. AwaitTransfer: say what a requested transfer of leadership waits for.
+//  17. AwaitServers: say which server is not a serving voter yet, and what it waits for.
+//  18. AwaitStrays: wait for a person to stop a stray that is alive.
 //
 // # Updates in place
 //
@@ -140,6 +142,7 @@ var rules = []Rule{
 	{"ReplaceIdle", replaceIdle, Necessary, "a bad spec is corrected without a person, on servers that take no part"},
 	{"TransferOnRequest", transferOnRequest, Necessary, "a user asked for another leader"},
 	{"YieldLeadership", yieldLeadership, Voluntary, "a leader that has to be evicted hands over first"},
+	{"Reinstate", reinstate, Voluntary, "a server that recovers before it is replaced is worth more than an empty one"},
 	{"GiveUp", giveUp, Voluntary, "a server that failed for good is replaced, and the record of it outlasts its leader"},
 	{"Create", create, Voluntary, "new servers come before old ones go"},
 	{"RetireNext", retireNext, Voluntary, "outdated and surplus servers go one at a time, the leader last"},

@@ -248,6 +248,13 @@ func (v view) isSick(s Server) bool {
 	return isVoter(s) && s.Health == HealthUnhealthy && !s.UnhealthySince.IsZero()
 }
 
+// lags reports whether autopilot alone calls a voter unhealthy: its process answers, and Serf hears it.
+func (v view) lags(s Server) bool { return v.isSick(s) && s.Agent.Answered && s.Member == MemberAlive }
+
+// othersLagToo reports whether a voter that lags is one of several. Slow disks or a slow network are no fault of theirs, and new
+// servers would have to copy all data over them.
+func (v view) othersLagToo(s Server) bool { return v.lags(s) && len(filter(v.Servers, v.lags)) > 1 }
+
 // isCutOff reports whether Serf has had the time to notice that a server is back, and has not: the others do not hear it.
 func (v view) isCutOff(s Server) bool {
 	return !s.UnhealthySince.IsZero() && v.now.After(s.UnhealthySince.Add(unconfirmed))
@@ -262,6 +269,8 @@ func (v view) prospect(s Server) string {
 	switch {
 	case !v.isSick(s) || v.Spec.ReplaceFailedAfter == 0 || v.now.Before(s.UnhealthySince.Add(electionNoise)):
 		return ""
+	case v.othersLagToo(s):
+		return "; it is not replaced, since other voters lag as well: look at disks, network and write load"
 	case v.Spec.ReplacementsLeft == 0:
 		return "; it is not replaced: spec.failureReplacement.maxPerHour is used up"
 	}

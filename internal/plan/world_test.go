@@ -268,6 +268,8 @@ func (w *world) actOnServer(action plan.Action) {
 		s.Retiring, s.InPlace = false, false
 	case plan.MarkFailed:
 		w.find(a.Server).Failed = true
+	case plan.UnmarkFailed:
+		w.find(a.Server).Failed = false
 	case plan.StartServing:
 		s := w.find(a.Server)
 		s.Pod.Serving, s.Pod.Ready, s.Routed = true, true, true

@@ -61,6 +61,8 @@ func actOnServer(action plan.Action, seen, s *State) bool {
 		return sameClaims(seen, s) && set(&x.Retiring, true) && set(&x.InPlace, a.InPlace)
 	case plan.MarkFailed:
 		return sameClaims(seen, s) && set(&x.Failed, true)
+	case plan.UnmarkFailed:
+		return sameClaim(&seen.Servers[i], x) && set(&x.Failed, false)
 	case plan.UnmarkRetiring:
 		return sameClaim(&seen.Servers[i], x) && unmark(x)
 	case plan.StartServing:
@@ -103,6 +105,8 @@ func serverOf(action plan.Action) string {
 	case plan.MarkRetiring:
 		return a.Server
 	case plan.MarkFailed:
+		return a.Server
+	case plan.UnmarkFailed:
 		return a.Server
 	case plan.UnmarkRetiring:
 		return a.Server
