@@ -42,7 +42,10 @@ func clientPorts(c *v1alpha1.ConsulCluster) []corev1.ServicePort {
 			return other.Port == number && other.Protocol == p.protocol
 		})
 		if number != 0 && !taken {
-			ports = append(ports, port(p.name, p.protocol, number))
+			// By name: a server that has not got a changed configuration yet is reached where it listens.
+			ports = append(ports, corev1.ServicePort{
+				Name: p.name, Protocol: p.protocol, Port: number, TargetPort: intstr.FromString(p.name),
+			})
 		}
 	}
 	return ports

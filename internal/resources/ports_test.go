@@ -37,7 +37,7 @@ func TestClientServiceHasThePortsOfTheConfiguration(t *testing.T) {
 			}
 			var ports []string
 			for _, p := range resources.ClientService(c).Spec.Ports {
-				NewWithT(t).Expect(p.TargetPort.IntVal).To(Equal(p.Port))
+				NewWithT(t).Expect(p.TargetPort.StrVal).To(Equal(p.Name), "each server is reached where it listens")
 				ports = append(ports, fmt.Sprintf("%s %d/%s", p.Name, p.Port, p.Protocol))
 			}
 			NewWithT(t).Expect(ports).To(Equal(test.ports))
