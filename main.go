@@ -54,7 +54,7 @@ func parseFlags() flags {
 	flag.BoolVar(&f.metricsSecure, "metrics-secure", true, "serve /metrics over HTTPS to clients that the API server authorizes")
 	flag.StringVar(&f.namespaces, "watch-namespaces", "", "comma-separated namespaces to watch; all if empty")
 	flag.BoolVar(&f.nodes, "watch-nodes", true, "move servers off draining nodes; needs permission to read nodes")
-	flag.IntVar(&f.concurrent, "max-concurrent-reconciles", 8, "maximum concurrent reconciles")
+	flag.IntVar(&f.concurrent, "max-concurrent-reconciles", 32, "maximum concurrent reconciles; most of them wait for agents")
 	flag.DurationVar(&f.consulTimeout, "consul-timeout", 2*time.Second, "timeout of a call to a Consul agent")
 	flag.BoolVar(&f.showVersion, "version", false, "print the version and exit")
 	f.zap.BindFlags(flag.CommandLine)

@@ -95,6 +95,12 @@ type ConsulClusterStatus struct {
 	// +optional
 	Disagreements []Disagreement `json:"disagreements,omitempty"`
 
+	// WaitingSince is since when the operator has waited for the same reason. The longer it waits, the less often it looks, at
+	// least every 15 s.
+	//
+	// +optional
+	WaitingSince *metav1.Time `json:"waitingSince,omitempty"`
+
 	// Rule is the rule of the operator that made the last decision (docs/reference/rules.md); left out when nothing is left to
 	// do.
 	//

@@ -281,6 +281,10 @@ func (in *ConsulClusterStatus) DeepCopyInto(out *ConsulClusterStatus) {
 		*out = make([]Disagreement, len(*in))
 		copy(*out, *in)
 	}
+	if in.WaitingSince != nil {
+		in, out := &in.WaitingSince, &out.WaitingSince
+		*out = (*in).DeepCopy()
+	}
 	if in.Failures != nil {
 		in, out := &in.Failures, &out.Failures
 		*out = make([]Failure, len(*in))

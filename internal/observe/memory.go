@@ -4,6 +4,8 @@ import (
 	"slices"
 	"time"
 
+	"k8s.io/apimachinery/pkg/api/meta"
+
 	"github.com/consul-operator/consul-operator/api/reason"
 	"github.com/consul-operator/consul-operator/api/v1alpha1"
 	"github.com/consul-operator/consul-operator/internal/plan"
@@ -14,6 +16,7 @@ import (
 func remember(s *Snapshot, now time.Time) {
 	last := s.Cluster.Status
 	rememberFailures(s, last)
+	rememberWait(s, last)
 	rememberCatalog(s, last)
 	if !s.Raft.Known {
 		s.Raft.LostSince = RoundUp(now).Time
@@ -48,6 +51,14 @@ func rememberFailures(s *Snapshot, last v1alpha1.ConsulClusterStatus) {
 			Attempt: f.Attempt, Problem: plan.Problem{Reason: reason.Reason(f.Reason), Message: f.Message},
 			Since: f.Since.Time, Last: f.Last.Time,
 		})
+	}
+}
+
+// rememberWait keeps what the operator has waited for.
+func rememberWait(s *Snapshot, last v1alpha1.ConsulClusterStatus) {
+	ready := meta.FindStatusCondition(last.Conditions, v1alpha1.ConditionReady)
+	if ready != nil && last.WaitingSince != nil {
+		s.Waited = plan.Waited{Reason: reason.Reason(ready.Reason), Since: last.WaitingSince.Time}
 	}
 }
 

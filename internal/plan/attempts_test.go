@@ -83,3 +83,19 @@ func TestFailuresAreTold(t *testing.T) {
 		})
 	}
 }
+
+// A wait becomes less eager the longer it lasts for the same reason.
+func TestLongWaits(t *testing.T) {
+	for lasts, pause := range map[time.Duration]time.Duration{
+		0: 500 * time.Millisecond, 30 * time.Second: 500 * time.Millisecond, 5 * time.Minute: 5 * time.Second, time.Hour: 15 * time.Second,
+	} {
+		g := NewWithT(t)
+		o := healthy(func(o *plan.Observation) {
+			o.Servers[1].Agent.Answered = false
+			o.Waited = plan.Waited{Reason: reason.WaitingForServer, Since: noon.Add(-lasts)}
+		})
+		g.Expect(plan.Plan(o, noon).RequeueAfter).To(Equal(pause), lasts.String())
+		o.Waited.Reason = reason.WaitingForVoter
+		g.Expect(plan.Plan(o, noon).RequeueAfter).To(Equal(500*time.Millisecond), "it is another wait")
+	}
+}

@@ -16,6 +16,8 @@ const (
 	often = 500 * time.Millisecond
 	// steadily is for what may take long.
 	steadily = time.Second
+	// waitLatest is for what has not come for a quarter of an hour.
+	waitLatest = 15 * time.Second
 	// forPeople is for what no rule needs and users want to see.
 	forPeople = 10 * time.Second
 )
@@ -36,6 +38,9 @@ type Decision struct {
 	// RequeueAfter is when to observe again if nothing wakes the operator earlier; 0 for never.
 	RequeueAfter time.Duration
 }
+
+// IsWait reports whether a decision waits for something.
+func (d Decision) IsWait() bool { return d.Step == nil && !d.Done }
 
 // Actions returns the upkeep, and then the step if there is one.
 func (d Decision) Actions() []Action {

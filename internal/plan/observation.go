@@ -1,12 +1,18 @@
 package plan
 
-import "time"
+import (
+	"time"
+
+	"github.com/consul-operator/consul-operator/api/reason"
+)
 
 // Observation is one coherent snapshot of a cluster. It is never changed once it was made.
 type Observation struct {
 	Spec Spec
 	// Damaged says which record cannot be read without which it is not known which servers may start; nil if all can.
 	Damaged *Problem
+	// Waited is what the last decision waited for, and since when; empty if it waited for nothing.
+	Waited Waited
 	// Failures are the attempts of the last pass that did not succeed, those of people's concern first.
 	Failures []Failure
 	// Servers that have a claim, by serial.
@@ -21,6 +27,12 @@ type Observation struct {
 	// Evictable reports whether the disruption budget lets a server be evicted.
 	Evictable bool
 	Raft      Raft
+}
+
+// Waited is a wait that goes on.
+type Waited struct {
+	Reason reason.Reason
+	Since  time.Time
 }
 
 // Spec is what is wanted, and what the records on the ConsulCluster say of its past.

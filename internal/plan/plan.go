@@ -15,6 +15,9 @@ func Plan(o Observation, now time.Time) Decision {
 	if decision.RequeueAfter == 0 {
 		decision.RequeueAfter = v.nextLook(decision)
 	}
+	if decision.IsWait() && decision.Reason == o.Waited.Reason {
+		decision.RequeueAfter = v.patiently(decision.RequeueAfter)
+	}
 	v.tellFailures(&decision)
 	return decision
 }
@@ -33,6 +36,15 @@ func decide(v view) Decision {
 		return *d
 	}
 	return Decision{Done: true, Reason: reason.Healthy, Message: "all servers are healthy voters and serve"}
+}
+
+// patiently makes a wait less eager the longer it lasts: after a minute once a second, after a quarter of an hour every 15 s.
+// Events of Kubernetes end it sooner.
+func (v view) patiently(requeueAfter time.Duration) time.Duration {
+	if requeueAfter == 0 {
+		return 0
+	}
+	return max(requeueAfter, min(v.now.Sub(v.Waited.Since)/60, waitLatest))
 }
 
 // nextLook is when to observe a cluster again that waits for nothing.

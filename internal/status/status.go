@@ -63,6 +63,7 @@ func Build(s *observe.Snapshot, d plan.Decision, o Outcome, now time.Time) v1alp
 	quorum(&status, s, d)
 	lists(&status, s)
 	disagreements(&status, s, now)
+	waiting(&status, s, d, now)
 	conditions(&status, s, d)
 	return status
 }
@@ -116,6 +117,16 @@ func raft(status *v1alpha1.ConsulClusterStatus, s *observe.Snapshot) {
 	}
 	status.Voters = voters
 	status.FailureTolerance = max(0, healthy-(voters/2+1))
+}
+
+// waiting records since when the operator has waited for the same reason.
+func waiting(status *v1alpha1.ConsulClusterStatus, s *observe.Snapshot, d plan.Decision, now time.Time) {
+	switch {
+	case !d.IsWait():
+		status.WaitingSince = nil
+	case status.WaitingSince == nil || s.Waited.Reason != d.Reason:
+		status.WaitingSince = since(now)
+	}
 }
 
 // quorum records since when the quorum is permanently lost.
