@@ -3,6 +3,7 @@ package controllers
 import (
 	"context"
 	"errors"
+	"slices"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -84,6 +85,9 @@ func (r *ConsulClusterReconciler) execute(
 		}
 	}
 	for _, f := range failures {
+		if slices.Contains(s.Failures, f) { // not tried again yet
+			continue
+		}
 		log.FromContext(ctx).Info("Attempt failed", "attempt", f.Attempt, "reason", f.Reason, "since", f.Since, "last", f.Last,
 			"message", f.Message)
 	}
@@ -138,7 +142,7 @@ func (r *ConsulClusterReconciler) next(
 	if failure != nil {
 		return ctrl.Result{}, failure
 	}
-	if len(s.Failures) != len(outcome.Failures) { // the message has to follow
+	if len(s.Failures) != min(len(outcome.Failures), status.MostFailures) { // the message has to follow
 		return ctrl.Result{RequeueAfter: requeueSoon}, nil
 	}
 	if d.RequeueAfter > 0 {

@@ -107,7 +107,7 @@ type ConsulClusterStatus struct {
 	// +optional
 	Rule string `json:"rule,omitempty"`
 
-	// Failures are what the operator tried in vain: at most 10. Each is tried again after a pause of at most a minute.
+	// Failures are what the operator tried in vain. Each is tried again after a pause of at most a minute.
 	//
 	// +listType=map
 	// +listMapKey=attempt

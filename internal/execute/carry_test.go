@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/url"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -148,11 +150,12 @@ func TestWhoRefuses(t *testing.T) {
 		"Pod Security": {apierrors.NewForbidden(pods, "consul-0", errors.New(`violates PodSecurity "restricted:latest"`)), reason.AdmissionDenied},
 		"own rights": {apierrors.NewForbidden(pods, "consul-0", errors.New(
 			`User "system:serviceaccount:o:o" cannot create resource "pods" in API group "" in the namespace "n"`)), reason.MissingPermission},
-		"invalid":      {apierrors.NewInvalid(schema.GroupKind{Kind: "Pod"}, "consul-0", nil), reason.InvalidSpec},
-		"slow":         {apierrors.NewTimeoutError("etcd", 1), reason.APIServerUnavailable},
-		"Consul's ACL": {fmt.Errorf("leave: %w", consul.ErrForbidden), reason.ConsulRefuses},
-		"network":      {fmt.Errorf("leave: %w", consul.ErrUnreachable), reason.ConsulUnreachable},
-		"anything":     {errors.New("strange"), reason.AttemptFails},
+		"invalid":       {apierrors.NewInvalid(schema.GroupKind{Kind: "Pod"}, "consul-0", nil), reason.InvalidSpec},
+		"slow":          {apierrors.NewTimeoutError("etcd", 1), reason.APIServerUnavailable},
+		"Consul's ACL":  {fmt.Errorf("leave: %w", consul.ErrForbidden), reason.ConsulRefuses},
+		"network":       {fmt.Errorf("leave: %w", consul.ErrUnreachable), reason.ConsulUnreachable},
+		"no API server": {&url.Error{Op: "Patch", URL: "https://10.0.0.1", Err: syscall.ECONNREFUSED}, reason.APIServerUnavailable},
+		"anything":      {errors.New("strange"), reason.AttemptFails},
 	} {
 		t.Run(message, func(t *testing.T) {
 			w := newWorld(t)

@@ -3,6 +3,7 @@ package execute
 import (
 	"errors"
 	"net/http"
+	"net/url"
 	"regexp"
 	"strings"
 
@@ -17,6 +18,7 @@ import (
 // explain says to people who refused an attempt, and why; nil if it only has to be planned again.
 func explain(err error) *plan.Problem {
 	var refused *apierrors.StatusError
+	var unreached *url.Error
 	switch {
 	case errors.Is(err, ErrStale), apierrors.IsConflict(err):
 		return nil
@@ -30,6 +32,8 @@ func explain(err error) *plan.Problem {
 		return &plan.Problem{Reason: reason.ConsulRefuses, Message: "Consul's ACLs refuse the operator: " + err.Error()}
 	case errors.Is(err, consul.ErrUnreachable), errors.Is(err, consul.ErrUnanswered):
 		return &plan.Problem{Reason: reason.ConsulUnreachable, Message: err.Error()}
+	case errors.As(err, &unreached):
+		return &plan.Problem{Reason: reason.APIServerUnavailable, Message: "the API server is not reached: " + err.Error()}
 	}
 	return &plan.Problem{Reason: reason.AttemptFails, Message: err.Error()}
 }

@@ -68,8 +68,8 @@ func Build(s *observe.Snapshot, d plan.Decision, o Outcome, now time.Time) v1alp
 	return status
 }
 
-// mostFailures is how many failures a status has.
-const mostFailures = 10
+// MostFailures is how many failures a status has at most: more than a cluster of seven servers in an upgrade can have.
+const MostFailures = 64
 
 // failures are what the next pass has to know of, those that only a person can end first.
 func failures(all []plan.Failure) []v1alpha1.Failure {
@@ -77,7 +77,7 @@ func failures(all []plan.Failure) []v1alpha1.Failure {
 		return cmp.Or(urgency(b)-urgency(a), a.Since.Compare(b.Since))
 	})
 	var told []v1alpha1.Failure
-	for _, f := range all[:min(len(all), mostFailures)] {
+	for _, f := range all[:min(len(all), MostFailures)] {
 		told = append(told, v1alpha1.Failure{
 			Attempt: f.Attempt, Reason: string(f.Reason), Message: f.Message,
 			Since: metav1.NewTime(f.Since), Last: metav1.NewTime(f.Last),

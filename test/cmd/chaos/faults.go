@@ -45,6 +45,7 @@ type faults struct {
 	cut          map[string]bool // nodes that are cut off
 	slow         map[string]bool // nodes whose packets are delayed
 	operatorDown bool
+	refusing     bool  // the API server, what the operator creates
 	err          error // of taking back
 }
 
@@ -65,6 +66,9 @@ func newFaults(scene *harness.Scene, seed uint64, out io.Writer) *faults {
 		{name: "deleted pod", often: 2, inject: f.deletePod},
 		{name: "deleted claim and pod", often: 1, possible: f.mayDelete, inject: f.deleteServer},
 		{name: "kill -9 of the operator", often: 2, possible: f.operatorRuns, inject: f.killOperator},
+		{name: "quota used up", often: 1, possible: f.mayRefuse, inject: f.useUpQuota},
+		{name: "webhook that is down", often: 1, possible: f.mayRefuse, inject: f.breakWebhook},
+		{name: "policy that denies", often: 1, possible: f.mayRefuse, inject: f.deny},
 		{name: "change of version", often: 1, inject: f.changeVersion},
 		{name: "change of config", often: 1, inject: f.changeConfig},
 		{name: "change of replicas", often: 1, inject: f.scale},
