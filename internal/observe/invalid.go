@@ -15,6 +15,9 @@ import (
 // invalid returns why a spec that passed admission cannot be applied; nil if it can. CEL cannot see annotations, other
 // objects, or the parts of a pod that the API server checks only when a pod is created.
 func invalid(c *v1alpha1.ConsulCluster, servers []plan.Server) *plan.Problem {
+	if c.Spec.Malformed != "" {
+		return &plan.Problem{Reason: reason.InvalidSpec, Message: c.Spec.Malformed}
+	}
 	if _, err := resources.AgentConfig(c); err != nil {
 		return &plan.Problem{Reason: reason.InvalidSpec, Message: err.Error()}
 	}
