@@ -17,7 +17,7 @@ import (
 // one twice, and an operator that acts on a stale snapshot gets a conflict.
 func (e *Executor) createServer(ctx context.Context, s *observe.Snapshot, a plan.CreateServer) (Outcome, error) {
 	next := strconv.Itoa(a.Serial + 1)
-	if err := e.patch(ctx, s.Cluster, annotate(v1alpha1.AnnotationNextSerial, next)); err != nil {
+	if err := e.book(ctx, s, annotate(v1alpha1.AnnotationNextSerial, next)); err != nil {
 		return Outcome{}, err
 	}
 	annotations := map[string]string{v1alpha1.AnnotationRevision: s.Spec.Revision}

@@ -36,6 +36,10 @@ type Snapshot struct {
 	Budget *policyv1.PodDisruptionBudget
 	// Access is how the cluster's agents are called. Only the address is missing.
 	Access consul.Target
+	// Copied reports whether the records on the ConsulCluster do not count: they were written for another one.
+	Copied bool
+	// present reports whether there is a claim or a pod of this cluster, a retired one included.
+	present bool
 }
 
 // Target is how the agent of a server is called. Its address is empty if the server has none.
@@ -82,9 +86,9 @@ func (o *Observer) Observe(ctx context.Context, c *v1alpha1.ConsulCluster) (*Sna
 	if err := o.nodes(ctx, s); err != nil {
 		return nil, err
 	}
-	serial := readSerial(s)
 	s.Damaged = readRecords(s)
 	o.consul(ctx, s)
+	serial := readSerial(s)
 	remember(s, o.Now())
 	s.Spec.Invalid = cmp.Or(serial, invalid(c, s.Servers))
 	return s, nil
@@ -99,7 +103,6 @@ func spec(c *v1alpha1.ConsulCluster) plan.Spec {
 		ReplacementsLeft:   int(c.Spec.FailureReplacement.MaxPerHour),
 		Revision:           resources.Revision(c),
 		Paused:             c.Spec.Paused,
-		Bootstrapped:       c.Annotations[v1alpha1.AnnotationBootstrapped] != "",
 	}
 	if to, asked := c.Annotations[v1alpha1.AnnotationTransferLeadership]; asked {
 		spec.Transfer = &plan.TransferRequest{To: to}
@@ -146,6 +149,7 @@ func (o *Observer) kubernetes(ctx context.Context, s *Snapshot) error {
 			continue
 		}
 		s.Spec.NextSerial = max(s.Spec.NextSerial, serial+1)
+		s.present = s.present || claim.Labels[v1alpha1.LabelClusterUID] == string(c.UID)
 		if o.failedLately(c, claim) {
 			s.Spec.ReplacementsLeft = max(0, s.Spec.ReplacementsLeft-1)
 		}
@@ -159,11 +163,12 @@ func (o *Observer) kubernetes(ctx context.Context, s *Snapshot) error {
 	}
 	for i := range pods.Items {
 		pod := &pods.Items[i]
+		useSerial(s, pod.Name)
 		if pod.Labels[v1alpha1.LabelClusterUID] != string(c.UID) {
 			s.Former = append(s.Former, pod.Name)
 			continue
 		}
-		s.Pods[pod.Name] = pod
+		s.Pods[pod.Name], s.present = pod, true
 		if s.Claims[pod.Name] == nil && pod.DeletionTimestamp.IsZero() && pod.Status.Phase == corev1.PodPending {
 			s.Orphans = append(s.Orphans, pod.Name)
 		}
