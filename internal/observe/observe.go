@@ -90,7 +90,7 @@ func (o *Observer) Observe(ctx context.Context, c *v1alpha1.ConsulCluster) (*Sna
 	o.consul(ctx, s)
 	serial := readSerial(s)
 	remember(s, o.Now())
-	s.Spec.Invalid = cmp.Or(serial, invalid(c, s.Servers))
+	s.Spec.Invalid = cmp.Or(serial, invalid(s))
 	return s, nil
 }
 

@@ -2,6 +2,7 @@
 package status
 
 import (
+	"cmp"
 	"fmt"
 	"time"
 
@@ -109,7 +110,8 @@ func since(t time.Time) *metav1.Time {
 
 func serverStatus(s *observe.Snapshot, server plan.Server) v1alpha1.ServerStatus {
 	status := v1alpha1.ServerStatus{
-		Name: server.Name, ID: server.ID, Version: server.Agent.Version,
+		Name: server.Name, ID: server.ID,
+		Version: cmp.Or(server.Agent.Version, observe.LastStatus(s.Cluster.Status, server.Name).Version),
 		State:   state(s, server),
 		Voter:   server.Peer != nil && server.Peer.Voter,
 		Leader:  s.Raft.Known && s.Raft.Leader == server.Name,
