@@ -72,7 +72,8 @@ func (a *agent) callWithin(ctx context.Context, limit time.Duration, name string
 func (a *agent) exchange(ctx context.Context, name string, do func(*api.Client) error) error {
 	trip := &tripper{ctx: ctx, token: a.target.Token, next: a.transport}
 	client, err := api.NewClient(&api.Config{
-		Address: a.target.Address, Scheme: a.target.scheme(), HttpClient: &http.Client{Transport: bounded{trip}, CheckRedirect: noRedirect},
+		Address: a.target.Address, Scheme: a.target.scheme(),
+		HttpClient: &http.Client{Transport: bounded{trip}, CheckRedirect: noRedirect},
 	})
 	if err == nil { // an address without a port would be taken for one with a default
 		_, _, err = net.SplitHostPort(a.target.Address)

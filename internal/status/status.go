@@ -63,6 +63,7 @@ func Build(s *observe.Snapshot, d plan.Decision, o Outcome, now time.Time) v1alp
 	lists(&status, s)
 	disagreements(&status, s, now)
 	conditions(&status, s, d)
+	bound(&status)
 	return status
 }
 
