@@ -69,7 +69,10 @@ func (o *Observer) Observe(ctx context.Context, c *v1alpha1.ConsulCluster) (*Sna
 		Pods:    map[string]*corev1.Pod{},
 	}
 	s.Spec = spec(c)
-	if err := o.kubernetes(ctx, s); err != nil {
+	if err := o.claims(ctx, s); err != nil {
+		return nil, err
+	}
+	if err := o.pods(ctx, s); err != nil {
 		return nil, err
 	}
 	routed, err := o.routedAddresses(ctx, c)
@@ -133,9 +136,9 @@ func duration(d *metav1.Duration, otherwise time.Duration) time.Duration {
 	return d.Duration
 }
 
-// kubernetes fills in claims and pods. Claims with our names that belong to a former cluster, or that are retained, are not
+// claims fills in the servers' claims. Claims with our names that belong to a former cluster, or that are retained, are not
 // our servers, but their serials are in use.
-func (o *Observer) kubernetes(ctx context.Context, s *Snapshot) error {
+func (o *Observer) claims(ctx context.Context, s *Snapshot) error {
 	c := s.Cluster
 	var claims corev1.PersistentVolumeClaimList
 	if err := o.Reader.List(ctx, &claims, client.InNamespace(c.Namespace),
@@ -157,6 +160,12 @@ func (o *Observer) kubernetes(ctx context.Context, s *Snapshot) error {
 			s.Claims[claim.Name] = claim
 		}
 	}
+	return nil
+}
+
+// pods fills in the servers' pods, and those that are none. Their serials are in use, too.
+func (o *Observer) pods(ctx context.Context, s *Snapshot) error {
+	c := s.Cluster
 	var pods corev1.PodList
 	if err := o.Reader.List(ctx, &pods, client.InNamespace(c.Namespace), client.MatchingLabels(resources.Selector(c))); err != nil {
 		return fmt.Errorf("listing pods: %w", err)
