@@ -181,6 +181,10 @@ manifests: ## Generate the CRDs and the operator's ClusterRole from the markers 
 	@$(BUILD) controller-gen
 	rm -rf config/crd/bases
 	bin/controller-gen crd paths=./api/... output:crd:dir=config/crd/bases
+	@# The generator has no marker for the items of a list without a schema: they are objects with any fields.
+	sed -E -i.old '/ type: array/ { n; s/^( +)(x-kubernetes-preserve-unknown-fields: true)$$/\1items: {type: object, \2}/; }' \
+	  config/crd/bases/*.yaml
+	rm config/crd/bases/*.old
 	bin/controller-gen rbac:roleName=consul-operator paths=./controllers/... output:rbac:dir=config/rbac
 	rm -rf charts/consul-operator/files/crds
 	cp -r config/crd/bases charts/consul-operator/files/crds

@@ -157,13 +157,19 @@ func metricsOptions(f flags) server.Options {
 	return options
 }
 
+// namespaces returns the namespaces of a list; nil stands for all of them. An empty entry, as after a comma at the end, is
+// no namespace: the cache would take it for all.
 func namespaces(list string) map[string]cache.Config {
-	if list == "" {
-		return nil
-	}
-	watched := map[string]cache.Config{}
-	for name := range strings.SplitSeq(list, ",") {
-		watched[strings.TrimSpace(name)] = cache.Config{}
+	var watched map[string]cache.Config
+	for entry := range strings.SplitSeq(list, ",") {
+		name := strings.TrimSpace(entry)
+		if name == "" {
+			continue
+		}
+		if watched == nil {
+			watched = map[string]cache.Config{}
+		}
+		watched[name] = cache.Config{}
 	}
 	return watched
 }

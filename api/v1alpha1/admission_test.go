@@ -94,6 +94,8 @@ func TestCreateIsRefusedByName(t *testing.T) {
 		"unknown update type":    {values{"update": values{"type": "Recreate"}}, "spec.update.type"},
 		"surge of 0":             {values{"update": values{"maxSurge": int64(0)}}, "spec.update.maxSurge"},
 		"negative stability":     {values{"update": values{"leaderStableFor": "-1s"}}, "spec.update.leaderStableFor"},
+		"stability of no length": {values{"update": values{"leaderStableFor": "x"}}, "spec.update.leaderStableFor"},
+		"storage of any size":    {values{"storage": values{"size": "plenty"}}, "spec.storage.size"},
 		"bootstrap":              {owned("bootstrap", true), "spec.config.bootstrap"},
 		"bootstrap_expect":       {owned("bootstrap_expect", int64(3)), "spec.config.bootstrap_expect"},
 		"server":                 {owned("server", false), "spec.config.server"},
@@ -177,6 +179,60 @@ func TestWhatUsersSetIsKept(t *testing.T) {
 	grown := read.DeepCopy()
 	grown.Spec.Storage.Size.Add(grown.Spec.Storage.Size)
 	g.Expect(api.Update(t.Context(), grown)).To(Succeed())
+}
+
+// What the API server does not check in a pod template is stored, and one such object must not stop the operator for all.
+func TestMalformedPodTemplates(t *testing.T) {
+	const field = "spec.podTemplate."
+	for name, test := range map[string]struct {
+		template values
+		refused  string
+		stored   string // the field that does not decode
+	}{
+		"env as an object":        {values{"env": values{"A": "b"}}, field + "env", ""},
+		"env of words":            {values{"env": []any{"A=b"}}, field + "env[0]", ""},
+		"volumes as a word":       {values{"volumes": "none"}, field + "volumes", ""},
+		"one container":           {values{"containers": values{"name": "a"}}, field + "containers", ""},
+		"containers by name":      {values{"initContainers": []any{"a"}}, field + "initContainers[0]", ""},
+		"affinity as a list":      {values{"affinity": []any{}}, field + "affinity", ""},
+		"a label that is no text": {values{"metadata": values{"labels": values{"a": true}}}, field + "metadata.labels.a", ""},
+		"env with a bool":         {values{"env": []any{values{"name": "A", "value": true}}}, "", field + "env[0].value"},
+		"a volume of words": {
+			values{"volumes": []any{values{"name": "a", "emptyDir": "yes"}}}, "", field + "volumes[0].emptyDir",
+		},
+		"a port of digits": {
+			values{"containers": []any{values{"name": "a", "ports": []any{values{"containerPort": "80"}}}}}, "",
+			field + "containers[0].ports[0].containerPort",
+		},
+		"any amount": {
+			values{"initContainers": []any{values{"resources": values{"limits": values{"cpu": "lots"}}}}}, "",
+			field + "initContainers[0].resources.limits.cpu",
+		},
+		"an affinity of lists":   {values{"affinity": values{"podAffinity": []any{}}}, "", field + "affinity.podAffinity"},
+		"seconds without an end": {values{"tolerations": []any{values{"tolerationSeconds": 1e30}}}, field + "tolerations[0]", ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			g := NewWithT(t)
+			c := cluster(values{"podTemplate": test.template})
+			err := api.Create(t.Context(), c)
+			if test.refused != "" {
+				g.Expect(err).To(MatchError(ContainSubstring(test.refused)))
+				return
+			}
+			g.Expect(err).NotTo(HaveOccurred())
+			var all v1alpha1.ConsulClusterList
+			g.Expect(api.List(t.Context(), &all)).To(Succeed(), "the operator lists all of them")
+			var read v1alpha1.ConsulCluster
+			g.Expect(api.Get(t.Context(), client.ObjectKeyFromObject(c), &read)).To(Succeed())
+			g.Expect(read.Spec.Malformed).To(HavePrefix(test.stored))
+			g.Expect(read.Spec.Version).To(Equal("1.22.7"))
+
+			read.Annotations = map[string]string{"a": "b"}
+			g.Expect(api.Update(t.Context(), &read)).To(Succeed())
+			g.Expect(read.Generation).To(Equal(int64(1)), "the spec is written back as it was")
+			g.Expect(api.Delete(t.Context(), &read)).To(Succeed())
+		})
+	}
 }
 
 func TestScale(t *testing.T) {

@@ -40,6 +40,9 @@ const (
 	// AnnotationRecovery is the recovery of a lost quorum that is under way, as JSON: id, survivor, lost. On a pod it is the
 	// id of the recovery for which it was created.
 	AnnotationRecovery = "consuloperator.io/recovery"
+	// AnnotationRecordsOf is the UID of the ConsulCluster for which these annotations were written. On a copy of it, which has
+	// another UID, they do not count.
+	AnnotationRecordsOf = "consuloperator.io/records-of"
 )
 
 // Labels and annotations of the objects that belong to a cluster.

@@ -1,6 +1,7 @@
 package v1alpha1
 
 import (
+	"encoding/json"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -116,6 +117,13 @@ type ConsulClusterSpec struct {
 	// +kubebuilder:default={}
 	// +optional
 	PodTemplate PodTemplate `json:"podTemplate,omitempty"`
+
+	// Malformed names the first field whose value does not fit its type, and says why; empty if there is none. Fields that do
+	// not fit are zero.
+	Malformed string `json:"-"`
+
+	// Raw is a malformed spec as the user wrote it. While Malformed is set, it is what is written, whatever the fields say.
+	Raw json.RawMessage `json:"-"`
 }
 
 // Storage is the volume claim of each server.
@@ -297,6 +305,7 @@ type PodTemplate struct {
 	//
 	// +kubebuilder:validation:Schemaless
 	// +kubebuilder:pruning:PreserveUnknownFields
+	// +kubebuilder:validation:Type=array
 	// +optional
 	Env []corev1.EnvVar `json:"env,omitempty"`
 
@@ -310,6 +319,7 @@ type PodTemplate struct {
 	//
 	// +kubebuilder:validation:Schemaless
 	// +kubebuilder:pruning:PreserveUnknownFields
+	// +kubebuilder:validation:Type=array
 	// +optional
 	Volumes []corev1.Volume `json:"volumes,omitempty"`
 
@@ -317,6 +327,7 @@ type PodTemplate struct {
 	//
 	// +kubebuilder:validation:Schemaless
 	// +kubebuilder:pruning:PreserveUnknownFields
+	// +kubebuilder:validation:Type=array
 	// +optional
 	Containers []corev1.Container `json:"containers,omitempty"`
 
@@ -324,6 +335,7 @@ type PodTemplate struct {
 	//
 	// +kubebuilder:validation:Schemaless
 	// +kubebuilder:pruning:PreserveUnknownFields
+	// +kubebuilder:validation:Type=array
 	// +optional
 	InitContainers []corev1.Container `json:"initContainers,omitempty"`
 }

@@ -153,7 +153,7 @@ type ServerStatus struct {
 	// +optional
 	Address string `json:"address,omitempty"`
 
-	// Version of Consul that the server runs.
+	// Version of Consul that the server runs, or ran last while it does not answer.
 	//
 	// +optional
 	Version string `json:"version,omitempty"`

@@ -2,6 +2,7 @@ package consul
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"regexp"
@@ -16,47 +17,73 @@ import (
 
 var _ Agent = (*agent)(nil)
 
+// stale lets any server answer, with what it has.
+var stale = &api.QueryOptions{AllowStale: true}
+
+// checked is what is read of an answer, and checked before it is believed.
+type checked interface{ check() error }
+
+// query reads one answer. It uses none of package api's types, which an agent could fill without end.
+func (a *agent) query(ctx context.Context, name, path string, options *api.QueryOptions, into checked) error {
+	return a.call(ctx, name, func(c *api.Client) error {
+		if _, err := c.Raw().Query(path, into, options); err != nil {
+			return err
+		}
+		return into.check()
+	})
+}
+
 // Self reads GET /v1/agent/self: Config.{NodeID,NodeName,Version},
 // Stats.raft.{state,term,last_log_index,last_log_term,applied_index,latest_configuration} and Stats.consul.leader_addr. All of
 // Stats are strings; the same in 1.19.2 and 1.22.7 (measured).
 func (a *agent) Self(ctx context.Context) (Self, error) {
-	var self Self
-	err := a.call(ctx, "agent self", func(c *api.Client) error {
-		out, err := c.Agent().Self()
-		if err != nil {
-			return err
-		}
-		self, err = readSelf(out)
-		return err
-	})
-	return self, err
+	var answer selfAnswer
+	if err := a.query(ctx, "agent self", "/v1/agent/self", nil, &answer); err != nil {
+		return Self{}, err
+	}
+	return answer.self(), nil
 }
 
-func readSelf(out map[string]map[string]any) (Self, error) {
-	text := func(in map[string]any, key string) string {
-		s, _ := in[key].(string)
-		return s
+// selfAnswer is what is read of agent/self.
+type selfAnswer struct {
+	Config struct{ NodeID, Version string }
+	Stats  struct {
+		Raft struct { // absent if the agent is not a server
+			State               string
+			Term                string
+			LastIndex           string `json:"last_log_index"`
+			LastTerm            string `json:"last_log_term"`
+			LatestConfiguration string `json:"latest_configuration"`
+		}
+		Consul struct {
+			LeaderAddr string `json:"leader_addr"`
+		}
 	}
-	raft, _ := out["Stats"]["raft"].(map[string]any)
-	server, _ := out["Stats"]["consul"].(map[string]any)
-	number := func(key string) uint64 { // absent if the agent is not a server
-		n, _ := strconv.ParseUint(text(raft, key), 10, 64)
+}
+
+func (answer *selfAnswer) check() error {
+	if answer.Config.NodeID == "" {
+		return fmt.Errorf("%w: it has no node ID", errStrange)
+	}
+	return short(answer.Config.NodeID, answer.Config.Version, answer.Stats.Consul.LeaderAddr)
+}
+
+func (answer *selfAnswer) self() Self {
+	number := func(text string) uint64 {
+		n, _ := strconv.ParseUint(text, 10, 64)
 		return n
 	}
-	self := Self{
-		NodeID:     text(out["Config"], "NodeID"),
-		Version:    text(out["Config"], "Version"),
-		Leads:      text(raft, "state") == "Leader",
-		Term:       number("term"),
-		LastIndex:  number("last_log_index"),
-		LastTerm:   number("last_log_term"),
-		LeaderAddr: text(server, "leader_addr"),
+	raft := answer.Stats.Raft
+	return Self{
+		NodeID:     answer.Config.NodeID,
+		Version:    answer.Config.Version,
+		Leads:      raft.State == "Leader",
+		Term:       number(raft.Term),
+		LastIndex:  number(raft.LastIndex),
+		LastTerm:   number(raft.LastTerm),
+		LeaderAddr: answer.Stats.Consul.LeaderAddr,
+		Peers:      readConfiguration(raft.LatestConfiguration),
 	}
-	if self.NodeID == "" {
-		return Self{}, fmt.Errorf("%w: it has no node ID", errStrange)
-	}
-	self.Peers = readConfiguration(text(raft, "latest_configuration"))
-	return self, nil
 }
 
 // peerInStats matches one server of a configuration as Raft prints it, configurationInStats all of them.
@@ -65,14 +92,20 @@ var (
 	configurationInStats = regexp.MustCompile(`^\[(` + peerInStats.String() + `( ` + peerInStats.String() + `)*)?\]$`)
 )
 
+// maxConfiguration is the length of a printed configuration of maxList servers.
+const maxConfiguration = 100 * maxList
+
 // readConfiguration parses a configuration that Raft printed: [{Suffrage:Voter ID:… Address:10.0.0.1:8300} {…}]. It returns nil
 // for anything else, including part of one, which would be wrong.
 func readConfiguration(printed string) []plan.Peer {
-	if !configurationInStats.MatchString(printed) {
+	if len(printed) > maxConfiguration || !configurationInStats.MatchString(printed) {
 		return nil
 	}
 	peers := []plan.Peer{}
 	for _, peer := range peerInStats.FindAllStringSubmatch(printed, -1) {
+		if short(peer[2]) != nil {
+			return nil
+		}
 		peers = append(peers, plan.Peer{ID: peer[2], Voter: peer[1] == "Voter"})
 	}
 	return peers
@@ -84,18 +117,32 @@ const unknownPeer = "(unknown)"
 // RaftPeers reads GET /v1/operator/raft/configuration?stale. It needs no leader, but a server that has heard of one since it
 // started, and returns what this server has.
 func (a *agent) RaftPeers(ctx context.Context) ([]plan.Peer, error) {
+	var answer peersAnswer
+	if err := a.query(ctx, "raft configuration", "/v1/operator/raft/configuration", stale, &answer); err != nil {
+		return nil, err
+	}
 	var peers []plan.Peer
-	err := a.call(ctx, "raft configuration", func(c *api.Client) error {
-		out, err := c.Operator().RaftGetConfiguration(&api.QueryOptions{AllowStale: true})
-		if err != nil {
+	for _, s := range answer.Servers {
+		peers = append(peers, plan.Peer{ID: s.ID, Name: strings.TrimPrefix(s.Node, unknownPeer), Voter: s.Voter})
+	}
+	return peers, nil
+}
+
+// peersAnswer is what is read of a Raft configuration.
+type peersAnswer struct {
+	Servers list[struct {
+		ID, Node string
+		Voter    bool
+	}]
+}
+
+func (answer *peersAnswer) check() error {
+	for _, s := range answer.Servers {
+		if err := short(s.ID, s.Node); err != nil {
 			return err
 		}
-		for _, s := range out.Servers {
-			peers = append(peers, plan.Peer{ID: s.ID, Name: strings.TrimPrefix(s.Node, unknownPeer), Voter: s.Voter})
-		}
-		return nil
-	})
-	return peers, err
+	}
+	return nil
 }
 
 // serfStatus are the statuses as /v1/agent/members numbers them.
@@ -103,41 +150,68 @@ var serfStatus = map[int]plan.MemberStatus{
 	1: plan.MemberAlive, 2: plan.MemberLeaving, 3: plan.MemberLeft, 4: plan.MemberFailed,
 }
 
+const pathMembers = "/v1/agent/members"
+
 // Members reads GET /v1/agent/members. Servers have the tag role=consul, client agents role=node.
 func (a *agent) Members(ctx context.Context) ([]plan.Member, error) {
-	var members []plan.Member
-	err := a.call(ctx, "agent members", func(c *api.Client) error {
-		out, err := c.Agent().MembersOpts(api.MembersOpts{})
-		if err != nil {
-			return err
-		}
-		for _, m := range out {
-			if m.Tags["role"] != "consul" {
-				continue
-			}
-			members = append(members, plan.Member{ID: m.Tags["id"], Name: m.Name, Status: serfStatus[m.Status]})
-		}
-		return nil
-	})
-	return members, err
+	var answer membersAnswer
+	if err := a.query(ctx, "agent members", pathMembers, nil, &answer); err != nil {
+		return nil, err
+	}
+	return answer.servers, nil
 }
+
+// membersAnswer is what is read of the members: the servers.
+type membersAnswer struct{ servers []plan.Member }
+
+func (answer *membersAnswer) UnmarshalJSON(data []byte) error {
+	return each(data, func(m struct {
+		Name   string
+		Tags   map[string]string
+		Status int
+	}) error {
+		if m.Tags["role"] != "consul" {
+			return nil
+		}
+		if len(answer.servers) == maxList {
+			return fmt.Errorf("%w: it lists more than %d servers", errStrange, maxList)
+		}
+		answer.servers = append(answer.servers, plan.Member{ID: m.Tags["id"], Name: m.Name, Status: serfStatus[m.Status]})
+		return short(m.Tags["id"], m.Name)
+	})
+}
+
+func (answer *membersAnswer) check() error { return nil }
 
 // Catalog reads GET /v1/catalog/service/consul?stale: the service that the leader registers each server with when Serf
 // sees it join, and deregisters when it has left. A server that has failed stays in it.
 func (a *agent) Catalog(ctx context.Context) ([]plan.Node, error) {
+	var answer catalogAnswer
+	if err := a.query(ctx, "catalog", "/v1/catalog/service/consul", stale, &answer); err != nil {
+		return nil, err
+	}
 	var nodes []plan.Node
-	err := a.call(ctx, "catalog", func(c *api.Client) error {
-		out, _, err := c.Catalog().Service("consul", "", &api.QueryOptions{AllowStale: true})
-		if err != nil {
+	for _, n := range answer.list {
+		nodes = append(nodes, plan.Node{ID: n.ID, Name: n.Node})
+	}
+	return nodes, nil
+}
+
+// catalogAnswer is what is read of the catalog.
+type catalogAnswer struct {
+	list[struct{ ID, Node string }]
+}
+
+func (answer *catalogAnswer) check() error {
+	for _, n := range answer.list {
+		if err := short(n.ID, n.Node); err != nil {
 			return err
 		}
-		for _, n := range out {
-			nodes = append(nodes, plan.Node{ID: n.ID, Name: n.Node})
-		}
-		return nil
-	})
-	return nodes, err
+	}
+	return nil
 }
+
+const pathHealth = "/v1/operator/autopilot/health"
 
 // Health reads GET /v1/operator/autopilot/health. If a server is unhealthy, the answer has status 429 and the same body
 // (measured), which is not an error.
@@ -149,6 +223,9 @@ func (a *agent) Health(ctx context.Context) (map[string]plan.Health, error) {
 			return err
 		}
 		for _, s := range out.Servers {
+			if err := short(s.ID); err != nil {
+				return err
+			}
 			health[s.ID] = plan.HealthUnhealthy
 			if s.Healthy {
 				health[s.ID] = plan.HealthHealthy
@@ -238,7 +315,8 @@ func (a *agent) WatchServers(ctx context.Context, index uint64, wait time.Durati
 		limit += wait + wait/16
 	}
 	err := a.callWithin(ctx, limit, "watch of the servers", func(c *api.Client) error {
-		_, meta, err := c.Health().Service("consul", "", false, &api.QueryOptions{WaitIndex: index, WaitTime: wait})
+		var ignored json.RawMessage // all that counts is the index, which is in the header
+		meta, err := c.Raw().Query("/v1/health/service/consul", &ignored, &api.QueryOptions{WaitIndex: index, WaitTime: wait})
 		if err != nil {
 			return err
 		}

@@ -40,9 +40,10 @@ func newTransport(timeout time.Duration) *http.Transport {
 		},
 	}
 	return &http.Transport{ // no proxy: these are addresses of pods
-		DialContext:         dialer.DialContext,
-		MaxIdleConnsPerHost: 2,
-		IdleConnTimeout:     time.Minute,
+		DialContext:            dialer.DialContext,
+		MaxIdleConnsPerHost:    2,
+		IdleConnTimeout:        time.Minute,
+		MaxResponseHeaderBytes: maxHeader,
 	}
 }
 
@@ -66,12 +67,13 @@ func (a *agent) callWithin(ctx context.Context, limit time.Duration, name string
 
 // exchange runs do with a client whose requests carry ctx, and classifies the error.
 //
-// Some methods of package api take no context (Self, Leave, MembersOpts), so the transport adds it to all requests. It also adds
+// Some methods of package api take no context (Leave, ForceLeave), so the transport adds it to all requests. It also adds
 // the token: package api would fall back to CONSUL_HTTP_TOKEN from the operator's own environment.
 func (a *agent) exchange(ctx context.Context, name string, do func(*api.Client) error) error {
 	trip := &tripper{ctx: ctx, token: a.target.Token, next: a.transport}
 	client, err := api.NewClient(&api.Config{
-		Address: a.target.Address, Scheme: a.target.scheme(), HttpClient: &http.Client{Transport: trip, CheckRedirect: noRedirect},
+		Address: a.target.Address, Scheme: a.target.scheme(),
+		HttpClient: &http.Client{Transport: bounded{trip}, CheckRedirect: noRedirect},
 	})
 	if err == nil { // an address without a port would be taken for one with a default
 		_, _, err = net.SplitHostPort(a.target.Address)

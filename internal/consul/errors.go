@@ -76,8 +76,11 @@ func newCallError(call, address, token string, sent bool, cause error) error {
 func describe(err error) string {
 	text := err.Error()
 	var status api.StatusError
+	var tooLong *http.MaxBytesError
 	var inner interface{ Unwrap() error }
 	switch {
+	case errors.As(err, &tooLong):
+		text = fmt.Sprintf("it is longer than %d bytes", tooLong.Limit)
 	case errors.As(err, &status):
 		text = fmt.Sprintf("%d %s", status.Code, status.Body)
 		if status.Code == http.StatusInternalServerError {
@@ -106,10 +109,11 @@ func classify(err error, sent bool) error {
 			return known
 		}
 	}
+	var tooLong *http.MaxBytesError
 	var syntax *json.SyntaxError
 	var kind *json.UnmarshalTypeError
 	switch {
-	case errors.As(err, &syntax), errors.As(err, &kind):
+	case errors.As(err, &syntax), errors.As(err, &kind), errors.As(err, &tooLong):
 		return errStrange
 	case sent || errors.Is(err, io.ErrUnexpectedEOF):
 		return ErrUnanswered

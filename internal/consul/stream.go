@@ -3,6 +3,7 @@ package consul
 import (
 	"bufio"
 	"context"
+	"fmt"
 	"io"
 	"net/http"
 	"strings"
@@ -70,12 +71,17 @@ func (a *agent) readLog(trip *tripper, cancel context.CancelCauseFunc, changed f
 	})
 }
 
-// eachLine calls do with each line until the end. A line that does not fit into the buffer comes in parts.
+// eachLine calls do with each line until the end, or until there are more than an agent logs. A line that does not fit into
+// the buffer comes in parts.
 func eachLine(r io.Reader, do func(line string)) error {
+	limiter := newLogLimiter()
 	for lines := bufio.NewReaderSize(r, 16<<10); ; {
 		line, _, err := lines.ReadLine()
 		if err != nil {
 			return err
+		}
+		if !limiter.AllowN(time.Now(), len(line)+lineCost) {
+			return fmt.Errorf("%w: it logs more than %d bytes a second", errStrange, logRate)
 		}
 		do(string(line))
 	}

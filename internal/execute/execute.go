@@ -63,8 +63,7 @@ func (e *Executor) dispatch( //nolint:cyclop,funlen // a table
 	case plan.CreateServer:
 		return e.createServer(ctx, s, a)
 	case plan.RecordBootstrapped:
-		return e.record(ctx, s, s.Raft.Leader+" was elected as the first leader",
-			annotate(v1alpha1.AnnotationBootstrapped, e.timestamp()))
+		return e.recordBootstrapped(ctx, s)
 	case plan.CreatePod:
 		return e.createPod(ctx, s, a)
 	case plan.DeletePod:

@@ -21,7 +21,7 @@ func (e *Executor) beginRecovery(ctx context.Context, s *observe.Snapshot, a pla
 		return Outcome{}, err
 	}
 	record := resources.Recovery{ID: e.Now().UTC().Format("20060102T150405Z"), Survivor: a.Survivor, Lost: a.Lost}
-	err := e.patch(ctx, s.Cluster, annotate(v1alpha1.AnnotationRecovery, record.String()))
+	err := e.book(ctx, s, annotate(v1alpha1.AnnotationRecovery, record.String()))
 	agent := agentOf(s, a.Survivor)
 	return Outcome{Event: fmt.Sprintf("the quorum is lost: %s carries on as the only voter, "+
 		"with its data up to index %d of term %d, and without %s",

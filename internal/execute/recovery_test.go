@@ -35,6 +35,29 @@ func TestARecoveryIsWrittenDownAndTakenBack(t *testing.T) {
 	w.Expect(w.annotations(t)).NotTo(HaveKey(v1alpha1.AnnotationRecovery))
 }
 
+// Records are bound to the cluster that writes them, and those of the cluster that it was copied from go.
+func TestRecordsAreBoundToTheCluster(t *testing.T) {
+	w := newWorld(t)
+	w.seen.Cluster.Annotations = map[string]string{
+		v1alpha1.AnnotationBootstrapped: "then", v1alpha1.AnnotationNextSerial: "9", v1alpha1.AnnotationRecovery: "{}",
+		v1alpha1.AnnotationRecordsOf: "another", v1alpha1.AnnotationRestartedAt: "then",
+	}
+	w.Expect(w.client.Update(t.Context(), w.seen.Cluster.DeepCopy())).To(Succeed())
+	w.look(t)
+	w.seen.Copied = true
+	_, err := w.executor.Do(t.Context(), w.seen, plan.RecordBootstrapped{})
+	w.Expect(err).NotTo(HaveOccurred())
+	bootstrapped := w.annotations(t)[v1alpha1.AnnotationBootstrapped]
+	w.Expect(bootstrapped).NotTo(Equal("then"))
+	w.look(t)
+	_, err = w.executor.Do(t.Context(), w.seen, plan.CreateServer{Serial: 2})
+	w.Expect(err).NotTo(HaveOccurred())
+	w.Expect(w.annotations(t)).To(Equal(map[string]string{
+		v1alpha1.AnnotationBootstrapped: bootstrapped, v1alpha1.AnnotationNextSerial: "3",
+		v1alpha1.AnnotationRecordsOf: string(clusterUID), v1alpha1.AnnotationRestartedAt: "then",
+	}))
+}
+
 // I8: a claim that lost its labels looks as if it were gone, and its server may come back.
 func TestNoRecoveryWhileAClaimIsThereAfterAll(t *testing.T) {
 	w := newWorld(t)

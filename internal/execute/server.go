@@ -26,7 +26,7 @@ func (e *Executor) createServer(ctx context.Context, s *observe.Snapshot, a plan
 		return Outcome{}, err
 	}
 	next := strconv.Itoa(a.Serial + 1)
-	if err := e.patch(ctx, s.Cluster, annotate(v1alpha1.AnnotationNextSerial, next)); err != nil {
+	if err := e.book(ctx, s, annotate(v1alpha1.AnnotationNextSerial, next)); err != nil {
 		return Outcome{}, err
 	}
 	event := fmt.Sprintf("created server %s (Consul %s)", claim.Name, s.Cluster.Spec.Version)

@@ -88,7 +88,27 @@ func (e *Executor) delete(ctx context.Context, o client.Object) error {
 
 // record changes the records of a cluster, which are annotations of its ConsulCluster.
 func (e *Executor) record(ctx context.Context, s *observe.Snapshot, event string, change func(client.Object)) (Outcome, error) {
-	return Outcome{Event: event}, e.patch(ctx, s.Cluster, change)
+	return Outcome{Event: event}, e.book(ctx, s, change)
+}
+
+// book changes the records of a cluster and binds them to its UID. The records of another cluster, of which this one is a
+// copy, would be taken for its own from then on: they go.
+func (e *Executor) book(ctx context.Context, s *observe.Snapshot, change func(client.Object)) error {
+	return e.patch(ctx, s.Cluster, func(o client.Object) {
+		if s.Copied {
+			unannotate(v1alpha1.AnnotationBootstrapped, v1alpha1.AnnotationNextSerial, v1alpha1.AnnotationRecovery)(o)
+		}
+		annotate(v1alpha1.AnnotationRecordsOf, string(s.Cluster.UID))(o)
+		change(o)
+	})
+}
+
+func (e *Executor) recordBootstrapped(ctx context.Context, s *observe.Snapshot) (Outcome, error) {
+	event := s.Raft.Leader + " was elected as the first leader"
+	if s.Spec.Unrecorded {
+		event = "the record that there was a leader is missing: it is written again"
+	}
+	return e.record(ctx, s, event, annotate(v1alpha1.AnnotationBootstrapped, e.timestamp()))
 }
 
 // setBudget opens or closes the disruption budget as it was observed. Sync creates it first if it is missing.

@@ -18,13 +18,16 @@ import (
 // objects, or the parts of a pod that the API server checks only when a pod is created.
 func invalid(s *Snapshot) *plan.Problem {
 	c := s.Cluster
+	if c.Spec.Malformed != "" {
+		return &plan.Problem{Reason: reason.InvalidSpec, Message: c.Spec.Malformed}
+	}
 	if _, err := resources.AgentConfig(c); err != nil {
 		return &plan.Problem{Reason: reason.InvalidSpec, Message: err.Error()}
 	}
 	if field := reservedKey(c.Spec.PodTemplate); field != "" {
 		return &plan.Problem{Reason: reason.InvalidSpec, Message: field + " belongs to the operator: choose another name"}
 	}
-	return cmp.Or(shrinks(s), downgrade(c, s.Servers))
+	return cmp.Or(shrinks(s), downgrade(s))
 }
 
 // shrinks refuses a size below that of every volume: no volume can shrink. A size that was raised may be set back as long as one
@@ -67,22 +70,33 @@ func reservedKey(t v1alpha1.PodTemplate) string {
 
 // downgrade refuses a lower minor version than that of any server in Raft: Consul does not support downgrades, its data may
 // be in a newer format. A version that never ran does not count, so that a mistyped version can be reverted.
-func downgrade(c *v1alpha1.ConsulCluster, servers []plan.Server) *plan.Problem {
+func downgrade(s *Snapshot) *plan.Problem {
+	c := s.Cluster
 	wanted, err := version.ParseSemantic(c.Spec.Version)
 	if err != nil || c.Annotations[v1alpha1.AnnotationAllowDowngrade] == c.Spec.Version {
 		return nil
 	}
-	for _, s := range servers {
-		running, err := version.ParseSemantic(strings.TrimSuffix(s.Agent.Version, "+ent"))
-		if err != nil || s.Peer == nil {
+	for _, server := range s.Servers {
+		last := lastVersion(s, server)
+		running, err := version.ParseSemantic(strings.TrimSuffix(last, "+ent"))
+		if err != nil {
 			continue
 		}
 		if wanted.Major() < running.Major() || wanted.Major() == running.Major() && wanted.Minor() < running.Minor() {
 			return &plan.Problem{Reason: reason.VersionDowngrade, Message: fmt.Sprintf(
 				"spec.version: %s is a downgrade, %s runs %s, and Consul does not support a lower minor version; "+
 					"set it back, or annotate the cluster with %s=%s if you have a snapshot and know that they are compatible",
-				c.Spec.Version, s.Name, s.Agent.Version, v1alpha1.AnnotationAllowDowngrade, c.Spec.Version)}
+				c.Spec.Version, server.Name, last, v1alpha1.AnnotationAllowDowngrade, c.Spec.Version)}
 		}
 	}
 	return nil
+}
+
+// lastVersion is the version that a server runs, or ran last while it does not answer; empty if it takes no part in the
+// cluster. Without a leader nobody says who takes part: in a cluster that was bootstrapped, all servers may.
+func lastVersion(s *Snapshot, server plan.Server) string {
+	if server.Peer == nil && (s.Raft.Known || !s.Spec.Bootstrapped) {
+		return ""
+	}
+	return cmp.Or(server.Agent.Version, LastStatus(s.Cluster.Status, server.Name).Version)
 }

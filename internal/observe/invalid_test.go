@@ -9,7 +9,26 @@ import (
 	"k8s.io/apimachinery/pkg/api/resource"
 
 	"github.com/consul-operator/consul-operator/api/v1alpha1"
+	"github.com/consul-operator/consul-operator/internal/plan"
 )
+
+// single is a cluster of one server, updated in place, whose pod is gone.
+func single(w *world, version string) {
+	w.cluster.Spec.Replicas, w.cluster.Spec.Update.Type = 1, v1alpha1.UpdateInPlace
+	w.claims, w.pods = w.claims[:1], nil
+	w.cluster.Status = statusOf(clusterUID, "consul-0")
+	w.cluster.Status.Servers[0].Version = version
+}
+
+// The only server must not come back with a version that was refused as long as it ran.
+func TestADowngradeIsRefusedWhileTheServerIsAway(t *testing.T) {
+	w := newWorld(t)
+	single(w, "1.22.7")
+	w.cluster.Spec.Version = "1.19.2"
+	d := plan.Plan(w.look().Observation, now)
+	w.Expect(d.Step).To(BeNil())
+	w.Expect(d.Upkeep).To(Equal([]plan.Action{plan.CreatePod{Server: "consul-0"}, plan.AllowEviction{}}))
+}
 
 func TestInvalid(t *testing.T) {
 	for name, test := range map[string]struct {
@@ -38,6 +57,33 @@ func TestInvalid(t *testing.T) {
 		},
 		"a mistyped version never took part": {
 			func(w *world) { w.agent(2).self.Version, w.agent(0).peers = "9.9.9", w.agent(0).peers[:2] }, "",
+		},
+		"a minor version less, and the only server is away": {
+			func(w *world) {
+				single(w, "1.22.7")
+				w.cluster.Spec.Version = "1.19.2"
+			}, "spec.version: 1.19.2 is a downgrade, consul-0 runs 1.22.7, ",
+		},
+		"a server that does not answer": {
+			func(w *world) {
+				w.cluster.Status = statusOf(clusterUID, "consul-0", "consul-1", "consul-2")
+				w.cluster.Status.Servers[2].Version = "1.23.0"
+				w.agent(2).silent["self"] = true
+			}, "spec.version: 1.22.7 is a downgrade, consul-2 runs 1.23.0, ",
+		},
+		"one that took no part, and does not answer any more": {
+			func(w *world) {
+				w.cluster.Status = statusOf(clusterUID, "consul-0", "consul-1", "consul-2")
+				w.cluster.Status.Servers[2].Version = "9.9.9"
+				w.agent(2).silent["self"], w.agent(0).peers = true, w.agent(0).peers[:2]
+			}, "",
+		},
+		"a cluster that never had a leader": {
+			func(w *world) {
+				single(w, "1.22.7")
+				w.cluster.Status.Term, w.cluster.Annotations = 0, nil
+				w.cluster.Spec.Version = "1.19.2"
+			}, "",
 		},
 		"a version that nobody can read": {func(w *world) { w.cluster.Spec.Version = "newest" }, ""},
 		"a size that no volume has yet":  {func(w *world) { w.cluster.Spec.Storage.Size = resource.MustParse("20Gi") }, ""},

@@ -34,7 +34,7 @@ func remember(s *Snapshot, now time.Time) {
 		// Autopilot has a field for this, but it tells when it first heard of the server (stable_since, 1.19.2 to 1.22.7).
 		if server := &s.Servers[i]; server.Health == plan.HealthUnhealthy {
 			server.UnhealthySince = now
-			if before := statusOf(last, server.Name); sameLeader && before.UnhealthySince != nil {
+			if before := LastStatus(last, server.Name); sameLeader && before.UnhealthySince != nil {
 				server.UnhealthySince = before.UnhealthySince.Time
 			}
 		}
@@ -69,12 +69,12 @@ func rememberCatalog(s *Snapshot, last v1alpha1.ConsulClusterStatus) {
 		return
 	}
 	for i := range s.Servers {
-		s.Servers[i].Registration = plan.Registration(statusOf(last, s.Servers[i].Name).Catalog)
+		s.Servers[i].Registration = plan.Registration(LastStatus(last, s.Servers[i].Name).Catalog)
 	}
 }
 
-// statusOf is the last status of a server; empty if it had none.
-func statusOf(last v1alpha1.ConsulClusterStatus, server string) v1alpha1.ServerStatus {
+// LastStatus is the last status of a server; empty if it had none.
+func LastStatus(last v1alpha1.ConsulClusterStatus, server string) v1alpha1.ServerStatus {
 	i := slices.IndexFunc(last.Servers, func(s v1alpha1.ServerStatus) bool { return s.Name == server })
 	if i < 0 {
 		return v1alpha1.ServerStatus{}

@@ -36,6 +36,10 @@ type Snapshot struct {
 	Budget *policyv1.PodDisruptionBudget
 	// Access is how the cluster's agents are called. Only the address is missing.
 	Access consul.Target
+	// Copied reports whether the records on the ConsulCluster do not count: they were written for another one.
+	Copied bool
+	// present reports whether there is a claim or a pod of this cluster, a retired one included.
+	present bool
 }
 
 // Target is how the agent of a server is called. Its address is empty if the server has none.
@@ -65,7 +69,10 @@ func (o *Observer) Observe(ctx context.Context, c *v1alpha1.ConsulCluster) (*Sna
 		Pods:    map[string]*corev1.Pod{},
 	}
 	s.Spec = spec(c)
-	if err := o.kubernetes(ctx, s); err != nil {
+	if err := o.claims(ctx, s); err != nil {
+		return nil, err
+	}
+	if err := o.pods(ctx, s); err != nil {
 		return nil, err
 	}
 	routed, err := o.routedAddresses(ctx, c)
@@ -82,9 +89,9 @@ func (o *Observer) Observe(ctx context.Context, c *v1alpha1.ConsulCluster) (*Sna
 	if err := o.nodes(ctx, s); err != nil {
 		return nil, err
 	}
-	serial := readSerial(s)
 	s.Damaged = readRecords(s)
 	o.consul(ctx, s)
+	serial := readSerial(s)
 	remember(s, o.Now())
 	s.Spec.Invalid = cmp.Or(serial, invalid(s))
 	return s, nil
@@ -99,7 +106,6 @@ func spec(c *v1alpha1.ConsulCluster) plan.Spec {
 		ReplacementsLeft:   int(c.Spec.FailureReplacement.MaxPerHour),
 		Revision:           resources.Revision(c),
 		Paused:             c.Spec.Paused,
-		Bootstrapped:       c.Annotations[v1alpha1.AnnotationBootstrapped] != "",
 	}
 	if to, asked := c.Annotations[v1alpha1.AnnotationTransferLeadership]; asked {
 		spec.Transfer = &plan.TransferRequest{To: to}
@@ -130,9 +136,9 @@ func duration(d *metav1.Duration, otherwise time.Duration) time.Duration {
 	return d.Duration
 }
 
-// kubernetes fills in claims and pods. Claims with our names that belong to a former cluster, or that are retained, are not
+// claims fills in the servers' claims. Claims with our names that belong to a former cluster, or that are retained, are not
 // our servers, but their serials are in use.
-func (o *Observer) kubernetes(ctx context.Context, s *Snapshot) error {
+func (o *Observer) claims(ctx context.Context, s *Snapshot) error {
 	c := s.Cluster
 	var claims corev1.PersistentVolumeClaimList
 	if err := o.Reader.List(ctx, &claims, client.InNamespace(c.Namespace),
@@ -146,6 +152,7 @@ func (o *Observer) kubernetes(ctx context.Context, s *Snapshot) error {
 			continue
 		}
 		s.Spec.NextSerial = max(s.Spec.NextSerial, serial+1)
+		s.present = s.present || claim.Labels[v1alpha1.LabelClusterUID] == string(c.UID)
 		if o.failedLately(c, claim) {
 			s.Spec.ReplacementsLeft = max(0, s.Spec.ReplacementsLeft-1)
 		}
@@ -153,17 +160,24 @@ func (o *Observer) kubernetes(ctx context.Context, s *Snapshot) error {
 			s.Claims[claim.Name] = claim
 		}
 	}
+	return nil
+}
+
+// pods fills in the servers' pods, and those that are none. Their serials are in use, too.
+func (o *Observer) pods(ctx context.Context, s *Snapshot) error {
+	c := s.Cluster
 	var pods corev1.PodList
 	if err := o.Reader.List(ctx, &pods, client.InNamespace(c.Namespace), client.MatchingLabels(resources.Selector(c))); err != nil {
 		return fmt.Errorf("listing pods: %w", err)
 	}
 	for i := range pods.Items {
 		pod := &pods.Items[i]
+		useSerial(s, pod.Name)
 		if pod.Labels[v1alpha1.LabelClusterUID] != string(c.UID) {
 			s.Former = append(s.Former, pod.Name)
 			continue
 		}
-		s.Pods[pod.Name] = pod
+		s.Pods[pod.Name], s.present = pod, true
 		if s.Claims[pod.Name] == nil && pod.DeletionTimestamp.IsZero() && pod.Status.Phase == corev1.PodPending {
 			s.Orphans = append(s.Orphans, pod.Name)
 		}

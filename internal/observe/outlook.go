@@ -41,17 +41,30 @@ func (o *Observer) outlook(
 	}
 	outlook := &plan.Outlook{Members: members}
 	for _, p := range peers {
-		outlook.Peers = append(outlook.Peers, plan.Peer{ID: p.ID, Name: cmp.Or(names[p.ID], p.ID), Voter: p.Voter})
+		name, ours := names[p.ID]
+		outlook.Peers = append(outlook.Peers, plan.Peer{ID: p.ID, Name: cmp.Or(name, p.ID), Voter: p.Voter, Ours: ours})
 	}
 	return outlook
 }
 
-// nodeNames returns the names of all servers that this cluster ever had, by node ID: Serf does not know the ones that are gone.
+// recentSerials is how many serials below the next one are looked for. Peers of older servers were pruned long ago.
+const recentSerials = 300
+
+// nodeNames returns the names of the servers that this cluster has or had, by node ID: Serf does not know the ones that are
+// gone. The serial of the next server is what an annotation says, so not all serials below it are tried.
 func nodeNames(s *Snapshot) map[string]string {
 	names := map[string]string{}
-	for serial := range s.Spec.NextSerial {
-		name := resources.ServerName(s.Cluster.Name, serial)
-		names[resources.NodeID(s.Cluster.UID, name)] = name
+	add := func(name string) { names[resources.NodeID(s.Cluster.UID, name)] = name }
+	for _, server := range s.Servers {
+		add(server.Name)
+	}
+	for _, server := range s.Cluster.Status.Servers {
+		add(server.Name)
+	}
+	recorded, _ := recordedSerial(s)
+	next := max(s.Spec.NextSerial, recorded)
+	for serial := max(0, next-recentSerials); serial < next; serial++ {
+		add(resources.ServerName(s.Cluster.Name, serial))
 	}
 	return names
 }

@@ -36,8 +36,10 @@ func TestHowTheSurvivorSeesTheCluster(t *testing.T) {
 	w.Expect([]uint64{agent.LastTerm, agent.LastIndex}).To(Equal([]uint64{6, 100}))
 	id := func(name string) string { return resources.NodeID(clusterUID, name) }
 	w.Expect(agent.Outlook.Peers).To(Equal([]plan.Peer{
-		{ID: id("consul-0"), Name: "consul-0", Voter: true}, {ID: id("consul-1"), Name: "consul-1", Voter: true},
-		{ID: id("consul-2"), Name: "consul-2", Voter: true}, {ID: "a stranger", Name: "a stranger", Voter: true},
+		{ID: id("consul-0"), Name: "consul-0", Voter: true, Ours: true},
+		{ID: id("consul-1"), Name: "consul-1", Voter: true, Ours: true},
+		{ID: id("consul-2"), Name: "consul-2", Voter: true, Ours: true},
+		{ID: "a stranger", Name: "a stranger", Voter: true},
 	}))
 	w.Expect(agent.Outlook.Members[0]).To(Equal(plan.Member{ID: id("consul-0"), Name: "consul-0", Status: plan.MemberFailed}))
 	w.Expect(s.Raft.LostSince).To(Equal(now), "first seen now")

@@ -2,7 +2,7 @@ package observe
 
 import (
 	"fmt"
-	"math"
+	"slices"
 	"strconv"
 
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -13,22 +13,39 @@ import (
 	"github.com/consul-operator/consul-operator/internal/resources"
 )
 
-// readSerial fills in the serial of the next server, and says how to repair its record if that is damaged; nil if it is not.
-// Without it no server can be created, and everything else can go on. A record that is absent was not written yet.
-func readSerial(s *Snapshot) *plan.Problem {
-	next, err := natural(s.Cluster, v1alpha1.AnnotationNextSerial)
-	if err != nil {
-		return damaged(v1alpha1.AnnotationNextSerial, err, fmt.Sprintf(
-			"set it to a number above that of every server that this cluster ever had: kubectl annotate consulcluster %s "+
-				"--overwrite %s=%d, or a higher number", s.Spec.Object, v1alpha1.AnnotationNextSerial, s.Spec.NextSerial))
+// recordsCount reports whether the records on a ConsulCluster were written for it. They travel with a copy of it, under
+// another name, in another namespace or from a backup, and its UID does not. Records without a UID were written before there
+// was one: they count if the cluster has objects of its own, or a status, which is not copied.
+func recordsCount(c *v1alpha1.ConsulCluster, present bool) bool {
+	if of, bound := c.Annotations[v1alpha1.AnnotationRecordsOf]; bound {
+		return of == string(c.UID)
 	}
-	s.Spec.NextSerial = max(s.Spec.NextSerial, next)
-	return nil
+	return present || hasStatus(c) && (wasLed(c) || len(c.Status.Servers) > 0)
 }
 
-// readRecords fills in the recovery that is under way, and says which record is damaged without which it is not known which
-// servers may start; nil if none is.
+// wasLed reports whether the status is a witness that a leader was seen: a person who replaces the object takes its
+// annotations away, and not its status.
+func wasLed(c *v1alpha1.ConsulCluster) bool {
+	return hasStatus(c) && (c.Status.Term > 0 || c.Status.Leader != "")
+}
+
+// hasStatus reports whether the status is that of this cluster: a backup may restore that of another one.
+func hasStatus(c *v1alpha1.ConsulCluster) bool {
+	return !slices.ContainsFunc(c.Status.Servers, func(s v1alpha1.ServerStatus) bool {
+		return s.ID != "" && s.ID != resources.NodeID(c.UID, s.Name)
+	})
+}
+
+// readRecords fills in what the records say, and says which one is damaged without which it is not known which servers may
+// start; nil if none is.
 func readRecords(s *Snapshot) *plan.Problem {
+	s.Copied = !recordsCount(s.Cluster, s.present)
+	recorded := !s.Copied && s.Cluster.Annotations[v1alpha1.AnnotationBootstrapped] != ""
+	s.Spec.Bootstrapped = recorded || wasLed(s.Cluster)
+	s.Spec.Unrecorded = s.Spec.Bootstrapped && !recorded
+	if s.Copied {
+		return damagedFounder(s)
+	}
 	recovery, err := resources.RecoveryOf(s.Cluster)
 	if err != nil {
 		return damaged(v1alpha1.AnnotationRecovery, err, fmt.Sprintf(
@@ -67,8 +84,8 @@ func natural(o client.Object, annotation string) (int, error) {
 		return 0, nil
 	}
 	n, err := strconv.ParseUint(text, 10, 31)
-	if err != nil {
-		return 0, fmt.Errorf("%q is not a number from 0 to %d", text, math.MaxInt32)
+	if err != nil || n >= resources.Serials {
+		return 0, fmt.Errorf("%.40q is not a number from 0 to %d", text, resources.Serials-1)
 	}
 	return int(n), nil
 }

@@ -37,14 +37,16 @@ func Disagreements(o Observation, now time.Time) []Disagreement {
 	return all
 }
 
-// strays are the nodes that a list has and that are no servers of ours, by name.
+// strays are the nodes that a list has and that are no servers of ours, by name: those in Raft first, then those in Serf.
+// Anybody may register others in the catalog.
 func (v view) strays() []Server {
 	var strays []Server
+	at := map[string]int{}
 	named := func(id, name string) *Server {
-		i := slices.IndexFunc(strays, func(s Server) bool { return s.ID == id })
-		if i < 0 {
+		i, known := at[id]
+		if !known {
 			i = len(strays)
-			strays = append(strays, Server{ID: id})
+			at[id], strays = i, append(strays, Server{ID: id})
 		}
 		strays[i].Name = cmp.Or(strays[i].Name, name)
 		return &strays[i]
@@ -64,7 +66,12 @@ func (v view) strays() []Server {
 			named(n.ID, n.Name).Registration = Registered
 		}
 	}
-	slices.SortFunc(strays, func(a, b Server) int { return cmp.Or(cmp.Compare(a.Name, b.Name), cmp.Compare(a.ID, b.ID)) })
+	slices.SortFunc(strays, func(a, b Server) int {
+		return cmp.Or(
+			compareBool(a.Peer == nil, b.Peer == nil),
+			compareBool(a.Member == MemberAbsent, b.Member == MemberAbsent),
+			cmp.Compare(a.Name, b.Name), cmp.Compare(a.ID, b.ID))
+	})
 	return strays
 }
 

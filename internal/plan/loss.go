@@ -14,6 +14,10 @@ type loss struct {
 	// gone are the voters without a volume claim that no answering server hears: they cannot come back. lost are the gone
 	// voters of the survivor's configuration. The others may have left long ago, which a server that is behind does not know.
 	gone, lost []string
+	// unknown are the voters that were never servers of this cluster, as far as is known, and that no answering server hears.
+	// Nothing tells whether they are gone: they may have a leader of their own. strangers are those of the survivor's
+	// configuration.
+	unknown, strangers []string
 	// down are the servers that do not answer. They may come back; the stuck ones do not come back by themselves.
 	down, stuck []string
 }
@@ -37,28 +41,36 @@ func (v view) loss() loss {
 			}
 		}
 	}
-	l.gone = v.gone(l, l.outlooks...)
+	l.gone, l.unknown = v.unheard(l, l.outlooks...)
 	if l.survivor != nil {
-		l.lost = v.gone(l, *l.survivor.Agent.Outlook)
+		l.lost, l.strangers = v.unheard(l, *l.survivor.Agent.Outlook)
 	}
 	return l
 }
 
-// gone are the voters of these configurations that have no claim and that no server hears.
-func (v view) gone(l loss, configurations ...Outlook) (names []string) {
+// unheard are the voters of these configurations that have no claim and that no server hears: those that were servers of
+// this cluster are gone, and of the others it is not known.
+func (v view) unheard(l loss, configurations ...Outlook) (gone, unknown []string) {
 	for _, o := range configurations {
 		for _, p := range o.Peers {
-			if p.Voter && !v.ours(p.ID) && !l.hears(p.ID) {
-				names = append(names, p.Name)
+			switch {
+			case !p.Voter || v.ours(p.ID) || l.hears(p.ID):
+			case p.Ours:
+				gone = append(gone, p.Name)
+			default:
+				unknown = append(unknown, p.Name)
 			}
 		}
 	}
-	slices.Sort(names)
-	return slices.Compact(names)
+	slices.Sort(gone)
+	slices.Sort(unknown)
+	return slices.Compact(gone), slices.Compact(unknown)
 }
 
 // missing are the servers that a person has to give up for a recovery.
-func (l loss) missing() []string { return slices.Sorted(slices.Values(slices.Concat(l.lost, l.down))) }
+func (l loss) missing() []string {
+	return slices.Sorted(slices.Values(slices.Concat(l.lost, l.strangers, l.down)))
+}
 
 // newer reports whether a server has a newer log than another one, as Raft compares them.
 func newer(a, b Server) bool {

@@ -47,8 +47,8 @@ type Spec struct {
 	Paused   bool
 	// Invalid says why the spec cannot be honored; nil if it can.
 	Invalid *Problem
-	// Bootstrapped reports whether a leader was ever seen.
-	Bootstrapped bool
+	// Bootstrapped reports whether a leader was ever seen. Unrecorded reports whether its record is missing.
+	Bootstrapped, Unrecorded bool
 	// NextSerial is the serial of the next server.
 	NextSerial int
 	// ReplaceFailedAfter is how long a voter may be unhealthy before another server takes its place; 0 disables replacement.
@@ -207,6 +207,8 @@ type Peer struct {
 	ID    string
 	Name  string
 	Voter bool
+	// Ours reports whether it is known to be or to have been a server of this cluster. Only an Outlook tells.
+	Ours bool
 }
 
 // Member is an entry of the Serf LAN member list.

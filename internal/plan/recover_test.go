@@ -1,6 +1,7 @@
 package plan_test
 
 import (
+	"fmt"
 	"slices"
 	"testing"
 	"time"
@@ -16,7 +17,7 @@ func withoutLeader(o *plan.Observation, gone ...int) {
 	o.Spec.Object = "consul -n default"
 	outlook := plan.Outlook{}
 	for _, s := range o.Servers {
-		outlook.Peers = append(outlook.Peers, *s.Peer)
+		outlook.Peers = append(outlook.Peers, plan.Peer{ID: s.Peer.ID, Name: s.Peer.Name, Voter: s.Peer.Voter, Ours: true})
 		outlook.Members = append(outlook.Members, plan.Member{ID: s.ID, Name: s.Name, Status: plan.MemberAlive})
 	}
 	for _, i := range gone {
@@ -34,6 +35,16 @@ func withoutLeader(o *plan.Observation, gone ...int) {
 		}
 	}
 	o.Servers = left
+}
+
+// strangers are voters that are no servers of this cluster, and that nobody hears any more.
+func strangers(o *plan.Observation, n int) {
+	outlook := o.Servers[0].Agent.Outlook // all have the same one
+	for i := range n {
+		id := fmt.Sprintf("stranger-%d", i)
+		outlook.Peers = append(outlook.Peers, plan.Peer{ID: id, Name: id, Voter: true})
+		outlook.Members = append(outlook.Members, plan.Member{ID: id, Name: id, Status: plan.MemberFailed})
+	}
 }
 
 // five makes a cluster of five.
@@ -143,6 +154,28 @@ func TestStepWhereTheQuorumIsLost(t *testing.T) {
 			func(o *plan.Observation) { withoutLeader(o, 0, 1); automatic(o, time.Minute) },
 			plan.BeginRecovery{Survivor: "consul-2", Lost: []string{"consul-0", "consul-1"}}, reason.RecoveringQuorum,
 		},
+		"I8 voters that were never ours may have a leader": {
+			func(o *plan.Observation) { withoutLeader(o); strangers(o, 4); automatic(o, 0) }, nil, reason.QuorumLost,
+		},
+		"I8 voters that were never ours are not lost with those that were": {
+			func(o *plan.Observation) { five(o); withoutLeader(o, 0, 1); strangers(o, 2); automatic(o, 0) }, nil, reason.QuorumLost,
+		},
+		"voters that were never ours: a leader is elected without them": {
+			func(o *plan.Observation) { withoutLeader(o); strangers(o, 2); automatic(o, 0) }, nil, reason.NoLeader,
+		},
+		"voters that were never ours, and one of ours is down": {
+			func(o *plan.Observation) { five(o); withoutLeader(o); strangers(o, 4); down(o, 0); automatic(o, 0) }, nil, reason.NoLeader,
+		},
+		"voters that were never ours: a person gives them up": {
+			func(o *plan.Observation) {
+				withoutLeader(o)
+				strangers(o, 4)
+				o.Spec.AcceptedLoss = []string{"stranger-0", "stranger-1", "stranger-2", "stranger-3"}
+			},
+			plan.BeginRecovery{
+				Survivor: "consul-0", Lost: []string{"stranger-0", "stranger-1", "stranger-2", "stranger-3"},
+			}, reason.RecoveringQuorum,
+		},
 		"I8 lost for good: one that is down may have seen more": {
 			func(o *plan.Observation) { five(o); withoutLeader(o, 0, 1, 2); down(o, 0); automatic(o, 0) }, nil, reason.QuorumLost,
 		},
@@ -243,6 +276,25 @@ func TestWhatAPersonIsToldOfALostQuorum(t *testing.T) {
 			"the quorum is lost for good with the volumes of consul-0, consul-1; to carry on with the data of consul-2: " +
 				"kubectl annotate consulcluster consul -n default --overwrite consuloperator.io/accept-loss-of=consul-0,consul-1",
 		},
+		"who was never ours": {
+			func(o *plan.Observation) { withoutLeader(o, 0); strangers(o, 2); automatic(o, 0) },
+			"there is no quorum without the voters stranger-0, stranger-1, which are no servers of this cluster and which none of " +
+				"ours hears: they may have a leader of their own, and go on; connect them again, or, if you know that they never come " +
+				"back, carry on with the data of consul-1: kubectl annotate consulcluster consul -n default --overwrite " +
+				"consuloperator.io/accept-loss-of=consul-0,stranger-0,stranger-1",
+		},
+		"who was never ours, and was removed since": {
+			func(o *plan.Observation) {
+				five(o)
+				withoutLeader(o, 0, 1, 2)
+				behind := *o.Servers[1].Agent.Outlook
+				behind.Peers = append([]plan.Peer{{ID: "before", Name: "before", Voter: true}}, behind.Peers[:3]...)
+				o.Servers[1].Agent.Outlook, o.Servers[1].Agent.LastIndex = &behind, 50
+			},
+			"the quorum is lost for good with the volumes of consul-0, consul-1, consul-2; to carry on with the data of consul-3: " +
+				"kubectl annotate consulcluster consul -n default --overwrite " +
+				"consuloperator.io/accept-loss-of=consul-0,consul-1,consul-2",
+		},
 		"when it is recovered": {
 			func(o *plan.Observation) { withoutLeader(o, 0, 1); automatic(o, 2*time.Minute) },
 			"the quorum is lost for good with the volumes of consul-0, consul-1; consul-2 carries on alone at 12:01:00 UTC",
@@ -267,7 +319,7 @@ func TestWhatAPersonIsToldOfALostQuorum(t *testing.T) {
 				five(o)
 				withoutLeader(o, 0, 1, 2)
 				behind := *o.Servers[1].Agent.Outlook
-				behind.Peers = append([]plan.Peer{{ID: "before", Name: "before", Voter: true}}, behind.Peers[:3]...)
+				behind.Peers = append([]plan.Peer{{ID: "before", Name: "before", Voter: true, Ours: true}}, behind.Peers[:3]...)
 				o.Servers[1].Agent.Outlook, o.Servers[1].Agent.LastIndex = &behind, 50
 			},
 			"the quorum is lost for good with the volumes of consul-0, consul-1, consul-2; to carry on with the data of consul-3: " +

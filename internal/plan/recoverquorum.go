@@ -29,13 +29,13 @@ func recoverQuorum(v view) *Decision {
 // assessLoss decides whether a quorum can come back by itself, and who has to decide if it cannot.
 func (v view) assessLoss() *Decision {
 	l := v.loss()
-	missing := l.missing()
+	missing, unheard := l.missing(), slices.Concat(l.gone, l.unknown)
 	switch {
-	case l.survivor == nil, l.quorumWithout(slices.Concat(l.gone, l.down)):
+	case l.survivor == nil, l.quorumWithout(slices.Concat(unheard, l.down)):
 		return nil // it is not known, or the servers that answer are about to elect a leader
 	case v.Spec.AcceptedLoss != nil && !v.Spec.Paused:
 		return v.acceptLoss(l, missing)
-	case !l.quorumWithout(l.gone):
+	case !l.quorumWithout(unheard):
 		return v.lostForGood(l, missing)
 	}
 	return nil
@@ -53,11 +53,14 @@ func (v view) acceptLoss(l loss, missing []string) *Decision {
 // lostForGood handles a quorum that can never come back: the volumes of too many voters are gone. A server that is only down
 // may have seen more than the servers that answer, so a person has to give it up.
 func (v view) lostForGood(l loss, missing []string) *Decision {
-	gone := fmt.Sprintf("the quorum is lost for good with the volumes of %s", strings.Join(l.lost, ", "))
+	gone := l.whatIsGone()
 	down := strings.Join(l.down, ", ")
 	switch {
 	case v.Spec.Paused:
 		return wait(steadily, reason.QuorumLost, "%s, and spec.paused is set: nothing is done until it is false", gone)
+	case len(l.strangers) > 0:
+		return wait(steadily, reason.QuorumLost, "%s: they may have a leader of their own, and go on; connect them again, or, if you "+
+			"know that they never come back, carry on with the data of %s: %s", gone, l.survivor.Name, v.acceptLossCommand(missing))
 	case len(l.down) > len(l.stuck):
 		return wait(steadily, reason.QuorumLost, "%s; the next step waits until %s can say what it has, which may be more than %s has",
 			gone, down, l.survivor.Name)
@@ -73,6 +76,15 @@ func (v view) lostForGood(l loss, missing []string) *Decision {
 			gone, l.survivor.Name, clock(at))
 	}
 	return l.begin(missing)
+}
+
+// whatIsGone says which voters are missed for a quorum.
+func (l loss) whatIsGone() string {
+	if len(l.strangers) == 0 {
+		return "the quorum is lost for good with the volumes of " + strings.Join(l.lost, ", ")
+	}
+	return fmt.Sprintf("there is no quorum without the voters %s, which are no servers of this cluster and which none of ours hears",
+		strings.Join(l.strangers, ", "))
 }
 
 func (l loss) begin(missing []string) *Decision {

@@ -23,7 +23,7 @@ func (w *world) outlook() *plan.Outlook {
 	o := &plan.Outlook{}
 	for _, s := range append(slices.Clone(w.servers), w.strays...) {
 		if s.Peer != nil {
-			o.Peers = append(o.Peers, *s.Peer)
+			o.Peers = append(o.Peers, plan.Peer{ID: s.Peer.ID, Name: s.Peer.Name, Voter: s.Peer.Voter, Ours: true})
 		}
 		o.Members = append(o.Members, plan.Member{ID: s.ID, Name: s.Name, Status: s.Member})
 	}

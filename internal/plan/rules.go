@@ -37,7 +37,8 @@
 //     does not run, whatever the cause: it would be the leader.
 //  4. RecoverQuorum: a quorum that cannot come back is recovered. No leader can be elected without voters whose volume claim
 //     is gone and that no server hears, by the Raft configuration of every server. Where all others answer, this happens by
-//     itself if the spec says so; otherwise a person gives up, by name, all servers that do not answer. That is recorded
+//     itself if the spec says so; otherwise a person gives up, by name, all servers that do not answer. Voters that were never
+//     servers of this cluster may have a leader of their own: only a person gives them up. The recovery is recorded
 //     first. Then the given-up servers are fenced: their pods stop, their claims are set aside. Then the others restart and
 //     save what they have, and the server with the newest log, as Raft compares logs, restarts last: as the only voter. A
 //     given-up server that is back before it was touched, or a leader that does not need the vote of a stopping server,
@@ -88,8 +89,8 @@
 // is gone, are deleted. A new pod permanently avoids the nodes that drain when it is created, so that an evicted server can
 // return to its node. An unschedulable pod is recreated if that set has changed and no server is missing. The readiness gate
 // opens for a healthy voter that stays, and closes only when a server retires or has no vote. Autopilot's min_quorum follows
-// replicas. No server can be evicted, except where drained servers have nowhere else to go: then one at a time, while all
-// serve, and never the leader.
+// replicas. Where the status says that there was a leader and the record of it is missing, it is written again. No server can
+// be evicted, except where drained servers have nowhere else to go: then one at a time, while all serve, and never the leader.
 //
 // # Invariants
 //

@@ -6,6 +6,9 @@ func upkeep(v view) []Action {
 		return nil
 	}
 	var actions []Action
+	if v.Spec.Unrecorded {
+		actions = append(actions, RecordBootstrapped{})
+	}
 	for _, s := range v.Servers {
 		if action := v.podOf(s); action != nil {
 			actions = append(actions, action)

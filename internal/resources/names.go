@@ -26,14 +26,20 @@ const (
 // ServerName returns the name of the server with this serial, which is also the name of its claim and its pod.
 func ServerName(cluster string, serial int) string { return fmt.Sprintf("%s-%d", cluster, serial) }
 
-// Serial returns the serial in a server's name; false if it is not the name of a server of this cluster.
+// Serials is how many serials a cluster has, from 0 on. A higher number is none that the operator has given.
+const Serials = 1_000_000
+
+// Serial returns the serial in a server's name; false if the operator gives no server of this cluster such a name.
 func Serial(cluster, server string) (int, bool) {
 	digits, ok := strings.CutPrefix(server, cluster+"-")
 	if !ok {
 		return 0, false
 	}
 	serial, err := strconv.Atoi(digits)
-	return serial, err == nil && serial >= 0
+	if err != nil || serial < 0 || serial >= Serials || strconv.Itoa(serial) != digits { // not 07, nor +7
+		return 0, false
+	}
+	return serial, true
 }
 
 // NodeID returns the Raft and node ID of a server: a UUIDv5 of the cluster's UID and the server's name. So a Raft peer can be

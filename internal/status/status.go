@@ -65,6 +65,7 @@ func Build(s *observe.Snapshot, d plan.Decision, o Outcome, now time.Time) v1alp
 	disagreements(&status, s, now)
 	waiting(&status, s, d, now)
 	conditions(&status, s, d)
+	bound(&status)
 	return status
 }
 
@@ -148,7 +149,8 @@ func since(t time.Time) *metav1.Time {
 
 func serverStatus(s *observe.Snapshot, server plan.Server) v1alpha1.ServerStatus {
 	status := v1alpha1.ServerStatus{
-		Name: server.Name, ID: server.ID, Version: server.Agent.Version,
+		Name: server.Name, ID: server.ID,
+		Version: cmp.Or(server.Agent.Version, observe.LastStatus(s.Cluster.Status, server.Name).Version),
 		State:   state(s, server),
 		Voter:   server.Peer != nil && server.Peer.Voter,
 		Leader:  s.Raft.Known && s.Raft.Leader == server.Name,

@@ -67,6 +67,15 @@ func TestTheSameAgain(t *testing.T) {
 	NewWithT(t).Expect(status.Build(s, done, status.Outcome{}, noon)).To(Equal(s.Cluster.Status))
 }
 
+// The version outlasts the process: it says which versions may open the data on the volume.
+func TestTheVersionOfAServerThatDoesNotAnswer(t *testing.T) {
+	g := NewWithT(t)
+	s := snapshot()
+	s.Cluster.Status = status.Build(s, done, status.Outcome{}, noon)
+	s.Servers[1].Agent, s.Servers[1].Pod = plan.Agent{}, nil
+	g.Expect(status.Build(s, done, status.Outcome{}, noon).Servers[1].Version).To(Equal("1.22.0"))
+}
+
 func nothing(*observe.Snapshot) {}
 
 func TestConditions(t *testing.T) {

@@ -41,7 +41,7 @@ func (s *State) outlook(i int) *plan.Outlook {
 	for j := range s.slots() {
 		x := &s.Servers[j]
 		if x.Peer != NoPeer && s.Servers[i].Peer != NoPeer {
-			o.Peers = append(o.Peers, plan.Peer{ID: ids[j], Name: names[j], Voter: x.Peer == Voter})
+			o.Peers = append(o.Peers, plan.Peer{ID: ids[j], Name: names[j], Voter: x.Peer == Voter, Ours: true})
 		}
 		if x.Serf != Absent {
 			o.Members = append(o.Members, plan.Member{ID: ids[j], Name: names[j], Status: serfStatus[x.Serf]})
