@@ -12,6 +12,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/intstr"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/client/fake"
@@ -248,7 +249,8 @@ func TestMarkersOfAnUpdateInPlace(t *testing.T) {
 	}
 }
 
-func TestTheDisruptionBudgetOpensAndStaysOpen(t *testing.T) {
+// Sync creates the budget, and repairs what somebody else made of it. How many pods it asks for is planned.
+func TestTheDisruptionBudget(t *testing.T) {
 	w := newWorld(t)
 	look := func() *policyv1.PodDisruptionBudget {
 		budget := &policyv1.PodDisruptionBudget{}
@@ -257,16 +259,26 @@ func TestTheDisruptionBudgetOpensAndStaysOpen(t *testing.T) {
 		return budget
 	}
 	w.seen.Spec.Invalid = &plan.Problem{} // no revision is to be written
+	w.seen.Servers = make([]plan.Server, 2)
+	w.seen.Servers[0].Name, w.seen.Servers[1].Name = "consul-0", "consul-1"
 	w.Expect(w.executor.Sync(t.Context(), w.seen)).To(Succeed())
-	w.Expect(resources.IsOpen(look())).To(BeFalse(), "nobody is evicted")
-	_, err := w.executor.Do(t.Context(), w.seen, plan.AllowEviction{})
+	w.Expect(resources.MinAvailable(look())).To(Equal(2), "all pods: none can be evicted")
+
+	_, err := w.executor.Do(t.Context(), w.seen, plan.SetMinAvailable{Pods: 4})
 	w.Expect(err).NotTo(HaveOccurred())
-	w.seen.Cluster.Spec.Replicas = 5
 	w.Expect(w.executor.Sync(t.Context(), w.seen)).To(Succeed())
-	w.Expect(look().Spec.MinAvailable.IntValue()).To(Equal(4), "all but one")
-	_, err = w.executor.Do(t.Context(), w.seen, plan.ForbidEviction{})
+	w.Expect(resources.MinAvailable(look())).To(Equal(4), "as it was planned")
+	_, err = w.executor.Do(t.Context(), w.seen, plan.SetMinAvailable{Pods: 4})
 	w.Expect(err).NotTo(HaveOccurred())
-	w.Expect(resources.IsOpen(look())).To(BeFalse())
+	_, err = w.executor.Do(t.Context(), w.seen, plan.SetMinAvailable{Pods: 5})
+	w.Expect(err).To(MatchError(execute.ErrStale), "it has changed since")
+
+	budget := look()
+	budget.Spec.MinAvailable, budget.Spec.MaxUnavailable = nil, new(intstr.FromInt32(1))
+	w.Expect(w.client.Update(t.Context(), budget)).To(Succeed())
+	w.Expect(w.executor.Sync(t.Context(), w.seen)).To(Succeed())
+	w.Expect(resources.MinAvailable(look())).To(Equal(2))
+	w.Expect(look().Spec.MaxUnavailable).To(BeNil())
 }
 
 // An operator that stops after it has raised the serial wastes one and never uses one twice; what is there already is

@@ -30,7 +30,7 @@ func (e *Executor) Sync(ctx context.Context, s *observe.Snapshot) error {
 		}
 	}
 	join, clients := resources.JoinService(c), resources.ClientService(c)
-	account, budget := resources.ServiceAccount(c), resources.DisruptionBudget(c)
+	account, budget := resources.ServiceAccount(c), resources.DisruptionBudget(c, s.AllPods())
 	liveJoin, liveClients := &corev1.Service{}, &corev1.Service{}
 	liveAccount, liveBudget := &corev1.ServiceAccount{}, &policyv1.PodDisruptionBudget{}
 	for _, object := range []struct {
@@ -40,7 +40,7 @@ func (e *Executor) Sync(ctx context.Context, s *observe.Snapshot) error {
 		{account, liveAccount, func() { liveAccount.AutomountServiceAccountToken = account.AutomountServiceAccountToken }},
 		{join, liveJoin, func() { adoptService(join, liveJoin) }},
 		{clients, liveClients, func() { adoptService(clients, liveClients) }},
-		{budget, liveBudget, func() { adoptBudget(c, budget, liveBudget) }},
+		{budget, liveBudget, func() { adoptBudget(budget, liveBudget) }},
 	} {
 		if err := e.ensure(ctx, object.wanted, object.live, object.adopt); err != nil {
 			return err
@@ -54,10 +54,10 @@ func (e *Executor) Sync(ctx context.Context, s *observe.Snapshot) error {
 	return e.dropRevisions(ctx, s)
 }
 
-// adoptBudget leaves a disruption budget open, or not: that is planned.
-func adoptBudget(c *v1alpha1.ConsulCluster, wanted, live *policyv1.PodDisruptionBudget) {
-	if resources.IsOpen(live) {
-		wanted = resources.OpenDisruptionBudget(c)
+// adoptBudget keeps the number of a disruption budget, which is planned, unless somebody has made it ask for something else.
+func adoptBudget(wanted, live *policyv1.PodDisruptionBudget) {
+	if resources.MinAvailable(live) > 0 {
+		wanted.Spec.MinAvailable = live.Spec.MinAvailable
 	}
 	live.Spec = wanted.Spec
 }

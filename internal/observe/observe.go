@@ -159,12 +159,17 @@ func (o *Observer) kubernetes(ctx context.Context, s *Snapshot) error {
 	}
 	for i := range pods.Items {
 		pod := &pods.Items[i]
-		if pod.Labels[v1alpha1.LabelClusterUID] != string(c.UID) {
+		former := pod.Labels[v1alpha1.LabelClusterUID] != string(c.UID)
+		unclaimed := (former || s.Claims[pod.Name] == nil) && pod.DeletionTimestamp.IsZero()
+		if unclaimed {
+			s.Unclaimed++
+		}
+		if former {
 			s.Former = append(s.Former, pod.Name)
 			continue
 		}
 		s.Pods[pod.Name] = pod
-		if s.Claims[pod.Name] == nil && pod.DeletionTimestamp.IsZero() && pod.Status.Phase == corev1.PodPending {
+		if unclaimed && pod.Status.Phase == corev1.PodPending {
 			s.Orphans = append(s.Orphans, pod.Name)
 		}
 	}
@@ -186,14 +191,16 @@ func Ours(c *v1alpha1.ConsulCluster, claim *corev1.PersistentVolumeClaim) bool {
 
 func (o *Observer) budget(ctx context.Context, s *Snapshot) error {
 	budget := &policyv1.PodDisruptionBudget{}
-	err := o.Reader.Get(ctx, client.ObjectKeyFromObject(resources.DisruptionBudget(s.Cluster)), budget)
+	err := o.Reader.Get(ctx, client.ObjectKey{
+		Namespace: s.Cluster.Namespace, Name: resources.DisruptionBudgetName(s.Cluster.Name),
+	}, budget)
 	if apierrors.IsNotFound(err) {
 		return nil
 	}
 	if err != nil {
 		return fmt.Errorf("reading the disruption budget: %w", err)
 	}
-	s.Budget, s.Evictable = budget, resources.IsOpen(budget)
+	s.Budget, s.MinAvailable = budget, new(resources.MinAvailable(budget))
 	return nil
 }
 

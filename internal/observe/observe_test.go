@@ -9,6 +9,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/intstr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
 
@@ -133,6 +134,7 @@ func TestOrphans(t *testing.T) {
 		pod(w.cluster, "consul-11", "10.0.0.11"))
 	s := w.look()
 	w.Expect(s.Orphans).To(Equal([]string{"consul-8", "consul-9"}), "neither one that runs or stops, nor one with a claim")
+	w.Expect(s.Unclaimed).To(Equal(3), "the disruption budget counts the one that runs, too")
 	w.Expect(s.Former).To(BeEmpty())
 }
 
@@ -147,6 +149,7 @@ func TestFormerPods(t *testing.T) {
 	w.pods = append(w.pods, deleted(pod(former(w.cluster), "consul-2", "10.0.0.2")), starting, stranger)
 	s := w.look()
 	w.Expect(s.Former).To(Equal([]string{"consul-1", "consul-2"}))
+	w.Expect(s.Unclaimed).To(Equal(1), "the disruption budget does not count a pod that stops")
 	w.Expect(s.Orphans).To(BeEmpty())
 	w.Expect(s.Pods).To(BeEmpty())
 }
@@ -159,6 +162,18 @@ func TestAFormerPodIsNotTheServers(t *testing.T) {
 	w.Expect(s.Servers[0].Pod).To(BeNil())
 	w.Expect(s.Former).To(Equal([]string{"consul-0"}))
 	w.Expect(s.Raft.Known).To(BeFalse(), "nobody asks it")
+}
+
+func TestMinAvailable(t *testing.T) {
+	w := newWorld(t)
+	w.Expect(w.look().MinAvailable).To(BeNil(), "there is no budget yet")
+
+	budget := resources.DisruptionBudget(w.cluster, 3)
+	w.others = []client.Object{budget}
+	w.Expect(w.look().MinAvailable).To(HaveValue(Equal(3)))
+
+	budget.Spec.MinAvailable = new(intstr.FromString("50%"))
+	w.Expect(w.look().MinAvailable).To(HaveValue(BeZero()), "somebody has changed it")
 }
 
 func TestRouted(t *testing.T) {

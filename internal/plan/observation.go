@@ -18,10 +18,17 @@ type Observation struct {
 	Former []string
 	// NodesKnown reports whether the operator may see nodes.
 	NodesKnown bool
-	// Evictable reports whether the disruption budget lets a server be evicted.
-	Evictable bool
-	Raft      Raft
+	// Unclaimed is how many pods the disruption budget counts beside those of the servers: their claim is gone, or they belong
+	// to a deleted cluster of the same name.
+	Unclaimed int
+	// MinAvailable is how many ready pods the disruption budget asks for; nil if there is no budget.
+	MinAvailable *int
+	Raft         Raft
 }
+
+// AllPods is how many pods the disruption budget counts when every server has one. A budget that asks for all of them to be
+// ready forbids every eviction, also of a pod that is not ready.
+func (o Observation) AllPods() int { return max(1, len(o.Servers)+o.Unclaimed) }
 
 // Spec is what is wanted, and what the records on the ConsulCluster say of its past.
 type Spec struct {

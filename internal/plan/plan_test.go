@@ -31,6 +31,9 @@ func healthy(change func(o *plan.Observation)) plan.Observation {
 		})
 	}
 	change(&o)
+	if o.MinAvailable == nil { // nobody may be evicted
+		o.MinAvailable = new(o.AllPods())
+	}
 	if o.Raft.Known && o.Raft.Peers == nil {
 		for _, s := range o.Servers {
 			if s.Peer != nil {

@@ -95,7 +95,7 @@ func TestUpkeep(t *testing.T) {
 			}, nil,
 		},
 		"one that cannot move is": {
-			func(o *plan.Observation) { drainedNowhere(o, 1) }, []plan.Action{plan.AllowEviction{}},
+			func(o *plan.Observation) { drainedNowhere(o, 1) }, evictable(2),
 		},
 		"I3 but not the leader": {func(o *plan.Observation) { drainedNowhere(o, 0) }, nil},
 		"unless there is no other": {
@@ -104,18 +104,42 @@ func TestUpkeep(t *testing.T) {
 				drain(o, 1)
 				drain(o, 2)
 				o.Servers[3].Pod.Avoids = []string{nodeOf(0), nodeOf(1), nodeOf(2)}
-			}, []plan.Action{plan.AllowEviction{}},
+			}, evictable(2),
 		},
 		"I1 one at a time": {
-			func(o *plan.Observation) { drainedNowhere(o, 1); o.Servers[2].Pod.Ready, o.Evictable = false, true },
-			[]plan.Action{plan.ForbidEviction{}},
+			func(o *plan.Observation) { drainedNowhere(o, 1); o.Servers[2].Pod.Ready, o.MinAvailable = false, new(2) },
+			[]plan.Action{plan.SetMinAvailable{Pods: 4}},
 		},
 		"a paused cluster does not keep a node from being drained": {
 			func(o *plan.Observation) { drain(o, 1); o.Spec.Paused = true },
-			[]plan.Action{plan.AllowEviction{}},
+			evictable(2),
 		},
 		"an operator that is not told of nodes lets one go at a time": {
-			func(o *plan.Observation) { o.NodesKnown = false }, []plan.Action{plan.AllowEviction{}},
+			func(o *plan.Observation) { o.NodesKnown = false }, evictable(2),
+		},
+		"the only server is never evicted, whoever is told of nodes": {
+			func(o *plan.Observation) {
+				o.Spec.Replicas, o.Raft.MinQuorum, o.Servers, o.NodesKnown = 1, 1, o.Servers[:1], false
+			}, nil,
+		},
+		"the budget counts a server before it has a pod": {
+			func(o *plan.Observation) {
+				o.Servers[2].Pod, o.MinAvailable = nil, new(2)
+			}, []plan.Action{plan.SetMinAvailable{Pods: 3}, plan.CreatePod{Server: "consul-2"}},
+		},
+		"and one that leaves until its claim is gone": {
+			func(o *plan.Observation) { o.Servers[2].Retiring, o.Servers[2].Pod = true, nil }, nil,
+		},
+		"and pods that are no server's": {
+			func(o *plan.Observation) { o.Unclaimed, o.MinAvailable = 2, new(3) },
+			[]plan.Action{plan.SetMinAvailable{Pods: 5}},
+		},
+		"it asks for no more pods than there are": {
+			func(o *plan.Observation) { o.MinAvailable = new(1000) }, []plan.Action{plan.SetMinAvailable{Pods: 3}},
+		},
+		"also while paused": {
+			func(o *plan.Observation) { o.MinAvailable, o.Spec.Paused = new(4), true },
+			[]plan.Action{plan.SetMinAvailable{Pods: 3}},
 		},
 		"nothing while a record is damaged": {
 			func(o *plan.Observation) {
@@ -127,4 +151,15 @@ func TestUpkeep(t *testing.T) {
 			NewWithT(t).Expect(plan.Plan(healthy(test.change), noon).Upkeep).To(Equal(test.upkeep))
 		})
 	}
+}
+
+func evictable(pods int) []plan.Action {
+	return []plan.Action{plan.SetMinAvailable{Pods: pods, Because: "one server at a time may be evicted"}}
+}
+
+// A budget that is not there is created by Sync; one that cannot be created is not asked for again and again.
+func TestNoBudget(t *testing.T) {
+	o := healthy(func(*plan.Observation) {})
+	o.MinAvailable = nil
+	NewWithT(t).Expect(plan.Plan(o, noon).Upkeep).To(BeEmpty())
 }

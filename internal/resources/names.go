@@ -52,6 +52,9 @@ func ClientServiceName(cluster string) string { return cluster }
 // JoinServiceName returns the name of the headless Service through which servers and client agents join.
 func JoinServiceName(cluster string) string { return cluster + "-join" }
 
+// DisruptionBudgetName returns the name of the PodDisruptionBudget of the servers.
+func DisruptionBudgetName(cluster string) string { return cluster }
+
 // Labels returns the labels of all objects that belong to a cluster.
 func Labels(c *v1alpha1.ConsulCluster) map[string]string {
 	return map[string]string{

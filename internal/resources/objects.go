@@ -41,32 +41,25 @@ func JoinService(c *v1alpha1.ConsulCluster) *corev1.Service {
 	}
 }
 
-// moreThanEver is more servers than any cluster has. As minAvailable it forbids every eviction, even of a server that is not
-// ready because it is handing over leadership: maxUnavailable 0 would allow that one as long as enough others are ready
-// (https://kubernetes.io/docs/tasks/run-application/configure-pdb/#unhealthy-pod-eviction-policy).
-const moreThanEver = 1000
-
-// DisruptionBudget returns a budget that allows no eviction: the operator itself moves servers off a draining node.
-func DisruptionBudget(c *v1alpha1.ConsulCluster) *policyv1.PodDisruptionBudget {
+// DisruptionBudget returns a budget that asks for so many ready pods. If that is all pods there are, it allows no eviction, not
+// even of a server that is not ready because it is handing over leadership: maxUnavailable 0 would allow that one as long as
+// enough others are ready (https://kubernetes.io/docs/tasks/run-application/configure-pdb/#unhealthy-pod-eviction-policy).
+func DisruptionBudget(c *v1alpha1.ConsulCluster, minAvailable int) *policyv1.PodDisruptionBudget {
 	return &policyv1.PodDisruptionBudget{
-		ObjectMeta: meta(c, c.Name),
+		ObjectMeta: meta(c, DisruptionBudgetName(c.Name)),
 		Spec: policyv1.PodDisruptionBudgetSpec{
-			MinAvailable: ptr.To(intstr.FromInt32(moreThanEver)),
+			MinAvailable: ptr.To(intstr.FromInt(minAvailable)),
 			Selector:     &metav1.LabelSelector{MatchLabels: Selector(c)},
 		},
 	}
 }
 
-// OpenDisruptionBudget returns a budget that allows the eviction of one serving server at a time, but never of the only one.
-func OpenDisruptionBudget(c *v1alpha1.ConsulCluster) *policyv1.PodDisruptionBudget {
-	budget := DisruptionBudget(c)
-	budget.Spec.MinAvailable = ptr.To(intstr.FromInt32(max(1, c.Spec.Replicas-1)))
-	return budget
-}
-
-// IsOpen reports whether a disruption budget allows the eviction of a server.
-func IsOpen(budget *policyv1.PodDisruptionBudget) bool {
-	return budget.Spec.MinAvailable == nil || budget.Spec.MinAvailable.IntVal != moreThanEver
+// MinAvailable returns how many ready pods a disruption budget asks for; 0 if somebody has made it ask for something else.
+func MinAvailable(budget *policyv1.PodDisruptionBudget) int {
+	if budget.Spec.MinAvailable == nil || budget.Spec.MinAvailable.Type != intstr.Int {
+		return 0
+	}
+	return budget.Spec.MinAvailable.IntValue()
 }
 
 // ServiceAccountName returns the name of the servers' ServiceAccount.

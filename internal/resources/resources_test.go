@@ -68,7 +68,7 @@ func rendered(t *testing.T, c *v1alpha1.ConsulCluster) string {
 	out.WriteString("# server.json\n" + string(secret.Data["server.json"]) + "\n")
 	for _, object := range []any{
 		pod, resources.Claim(c, "consul-0", nil), resources.ClientService(c), resources.JoinService(c),
-		resources.DisruptionBudget(c), resources.ServiceAccount(c),
+		resources.DisruptionBudget(c, 3), resources.ServiceAccount(c),
 	} {
 		text, err := yaml.Marshal(object)
 		g.Expect(err).NotTo(HaveOccurred())
