@@ -65,10 +65,7 @@ func (e *Executor) setRevision(ctx context.Context, s *observe.Snapshot, a plan.
 func (e *Executor) releaseClaim(ctx context.Context, s *observe.Snapshot, a plan.ReleaseClaim) (Outcome, error) {
 	claim := s.Claims[a.Server]
 	if s.Cluster.Spec.Storage.Retention == v1alpha1.RetentionRetain {
-		err := e.patch(ctx, claim, func(o client.Object) {
-			retire(o, v1alpha1.RetiredGracefully)
-			o.SetOwnerReferences(nil)
-		})
+		err := e.patch(ctx, claim, func(o client.Object) { retire(o, v1alpha1.RetiredGracefully) })
 		return Outcome{Event: a.Server + " is gone; its volume is retained"}, err
 	}
 	return Outcome{Event: a.Server + " is gone; its volume is deleted"}, e.delete(ctx, claim)

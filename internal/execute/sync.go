@@ -2,8 +2,10 @@ package execute
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
+	"slices"
 
 	corev1 "k8s.io/api/core/v1"
 	policyv1 "k8s.io/api/policy/v1"
@@ -20,6 +22,9 @@ import (
 // of it touches a server, and it goes on while the cluster is paused.
 func (e *Executor) Sync(ctx context.Context, s *observe.Snapshot) error {
 	c := s.Cluster
+	if err := e.syncOwners(ctx, s); err != nil { // first: the cluster may be deleted at any moment
+		return err
+	}
 	if s.Spec.Invalid == nil {
 		secret, err := resources.RevisionSecret(c)
 		if err != nil {
@@ -96,20 +101,32 @@ func overlay(base, over map[string]string) map[string]string {
 	return merged
 }
 
-// syncClaim lets a volume grow, and makes it go or stay with the cluster.
+// syncOwners makes all volumes go or stay with the cluster, also those that were set aside. A claim that cannot be changed
+// keeps no other one from it.
+func (e *Executor) syncOwners(ctx context.Context, s *observe.Snapshot) error {
+	claims := slices.Clone(s.Kept)
+	for _, server := range s.Servers {
+		claims = append(claims, s.Claims[server.Name])
+	}
+	var failures []error
+	for _, claim := range claims {
+		if resources.OwnClaim(s.Cluster, claim.DeepCopy()) {
+			failures = append(failures, e.patch(ctx, claim, func(o client.Object) {
+				resources.OwnClaim(s.Cluster, o.(*corev1.PersistentVolumeClaim))
+			}))
+		}
+	}
+	return errors.Join(failures...)
+}
+
+// syncClaim lets a volume grow.
 func (e *Executor) syncClaim(ctx context.Context, c *v1alpha1.ConsulCluster, claim *corev1.PersistentVolumeClaim) error {
-	owners := resources.ClaimOwners(c)
 	size := claim.Spec.Resources.Requests[corev1.ResourceStorage]
-	grow := size.Cmp(c.Spec.Storage.Size) < 0 && claim.Status.Phase == corev1.ClaimBound
-	if !grow && len(owners) == len(claim.OwnerReferences) {
+	if size.Cmp(c.Spec.Storage.Size) >= 0 || claim.Status.Phase != corev1.ClaimBound {
 		return nil
 	}
 	return e.patch(ctx, claim, func(o client.Object) {
-		changed := o.(*corev1.PersistentVolumeClaim)
-		changed.OwnerReferences = owners
-		if grow {
-			changed.Spec.Resources.Requests[corev1.ResourceStorage] = c.Spec.Storage.Size
-		}
+		o.(*corev1.PersistentVolumeClaim).Spec.Resources.Requests[corev1.ResourceStorage] = c.Spec.Storage.Size
 	})
 }
 

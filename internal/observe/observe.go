@@ -31,6 +31,8 @@ type Snapshot struct {
 	Cluster *v1alpha1.ConsulCluster
 	// Claims and Pods of the servers, by the server's name.
 	Claims map[string]*corev1.PersistentVolumeClaim
+	// Kept are the claims of this cluster that were set aside, by name.
+	Kept []*corev1.PersistentVolumeClaim
 	Pods   map[string]*corev1.Pod
 	// Budget is the disruption budget; nil until it is created.
 	Budget *policyv1.PodDisruptionBudget
@@ -149,10 +151,15 @@ func (o *Observer) kubernetes(ctx context.Context, s *Snapshot) error {
 		if o.failedLately(c, claim) {
 			s.Spec.ReplacementsLeft = max(0, s.Spec.ReplacementsLeft-1)
 		}
-		if Ours(c, claim) {
+		switch {
+		case Ours(c, claim):
 			s.Claims[claim.Name] = claim
+		case claim.Labels[v1alpha1.LabelClusterUID] == string(c.UID):
+			s.keep(claim)
 		}
 	}
+	slices.SortFunc(s.Kept, func(a, b *corev1.PersistentVolumeClaim) int { return strings.Compare(a.Name, b.Name) })
+	slices.Sort(s.FailedVolumes)
 	var pods corev1.PodList
 	if err := o.Reader.List(ctx, &pods, client.InNamespace(c.Namespace), client.MatchingLabels(resources.Selector(c))); err != nil {
 		return fmt.Errorf("listing pods: %w", err)
@@ -176,6 +183,14 @@ func (o *Observer) kubernetes(ctx context.Context, s *Snapshot) error {
 	slices.Sort(s.Orphans)
 	slices.Sort(s.Former)
 	return nil
+}
+
+// keep fills in a claim that was set aside.
+func (s *Snapshot) keep(claim *corev1.PersistentVolumeClaim) {
+	s.Kept = append(s.Kept, claim)
+	if claim.Labels[v1alpha1.LabelRetired] == v1alpha1.RetiredFailed && claim.DeletionTimestamp.IsZero() {
+		s.FailedVolumes = append(s.FailedVolumes, claim.Name)
+	}
 }
 
 // failedLately reports whether the server of a claim was given up within the last hour.

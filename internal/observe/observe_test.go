@@ -120,6 +120,24 @@ func TestReplacementsLeft(t *testing.T) {
 	}
 }
 
+// Volumes of failed servers are kept until a person deletes them.
+func TestFailedVolumes(t *testing.T) {
+	w := newWorld(t)
+	kept := func(c *v1alpha1.ConsulCluster, name, how string) *corev1.PersistentVolumeClaim {
+		claim := claim(c, name)
+		claim.Labels[v1alpha1.LabelRetired] = how
+		return claim
+	}
+	w.claims = append(w.claims,
+		kept(w.cluster, "consul-9", v1alpha1.RetiredFailed), kept(w.cluster, "consul-8", v1alpha1.RetiredFailed),
+		kept(w.cluster, "consul-7", v1alpha1.RetiredGracefully), kept(former(w.cluster), "consul-6", v1alpha1.RetiredFailed),
+		deleted(kept(w.cluster, "consul-5", v1alpha1.RetiredFailed)))
+	s := w.look()
+	w.Expect(s.FailedVolumes).To(Equal([]string{"consul-8", "consul-9"}))
+	w.Expect(s.Kept).To(HaveExactElements(
+		HaveField("Name", "consul-5"), HaveField("Name", "consul-7"), HaveField("Name", "consul-8"), HaveField("Name", "consul-9")))
+}
+
 func TestOrphans(t *testing.T) {
 	w := newWorld(t)
 	pending := func(name string) *corev1.Pod {

@@ -14,6 +14,8 @@ type Observation struct {
 	// Orphans are the names of pods that have not started and whose claim is gone: they never start, and nothing else deletes
 	// them.
 	Orphans []string
+	// FailedVolumes are the names of the claims that were set aside because their server had failed.
+	FailedVolumes []string
 	// Former are the names of pods that a deleted cluster of the same name left behind and that may still run.
 	Former []string
 	// NodesKnown reports whether the operator may see nodes.

@@ -56,7 +56,7 @@
 //  11. YieldLeadership: where servers are drained and no node takes another one, the leader hands over to a server that is
 //     not drained.
 //  12. GiveUp: a server that is overdue, or a voter that autopilot has called unhealthy for failureReplacement.after, is
-//     given up, up to maxPerHour: that it failed is recorded.
+//     given up, up to maxPerHour, while fewer than 5 volumes of failed servers are kept: that it failed is recorded.
 //  13. Create: with fewer current servers than wanted, create one, up to replicas + maxSurge, given-up servers not counted.
 //  14. RetireNext: an outdated server, or else a surplus one, is marked as retiring if the cluster can do without it. Servers
 //     without a vote go first, then unhealthy ones, then followers, the leader last.

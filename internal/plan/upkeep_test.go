@@ -107,7 +107,10 @@ func TestUpkeep(t *testing.T) {
 			}, evictable(2),
 		},
 		"I1 one at a time": {
-			func(o *plan.Observation) { drainedNowhere(o, 1); o.Servers[2].Pod.Ready, o.MinAvailable = false, new(2) },
+			func(o *plan.Observation) {
+				drainedNowhere(o, 1)
+				o.Servers[2].Pod.Ready, o.MinAvailable = false, new(2)
+			},
 			[]plan.Action{plan.SetMinAvailable{Pods: 4}},
 		},
 		"a paused cluster does not keep a node from being drained": {

@@ -1,8 +1,11 @@
 package resources
 
 import (
+	"slices"
+
 	corev1 "k8s.io/api/core/v1"
 	policyv1 "k8s.io/api/policy/v1"
+	"k8s.io/apimachinery/pkg/api/equality"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/intstr"
 	"k8s.io/utils/ptr"
@@ -87,14 +90,31 @@ func Claim(c *v1alpha1.ConsulCluster, server string, annotations map[string]stri
 	}
 	claim.Labels[v1alpha1.LabelServer] = server
 	claim.Annotations = annotations
-	claim.OwnerReferences = ClaimOwners(c)
+	claim.OwnerReferences = nil
+	OwnClaim(c, claim)
 	return claim
 }
 
-// ClaimOwners returns the owners of a claim: it is deleted with the cluster unless volumes are retained.
-func ClaimOwners(c *v1alpha1.ConsulCluster) []metav1.OwnerReference {
-	if c.Spec.Storage.Retention == v1alpha1.RetentionRetain {
-		return nil
+// OwnClaim makes a claim go with the cluster, or stay if volumes are retained, and takes the label of the instance off. It
+// reports whether that changes the claim. A claim that was set aside gets no owner again.
+func OwnClaim(c *v1alpha1.ConsulCluster, claim *corev1.PersistentVolumeClaim) bool {
+	before := claim.DeepCopy()
+	delete(claim.Labels, labelInstance)
+	owned := IsOwned(c, claim)
+	switch retain := c.Spec.Storage.Retention == v1alpha1.RetentionRetain; {
+	case retain && owned:
+		claim.OwnerReferences = slices.DeleteFunc(claim.OwnerReferences, isCluster(c))
+	case !retain && !owned && claim.Labels[v1alpha1.LabelRetired] == "":
+		claim.OwnerReferences = append(claim.OwnerReferences, ownerReference(c))
 	}
-	return []metav1.OwnerReference{ownerReference(c)}
+	return !equality.Semantic.DeepEqual(before.ObjectMeta, claim.ObjectMeta)
+}
+
+// IsOwned reports whether garbage collection deletes an object with the cluster.
+func IsOwned(c *v1alpha1.ConsulCluster, o metav1.Object) bool {
+	return slices.ContainsFunc(o.GetOwnerReferences(), isCluster(c))
+}
+
+func isCluster(c *v1alpha1.ConsulCluster) func(metav1.OwnerReference) bool {
+	return func(owner metav1.OwnerReference) bool { return owner.UID == c.UID }
 }

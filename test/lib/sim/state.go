@@ -124,8 +124,8 @@ type State struct {
 	Wanted          Revision
 	Bad             Revision // a revision that never starts; 0 for none
 	Paused          bool
-	Replace         bool // failureReplacement is on
-	Full            bool // no node takes a server that is new
+	Replace         bool  // failureReplacement is on
+	Full            bool  // no node takes a server that is new
 	MinAvailable    uint8 // how many ready pods the disruption budget asks for
 	Bootstrapped    bool
 	Transfer        int8 // noTransfer, anyServer, or a slot
