@@ -9,6 +9,10 @@ var all = []Info{
 	{DamagedRecord, AttentionNow,
 		"an annotation in which the operator keeps a record cannot be read; the servers are left alone",
 		"restore the annotation, or do what the message says", ""},
+	{NameTaken, AttentionNow,
+		"an object that the cluster needs has the right name and does not belong to it; it is not touched, and no server is " +
+			"created or retired",
+		"delete or rename the object, or create the ConsulCluster under another name. The operator looks once a minute", ""},
 	{ServerCannotStart, AttentionNow, "the image cannot be pulled, or Consul exits; the message has its last words",
 		"correct version, image or config. A new server that never joined is replaced once the spec is corrected", ""},
 	{QuorumLost, AttentionNow, "so many voters are gone with their volumes that no leader can be elected",

@@ -114,11 +114,19 @@ func (e *Executor) dispatch( //nolint:cyclop,funlen // a table
 }
 
 // Refusal returns the API server's words if it refused what the user asked for: a part of the pod template or of the storage
-// that it checks only when an object is made of it, or a quota. It is empty if err is something else.
+// that it checks only when an object is made of it, or a quota. A name that is taken counts as refused. It is empty if err is
+// something else.
 func Refusal(err error) string {
-	var refused *apierrors.StatusError
+	var (
+		refused *apierrors.StatusError
+		taken   *TakenError
+	)
 	switch {
-	case errors.Is(err, ErrStale), !errors.As(err, &refused):
+	case errors.Is(err, ErrStale):
+		return ""
+	case errors.As(err, &taken):
+		return observe.NameTaken(taken.Error())
+	case !errors.As(err, &refused):
 		return ""
 	case !apierrors.IsInvalid(refused) && !apierrors.IsForbidden(refused):
 		return ""

@@ -3,6 +3,7 @@ package execute_test
 import (
 	"context"
 	"errors"
+	"slices"
 	"testing"
 	"time"
 
@@ -288,8 +289,25 @@ func TestCreatingAServerTwice(t *testing.T) {
 	w.Expect(w.client.Create(t.Context(), claimOf(&v1alpha1.ConsulCluster{
 		ObjectMeta: metav1.ObjectMeta{Name: "consul", Namespace: "default", UID: "a former one"},
 	}, "consul-2"))).To(Succeed())
-	_, err := w.executor.Do(t.Context(), w.seen, plan.CreateServer{Serial: 2})
+	did, err := w.executor.Do(t.Context(), w.seen, plan.CreateServer{Serial: 2})
 	w.Expect(err).NotTo(HaveOccurred())
+	w.Expect(did.Event).To(Equal("volume claim consul-2 exists and does not belong to this cluster: it is passed over"))
 	w.look(t)
 	w.Expect(w.seen.Cluster.Annotations).To(HaveKeyWithValue(v1alpha1.AnnotationNextSerial, "3"))
+
+	w.Expect(w.client.Create(t.Context(), claimOf(w.seen.Cluster, "consul-3"))).To(Succeed())
+	w.executor.Live = lagging{w.executor.Live}
+	did, err = w.executor.Do(t.Context(), w.seen, plan.CreateServer{Serial: 3})
+	w.Expect(err).NotTo(HaveOccurred())
+	w.Expect(did.Event).To(HavePrefix("created server consul-3"))
+}
+
+// lagging does not list the claim that was created a moment ago.
+type lagging struct{ client.Reader }
+
+func (l lagging) List(ctx context.Context, list client.ObjectList, opts ...client.ListOption) error {
+	err := l.Reader.List(ctx, list, opts...)
+	claims := list.(*corev1.PersistentVolumeClaimList)
+	claims.Items = slices.DeleteFunc(claims.Items, func(c corev1.PersistentVolumeClaim) bool { return c.Name == "consul-3" })
+	return err
 }

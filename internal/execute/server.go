@@ -2,9 +2,11 @@ package execute
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strconv"
 
+	corev1 "k8s.io/api/core/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/consul-operator/consul-operator/api/v1alpha1"
@@ -25,9 +27,11 @@ func (e *Executor) createServer(ctx context.Context, s *observe.Snapshot, a plan
 		annotations[v1alpha1.AnnotationBootstrapExpect] = strconv.Itoa(a.BootstrapExpect)
 	}
 	name := resources.ServerName(s.Cluster.Name, a.Serial)
-	err := e.Client.Create(ctx, resources.Claim(s.Cluster, name, annotations))
-	event := fmt.Sprintf("created server %s (Consul %s)", name, s.Cluster.Spec.Version)
-	return Outcome{Event: event}, client.IgnoreAlreadyExists(err)
+	err := e.create(ctx, s.Cluster, resources.Claim(s.Cluster, name, annotations), &corev1.PersistentVolumeClaim{})
+	if errors.Is(err, ErrNameTaken) { // the next server has another name
+		return Outcome{Event: fmt.Sprintf("volume claim %s exists and does not belong to this cluster: it is passed over", name)}, nil
+	}
+	return Outcome{Event: fmt.Sprintf("created server %s (Consul %s)", name, s.Cluster.Spec.Version)}, err
 }
 
 func (e *Executor) markFailed(ctx context.Context, s *observe.Snapshot, a plan.MarkFailed) (Outcome, error) {

@@ -30,9 +30,12 @@ func (e *Executor) Sync(ctx context.Context, s *observe.Snapshot) error {
 		if err != nil {
 			return err
 		}
-		if err := e.ensure(ctx, secret, &corev1.Secret{}, nil); err != nil {
+		if err := e.ensure(ctx, c, secret, &corev1.Secret{}, nil); err != nil {
 			return err
 		}
+	}
+	if err := e.findClaims(ctx, s); err != nil {
+		return err
 	}
 	join, clients := resources.JoinService(c), resources.ClientService(c)
 	account, budget := resources.ServiceAccount(c), resources.DisruptionBudget(c, s.AllPods())
@@ -47,7 +50,7 @@ func (e *Executor) Sync(ctx context.Context, s *observe.Snapshot) error {
 		{clients, liveClients, func() { adoptService(clients, liveClients) }},
 		{budget, liveBudget, func() { adoptBudget(budget, liveBudget) }},
 	} {
-		if err := e.ensure(ctx, object.wanted, object.live, object.adopt); err != nil {
+		if err := e.ensure(ctx, c, object.wanted, object.live, object.adopt); err != nil {
 			return err
 		}
 	}
@@ -73,17 +76,27 @@ func adoptService(wanted, live *corev1.Service) {
 	live.Spec.PublishNotReadyAddresses = wanted.Spec.PublishNotReadyAddresses
 }
 
-// ensure creates an object, or lets adopt bring the live one to what is wanted. A nil adopt is for immutable objects.
-func (e *Executor) ensure(ctx context.Context, wanted, live client.Object, adopt func()) error {
+// ensure creates an object, or lets adopt bring the live one to what is wanted if it is the cluster's. A nil adopt is for
+// immutable objects.
+func (e *Executor) ensure(
+	ctx context.Context, c *v1alpha1.ConsulCluster, wanted, live client.Object, adopt func(),
+) error {
 	err := e.Client.Get(ctx, client.ObjectKeyFromObject(wanted), live)
 	if apierrors.IsNotFound(err) {
-		return client.IgnoreAlreadyExists(e.Client.Create(ctx, wanted))
+		return e.create(ctx, c, wanted, live)
 	}
-	if err != nil || adopt == nil {
+	if err != nil {
+		return err
+	}
+	if adopt == nil {
+		return e.relabel(ctx, c, live, wanted.GetLabels())
+	}
+	if err := checkOwner(c, live); err != nil {
 		return err
 	}
 	before := live.DeepCopyObject().(client.Object)
 	live.SetLabels(overlay(live.GetLabels(), wanted.GetLabels()))
+	live.SetOwnerReferences(resources.WithOwner(c, live.GetOwnerReferences()))
 	adopt()
 	if equality.Semantic.DeepEqual(before, live) {
 		return nil
@@ -92,13 +105,6 @@ func (e *Executor) ensure(ctx context.Context, wanted, live client.Object, adopt
 		return fmt.Errorf("updating %s: %w", wanted.GetName(), err)
 	}
 	return nil
-}
-
-func overlay(base, over map[string]string) map[string]string {
-	merged := map[string]string{}
-	maps.Copy(merged, base)
-	maps.Copy(merged, over)
-	return merged
 }
 
 // syncOwners makes all volumes go or stay with the cluster, also those that were set aside. A claim that cannot be changed
@@ -117,6 +123,29 @@ func (e *Executor) syncOwners(ctx context.Context, s *observe.Snapshot) error {
 		}
 	}
 	return errors.Join(failures...)
+}
+
+// findClaims gives the claims of servers that run their labels back: without them a claim is in no list, and its server would
+// be taken for a stray.
+func (e *Executor) findClaims(ctx context.Context, s *observe.Snapshot) error {
+	for _, name := range slices.Sorted(maps.Keys(s.Pods)) {
+		if s.Claims[name] != nil || !s.Pods[name].DeletionTimestamp.IsZero() || isKept(s, name) {
+			continue
+		}
+		claim := &corev1.PersistentVolumeClaim{}
+		err := e.readLive(ctx, client.ObjectKeyFromObject(s.Pods[name]), claim)
+		if err == nil && resources.Belongs(s.Cluster, claim) {
+			err = e.relabel(ctx, s.Cluster, claim, resources.Claim(s.Cluster, name, nil).Labels)
+		}
+		if client.IgnoreNotFound(err) != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func isKept(s *observe.Snapshot, name string) bool {
+	return slices.ContainsFunc(s.Kept, func(claim *corev1.PersistentVolumeClaim) bool { return claim.Name == name })
 }
 
 // syncClaim lets a volume grow.
@@ -146,7 +175,8 @@ func (e *Executor) dropRevisions(ctx context.Context, s *observe.Snapshot) error
 		return fmt.Errorf("listing revisions: %w", err)
 	}
 	for i := range secrets.Items {
-		if revision := secrets.Items[i].Labels[v1alpha1.LabelRevision]; revision != "" && !used[revision] {
+		revision := secrets.Items[i].Labels[v1alpha1.LabelRevision]
+		if revision != "" && !used[revision] && resources.Belongs(s.Cluster, &secrets.Items[i]) {
 			if err := e.delete(ctx, &secrets.Items[i]); err != nil {
 				return err
 			}

@@ -2,6 +2,7 @@ package observe
 
 import (
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/consul-operator/consul-operator/api/reason"
@@ -40,12 +41,19 @@ func remember(s *Snapshot, now time.Time) {
 
 // rememberRefusal makes a problem of what the API server refused in the last pass, unless the spec has changed since.
 func rememberRefusal(s *Snapshot, last v1alpha1.ConsulClusterStatus) {
-	if last.Refusal != "" && last.ObservedGeneration == s.Cluster.Generation {
-		s.Refused = &plan.Problem{
-			Reason: reason.InvalidSpec, Message: "the API server refuses what the spec asks for: " + last.Refusal,
-		}
+	if last.Refusal == "" || last.ObservedGeneration != s.Cluster.Generation {
+		return
+	}
+	s.Refused = &plan.Problem{
+		Reason: reason.InvalidSpec, Message: "the API server refuses what the spec asks for: " + last.Refusal,
+	}
+	if message, taken := strings.CutPrefix(last.Refusal, NameTaken("")); taken {
+		s.Refused = &plan.Problem{Reason: reason.NameTaken, Message: message}
 	}
 }
+
+// NameTaken is how the status remembers that an object of a name that the cluster needs is not the cluster's.
+func NameTaken(message string) string { return string(reason.NameTaken) + ": " + message }
 
 // rememberCatalog keeps what was last known while the catalog is not told, so that one call that fails does not change the
 // status.

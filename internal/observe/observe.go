@@ -33,8 +33,8 @@ type Snapshot struct {
 	Claims map[string]*corev1.PersistentVolumeClaim
 	// Kept are the claims of this cluster that were set aside, by name.
 	Kept []*corev1.PersistentVolumeClaim
-	Pods   map[string]*corev1.Pod
-	// Budget is the disruption budget; nil until it is created.
+	Pods map[string]*corev1.Pod
+	// Budget is the disruption budget; nil until it is created, or if the one of its name is not this cluster's.
 	Budget *policyv1.PodDisruptionBudget
 	// Access is how the cluster's agents are called. Only the address is missing.
 	Access consul.Target
@@ -173,6 +173,9 @@ func (o *Observer) kubernetes(ctx context.Context, s *Snapshot) error {
 		}
 		if former {
 			s.Former = append(s.Former, pod.Name)
+			if len(pod.OwnerReferences) == 0 && pod.DeletionTimestamp.IsZero() {
+				s.LeftBehind = append(s.LeftBehind, pod.Name)
+			}
 			continue
 		}
 		s.Pods[pod.Name] = pod
@@ -182,6 +185,7 @@ func (o *Observer) kubernetes(ctx context.Context, s *Snapshot) error {
 	}
 	slices.Sort(s.Orphans)
 	slices.Sort(s.Former)
+	slices.Sort(s.LeftBehind)
 	return nil
 }
 
@@ -214,6 +218,9 @@ func (o *Observer) budget(ctx context.Context, s *Snapshot) error {
 	}
 	if err != nil {
 		return fmt.Errorf("reading the disruption budget: %w", err)
+	}
+	if !resources.Belongs(s.Cluster, budget) {
+		return nil
 	}
 	s.Budget, s.MinAvailable = budget, new(resources.MinAvailable(budget))
 	return nil

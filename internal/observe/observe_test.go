@@ -167,6 +167,9 @@ func TestFormerPods(t *testing.T) {
 	w.pods = append(w.pods, deleted(pod(former(w.cluster), "consul-2", "10.0.0.2")), starting, stranger)
 	s := w.look()
 	w.Expect(s.Former).To(Equal([]string{"consul-1", "consul-2"}))
+	w.Expect(s.LeftBehind).To(Equal([]string{"consul-1"}), "one that nobody owns goes on for ever, unless it is deleted")
+	starting.OwnerReferences = []metav1.OwnerReference{{Name: "consul", UID: "a former one"}}
+	w.Expect(w.look().LeftBehind).To(BeEmpty())
 	w.Expect(s.Unclaimed).To(Equal(1), "the disruption budget does not count a pod that stops")
 	w.Expect(s.Orphans).To(BeEmpty())
 	w.Expect(s.Pods).To(BeEmpty())
@@ -192,6 +195,11 @@ func TestMinAvailable(t *testing.T) {
 
 	budget.Spec.MinAvailable = new(intstr.FromString("50%"))
 	w.Expect(w.look().MinAvailable).To(HaveValue(BeZero()), "somebody has changed it")
+
+	budget.OwnerReferences[0].UID = "another"
+	s := w.look()
+	w.Expect(s.MinAvailable).To(BeNil(), "it is somebody else's")
+	w.Expect(s.Budget).To(BeNil())
 }
 
 func TestRouted(t *testing.T) {

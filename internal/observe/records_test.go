@@ -8,6 +8,7 @@ import (
 
 	"github.com/consul-operator/consul-operator/api/reason"
 	"github.com/consul-operator/consul-operator/api/v1alpha1"
+	"github.com/consul-operator/consul-operator/internal/observe"
 	"github.com/consul-operator/consul-operator/internal/plan"
 )
 
@@ -85,6 +86,8 @@ func TestARefusalIsRemembered(t *testing.T) {
 	w.cluster.Status.Refusal = `pods "consul-3" is forbidden: exceeded quota`
 	w.Expect(w.look().Refused.Reason).To(Equal(reason.InvalidSpec))
 	w.Expect(w.look().Refused.Message).To(HaveSuffix("exceeded quota"))
+	w.cluster.Status.Refusal = observe.NameTaken("Service consul exists")
+	w.Expect(w.look().Refused).To(HaveValue(Equal(plan.Problem{Reason: reason.NameTaken, Message: "Service consul exists"})))
 	w.cluster.Generation++
 	w.Expect(w.look().Refused).To(BeNil(), "a spec that has changed may be accepted")
 }

@@ -18,6 +18,8 @@ type Observation struct {
 	FailedVolumes []string
 	// Former are the names of pods that a deleted cluster of the same name left behind and that may still run.
 	Former []string
+	// LeftBehind are those of them that nothing will ever stop: the cluster was deleted without its objects.
+	LeftBehind []string
 	// NodesKnown reports whether the operator may see nodes.
 	NodesKnown bool
 	// Unclaimed is how many pods the disruption budget counts beside those of the servers: their claim is gone, or they belong
@@ -134,8 +136,9 @@ type Pod struct {
 	Cordoned bool
 	// StopBy is when a terminating pod has to be gone, its grace period included.
 	StopBy time.Time
-	// Finished reports whether the pod will never run again.
+	// Finished reports whether the pod will never run again. Created is when it was created.
 	Finished bool
+	Created  time.Time
 	// Problem says what keeps the process from running; empty if nothing does.
 	Problem Problem
 	// Recovery is the id of the recovery that it was created for; empty for none.

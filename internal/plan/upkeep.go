@@ -42,12 +42,18 @@ func (v view) guard() Action {
 // podOf brings a server's pod back.
 func (v view) podOf(s Server) Action {
 	switch {
-	case s.Pod != nil && s.Pod.Finished && !s.Pod.Terminating, v.avoidsOtherNodes(s):
+	case v.isSpent(s), v.avoidsOtherNodes(s):
 		return DeletePod{Server: s.Name}
 	case s.Pod == nil && !s.ClaimDeleting && v.mayStart(s) && !v.awaitsRevision(s):
 		return CreatePod{Server: s.Name, Avoid: v.drainedNodes()}
 	}
 	return nil
+}
+
+// isSpent reports whether a pod will never run again and another one may take its place. One that failed at once, because its
+// node refuses it, waits for a while: the next one may fail in the same way.
+func (v view) isSpent(s Server) bool {
+	return s.Pod != nil && s.Pod.Finished && !s.Pod.Terminating && !v.now.Before(s.Pod.Created.Add(betweenPods))
 }
 
 // mayStart reports whether a server may run. A retiring server is not started again, unless there is no leader: then its vote

@@ -2,6 +2,7 @@ package plan_test
 
 import (
 	"testing"
+	"time"
 
 	. "github.com/onsi/gomega"
 
@@ -21,6 +22,16 @@ func TestUpkeep(t *testing.T) {
 		},
 		"a pod that will never run again is deleted": {
 			func(o *plan.Observation) { o.Servers[1].Pod.Finished = true }, []plan.Action{plan.DeletePod{Server: "consul-1"}},
+		},
+		"but not at once, if it failed at once": {
+			func(o *plan.Observation) {
+				o.Servers[1].Pod.Finished, o.Servers[1].Pod.Created = true, noon.Add(-9*time.Second)
+			}, nil,
+		},
+		"a while after it was created": {
+			func(o *plan.Observation) {
+				o.Servers[1].Pod.Finished, o.Servers[1].Pod.Created = true, noon.Add(-10*time.Second)
+			}, []plan.Action{plan.DeletePod{Server: "consul-1"}},
 		},
 		"a retiring server is not started again": {
 			func(o *plan.Observation) { retiring(o, 1).Pod = nil }, nil,
@@ -165,4 +176,23 @@ func TestNoBudget(t *testing.T) {
 	o := healthy(func(*plan.Observation) {})
 	o.MinAvailable = nil
 	NewWithT(t).Expect(plan.Plan(o, noon).Upkeep).To(BeEmpty())
+}
+
+// A pod that failed and is to be made anew later is waited for: the operator looks again.
+func TestAFailedPodIsWaitedFor(t *testing.T) {
+	for name, change := range map[string]func(o *plan.Observation){
+		"as usual":     func(*plan.Observation) {},
+		"while paused": func(o *plan.Observation) { o.Spec.Paused = true },
+	} {
+		t.Run(name, func(t *testing.T) {
+			o := healthy(func(o *plan.Observation) {
+				s := &o.Servers[1]
+				s.Pod = &plan.Pod{Revision: "r", Finished: true, Created: noon}
+				s.Agent.Answered, s.Routed, s.Health = false, false, plan.HealthUnhealthy
+				change(o)
+			})
+			d := plan.Plan(o, noon)
+			NewWithT(t).Expect(d.RequeueAfter).To(And(BeNumerically(">", 0), BeNumerically("<=", time.Second)), d.Message)
+		})
+	}
 }

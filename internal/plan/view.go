@@ -20,6 +20,8 @@ const (
 	// electionNoise is how long an unhealthy verdict is not reported: after each election autopilot calls all servers
 	// unhealthy for a moment.
 	electionNoise = 10 * time.Second
+	// betweenPods is the least time from one pod of a server to the next where the first one fails.
+	betweenPods = 10 * time.Second
 	// mostFailedVolumes is how many volumes of failed servers are kept before no more servers are given up: a person has to
 	// find out what is wrong.
 	mostFailedVolumes = 5

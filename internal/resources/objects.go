@@ -105,9 +105,29 @@ func OwnClaim(c *v1alpha1.ConsulCluster, claim *corev1.PersistentVolumeClaim) bo
 	case retain && owned:
 		claim.OwnerReferences = slices.DeleteFunc(claim.OwnerReferences, isCluster(c))
 	case !retain && !owned && claim.Labels[v1alpha1.LabelRetired] == "":
-		claim.OwnerReferences = append(claim.OwnerReferences, ownerReference(c))
+		claim.OwnerReferences = WithOwner(c, claim.OwnerReferences)
 	}
 	return !equality.Semantic.DeepEqual(before.ObjectMeta, claim.ObjectMeta)
+}
+
+// Belongs reports whether an object is this cluster's: by its controller or, if it has none, by the label with the cluster's
+// UID. A Secret holds the pods that the operator creates, so it has to have the controller, and nobody may have changed it.
+func Belongs(c *v1alpha1.ConsulCluster, o metav1.Object) bool {
+	if secret, is := o.(*corev1.Secret); is {
+		return metav1.IsControlledBy(o, c) && ptr.Deref(secret.Immutable, false)
+	}
+	if metav1.GetControllerOf(o) == nil {
+		return o.GetLabels()[v1alpha1.LabelClusterUID] == string(c.UID)
+	}
+	return metav1.IsControlledBy(o, c)
+}
+
+// WithOwner adds the cluster to the owners of an object.
+func WithOwner(c *v1alpha1.ConsulCluster, owners []metav1.OwnerReference) []metav1.OwnerReference {
+	if slices.ContainsFunc(owners, isCluster(c)) {
+		return owners
+	}
+	return append(slices.Clone(owners), ownerReference(c))
 }
 
 // IsOwned reports whether garbage collection deletes an object with the cluster.

@@ -183,4 +183,6 @@ func TestVolumesRetained(t *testing.T) {
 	}
 }
 
-func owned(s *observe.Snapshot) []metav1.OwnerReference { return []metav1.OwnerReference{{UID: s.Cluster.UID}} }
+func owned(s *observe.Snapshot) []metav1.OwnerReference {
+	return []metav1.OwnerReference{{UID: s.Cluster.UID}}
+}
