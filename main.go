@@ -128,6 +128,7 @@ func run(f flags) error {
 		LeaderElectionReleaseOnCancel: true,
 		Cache: cache.Options{
 			ByObject:          controllers.CacheByObject(),
+			DefaultTransform:  cache.TransformStripManagedFields(), // half of an object, and nobody reads them
 			DefaultNamespaces: namespaces(f.namespaces),
 		},
 	})

@@ -82,8 +82,8 @@ func setupConsulCluster(mgr manager.Manager, options Options) error {
 // clustersOn are the clusters that have a server on a node.
 func clustersOn(reader client.Reader) handler.MapFunc {
 	return func(ctx context.Context, node client.Object) []reconcile.Request {
-		var pods corev1.PodList // of ours, from the cache
-		if err := reader.List(ctx, &pods); err != nil {
+		var pods corev1.PodList // of ours, from the cache; they are not changed
+		if err := reader.List(ctx, &pods, client.UnsafeDisableDeepCopy); err != nil {
 			log.FromContext(ctx).Error(err, "listing pods")
 			return nil
 		}

@@ -19,6 +19,10 @@ var all = []Info{
 		"allow expansion in the StorageClass, or set the size back. New servers get the new size either way", ""},
 	{ConsulRefuses, AttentionNow, "Consul refuses a call of the operator (ACLs)",
 		"give the operator's calls the rights that the README names, or take the ACL setting back", ""},
+	{NameTaken, AttentionNow,
+		"an object that the cluster needs has the right name and does not belong to it; it is not touched, and no server is " +
+			"created or retired",
+		"delete or rename the object, or create the ConsulCluster under another name. The operator looks once a minute", ""},
 	{ServerCannotStart, AttentionNow, "the image cannot be pulled, or Consul exits; the message has its last words",
 		"correct version, image or config. A new server that never joined is replaced once the spec is corrected", ""},
 	{QuorumLost, AttentionNow, "so many voters are gone with their volumes that no leader can be elected",

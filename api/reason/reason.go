@@ -10,6 +10,7 @@ const (
 	InvalidSpec      Reason = "InvalidSpec"
 	VersionDowngrade Reason = "VersionDowngrade"
 	DamagedRecord    Reason = "DamagedRecord"
+	NameTaken        Reason = "NameTaken"
 )
 
 // Something outside the operator is in the way.

@@ -122,7 +122,7 @@ func TestCreateIsRefusedByName(t *testing.T) {
 }
 
 func TestNameIsRefused(t *testing.T) {
-	for _, name := range []string{"1consul", "con.sul", "a-name-of-more-than-forty-characters-is-too-long"} {
+	for _, name := range []string{"1consul", "con.sul", "a-name-of-more-than-forty-characters-is-too-long", "x-join", "x-server"} {
 		c := cluster(nil)
 		c.SetName(name)
 		NewWithT(t).Expect(api.Create(t.Context(), c)).To(MatchError(ContainSubstring("metadata.name")))

@@ -12,7 +12,7 @@ import (
 // ConsulCluster is a cluster of Consul servers: one Raft group in one datacenter.
 //
 // +kubebuilder:object:root=true
-// +kubebuilder:resource:shortName=consul;cc,categories=all
+// +kubebuilder:resource:shortName=consul;cc
 // +kubebuilder:subresource:status
 // +kubebuilder:subresource:scale:specpath=.spec.replicas,statuspath=.status.replicas,selectorpath=.status.selector
 // +kubebuilder:printcolumn:name="Ready",type=string,JSONPath=`.status.ready`,description="servers in the client Service / wanted servers"
@@ -26,6 +26,7 @@ import (
 // +kubebuilder:printcolumn:name="Term",type=integer,JSONPath=`.status.term`,priority=1
 // +kubebuilder:validation:XValidation:rule="size(self.metadata.name) <= 40",message="metadata.name: at most 40 characters, since servers and Services are named after it"
 // +kubebuilder:validation:XValidation:rule="self.metadata.name.matches('^[a-z]([-a-z0-9]*[a-z0-9])?$')",message="metadata.name: must be a DNS label that begins with a letter, since Services are named after it"
+// +kubebuilder:validation:XValidation:rule="oldSelf.hasValue() || !self.metadata.name.matches('-(join|server)$')",message="metadata.name: must not end in -join or -server, since the objects of another cluster may be called so",optionalOldSelf=true
 type ConsulCluster struct {
 	metav1.TypeMeta   `json:",inline"`
 	metav1.ObjectMeta `json:"metadata,omitempty"`
@@ -144,7 +145,8 @@ type Storage struct {
 	// +optional
 	StorageClassName *string `json:"storageClassName,omitempty"`
 
-	// Retention is what happens to the volumes of replaced servers, and to all volumes when the ConsulCluster is deleted.
+	// Retention is what happens to the volumes of replaced servers, and to all volumes when the ConsulCluster is deleted. A
+	// change holds from status.volumesRetained on.
 	//
 	// +kubebuilder:validation:Enum=Delete;Retain
 	// +kubebuilder:default=Delete
@@ -209,6 +211,7 @@ type FailureReplacement struct {
 	After *metav1.Duration `json:"after,omitempty"`
 
 	// MaxPerHour limits replacements per hour: repeated failures usually have a cause that replacing servers does not fix.
+	// Besides, no server is given up while 5 volumes of failed servers are kept: delete the claims that you do not need.
 	//
 	// +kubebuilder:default=3
 	// +kubebuilder:validation:Minimum=1

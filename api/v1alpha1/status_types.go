@@ -74,6 +74,12 @@ type ConsulClusterStatus struct {
 	// +optional
 	Selector string `json:"selector,omitempty"`
 
+	// VolumesRetained is true if no volume claim of the cluster is deleted with it: storage.retention is Retain, and has been
+	// applied to every claim.
+	//
+	// +optional
+	VolumesRetained bool `json:"volumesRetained,omitempty"`
+
 	// Conditions are Ready, Reconciling and Stalled, with the meaning kstatus gives them, and Available.
 	//
 	// +listType=map

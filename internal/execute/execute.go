@@ -17,7 +17,6 @@ import (
 	"github.com/consul-operator/consul-operator/internal/consul"
 	"github.com/consul-operator/consul-operator/internal/observe"
 	"github.com/consul-operator/consul-operator/internal/plan"
-	"github.com/consul-operator/consul-operator/internal/resources"
 )
 
 // ErrStale means that the snapshot is out of date: nothing was done, observe again.
@@ -96,10 +95,8 @@ func (e *Executor) dispatch( //nolint:cyclop,funlen // a table
 		return e.releaseClaim(ctx, s, a)
 	case plan.QuarantineClaim:
 		return e.quarantineClaim(ctx, s, a)
-	case plan.AllowEviction:
-		return e.setBudget(ctx, s, resources.OpenDisruptionBudget(s.Cluster), "one server at a time may be evicted")
-	case plan.ForbidEviction:
-		return e.setBudget(ctx, s, resources.DisruptionBudget(s.Cluster), "")
+	case plan.SetMinAvailable:
+		return e.setMinAvailable(ctx, s, a)
 	case plan.SetMinQuorum:
 		return e.setMinQuorum(ctx, s, a)
 	case plan.NameTransferTarget:

@@ -3,6 +3,7 @@ package execute_test
 import (
 	"context"
 	"errors"
+	"slices"
 	"testing"
 	"time"
 
@@ -12,6 +13,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/intstr"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/client/fake"
@@ -256,7 +258,8 @@ func TestMarkersOfAnUpdateInPlace(t *testing.T) {
 	}
 }
 
-func TestTheDisruptionBudgetOpensAndStaysOpen(t *testing.T) {
+// Sync creates the budget, and repairs what somebody else made of it. How many pods it asks for is planned.
+func TestTheDisruptionBudget(t *testing.T) {
 	w := newWorld(t)
 	look := func() *policyv1.PodDisruptionBudget {
 		budget := &policyv1.PodDisruptionBudget{}
@@ -265,16 +268,26 @@ func TestTheDisruptionBudgetOpensAndStaysOpen(t *testing.T) {
 		return budget
 	}
 	w.seen.Spec.Invalid = &plan.Problem{} // no revision is to be written
+	w.seen.Servers = make([]plan.Server, 2)
+	w.seen.Servers[0].Name, w.seen.Servers[1].Name = "consul-0", "consul-1"
 	w.carryOut(t, plan.Decision{})
-	w.Expect(resources.IsOpen(look())).To(BeFalse(), "nobody is evicted")
-	_, err := w.executor.Do(t.Context(), w.seen, plan.AllowEviction{})
+	w.Expect(resources.MinAvailable(look())).To(Equal(2), "all pods: none can be evicted")
+
+	_, err := w.executor.Do(t.Context(), w.seen, plan.SetMinAvailable{Pods: 4})
 	w.Expect(err).NotTo(HaveOccurred())
-	w.seen.Cluster.Spec.Replicas = 5
 	w.carryOut(t, plan.Decision{})
-	w.Expect(look().Spec.MinAvailable.IntValue()).To(Equal(4), "all but one")
-	_, err = w.executor.Do(t.Context(), w.seen, plan.ForbidEviction{})
+	w.Expect(resources.MinAvailable(look())).To(Equal(4), "as it was planned")
+	_, err = w.executor.Do(t.Context(), w.seen, plan.SetMinAvailable{Pods: 4})
 	w.Expect(err).NotTo(HaveOccurred())
-	w.Expect(resources.IsOpen(look())).To(BeFalse())
+	_, err = w.executor.Do(t.Context(), w.seen, plan.SetMinAvailable{Pods: 5})
+	w.Expect(err).To(MatchError(execute.ErrStale), "it has changed since")
+
+	budget := look()
+	budget.Spec.MinAvailable, budget.Spec.MaxUnavailable = nil, new(intstr.FromInt32(1))
+	w.Expect(w.client.Update(t.Context(), budget)).To(Succeed())
+	w.carryOut(t, plan.Decision{})
+	w.Expect(resources.MinAvailable(look())).To(Equal(2))
+	w.Expect(look().Spec.MaxUnavailable).To(BeNil())
 }
 
 // An operator that stops after it has raised the serial wastes one and never uses one twice; what is there already is
@@ -284,8 +297,25 @@ func TestCreatingAServerTwice(t *testing.T) {
 	w.Expect(w.client.Create(t.Context(), claimOf(&v1alpha1.ConsulCluster{
 		ObjectMeta: metav1.ObjectMeta{Name: "consul", Namespace: "default", UID: "a former one"},
 	}, "consul-2"))).To(Succeed())
-	_, err := w.executor.Do(t.Context(), w.seen, plan.CreateServer{Serial: 2})
+	did, err := w.executor.Do(t.Context(), w.seen, plan.CreateServer{Serial: 2})
 	w.Expect(err).NotTo(HaveOccurred())
+	w.Expect(did.Event).To(Equal("volume claim consul-2 exists and does not belong to this cluster: it is passed over"))
 	w.look(t)
 	w.Expect(w.seen.Cluster.Annotations).To(HaveKeyWithValue(v1alpha1.AnnotationNextSerial, "3"))
+
+	w.Expect(w.client.Create(t.Context(), claimOf(w.seen.Cluster, "consul-3"))).To(Succeed())
+	w.executor.Live = lagging{w.executor.Live}
+	did, err = w.executor.Do(t.Context(), w.seen, plan.CreateServer{Serial: 3})
+	w.Expect(err).NotTo(HaveOccurred())
+	w.Expect(did.Event).To(HavePrefix("created server consul-3"))
+}
+
+// lagging does not list the claim that was created a moment ago.
+type lagging struct{ client.Reader }
+
+func (l lagging) List(ctx context.Context, list client.ObjectList, opts ...client.ListOption) error {
+	err := l.Reader.List(ctx, list, opts...)
+	claims := list.(*corev1.PersistentVolumeClaimList)
+	claims.Items = slices.DeleteFunc(claims.Items, func(c corev1.PersistentVolumeClaim) bool { return c.Name == "consul-3" })
+	return err
 }

@@ -19,11 +19,14 @@ import (
 func explain(err error) *plan.Problem {
 	var refused *apierrors.StatusError
 	var unreached *url.Error
+	var taken *TakenError
 	switch {
 	case errors.Is(err, ErrStale), apierrors.IsConflict(err):
 		return nil
 	case apierrors.HasStatusCause(err, corev1.NamespaceTerminatingCause):
 		return nil // garbage collection deletes the cluster next
+	case errors.As(err, &taken):
+		return &plan.Problem{Reason: reason.NameTaken, Message: taken.Error()}
 	case errors.Is(err, errCannotGrow):
 		return &plan.Problem{Reason: reason.VolumeCannotGrow, Message: "spec.storage.size: " + err.Error()}
 	case errors.As(err, &refused):

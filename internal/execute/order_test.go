@@ -42,17 +42,24 @@ func TestANewPodIsKeptFromNodes(t *testing.T) {
 	w.Expect(resources.Avoids(pod)).To(Equal([]string{"node-1"}))
 }
 
-// created is a founder's pod after it has been made anew.
-func (w *world) created(t *testing.T, action plan.CreatePod) *corev1.Pod {
+// prepareFounder lets a founder's pod be missing, and returns the revision that is to be made of it.
+func (w *world) prepareFounder(t *testing.T, server string) *corev1.Secret {
 	t.Helper()
 	revision, err := resources.RevisionSecret(w.seen.Cluster)
 	w.Expect(err).NotTo(HaveOccurred())
 	w.Expect(w.client.Create(t.Context(), revision)).To(Succeed())
-	w.seen.Claims[action.Server].Annotations = map[string]string{
+	w.seen.Claims[server].Annotations = map[string]string{
 		v1alpha1.AnnotationRevision: resources.Revision(w.seen.Cluster), v1alpha1.AnnotationBootstrapExpect: "3",
 	}
-	w.Expect(w.client.Delete(t.Context(), w.seen.Pods[action.Server])).To(Succeed())
-	_, err = w.executor.Do(t.Context(), w.seen, action)
+	w.Expect(w.client.Delete(t.Context(), w.seen.Pods[server])).To(Succeed())
+	return revision
+}
+
+// created is a founder's pod after it has been made anew.
+func (w *world) created(t *testing.T, action plan.CreatePod) *corev1.Pod {
+	t.Helper()
+	w.prepareFounder(t, action.Server)
+	_, err := w.executor.Do(t.Context(), w.seen, action)
 	w.Expect(err).NotTo(HaveOccurred())
 	pod := &corev1.Pod{}
 	w.Expect(w.client.Get(t.Context(), key(action.Server), pod)).To(Succeed())

@@ -31,23 +31,24 @@ func (e *Executor) createPod(ctx context.Context, s *observe.Snapshot, a plan.Cr
 	if err != nil {
 		return Outcome{}, err
 	}
-	return Outcome{}, client.IgnoreAlreadyExists(e.Client.Create(ctx, pod))
+	return Outcome{}, e.create(ctx, s.Cluster, pod, &corev1.Pod{})
 }
 
-// revisionOf is what the server on a claim is to run.
+// revisionOf is what the server on a claim is to run. Only the operator's own word counts: a pod is created of it.
 func (e *Executor) revisionOf(
 	ctx context.Context, s *observe.Snapshot, claim *corev1.PersistentVolumeClaim,
 ) (*corev1.Secret, error) {
 	revision := &corev1.Secret{}
-	key := client.ObjectKey{
-		Namespace: claim.Namespace,
-		Name:      resources.RevisionName(s.Cluster.Name, claim.Annotations[v1alpha1.AnnotationRevision]),
-	}
+	name := claim.Annotations[v1alpha1.AnnotationRevision]
+	key := client.ObjectKey{Namespace: claim.Namespace, Name: resources.RevisionName(s.Cluster.Name, name)}
 	err := e.Client.Get(ctx, key, revision)
 	if apierrors.IsNotFound(err) { // written a moment ago, and the cache may not have it yet
-		err = e.Live.Get(ctx, key, revision)
+		err = e.readLive(ctx, key, revision)
 	}
-	return revision, err
+	if err != nil {
+		return nil, err
+	}
+	return revision, e.relabel(ctx, s.Cluster, revision, resources.RevisionLabels(s.Cluster, name))
 }
 
 func (e *Executor) deletePod(ctx context.Context, s *observe.Snapshot, pod, event string) (Outcome, error) {

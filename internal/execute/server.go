@@ -2,9 +2,11 @@ package execute
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strconv"
 
+	corev1 "k8s.io/api/core/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/consul-operator/consul-operator/api/v1alpha1"
@@ -29,8 +31,11 @@ func (e *Executor) createServer(ctx context.Context, s *observe.Snapshot, a plan
 	if err := e.book(ctx, s, annotate(v1alpha1.AnnotationNextSerial, next)); err != nil {
 		return Outcome{}, err
 	}
-	event := fmt.Sprintf("created server %s (Consul %s)", claim.Name, s.Cluster.Spec.Version)
-	return Outcome{Event: event}, client.IgnoreAlreadyExists(e.Client.Create(ctx, claim))
+	err := e.create(ctx, s.Cluster, claim, &corev1.PersistentVolumeClaim{})
+	if errors.Is(err, ErrNameTaken) { // the next server has another name
+		return Outcome{Event: fmt.Sprintf("volume claim %s exists and does not belong to this cluster: it is passed over", claim.Name)}, nil
+	}
+	return Outcome{Event: fmt.Sprintf("created server %s (Consul %s)", claim.Name, s.Cluster.Spec.Version)}, err
 }
 
 func (e *Executor) markFailed(ctx context.Context, s *observe.Snapshot, a plan.MarkFailed) (Outcome, error) {
@@ -73,10 +78,7 @@ func (e *Executor) setRevision(ctx context.Context, s *observe.Snapshot, a plan.
 func (e *Executor) releaseClaim(ctx context.Context, s *observe.Snapshot, a plan.ReleaseClaim) (Outcome, error) {
 	claim := s.Claims[a.Server]
 	if s.Cluster.Spec.Storage.Retention == v1alpha1.RetentionRetain {
-		err := e.patch(ctx, claim, func(o client.Object) {
-			retire(o, v1alpha1.RetiredGracefully)
-			o.SetOwnerReferences(nil)
-		})
+		err := e.patch(ctx, claim, func(o client.Object) { retire(o, v1alpha1.RetiredGracefully) })
 		return Outcome{Event: a.Server + " is gone; its volume is retained"}, err
 	}
 	return Outcome{Event: a.Server + " is gone; its volume is deleted"}, e.delete(ctx, claim)

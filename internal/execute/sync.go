@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"slices"
 
 	corev1 "k8s.io/api/core/v1"
 	policyv1 "k8s.io/api/policy/v1"
@@ -18,36 +19,55 @@ import (
 )
 
 // surroundings brings the objects that surround the servers to what they should be, and writes only where they differ. None of
-// it touches a server, and it goes on while the cluster is paused.
+// it touches a server, and it goes on while the cluster is paused. Owners of volumes come first: the cluster may be deleted at
+// any moment.
 func (e *Executor) surroundings(s *observe.Snapshot) []attempt {
 	c := s.Cluster
 	join, clients := resources.JoinService(c), resources.ClientService(c)
-	account, budget := resources.ServiceAccount(c), resources.DisruptionBudget(c)
+	account, budget := resources.ServiceAccount(c), resources.DisruptionBudget(c, s.AllPods())
 	liveJoin, liveClients := &corev1.Service{}, &corev1.Service{}
 	liveAccount, liveBudget := &corev1.ServiceAccount{}, &policyv1.PodDisruptionBudget{}
-	attempts := []attempt{
-		{"Secret of revision " + s.Spec.Revision, func(ctx context.Context) error { return e.ensureRevision(ctx, s) }},
-		{"ServiceAccount " + account.Name, func(ctx context.Context) error {
-			return e.ensure(ctx, account, liveAccount, func() {
+	attempts := append(e.owners(s),
+		attempt{"Secret of revision " + s.Spec.Revision, func(ctx context.Context) error { return e.ensureRevision(ctx, s) }},
+		attempt{"labels of volume claims", func(ctx context.Context) error { return e.findClaims(ctx, s) }},
+		attempt{"ServiceAccount " + account.Name, func(ctx context.Context) error {
+			return e.ensure(ctx, c, account, liveAccount, func() {
 				liveAccount.AutomountServiceAccountToken = account.AutomountServiceAccountToken
 			})
 		}},
-		{"Service " + join.Name, func(ctx context.Context) error {
-			return e.ensure(ctx, join, liveJoin, func() { adoptService(join, liveJoin) })
+		attempt{"Service " + join.Name, func(ctx context.Context) error {
+			return e.ensure(ctx, c, join, liveJoin, func() { adoptService(join, liveJoin) })
 		}},
-		{"Service " + clients.Name, func(ctx context.Context) error {
-			return e.ensure(ctx, clients, liveClients, func() { adoptService(clients, liveClients) })
+		attempt{"Service " + clients.Name, func(ctx context.Context) error {
+			return e.ensure(ctx, c, clients, liveClients, func() { adoptService(clients, liveClients) })
 		}},
-		{"PodDisruptionBudget " + budget.Name, func(ctx context.Context) error {
-			return e.ensure(ctx, budget, liveBudget, func() { adoptBudget(c, budget, liveBudget) })
+		attempt{"PodDisruptionBudget " + budget.Name, func(ctx context.Context) error {
+			return e.ensure(ctx, c, budget, liveBudget, func() { adoptBudget(budget, liveBudget) })
 		}},
-		{"Secrets of old revisions", func(ctx context.Context) error { return e.dropRevisions(ctx, s) }},
-	}
+		attempt{"Secrets of old revisions", func(ctx context.Context) error { return e.dropRevisions(ctx, s) }})
 	for _, server := range s.Servers {
-		claim := s.Claims[server.Name]
-		attempts = append(attempts,
-			attempt{"owner of volume claim " + server.Name, func(ctx context.Context) error { return e.syncOwner(ctx, c, claim) }},
-			attempt{"size of volume claim " + server.Name, func(ctx context.Context) error { return e.grow(ctx, c, claim) }})
+		attempts = append(attempts, attempt{"size of volume claim " + server.Name, func(ctx context.Context) error {
+			return e.grow(ctx, c, s.Claims[server.Name])
+		}})
+	}
+	return attempts
+}
+
+// owners makes all volumes go or stay with the cluster, also those that were set aside.
+func (e *Executor) owners(s *observe.Snapshot) []attempt {
+	claims := slices.Clone(s.Kept)
+	for _, server := range s.Servers {
+		claims = append(claims, s.Claims[server.Name])
+	}
+	var attempts []attempt
+	for _, claim := range claims {
+		if resources.OwnClaim(s.Cluster, claim.DeepCopy()) {
+			attempts = append(attempts, attempt{"owner of volume claim " + claim.Name, func(ctx context.Context) error {
+				return e.patch(ctx, claim, func(o client.Object) {
+					resources.OwnClaim(s.Cluster, o.(*corev1.PersistentVolumeClaim))
+				})
+			}})
+		}
 	}
 	return attempts
 }
@@ -61,13 +81,13 @@ func (e *Executor) ensureRevision(ctx context.Context, s *observe.Snapshot) erro
 	if err != nil {
 		return err
 	}
-	return e.ensure(ctx, secret, &corev1.Secret{}, nil)
+	return e.ensure(ctx, s.Cluster, secret, &corev1.Secret{}, nil)
 }
 
-// adoptBudget leaves a disruption budget open, or not: that is planned.
-func adoptBudget(c *v1alpha1.ConsulCluster, wanted, live *policyv1.PodDisruptionBudget) {
-	if resources.IsOpen(live) {
-		wanted = resources.OpenDisruptionBudget(c)
+// adoptBudget keeps the number of a disruption budget, which is planned, unless somebody has made it ask for something else.
+func adoptBudget(wanted, live *policyv1.PodDisruptionBudget) {
+	if resources.MinAvailable(live) > 0 {
+		wanted.Spec.MinAvailable = live.Spec.MinAvailable
 	}
 	live.Spec = wanted.Spec
 }
@@ -78,17 +98,27 @@ func adoptService(wanted, live *corev1.Service) {
 	live.Spec.PublishNotReadyAddresses = wanted.Spec.PublishNotReadyAddresses
 }
 
-// ensure creates an object, or lets adopt bring the live one to what is wanted. A nil adopt is for immutable objects.
-func (e *Executor) ensure(ctx context.Context, wanted, live client.Object, adopt func()) error {
+// ensure creates an object, or lets adopt bring the live one to what is wanted if it is the cluster's. A nil adopt is for
+// immutable objects.
+func (e *Executor) ensure(
+	ctx context.Context, c *v1alpha1.ConsulCluster, wanted, live client.Object, adopt func(),
+) error {
 	err := e.Client.Get(ctx, client.ObjectKeyFromObject(wanted), live)
 	if apierrors.IsNotFound(err) {
-		return client.IgnoreAlreadyExists(e.Client.Create(ctx, wanted))
+		return e.create(ctx, c, wanted, live)
 	}
-	if err != nil || adopt == nil {
+	if err != nil {
+		return err
+	}
+	if adopt == nil {
+		return e.relabel(ctx, c, live, wanted.GetLabels())
+	}
+	if err := checkOwner(c, live); err != nil {
 		return err
 	}
 	before := live.DeepCopyObject().(client.Object)
 	live.SetLabels(overlay(live.GetLabels(), wanted.GetLabels()))
+	live.SetOwnerReferences(resources.WithOwner(c, live.GetOwnerReferences()))
 	adopt()
 	if equality.Semantic.DeepEqual(before, live) {
 		return nil
@@ -99,20 +129,27 @@ func (e *Executor) ensure(ctx context.Context, wanted, live client.Object, adopt
 	return nil
 }
 
-func overlay(base, over map[string]string) map[string]string {
-	merged := map[string]string{}
-	maps.Copy(merged, base)
-	maps.Copy(merged, over)
-	return merged
+// findClaims gives the claims of servers that run their labels back: without them a claim is in no list, and its server would
+// be taken for a stray.
+func (e *Executor) findClaims(ctx context.Context, s *observe.Snapshot) error {
+	for _, name := range slices.Sorted(maps.Keys(s.Pods)) {
+		if s.Claims[name] != nil || !s.Pods[name].DeletionTimestamp.IsZero() || isKept(s, name) {
+			continue
+		}
+		claim := &corev1.PersistentVolumeClaim{}
+		err := e.readLive(ctx, client.ObjectKeyFromObject(s.Pods[name]), claim)
+		if err == nil && resources.Belongs(s.Cluster, claim) {
+			err = e.relabel(ctx, s.Cluster, claim, resources.Claim(s.Cluster, name, nil).Labels)
+		}
+		if client.IgnoreNotFound(err) != nil {
+			return err
+		}
+	}
+	return nil
 }
 
-// syncOwner makes a volume go or stay with the cluster.
-func (e *Executor) syncOwner(ctx context.Context, c *v1alpha1.ConsulCluster, claim *corev1.PersistentVolumeClaim) error {
-	owners := resources.ClaimOwners(c)
-	if len(owners) == len(claim.OwnerReferences) {
-		return nil
-	}
-	return e.patch(ctx, claim, func(o client.Object) { o.SetOwnerReferences(owners) })
+func isKept(s *observe.Snapshot, name string) bool {
+	return slices.ContainsFunc(s.Kept, func(claim *corev1.PersistentVolumeClaim) bool { return claim.Name == name })
 }
 
 // errCannotGrow is what the API server says of a volume whose StorageClass does not allow it to grow.
@@ -149,7 +186,8 @@ func (e *Executor) dropRevisions(ctx context.Context, s *observe.Snapshot) error
 		return fmt.Errorf("listing revisions: %w", err)
 	}
 	for i := range secrets.Items {
-		if revision := secrets.Items[i].Labels[v1alpha1.LabelRevision]; revision != "" && !used[revision] {
+		revision := secrets.Items[i].Labels[v1alpha1.LabelRevision]
+		if revision != "" && !used[revision] && resources.Belongs(s.Cluster, &secrets.Items[i]) {
 			if err := e.delete(ctx, &secrets.Items[i]); err != nil {
 				return err
 			}

@@ -7,12 +7,12 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
-	policyv1 "k8s.io/api/policy/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/consul-operator/consul-operator/api/v1alpha1"
 	"github.com/consul-operator/consul-operator/internal/observe"
+	"github.com/consul-operator/consul-operator/internal/plan"
 	"github.com/consul-operator/consul-operator/internal/resources"
 )
 
@@ -111,14 +111,9 @@ func (e *Executor) recordBootstrapped(ctx context.Context, s *observe.Snapshot) 
 	return e.record(ctx, s, event, annotate(v1alpha1.AnnotationBootstrapped, e.timestamp()))
 }
 
-// setBudget opens or closes the disruption budget as it was observed. Sync creates it first if it is missing.
-func (e *Executor) setBudget(
-	ctx context.Context, s *observe.Snapshot, wanted *policyv1.PodDisruptionBudget, event string,
-) (Outcome, error) {
-	if s.Budget == nil {
-		return Outcome{}, nil
-	}
+// setMinAvailable changes the disruption budget as it was observed.
+func (e *Executor) setMinAvailable(ctx context.Context, s *observe.Snapshot, a plan.SetMinAvailable) (Outcome, error) {
 	changed := s.Budget.DeepCopy()
-	changed.Spec = wanted.Spec
-	return Outcome{Event: event}, e.Client.Update(ctx, changed)
+	changed.Spec = resources.DisruptionBudget(s.Cluster, a.Pods).Spec
+	return Outcome{Event: a.Because}, e.Client.Update(ctx, changed)
 }

@@ -31,6 +31,8 @@ func TestNodesThatAreDrained(t *testing.T) {
 		cordoned bool
 	}{
 		"as it is":                         {node("a", asItIs), false},
+		"a candidate of the autoscaler":    {node("a", tainted("DeletionCandidateOfClusterAutoscaler")), false},
+		"about to go, says an older one":   {node("a", tainted("karpenter.sh/disruption")), true},
 		"cordoned":                         {node("a", func(n *corev1.Node) { n.Spec.Unschedulable = true }), true},
 		"about to go, says the autoscaler": {node("a", tainted("ToBeDeletedByClusterAutoscaler")), true},
 		"about to go, says Karpenter":      {node("a", tainted("karpenter.sh/disrupted")), true},

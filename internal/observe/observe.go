@@ -31,8 +31,10 @@ type Snapshot struct {
 	Cluster *v1alpha1.ConsulCluster
 	// Claims and Pods of the servers, by the server's name.
 	Claims map[string]*corev1.PersistentVolumeClaim
-	Pods   map[string]*corev1.Pod
-	// Budget is the disruption budget; nil until it is created.
+	// Kept are the claims of this cluster that were set aside, by name.
+	Kept []*corev1.PersistentVolumeClaim
+	Pods map[string]*corev1.Pod
+	// Budget is the disruption budget; nil until it is created, or if the one of its name is not this cluster's.
 	Budget *policyv1.PodDisruptionBudget
 	// Access is how the cluster's agents are called. Only the address is missing.
 	Access consul.Target
@@ -156,10 +158,15 @@ func (o *Observer) claims(ctx context.Context, s *Snapshot) error {
 		if o.failedLately(c, claim) {
 			s.Spec.ReplacementsLeft = max(0, s.Spec.ReplacementsLeft-1)
 		}
-		if Ours(c, claim) {
+		switch {
+		case Ours(c, claim):
 			s.Claims[claim.Name] = claim
+		case claim.Labels[v1alpha1.LabelClusterUID] == string(c.UID):
+			s.keep(claim)
 		}
 	}
+	slices.SortFunc(s.Kept, func(a, b *corev1.PersistentVolumeClaim) int { return strings.Compare(a.Name, b.Name) })
+	slices.Sort(s.FailedVolumes)
 	return nil
 }
 
@@ -173,18 +180,35 @@ func (o *Observer) pods(ctx context.Context, s *Snapshot) error {
 	for i := range pods.Items {
 		pod := &pods.Items[i]
 		useSerial(s, pod.Name)
-		if pod.Labels[v1alpha1.LabelClusterUID] != string(c.UID) {
+		former := pod.Labels[v1alpha1.LabelClusterUID] != string(c.UID)
+		unclaimed := (former || s.Claims[pod.Name] == nil) && pod.DeletionTimestamp.IsZero()
+		if unclaimed {
+			s.Unclaimed++
+		}
+		if former {
 			s.Former = append(s.Former, pod.Name)
+			if len(pod.OwnerReferences) == 0 && pod.DeletionTimestamp.IsZero() {
+				s.LeftBehind = append(s.LeftBehind, pod.Name)
+			}
 			continue
 		}
 		s.Pods[pod.Name], s.present = pod, true
-		if s.Claims[pod.Name] == nil && pod.DeletionTimestamp.IsZero() && pod.Status.Phase == corev1.PodPending {
+		if unclaimed && pod.Status.Phase == corev1.PodPending {
 			s.Orphans = append(s.Orphans, pod.Name)
 		}
 	}
 	slices.Sort(s.Orphans)
 	slices.Sort(s.Former)
+	slices.Sort(s.LeftBehind)
 	return nil
+}
+
+// keep fills in a claim that was set aside.
+func (s *Snapshot) keep(claim *corev1.PersistentVolumeClaim) {
+	s.Kept = append(s.Kept, claim)
+	if claim.Labels[v1alpha1.LabelRetired] == v1alpha1.RetiredFailed && claim.DeletionTimestamp.IsZero() {
+		s.FailedVolumes = append(s.FailedVolumes, claim.Name)
+	}
 }
 
 // failedLately reports whether the server of a claim was given up within the last hour.
@@ -200,14 +224,19 @@ func Ours(c *v1alpha1.ConsulCluster, claim *corev1.PersistentVolumeClaim) bool {
 
 func (o *Observer) budget(ctx context.Context, s *Snapshot) error {
 	budget := &policyv1.PodDisruptionBudget{}
-	err := o.Reader.Get(ctx, client.ObjectKeyFromObject(resources.DisruptionBudget(s.Cluster)), budget)
+	err := o.Reader.Get(ctx, client.ObjectKey{
+		Namespace: s.Cluster.Namespace, Name: resources.DisruptionBudgetName(s.Cluster.Name),
+	}, budget)
 	if apierrors.IsNotFound(err) {
 		return nil
 	}
 	if err != nil {
 		return fmt.Errorf("reading the disruption budget: %w", err)
 	}
-	s.Budget, s.Evictable = budget, resources.IsOpen(budget)
+	if !resources.Belongs(s.Cluster, budget) {
+		return nil
+	}
+	s.Budget, s.MinAvailable = budget, new(resources.MinAvailable(budget))
 	return nil
 }
 

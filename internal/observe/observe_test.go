@@ -9,6 +9,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/intstr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
 
@@ -119,6 +120,24 @@ func TestReplacementsLeft(t *testing.T) {
 	}
 }
 
+// Volumes of failed servers are kept until a person deletes them.
+func TestFailedVolumes(t *testing.T) {
+	w := newWorld(t)
+	kept := func(c *v1alpha1.ConsulCluster, name, how string) *corev1.PersistentVolumeClaim {
+		claim := claim(c, name)
+		claim.Labels[v1alpha1.LabelRetired] = how
+		return claim
+	}
+	w.claims = append(w.claims,
+		kept(w.cluster, "consul-9", v1alpha1.RetiredFailed), kept(w.cluster, "consul-8", v1alpha1.RetiredFailed),
+		kept(w.cluster, "consul-7", v1alpha1.RetiredGracefully), kept(former(w.cluster), "consul-6", v1alpha1.RetiredFailed),
+		deleted(kept(w.cluster, "consul-5", v1alpha1.RetiredFailed)))
+	s := w.look()
+	w.Expect(s.FailedVolumes).To(Equal([]string{"consul-8", "consul-9"}))
+	w.Expect(s.Kept).To(HaveExactElements(
+		HaveField("Name", "consul-5"), HaveField("Name", "consul-7"), HaveField("Name", "consul-8"), HaveField("Name", "consul-9")))
+}
+
 func TestOrphans(t *testing.T) {
 	w := newWorld(t)
 	pending := func(name string) *corev1.Pod {
@@ -133,6 +152,7 @@ func TestOrphans(t *testing.T) {
 		pod(w.cluster, "consul-11", "10.0.0.11"))
 	s := w.look()
 	w.Expect(s.Orphans).To(Equal([]string{"consul-8", "consul-9"}), "neither one that runs or stops, nor one with a claim")
+	w.Expect(s.Unclaimed).To(Equal(3), "the disruption budget counts the one that runs, too")
 	w.Expect(s.Former).To(BeEmpty())
 }
 
@@ -147,6 +167,10 @@ func TestFormerPods(t *testing.T) {
 	w.pods = append(w.pods, deleted(pod(former(w.cluster), "consul-2", "10.0.0.2")), starting, stranger)
 	s := w.look()
 	w.Expect(s.Former).To(Equal([]string{"consul-1", "consul-2"}))
+	w.Expect(s.LeftBehind).To(Equal([]string{"consul-1"}), "one that nobody owns goes on for ever, unless it is deleted")
+	starting.OwnerReferences = []metav1.OwnerReference{{Name: "consul", UID: "a former one"}}
+	w.Expect(w.look().LeftBehind).To(BeEmpty())
+	w.Expect(s.Unclaimed).To(Equal(1), "the disruption budget does not count a pod that stops")
 	w.Expect(s.Orphans).To(BeEmpty())
 	w.Expect(s.Pods).To(BeEmpty())
 }
@@ -159,6 +183,23 @@ func TestAFormerPodIsNotTheServers(t *testing.T) {
 	w.Expect(s.Servers[0].Pod).To(BeNil())
 	w.Expect(s.Former).To(Equal([]string{"consul-0"}))
 	w.Expect(s.Raft.Known).To(BeFalse(), "nobody asks it")
+}
+
+func TestMinAvailable(t *testing.T) {
+	w := newWorld(t)
+	w.Expect(w.look().MinAvailable).To(BeNil(), "there is no budget yet")
+
+	budget := resources.DisruptionBudget(w.cluster, 3)
+	w.others = []client.Object{budget}
+	w.Expect(w.look().MinAvailable).To(HaveValue(Equal(3)))
+
+	budget.Spec.MinAvailable = new(intstr.FromString("50%"))
+	w.Expect(w.look().MinAvailable).To(HaveValue(BeZero()), "somebody has changed it")
+
+	budget.OwnerReferences[0].UID = "another"
+	s := w.look()
+	w.Expect(s.MinAvailable).To(BeNil(), "it is somebody else's")
+	w.Expect(s.Budget).To(BeNil())
 }
 
 func TestRouted(t *testing.T) {

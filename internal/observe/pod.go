@@ -23,6 +23,7 @@ func podFacts(pod *corev1.Pod) *plan.Pod {
 		Terminating: !pod.DeletionTimestamp.IsZero(),
 		Recovery:    pod.Annotations[v1alpha1.AnnotationRecovery],
 		Finished:    pod.Status.Phase == corev1.PodFailed || pod.Status.Phase == corev1.PodSucceeded,
+		Created:     pod.CreationTimestamp.Time,
 	}
 	if facts.Terminating { // the API server sets this to the end of the grace period
 		facts.StopBy = pod.DeletionTimestamp.Time

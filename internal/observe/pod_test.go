@@ -87,6 +87,9 @@ func TestConditions(t *testing.T) {
 		"of no interest": {condition(corev1.PodInitialized, corev1.ConditionFalse, "Unschedulable", "x"), nothing},
 		"failed":         {func(pod *corev1.Pod) { pod.Status.Phase = corev1.PodFailed }, func(f *plan.Pod) { f.Finished = true }},
 		"succeeded":      {func(pod *corev1.Pod) { pod.Status.Phase = corev1.PodSucceeded }, func(f *plan.Pod) { f.Finished = true }},
+		"created": {
+			func(pod *corev1.Pod) { pod.CreationTimestamp = metav1.NewTime(noon) }, func(f *plan.Pod) { f.Created = noon },
+		},
 		"terminating, until its grace period ends": {
 			func(pod *corev1.Pod) { pod.DeletionTimestamp = &metav1.Time{Time: noon.Add(30 * time.Second)} },
 			func(f *plan.Pod) { f.Terminating, f.StopBy = true, noon.Add(30*time.Second) },

@@ -57,10 +57,11 @@ type (
 	ReleaseClaim struct{ Server string }
 	// QuarantineClaim sets aside the claim of a server that was given up: it is kept, and no server uses it again.
 	QuarantineClaim struct{ Server string }
-	// AllowEviction lets one server be evicted while all others serve.
-	AllowEviction struct{}
-	// ForbidEviction forbids every eviction: the operator replaces the servers of a draining node.
-	ForbidEviction struct{}
+	// SetMinAvailable sets how many ready pods the disruption budget asks for. Because is empty if no server may be evicted.
+	SetMinAvailable struct {
+		Pods    int
+		Because string
+	}
 	// SetMinQuorum tells autopilot how few servers its cleanup of dead servers may leave.
 	SetMinQuorum struct{ Servers int }
 	// NameTransferTarget records the server to which leadership will be handed, so that a crash does not move it twice.
@@ -97,8 +98,7 @@ func (ForceLeave) name() string         { return "ForceLeave" }
 func (RemovePeer) name() string         { return "RemovePeer" }
 func (ReleaseClaim) name() string       { return "ReleaseClaim" }
 func (QuarantineClaim) name() string    { return "QuarantineClaim" }
-func (AllowEviction) name() string      { return "AllowEviction" }
-func (ForbidEviction) name() string     { return "ForbidEviction" }
+func (SetMinAvailable) name() string    { return "SetMinAvailable" }
 func (SetMinQuorum) name() string       { return "SetMinQuorum" }
 func (NameTransferTarget) name() string { return "NameTransferTarget" }
 func (FinishTransfer) name() string     { return "FinishTransfer" }

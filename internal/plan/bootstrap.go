@@ -19,6 +19,11 @@ func bootstrap(v view) *Decision {
 	if v.isHeld() {
 		return v.leaveAlone()
 	}
+	if len(v.LeftBehind) > 0 {
+		return wait(steadily, reason.NameTaken, "pod %s of a former cluster of this name goes on running, since that cluster was "+
+			"deleted without its objects, and new servers would join it: delete the pod, or create the ConsulCluster under another "+
+			"name", v.LeftBehind[0])
+	}
 	if len(v.Former) > 0 {
 		return wait(often, reason.FormerClusterStopping, "%s of a former cluster of this name is stopping, and new servers would "+
 			"join it; if its node is lost, delete the pod by force", v.Former[0])

@@ -26,9 +26,9 @@ type Failure struct {
 	Since, Last time.Time
 }
 
-// AttemptOf returns the name of an action with its arguments.
+// AttemptOf returns the name of an action with its arguments, at most 200 bytes of them.
 func AttemptOf(a Action) string {
-	return strings.TrimSpace(NameOf(a) + " " + strings.Trim(fmt.Sprintf("%+v", a), "{}"))
+	return strings.TrimSpace(fmt.Sprintf("%s %.200s", NameOf(a), strings.Trim(fmt.Sprintf("%+v", a), "{}")))
 }
 
 // IsWithheld reports whether an attempt failed so lately that it is not made again yet.

@@ -41,6 +41,37 @@ func drainedNowhere(o *plan.Observation, i int) {
 	}
 }
 
+// kept are claims of servers that have failed.
+var kept = []string{"consul-10", "consul-11", "consul-12", "consul-13", "consul-14"}
+
+// Whoever waits for a replacement learns why there is none.
+func TestWhyNoServerIsReplaced(t *testing.T) {
+	for name, test := range map[string]struct {
+		change func(o *plan.Observation)
+		says   string
+	}{
+		"it will be": {func(*plan.Observation) {}, "it is replaced at 12:04:00 UTC unless it recovers"},
+		"no more in this hour": {
+			func(o *plan.Observation) { o.Spec.ReplacementsLeft = 0 },
+			"it is not replaced: spec.failureReplacement.maxPerHour is used up",
+		},
+		"too many volumes are kept": {
+			func(o *plan.Observation) { o.FailedVolumes = kept },
+			"it is not replaced: at most 5 volumes of failed servers are kept; look at them and delete the claims: " +
+				"consul-10, consul-11, consul-12, consul-13, consul-14",
+		},
+		"too many volumes are kept, and its node is dead": {
+			func(o *plan.Observation) { overdue(&o.Servers[1]).Health = plan.HealthHealthy; o.FailedVolumes = kept },
+			"it is not replaced: at most 5 volumes of failed servers are kept",
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			o := healthy(func(o *plan.Observation) { sick(o, 1, time.Minute); test.change(o) })
+			NewWithT(t).Expect(plan.Plan(o, noon).Message).To(ContainSubstring(test.says))
+		})
+	}
+}
+
 func nodeOf(i int) string { return "node-" + strconv.Itoa(i) }
 
 func drain(o *plan.Observation, i int) {
@@ -132,6 +163,21 @@ func TestStepWhereServersFailOrAreDrained(t *testing.T) {
 		},
 		"failed: no more in this hour": {
 			func(o *plan.Observation) { sick(o, 1, time.Hour); o.Spec.ReplacementsLeft = 0 }, nil, reason.WaitingForServer,
+		},
+		"failed: no more while so many volumes of failed servers are kept": {
+			func(o *plan.Observation) { sick(o, 1, time.Hour); o.FailedVolumes = kept[:5] }, nil, reason.WaitingForServer,
+		},
+		"failed: a server that is given up will be one of them": {
+			func(o *plan.Observation) {
+				fourth(o)
+				sick(o, 2, time.Hour).Failed = true
+				sick(o, 1, time.Hour)
+				o.FailedVolumes = kept[:4]
+			}, nil, reason.WaitingForServer,
+		},
+		"failed: some are kept": {
+			func(o *plan.Observation) { sick(o, 1, time.Hour); o.FailedVolumes = kept[:4] },
+			plan.MarkFailed{Server: "consul-1"}, reason.ReplacingFailedServer,
 		},
 		"failed: nobody is given up twice": {
 			func(o *plan.Observation) { sick(o, 1, time.Hour).Failed = true },

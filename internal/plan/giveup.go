@@ -5,7 +5,7 @@ import "github.com/consul-operator/consul-operator/api/reason"
 // giveUp records that a server has failed, before another one takes its place. Nothing else would tell that its volume is
 // not to be deleted once autopilot has removed it from Raft, or a new leader judges anew.
 func giveUp(v view) *Decision {
-	if v.Spec.ReplaceFailedAfter == 0 || v.Spec.ReplacementsLeft == 0 {
+	if v.Spec.ReplaceFailedAfter == 0 || v.whyNotReplaced() != "" {
 		return nil
 	}
 	for _, s := range v.staying() {

@@ -20,13 +20,20 @@ type Observation struct {
 	// Orphans are the names of pods that have not started and whose claim is gone: they never start, and nothing else deletes
 	// them.
 	Orphans []string
+	// FailedVolumes are the names of the claims that were set aside because their server had failed.
+	FailedVolumes []string
 	// Former are the names of pods that a deleted cluster of the same name left behind and that may still run.
 	Former []string
+	// LeftBehind are those of them that nothing will ever stop: the cluster was deleted without its objects.
+	LeftBehind []string
 	// NodesKnown reports whether the operator may see nodes.
 	NodesKnown bool
-	// Evictable reports whether the disruption budget lets a server be evicted.
-	Evictable bool
-	Raft      Raft
+	// Unclaimed is how many pods the disruption budget counts beside those of the servers: their claim is gone, or they belong
+	// to a deleted cluster of the same name.
+	Unclaimed int
+	// MinAvailable is how many ready pods the disruption budget asks for; nil if there is no budget.
+	MinAvailable *int
+	Raft         Raft
 }
 
 // Waited is a wait that goes on.
@@ -34,6 +41,10 @@ type Waited struct {
 	Reason reason.Reason
 	Since  time.Time
 }
+
+// AllPods is how many pods the disruption budget counts when every server has one. A budget that asks for all of them to be
+// ready forbids every eviction, also of a pod that is not ready.
+func (o Observation) AllPods() int { return max(1, len(o.Servers)+o.Unclaimed) }
 
 // Spec is what is wanted, and what the records on the ConsulCluster say of its past.
 type Spec struct {
@@ -137,8 +148,9 @@ type Pod struct {
 	Cordoned bool
 	// StopBy is when a terminating pod has to be gone, its grace period included.
 	StopBy time.Time
-	// Finished reports whether the pod will never run again.
+	// Finished reports whether the pod will never run again. Created is when it was created.
 	Finished bool
+	Created  time.Time
 	// Problem says what keeps the process from running; empty if nothing does.
 	Problem Problem
 	// Recovery is the id of the recovery that it was created for; empty for none.

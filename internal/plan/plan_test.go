@@ -31,6 +31,9 @@ func healthy(change func(o *plan.Observation)) plan.Observation {
 		})
 	}
 	change(&o)
+	if o.MinAvailable == nil { // nobody may be evicted
+		o.MinAvailable = new(o.AllPods())
+	}
 	if o.Raft.Known && o.Raft.Peers == nil {
 		for _, s := range o.Servers {
 			if s.Peer != nil {
@@ -121,6 +124,12 @@ func TestStep(t *testing.T) {
 			func(o *plan.Observation) {
 				o.Spec.Bootstrapped, o.Former, o.Raft, o.Servers = false, []string{"consul-7"}, plan.Raft{}, nil
 			}, nil, reason.FormerClusterStopping,
+		},
+		"nor one that could join what a former cluster left behind for good: a person has to stop it": {
+			func(o *plan.Observation) {
+				o.Spec.Bootstrapped, o.Former, o.Raft, o.Servers = false, []string{"consul-6", "consul-7"}, plan.Raft{}, nil
+				o.LeftBehind = o.Former[1:]
+			}, nil, reason.NameTaken,
 		},
 		"founders that run are about to elect": {
 			func(o *plan.Observation) { o.Spec.Bootstrapped, o.Raft = false, plan.Raft{} }, nil, reason.Bootstrapping,

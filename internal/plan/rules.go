@@ -59,8 +59,8 @@
 //     not drained.
 //  12. Reinstate: a server that was given up, has not begun to retire and serves again is kept.
 //  13. GiveUp: a server that is overdue, or a voter that autopilot has called unhealthy for failureReplacement.after, is
-//     given up, up to maxPerHour: that it failed is recorded. A voter that is alive and lags is given up only while it is the
-//     only one: where several lag, the cause is another.
+//     given up, up to maxPerHour, while fewer than 5 volumes of failed servers are kept: that it failed is recorded. A voter
+//     that is alive and lags is given up only while it is the only one: where several lag, the cause is another.
 //  14. Create: with fewer current servers than wanted, create one, up to replicas + maxSurge, given-up servers not counted.
 //  15. RetireNext: an outdated server, or else a surplus one, is marked as retiring if the cluster can do without it. Servers
 //     without a vote go first, then unhealthy ones, then followers, the leader last.
@@ -89,8 +89,9 @@
 // is gone, are deleted. A new pod permanently avoids the nodes that drain when it is created, so that an evicted server can
 // return to its node. An unschedulable pod is recreated if that set has changed and no server is missing. The readiness gate
 // opens for a healthy voter that stays, and closes only when a server retires or has no vote. Autopilot's min_quorum follows
-// replicas. Where the status says that there was a leader and the record of it is missing, it is written again. No server can
-// be evicted, except where drained servers have nowhere else to go: then one at a time, while all serve, and never the leader.
+// replicas. Where the status says that there was a leader and the record of it is missing, it is written again. The disruption
+// budget asks for all pods there are to be ready, so no server can be evicted; where drained servers have nowhere else to go,
+// one at a time can be, while all serve, and never the leader.
 //
 // # Invariants
 //

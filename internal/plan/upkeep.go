@@ -9,6 +9,9 @@ func upkeep(v view) []Action {
 	if v.Spec.Unrecorded {
 		actions = append(actions, RecordBootstrapped{})
 	}
+	if action := v.guard(); action != nil { // before a pod is created: the budget has to count it
+		actions = append(actions, action)
+	}
 	for _, s := range v.Servers {
 		if action := v.podOf(s); action != nil {
 			actions = append(actions, action)
@@ -20,31 +23,40 @@ func upkeep(v view) []Action {
 	for _, pod := range v.Orphans {
 		actions = append(actions, DeleteOrphan{Pod: pod})
 	}
-	if v.evictable() != v.Evictable {
-		actions = append(actions, v.switchEvictions())
-	}
 	if v.Raft.Known && !v.isHeld() && v.Raft.MinQuorum != v.Spec.Replicas {
 		actions = append(actions, SetMinQuorum{Servers: v.Spec.Replicas})
 	}
 	return actions
 }
 
-func (v view) switchEvictions() Action {
-	if v.Evictable {
-		return ForbidEviction{}
+// guard keeps the disruption budget. It forbids every eviction by asking for all pods that there are; the server of a
+// draining node is replaced instead. So it asks for as many as are ready while nothing happens, and alerts on it are true.
+func (v view) guard() Action {
+	wanted := SetMinAvailable{Pods: v.AllPods()}
+	if v.evictable() {
+		wanted = SetMinAvailable{Pods: max(1, v.Spec.Replicas-1), Because: "one server at a time may be evicted"}
 	}
-	return AllowEviction{}
+	if v.MinAvailable == nil || *v.MinAvailable == wanted.Pods {
+		return nil
+	}
+	return wanted
 }
 
 // podOf brings a server's pod back.
 func (v view) podOf(s Server) Action {
 	switch {
-	case s.Pod != nil && s.Pod.Finished && !s.Pod.Terminating, v.avoidsOtherNodes(s):
+	case v.isSpent(s), v.avoidsOtherNodes(s):
 		return DeletePod{Server: s.Name}
 	case s.Pod == nil && !s.ClaimDeleting && v.mayStart(s) && !v.awaitsRevision(s):
 		return CreatePod{Server: s.Name, Avoid: v.drainedNodes()}
 	}
 	return nil
+}
+
+// isSpent reports whether a pod will never run again and another one may take its place. One that failed at once, because its
+// node refuses it, waits for a while: the next one may fail in the same way.
+func (v view) isSpent(s Server) bool {
+	return s.Pod != nil && s.Pod.Finished && !s.Pod.Terminating && !v.now.Before(s.Pod.Created.Add(betweenPods))
 }
 
 // mayStart reports whether a server may run. A retiring server is not started again, unless there is no leader: then its vote

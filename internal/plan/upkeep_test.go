@@ -2,6 +2,7 @@ package plan_test
 
 import (
 	"testing"
+	"time"
 
 	. "github.com/onsi/gomega"
 
@@ -21,6 +22,16 @@ func TestUpkeep(t *testing.T) {
 		},
 		"a pod that will never run again is deleted": {
 			func(o *plan.Observation) { o.Servers[1].Pod.Finished = true }, []plan.Action{plan.DeletePod{Server: "consul-1"}},
+		},
+		"but not at once, if it failed at once": {
+			func(o *plan.Observation) {
+				o.Servers[1].Pod.Finished, o.Servers[1].Pod.Created = true, noon.Add(-9*time.Second)
+			}, nil,
+		},
+		"a while after it was created": {
+			func(o *plan.Observation) {
+				o.Servers[1].Pod.Finished, o.Servers[1].Pod.Created = true, noon.Add(-10*time.Second)
+			}, []plan.Action{plan.DeletePod{Server: "consul-1"}},
 		},
 		"a retiring server is not started again": {
 			func(o *plan.Observation) { retiring(o, 1).Pod = nil }, nil,
@@ -95,7 +106,7 @@ func TestUpkeep(t *testing.T) {
 			}, nil,
 		},
 		"one that cannot move is": {
-			func(o *plan.Observation) { drainedNowhere(o, 1) }, []plan.Action{plan.AllowEviction{}},
+			func(o *plan.Observation) { drainedNowhere(o, 1) }, evictable(2),
 		},
 		"I3 but not the leader": {func(o *plan.Observation) { drainedNowhere(o, 0) }, nil},
 		"unless there is no other": {
@@ -104,18 +115,45 @@ func TestUpkeep(t *testing.T) {
 				drain(o, 1)
 				drain(o, 2)
 				o.Servers[3].Pod.Avoids = []string{nodeOf(0), nodeOf(1), nodeOf(2)}
-			}, []plan.Action{plan.AllowEviction{}},
+			}, evictable(2),
 		},
 		"I1 one at a time": {
-			func(o *plan.Observation) { drainedNowhere(o, 1); o.Servers[2].Pod.Ready, o.Evictable = false, true },
-			[]plan.Action{plan.ForbidEviction{}},
+			func(o *plan.Observation) {
+				drainedNowhere(o, 1)
+				o.Servers[2].Pod.Ready, o.MinAvailable = false, new(2)
+			},
+			[]plan.Action{plan.SetMinAvailable{Pods: 4}},
 		},
 		"a paused cluster does not keep a node from being drained": {
 			func(o *plan.Observation) { drain(o, 1); o.Spec.Paused = true },
-			[]plan.Action{plan.AllowEviction{}},
+			evictable(2),
 		},
 		"an operator that is not told of nodes lets one go at a time": {
-			func(o *plan.Observation) { o.NodesKnown = false }, []plan.Action{plan.AllowEviction{}},
+			func(o *plan.Observation) { o.NodesKnown = false }, evictable(2),
+		},
+		"the only server is never evicted, whoever is told of nodes": {
+			func(o *plan.Observation) {
+				o.Spec.Replicas, o.Raft.MinQuorum, o.Servers, o.NodesKnown = 1, 1, o.Servers[:1], false
+			}, nil,
+		},
+		"the budget counts a server before it has a pod": {
+			func(o *plan.Observation) {
+				o.Servers[2].Pod, o.MinAvailable = nil, new(2)
+			}, []plan.Action{plan.SetMinAvailable{Pods: 3}, plan.CreatePod{Server: "consul-2"}},
+		},
+		"and one that leaves until its claim is gone": {
+			func(o *plan.Observation) { o.Servers[2].Retiring, o.Servers[2].Pod = true, nil }, nil,
+		},
+		"and pods that are no server's": {
+			func(o *plan.Observation) { o.Unclaimed, o.MinAvailable = 2, new(3) },
+			[]plan.Action{plan.SetMinAvailable{Pods: 5}},
+		},
+		"it asks for no more pods than there are": {
+			func(o *plan.Observation) { o.MinAvailable = new(1000) }, []plan.Action{plan.SetMinAvailable{Pods: 3}},
+		},
+		"also while paused": {
+			func(o *plan.Observation) { o.MinAvailable, o.Spec.Paused = new(4), true },
+			[]plan.Action{plan.SetMinAvailable{Pods: 3}},
 		},
 		"nothing while a record is damaged": {
 			func(o *plan.Observation) {
@@ -125,6 +163,36 @@ func TestUpkeep(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			NewWithT(t).Expect(plan.Plan(healthy(test.change), noon).Upkeep).To(Equal(test.upkeep))
+		})
+	}
+}
+
+func evictable(pods int) []plan.Action {
+	return []plan.Action{plan.SetMinAvailable{Pods: pods, Because: "one server at a time may be evicted"}}
+}
+
+// A budget that is not there is created by Sync; one that cannot be created is not asked for again and again.
+func TestNoBudget(t *testing.T) {
+	o := healthy(func(*plan.Observation) {})
+	o.MinAvailable = nil
+	NewWithT(t).Expect(plan.Plan(o, noon).Upkeep).To(BeEmpty())
+}
+
+// A pod that failed and is to be made anew later is waited for: the operator looks again.
+func TestAFailedPodIsWaitedFor(t *testing.T) {
+	for name, change := range map[string]func(o *plan.Observation){
+		"as usual":     func(*plan.Observation) {},
+		"while paused": func(o *plan.Observation) { o.Spec.Paused = true },
+	} {
+		t.Run(name, func(t *testing.T) {
+			o := healthy(func(o *plan.Observation) {
+				s := &o.Servers[1]
+				s.Pod = &plan.Pod{Revision: "r", Finished: true, Created: noon}
+				s.Agent.Answered, s.Routed, s.Health = false, false, plan.HealthUnhealthy
+				change(o)
+			})
+			d := plan.Plan(o, noon)
+			NewWithT(t).Expect(d.RequeueAfter).To(And(BeNumerically(">", 0), BeNumerically("<=", time.Second)), d.Message)
 		})
 	}
 }

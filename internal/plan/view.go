@@ -2,7 +2,9 @@ package plan
 
 import (
 	"cmp"
+	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/consul-operator/consul-operator/api/reason"
@@ -18,6 +20,11 @@ const (
 	// electionNoise is how long an unhealthy verdict is not reported: after each election autopilot calls all servers
 	// unhealthy for a moment.
 	electionNoise = 10 * time.Second
+	// betweenPods is the least time from one pod of a server to the next where the first one fails.
+	betweenPods = 10 * time.Second
+	// mostFailedVolumes is how many volumes of failed servers are kept before no more servers are given up: a person has to
+	// find out what is wrong.
+	mostFailedVolumes = 5
 )
 
 // view is an Observation with the questions that rules ask of it.
@@ -28,10 +35,14 @@ type view struct {
 
 // The cluster.
 
-// held is why the cluster is left as it is: its spec cannot be honored, or spec.paused is set. Nil if neither.
+// held is why the cluster is left as it is: its spec cannot be honored, an object that it needs belongs to somebody else, or
+// spec.paused is set. Nil if none.
 func (v view) held() *Problem {
 	if v.Spec.Invalid != nil {
 		return v.Spec.Invalid
+	}
+	if i := slices.IndexFunc(v.Failures, func(f Failure) bool { return f.Reason == reason.NameTaken }); i >= 0 {
+		return &v.Failures[i].Problem
 	}
 	if v.Spec.Paused {
 		return &Problem{Reason: reason.Paused, Message: "spec.paused is set: no server is created, replaced or retired"}
@@ -264,15 +275,31 @@ func (v view) replacedAt(s Server) time.Time { return s.UnhealthySince.Add(v.Spe
 
 func hasFailed(s Server) bool { return s.Failed }
 
-// prospect says what becomes of a voter that stays unhealthy.
-func (v view) prospect(s Server) string {
+// whyNotReplaced says why no server is given up for now; empty if one may be.
+func (v view) whyNotReplaced() string {
 	switch {
-	case !v.isSick(s) || v.Spec.ReplaceFailedAfter == 0 || v.now.Before(s.UnhealthySince.Add(electionNoise)):
+	case v.Spec.ReplacementsLeft == 0:
+		return "spec.failureReplacement.maxPerHour is used up"
+	case len(v.FailedVolumes)+len(filter(v.Servers, hasFailed)) >= mostFailedVolumes:
+		return fmt.Sprintf("at most %d volumes of failed servers are kept; look at them and delete the claims: %s",
+			mostFailedVolumes, strings.Join(v.FailedVolumes, ", "))
+	}
+	return ""
+}
+
+// prospect says what becomes of a voter that stays unhealthy, or whose node does not confirm that its pod has stopped.
+func (v view) prospect(s Server) string {
+	sick := v.isSick(s) && !v.now.Before(s.UnhealthySince.Add(electionNoise))
+	why := v.whyNotReplaced()
+	switch {
+	case v.Spec.ReplaceFailedAfter == 0 || s.Failed || !sick && !v.overdue(s):
 		return ""
 	case v.othersLagToo(s):
 		return "; it is not replaced, since other voters lag as well: look at disks, network and write load"
-	case v.Spec.ReplacementsLeft == 0:
-		return "; it is not replaced: spec.failureReplacement.maxPerHour is used up"
+	case why != "":
+		return "; it is not replaced: " + why
+	case !sick:
+		return ""
 	}
 	return "; it is replaced at " + clock(v.replacedAt(s)) + " unless it recovers"
 }

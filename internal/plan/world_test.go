@@ -37,7 +37,9 @@ type world struct {
 	strays  []*fake
 	// broken revisions never start.
 	broken map[string]bool
-	// evictable is what the disruption budget says. full is set where no node takes another server.
+	// minAvailable is what the disruption budget asks for, evictable whether it lets one server go. full is set where no node
+	// takes another server.
+	minAvailable    int
 	evictable, full bool
 	// transfers is the number of planned changes of leadership.
 	transfers int
@@ -68,7 +70,7 @@ func newWorld(t *testing.T, spec plan.Spec) *world {
 
 // observe is what the operator sees.
 func (w *world) observe() plan.Observation {
-	o := plan.Observation{Spec: w.spec, Raft: w.raft, NodesKnown: true, Evictable: w.evictable}
+	o := plan.Observation{Spec: w.spec, Raft: w.raft, NodesKnown: true, MinAvailable: &w.minAvailable}
 	o.Raft.Peers, o.Raft.Members = nil, nil
 	for _, s := range append(slices.Clone(w.servers), w.strays...) {
 		if s.Peer != nil {
@@ -112,6 +114,16 @@ func (w *world) run(until func() bool) {
 		w.now = w.now.Add(100 * time.Millisecond)
 	}
 	w.t.Fatalf("I7: the desired state is not reached\n%s", w.log.String())
+}
+
+func (w *world) setEvictable(evictable bool) {
+	switch {
+	case evictable && !w.evictable:
+		w.note("one server may be evicted")
+	case w.evictable && !evictable:
+		w.note("no server may be evicted")
+	}
+	w.evictable = evictable
 }
 
 // happen lets the time that has passed take effect.
@@ -208,12 +220,9 @@ func (w *world) act(action plan.Action) {
 		w.spec.Bootstrapped = true
 	case plan.SetMinQuorum:
 		w.raft.MinQuorum = a.Servers
-	case plan.AllowEviction:
-		w.evictable = true
-		w.note("one server may be evicted")
-	case plan.ForbidEviction:
-		w.evictable = false
-		w.note("no server may be evicted")
+	case plan.SetMinAvailable:
+		w.minAvailable = a.Pods
+		w.setEvictable(a.Because != "")
 	case plan.FinishTransfer:
 		w.spec.Transfer = nil
 	case plan.NameTransferTarget:

@@ -58,11 +58,18 @@ func ClientServiceName(cluster string) string { return cluster }
 // JoinServiceName returns the name of the headless Service through which servers and client agents join.
 func JoinServiceName(cluster string) string { return cluster + "-join" }
 
-// Labels returns the labels of all objects that belong to a cluster.
+// DisruptionBudgetName returns the name of the PodDisruptionBudget of the servers.
+func DisruptionBudgetName(cluster string) string { return cluster }
+
+// labelInstance is a label by which Argo CD may track what belongs to an application: it deletes an object that has it, no owner
+// and no manifest in Git. So claims do not have it.
+const labelInstance = "app.kubernetes.io/instance"
+
+// Labels returns the labels of all objects that belong to a cluster. Claims lack the one of the instance.
 func Labels(c *v1alpha1.ConsulCluster) map[string]string {
 	return map[string]string{
 		"app.kubernetes.io/name":       "consul",
-		"app.kubernetes.io/instance":   c.Name,
+		labelInstance:                  c.Name,
 		"app.kubernetes.io/managed-by": "consul-operator",
 		v1alpha1.LabelCluster:          c.Name,
 		v1alpha1.LabelClusterUID:       string(c.UID),

@@ -1,8 +1,11 @@
 package resources
 
 import (
+	"slices"
+
 	corev1 "k8s.io/api/core/v1"
 	policyv1 "k8s.io/api/policy/v1"
+	"k8s.io/apimachinery/pkg/api/equality"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/intstr"
 	"k8s.io/utils/ptr"
@@ -41,32 +44,25 @@ func JoinService(c *v1alpha1.ConsulCluster) *corev1.Service {
 	}
 }
 
-// moreThanEver is more servers than any cluster has. As minAvailable it forbids every eviction, even of a server that is not
-// ready because it is handing over leadership: maxUnavailable 0 would allow that one as long as enough others are ready
-// (https://kubernetes.io/docs/tasks/run-application/configure-pdb/#unhealthy-pod-eviction-policy).
-const moreThanEver = 1000
-
-// DisruptionBudget returns a budget that allows no eviction: the operator itself moves servers off a draining node.
-func DisruptionBudget(c *v1alpha1.ConsulCluster) *policyv1.PodDisruptionBudget {
+// DisruptionBudget returns a budget that asks for so many ready pods. If that is all pods there are, it allows no eviction, not
+// even of a server that is not ready because it is handing over leadership: maxUnavailable 0 would allow that one as long as
+// enough others are ready (https://kubernetes.io/docs/tasks/run-application/configure-pdb/#unhealthy-pod-eviction-policy).
+func DisruptionBudget(c *v1alpha1.ConsulCluster, minAvailable int) *policyv1.PodDisruptionBudget {
 	return &policyv1.PodDisruptionBudget{
-		ObjectMeta: meta(c, c.Name),
+		ObjectMeta: meta(c, DisruptionBudgetName(c.Name)),
 		Spec: policyv1.PodDisruptionBudgetSpec{
-			MinAvailable: ptr.To(intstr.FromInt32(moreThanEver)),
+			MinAvailable: ptr.To(intstr.FromInt(minAvailable)),
 			Selector:     &metav1.LabelSelector{MatchLabels: Selector(c)},
 		},
 	}
 }
 
-// OpenDisruptionBudget returns a budget that allows the eviction of one serving server at a time, but never of the only one.
-func OpenDisruptionBudget(c *v1alpha1.ConsulCluster) *policyv1.PodDisruptionBudget {
-	budget := DisruptionBudget(c)
-	budget.Spec.MinAvailable = ptr.To(intstr.FromInt32(max(1, c.Spec.Replicas-1)))
-	return budget
-}
-
-// IsOpen reports whether a disruption budget allows the eviction of a server.
-func IsOpen(budget *policyv1.PodDisruptionBudget) bool {
-	return budget.Spec.MinAvailable == nil || budget.Spec.MinAvailable.IntVal != moreThanEver
+// MinAvailable returns how many ready pods a disruption budget asks for; 0 if somebody has made it ask for something else.
+func MinAvailable(budget *policyv1.PodDisruptionBudget) int {
+	if budget.Spec.MinAvailable == nil || budget.Spec.MinAvailable.Type != intstr.Int {
+		return 0
+	}
+	return budget.Spec.MinAvailable.IntValue()
 }
 
 // ServiceAccountName returns the name of the servers' ServiceAccount.
@@ -94,14 +90,51 @@ func Claim(c *v1alpha1.ConsulCluster, server string, annotations map[string]stri
 	}
 	claim.Labels[v1alpha1.LabelServer] = server
 	claim.Annotations = annotations
-	claim.OwnerReferences = ClaimOwners(c)
+	claim.OwnerReferences = nil
+	OwnClaim(c, claim)
 	return claim
 }
 
-// ClaimOwners returns the owners of a claim: it is deleted with the cluster unless volumes are retained.
-func ClaimOwners(c *v1alpha1.ConsulCluster) []metav1.OwnerReference {
-	if c.Spec.Storage.Retention == v1alpha1.RetentionRetain {
-		return nil
+// OwnClaim makes a claim go with the cluster, or stay if volumes are retained, and takes the label of the instance off. It
+// reports whether that changes the claim. A claim that was set aside gets no owner again.
+func OwnClaim(c *v1alpha1.ConsulCluster, claim *corev1.PersistentVolumeClaim) bool {
+	before := claim.DeepCopy()
+	delete(claim.Labels, labelInstance)
+	owned := IsOwned(c, claim)
+	switch retain := c.Spec.Storage.Retention == v1alpha1.RetentionRetain; {
+	case retain && owned:
+		claim.OwnerReferences = slices.DeleteFunc(claim.OwnerReferences, isCluster(c))
+	case !retain && !owned && claim.Labels[v1alpha1.LabelRetired] == "":
+		claim.OwnerReferences = WithOwner(c, claim.OwnerReferences)
 	}
-	return []metav1.OwnerReference{ownerReference(c)}
+	return !equality.Semantic.DeepEqual(before.ObjectMeta, claim.ObjectMeta)
+}
+
+// Belongs reports whether an object is this cluster's: by its controller or, if it has none, by the label with the cluster's
+// UID. A Secret holds the pods that the operator creates, so it has to have the controller, and nobody may have changed it.
+func Belongs(c *v1alpha1.ConsulCluster, o metav1.Object) bool {
+	if secret, is := o.(*corev1.Secret); is {
+		return metav1.IsControlledBy(o, c) && ptr.Deref(secret.Immutable, false)
+	}
+	if metav1.GetControllerOf(o) == nil {
+		return o.GetLabels()[v1alpha1.LabelClusterUID] == string(c.UID)
+	}
+	return metav1.IsControlledBy(o, c)
+}
+
+// WithOwner adds the cluster to the owners of an object.
+func WithOwner(c *v1alpha1.ConsulCluster, owners []metav1.OwnerReference) []metav1.OwnerReference {
+	if slices.ContainsFunc(owners, isCluster(c)) {
+		return owners
+	}
+	return append(slices.Clone(owners), ownerReference(c))
+}
+
+// IsOwned reports whether garbage collection deletes an object with the cluster.
+func IsOwned(c *v1alpha1.ConsulCluster, o metav1.Object) bool {
+	return slices.ContainsFunc(o.GetOwnerReferences(), isCluster(c))
+}
+
+func isCluster(c *v1alpha1.ConsulCluster) func(metav1.OwnerReference) bool {
+	return func(owner metav1.OwnerReference) bool { return owner.UID == c.UID }
 }

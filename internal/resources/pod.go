@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
+	"slices"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
@@ -49,29 +50,27 @@ func Pod(c *v1alpha1.ConsulCluster, server Server, revision *corev1.Secret) (*co
 	if err := json.Unmarshal(revision.Data[keyPod], &template); err != nil {
 		return nil, fmt.Errorf("secret %s does not hold a revision: %w", revision.Name, err)
 	}
+	consul := slices.IndexFunc(template.Spec.Containers, func(c corev1.Container) bool { return c.Name == ContainerConsul })
+	if consul < 0 {
+		return nil, fmt.Errorf("secret %s does not hold a revision: its pod has no container %s", revision.Name, ContainerConsul)
+	}
 	pod := &corev1.Pod{ObjectMeta: template.ObjectMeta, Spec: template.Spec}
 	pod.Name, pod.Namespace = server.Name, c.Namespace
 	pod.OwnerReferences = []metav1.OwnerReference{ownerReference(c)}
+	pod.Labels = podLabels(c, pod.Labels)
 	pod.Labels[v1alpha1.LabelServer] = server.Name
-	// The Secret may be left over from a former cluster with this name, if garbage collection has not deleted it yet.
-	pod.Labels[v1alpha1.LabelClusterUID] = string(c.UID)
 	for i := range pod.Spec.Volumes {
 		if claim := pod.Spec.Volumes[i].PersistentVolumeClaim; claim != nil && pod.Spec.Volumes[i].Name == volumeData {
 			claim.ClaimName = server.Name
 		}
 	}
-	for i := range pod.Spec.Containers {
-		if pod.Spec.Containers[i].Name != ContainerConsul {
-			continue
-		}
-		args := &pod.Spec.Containers[i].Args
-		*args = append(*args, "-node="+server.Name, "-node-id="+NodeID(c.UID, server.Name))
-		if server.BootstrapExpect > 0 {
-			*args = append(*args, fmt.Sprintf("-bootstrap-expect=%d", server.BootstrapExpect))
-		}
+	args := &pod.Spec.Containers[consul].Args
+	*args = append(*args, "-node="+server.Name, "-node-id="+NodeID(c.UID, server.Name))
+	if server.BootstrapExpect > 0 {
+		*args = append(*args, fmt.Sprintf("-bootstrap-expect=%d", server.BootstrapExpect))
 	}
 	if server.Recovery != nil {
-		prepareRecovery(pod, c, server)
+		prepareRecovery(pod, c, server, pod.Spec.Containers[consul])
 	}
 	avoid(pod, server.Avoid)
 	return pod, nil
@@ -80,12 +79,7 @@ func Pod(c *v1alpha1.ConsulCluster, server Server, revision *corev1.Secret) (*co
 // podTemplate returns what the pods of a revision have in common.
 func podTemplate(c *v1alpha1.ConsulCluster, revision string) *corev1.PodTemplateSpec {
 	user := c.Spec.PodTemplate
-	labels := maps.Clone(user.Metadata.Labels)
-	if labels == nil {
-		labels = map[string]string{}
-	}
-	maps.Copy(labels, Labels(c))
-	maps.Copy(labels, Selector(c))
+	labels := podLabels(c, user.Metadata.Labels)
 	labels[v1alpha1.LabelRevision] = revision
 	return &corev1.PodTemplateSpec{
 		ObjectMeta: metav1.ObjectMeta{Labels: labels, Annotations: user.Metadata.Annotations},
@@ -113,6 +107,15 @@ func podTemplate(c *v1alpha1.ConsulCluster, revision string) *corev1.PodTemplate
 			ImagePullSecrets:          user.ImagePullSecrets,
 		},
 	}
+}
+
+// podLabels adds to labels those by which the operator and the Services find a pod.
+func podLabels(c *v1alpha1.ConsulCluster, labels map[string]string) map[string]string {
+	all := map[string]string{}
+	for _, more := range []map[string]string{labels, Labels(c), Selector(c)} {
+		maps.Copy(all, more)
+	}
+	return all
 }
 
 // Image returns the image of the servers.

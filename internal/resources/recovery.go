@@ -72,9 +72,7 @@ sync
 `
 
 // prepareRecovery makes a server save its data before it starts, and makes the survivor start as the only voter.
-func prepareRecovery(pod *corev1.Pod, c *v1alpha1.ConsulCluster, server Server) {
-	i := slices.IndexFunc(pod.Spec.Containers, func(c corev1.Container) bool { return c.Name == ContainerConsul })
-	consul := pod.Spec.Containers[i]
+func prepareRecovery(pod *corev1.Pod, c *v1alpha1.ConsulCluster, server Server, consul corev1.Container) {
 	peers := ""
 	if server.Name == server.Recovery.Survivor {
 		peers = fmt.Sprintf(`[{"id": %q, "address": "$(POD_IP):%d", "non_voter": false}]`, NodeID(c.UID, server.Name), PortServer)

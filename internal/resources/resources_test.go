@@ -68,7 +68,7 @@ func rendered(t *testing.T, c *v1alpha1.ConsulCluster) string {
 	out.WriteString("# server.json\n" + string(secret.Data["server.json"]) + "\n")
 	for _, object := range []any{
 		pod, resources.Claim(c, "consul-0", nil), resources.ClientService(c), resources.JoinService(c),
-		resources.DisruptionBudget(c), resources.ServiceAccount(c),
+		resources.DisruptionBudget(c, 3), resources.ServiceAccount(c),
 	} {
 		text, err := yaml.Marshal(object)
 		g.Expect(err).NotTo(HaveOccurred())
@@ -165,15 +165,36 @@ func TestRestricted(t *testing.T) {
 	g.Expect(strings.Join(pod.Spec.Containers[0].Args, " ")).NotTo(ContainSubstring("bootstrap"))
 }
 
-// A cluster that is deleted and recreated with the same spec finds the revision of the former one until garbage collection
-// deletes it. Its pods are still its own: the observer checks the UID.
-func TestPodOfASecretThatAFormerClusterLeft(t *testing.T) {
-	g := NewWithT(t)
-	secret, err := resources.RevisionSecret(plain())
-	g.Expect(err).NotTo(HaveOccurred())
-	again := plain()
-	again.UID = "a0e2f7f2-8f5e-4b43-8a3f-0d0c9b8f7e11"
-	pod, err := resources.Pod(again, resources.Server{Name: "consul-0"}, secret)
-	g.Expect(err).NotTo(HaveOccurred())
-	g.Expect(pod.Labels).To(HaveKeyWithValue(v1alpha1.LabelClusterUID, string(again.UID)))
+// A pod can be found by its labels, whatever the Secret says that it is made of.
+func TestPodLabels(t *testing.T) {
+	for name, text := range map[string]string{
+		"none":                `{"spec":{"containers":[{"name":"consul"}]}}`,
+		"of a former cluster": `{"metadata":{"labels":{"consuloperator.io/cluster-uid":"x"}},"spec":{"containers":[{"name":"consul"}]}}`,
+	} {
+		t.Run(name, func(t *testing.T) {
+			g := NewWithT(t)
+			pod, err := resources.Pod(plain(), resources.Server{Name: "consul-0"}, revision(text))
+			g.Expect(err).NotTo(HaveOccurred())
+			for key, value := range resources.Selector(plain()) {
+				g.Expect(pod.Labels).To(HaveKeyWithValue(key, value))
+			}
+			g.Expect(pod.Labels).To(HaveKeyWithValue(v1alpha1.LabelClusterUID, string(plain().UID)))
+		})
+	}
+}
+
+func TestSecretsThatHoldNoRevision(t *testing.T) {
+	recovery := &resources.Recovery{ID: "x", Survivor: "consul-0"}
+	for name, text := range map[string]string{
+		"no JSON": "{", "no container": "{}", "another container": `{"spec":{"containers":[{"name":"x"}]}}`,
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, err := resources.Pod(plain(), resources.Server{Name: "consul-0", Recovery: recovery}, revision(text))
+			NewWithT(t).Expect(err).To(MatchError(ContainSubstring("secret consul-x does not hold a revision")))
+		})
+	}
+}
+
+func revision(pod string) *corev1.Secret {
+	return &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Name: "consul-x"}, Data: map[string][]byte{"pod.json": []byte(pod)}}
 }

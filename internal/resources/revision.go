@@ -59,6 +59,13 @@ func canonical(config *v1alpha1.Config) *v1alpha1.Config {
 // RevisionName returns the name of the Secret that holds a revision.
 func RevisionName(cluster, revision string) string { return cluster + "-" + revision }
 
+// RevisionLabels returns the labels of the Secret that holds a revision.
+func RevisionLabels(c *v1alpha1.ConsulCluster, revision string) map[string]string {
+	labels := Labels(c)
+	labels[v1alpha1.LabelRevision] = revision
+	return labels
+}
+
 // RevisionSecret returns the Secret with the wanted revision: the configuration and the pod of its servers. It is a Secret
 // because the configuration may contain keys and tokens, and immutable because servers with older revisions keep theirs.
 func RevisionSecret(c *v1alpha1.ConsulCluster) (*corev1.Secret, error) {
@@ -75,7 +82,7 @@ func RevisionSecret(c *v1alpha1.ConsulCluster) (*corev1.Secret, error) {
 		ObjectMeta: meta(c, RevisionName(c.Name, revision)),
 		Data:       map[string][]byte{keyConfig: config, keyPod: pod},
 	}
-	secret.Labels[v1alpha1.LabelRevision] = revision
+	secret.Labels = RevisionLabels(c, revision)
 	immutable := true
 	secret.Immutable = &immutable
 	return secret, nil

@@ -24,7 +24,10 @@ func bound(status *v1alpha1.ConsulClusterStatus) {
 		one := &status.Servers[i]
 		one.Version, one.Message = shorten(one.Version, maxName), shorten(one.Message, maxMessage)
 	}
-	status.Version, status.Refusal = shorten(status.Version, maxName), shorten(status.Refusal, maxMessage)
+	status.Version = shorten(status.Version, maxName)
+	for i := range status.Failures {
+		status.Failures[i].Message = shorten(status.Failures[i].Message, maxMessage)
+	}
 	for i := range status.Conditions {
 		status.Conditions[i].Message = shorten(status.Conditions[i].Message, maxCondition)
 	}

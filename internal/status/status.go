@@ -4,9 +4,11 @@ package status
 import (
 	"cmp"
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
@@ -43,6 +45,7 @@ func Build(s *observe.Snapshot, d plan.Decision, o Outcome, now time.Time) v1alp
 	status.Replicas = int32(len(s.Servers)) //nolint:gosec // a handful of servers
 	status.Revision = s.Spec.Revision
 	status.Selector = labels.SelectorFromSet(resources.Selector(c)).String()
+	status.VolumesRetained = volumesRetained(s)
 	status.ReadyReplicas, status.UpdatedReplicas = 0, 0
 	status.Servers = nil
 	for _, server := range s.Servers {
@@ -93,6 +96,13 @@ func urgency(f plan.Failure) int {
 		return 1
 	}
 	return 0
+}
+
+// volumesRetained reports whether no claim is deleted with the cluster.
+func volumesRetained(s *observe.Snapshot) bool {
+	owned := func(claim *corev1.PersistentVolumeClaim) bool { return resources.IsOwned(s.Cluster, claim) }
+	return s.Cluster.Spec.Storage.Retention == v1alpha1.RetentionRetain &&
+		!slices.ContainsFunc(s.Kept, owned) && !slices.ContainsFunc(slices.Collect(maps.Values(s.Claims)), owned)
 }
 
 // raft fills in what the leader reports. Without a leader, voters and failure tolerance keep their last known values.

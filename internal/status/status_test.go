@@ -6,6 +6,7 @@ import (
 	"time"
 
 	. "github.com/onsi/gomega"
+	corev1 "k8s.io/api/core/v1"
 	apimeta "k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
@@ -157,4 +158,40 @@ func TestStates(t *testing.T) {
 			NewWithT(t).Expect(status.Build(s, done, status.Outcome{}, noon).Servers[1].State).To(Equal(want))
 		})
 	}
+}
+
+// People who delete a cluster wait for this first.
+func TestVolumesRetained(t *testing.T) {
+	for name, test := range map[string]struct {
+		change   func(*observe.Snapshot)
+		retained bool
+	}{
+		"as they are wanted": {func(*observe.Snapshot) {}, true},
+		"one is not yet": {
+			func(s *observe.Snapshot) { s.Claims["consul-1"].OwnerReferences = owned(s) }, false,
+		},
+		"one that was set aside is not yet": {
+			func(s *observe.Snapshot) { s.Kept[0].OwnerReferences = owned(s) }, false,
+		},
+		"another owner": {
+			func(s *observe.Snapshot) { s.Kept[0].OwnerReferences = []metav1.OwnerReference{{UID: "another"}} }, true,
+		},
+		"nobody wants that": {
+			func(s *observe.Snapshot) { s.Cluster.Spec.Storage.Retention = v1alpha1.RetentionDelete }, false,
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := snapshot()
+			s.Cluster.UID = "this one"
+			s.Cluster.Spec.Storage.Retention = v1alpha1.RetentionRetain
+			s.Claims = map[string]*corev1.PersistentVolumeClaim{"consul-0": {}, "consul-1": {}}
+			s.Kept = []*corev1.PersistentVolumeClaim{{}}
+			test.change(s)
+			NewWithT(t).Expect(status.Build(s, done, status.Outcome{}, noon).VolumesRetained).To(Equal(test.retained))
+		})
+	}
+}
+
+func owned(s *observe.Snapshot) []metav1.OwnerReference {
+	return []metav1.OwnerReference{{UID: s.Cluster.UID}}
 }

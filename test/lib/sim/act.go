@@ -25,10 +25,8 @@ func act(action plan.Action, seen, s *State) bool {
 		return sameRecord(seen, s) && cancelRecovery(s)
 	case plan.FinishRecovery:
 		return sameRecord(seen, s) && finishRecovery(s)
-	case plan.AllowEviction:
-		return set(&s.Evictable, true)
-	case plan.ForbidEviction:
-		return set(&s.Evictable, false)
+	case plan.SetMinAvailable:
+		return sameClaims(seen, s) && seen.MinAvailable == s.MinAvailable && setMinAvailable(s, a)
 	case plan.SetMinQuorum:
 		return askedOfLeader(seen, s) && setMinQuorum(s, a)
 	case plan.TransferLeadership:
@@ -239,6 +237,11 @@ func setTransfer(s *State, to int8) bool {
 
 func setMinQuorum(s *State, a plan.SetMinQuorum) bool {
 	s.MinQuorum = uint8(a.Servers) //nolint:gosec // a handful of servers
+	return true
+}
+
+func setMinAvailable(s *State, a plan.SetMinAvailable) bool {
+	s.MinAvailable = uint8(a.Pods) //nolint:gosec // a handful of pods
 	return true
 }
 

@@ -211,9 +211,11 @@ func (s *State) asWanted() *Violation {
 			return violated(invariant.I9, "the Service sends no clients to #%d, a healthy voter", i)
 		}
 	}
-	if s.Leader == nobody || !s.Bootstrapped || s.Evictable || s.MinQuorum != s.Replicas || s.Transfer != noTransfer {
+	if s.Leader == nobody || !s.Bootstrapped || s.MinQuorum != s.Replicas || s.Transfer != noTransfer ||
+		int(s.MinAvailable) != observe(s, s).AllPods() {
 		return violated(invariant.I7, "%s",
-			fmt.Sprintf("leader %d, bootstrapped %t, min_quorum %d, transfer %d", s.Leader, s.Bootstrapped, s.MinQuorum, s.Transfer))
+			fmt.Sprintf("leader %d, bootstrapped %t, min_quorum %d, minAvailable %d, transfer %d",
+				s.Leader, s.Bootstrapped, s.MinQuorum, s.MinAvailable, s.Transfer))
 	}
 	return nil
 }

@@ -27,8 +27,8 @@ func check(action plan.Action, s *State) *Violation {
 		return checkCreate(s, a)
 	case plan.BeginRecovery:
 		return checkRecovery(s, slot(a.Survivor), a.Lost)
-	case plan.AllowEviction:
-		return checkAllowEviction(s)
+	case plan.SetMinAvailable:
+		return checkMinAvailable(s, a.Pods)
 	case plan.NameTransferTarget:
 		return checkSuccessor(s, slot(a.To))
 	case plan.TransferLeadership:
@@ -88,8 +88,12 @@ func (s *State) isOnly(i int) bool {
 	return s.InPlace && s.Replicas == 1 && s.voters() == 1 && s.Servers[i].Peer == Voter
 }
 
-// checkAllowEviction asserts that others serve, and that the leader is not evicted where another server could lead.
-func checkAllowEviction(s *State) *Violation {
+// checkMinAvailable asserts that the disruption budget asks for all pods there are. If it lets one go, others serve, and the
+// leader is not evicted where another server could lead.
+func checkMinAvailable(s *State, pods int) *Violation {
+	if pods >= s.count((*Server).isCounted) {
+		return nil
+	}
 	well, drained := s.count((*Server).well), s.count(func(x *Server) bool { return x.Cordoned && x.well() })
 	switch {
 	case well < int(s.Replicas):

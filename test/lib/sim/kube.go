@@ -16,8 +16,8 @@ func (s *State) unschedulable(x *Server) bool {
 // than has to be.
 func canBeEvicted(s *State, i int) bool {
 	x := &s.Servers[i]
-	return x.Cordoned && s.Evictable && s.ready(x) &&
-		s.count(func(y *Server) bool { return s.ready(y) }) >= max(2, int(s.Replicas))
+	ready := s.count(func(y *Server) bool { return s.ready(y) })
+	return x.Cordoned && s.ready(x) && ready > int(s.MinAvailable)
 }
 
 func evict(s *State, i int) { s.Servers[i].Pod = PodTerminating }

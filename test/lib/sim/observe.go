@@ -41,7 +41,10 @@ var serfStatus = map[Serf]plan.MemberStatus{
 // observe is what the operator sees of Kubernetes in one state and of Consul in another. They are the same, unless its
 // cache is behind.
 func observe(kube, consul *State) plan.Observation {
-	o := plan.Observation{Spec: kube.spec(), Raft: consul.raft(), NodesKnown: true, Evictable: kube.Evictable}
+	o := plan.Observation{
+		Spec: kube.spec(), Raft: consul.raft(), NodesKnown: true, MinAvailable: new(int(kube.MinAvailable)),
+		Unclaimed: kube.count((*Server).isUnclaimed),
+	}
 	for i := range kube.slots() {
 		switch x := &kube.Servers[i]; {
 		case x.Claim != ClaimNone:

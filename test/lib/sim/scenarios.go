@@ -70,7 +70,7 @@ func sized(name string, replicas, surge, faultBudget, changes uint8, changeKinds
 	s := empty(replicas, surge)
 	s.Faults, s.Changes, s.Handoffs = faultBudget, changes, 0
 	s.Founded, s.Bootstrapped, s.Leader, s.Stable = true, true, 0, true
-	s.N, s.Expect, s.MinQuorum = replicas, replicas, replicas
+	s.N, s.Expect, s.MinQuorum, s.MinAvailable = replicas, replicas, replicas, replicas
 	for i := range replicas {
 		s.Servers[i] = Server{
 			Claim: ClaimBound, Revision: 1, Founder: true, Pod: PodRunning, PodRevision: 1, PodFounder: true,
@@ -92,7 +92,10 @@ func some(n uint8, thing string) string {
 }
 
 func empty(replicas, surge uint8) State {
-	return State{Replicas: replicas, Surge: surge, Wanted: 1, Replace: true, Leader: nobody, Transfer: noTransfer, Survivor: nobody}
+	return State{
+		Replicas: replicas, Surge: surge, Wanted: 1, Replace: true, Leader: nobody, Transfer: noTransfer, Survivor: nobody,
+		MinAvailable: 1,
+	}
 }
 
 // bootstrap starts with nothing.

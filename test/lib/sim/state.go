@@ -124,9 +124,9 @@ type State struct {
 	Wanted          Revision
 	Bad             Revision // a revision that never starts; 0 for none
 	Paused          bool
-	Replace         bool // failureReplacement is on
-	Full            bool // no node takes a server that is new
-	Evictable       bool // the disruption budget lets one go
+	Replace         bool  // failureReplacement is on
+	Full            bool  // no node takes a server that is new
+	MinAvailable    uint8 // how many ready pods the disruption budget asks for
 	Bootstrapped    bool
 	Transfer        int8 // noTransfer, anyServer, or a slot
 	Automatic       bool // a quorum that is lost for good is recovered without a person
@@ -185,6 +185,12 @@ func (x *Server) heard() bool { return x.Process == Up && !x.Alone }
 func (x *Server) outlives() bool {
 	return x.Process != Down && (x.Pod == PodNone || x.Pod == PodPending)
 }
+
+// isCounted says whether a disruption budget counts a pod, and isUnclaimed whether that pod is no server's.
+func (x *Server) isCounted() bool {
+	return x.Pod == PodPending || x.Pod == PodRunning || x.Pod == PodLost
+}
+func (x *Server) isUnclaimed() bool { return x.Claim == ClaimNone && x.isCounted() }
 
 // cutOff says whether no kubelet looks after a pod any more.
 func (x *Server) cutOff() bool { return x.Pod == PodLost || x.Pod == PodStuck || x.Pod == PodOverdue }

@@ -20,7 +20,7 @@ func TestUpgrade(t *testing.T) {
 		replicas, surge int32
 		from            string
 	}{
-		"one-server":             {replicas: 1, surge: 1, from: older},
+		"one-voter":              {replicas: 1, surge: 1, from: older},
 		"three-servers-surge-1":  {replicas: 3, surge: 1, from: older},
 		"five-servers-surge-3":   {replicas: 5, surge: 3, from: older},
 		"three-from-old-surge-3": {replicas: 3, surge: 3, from: oldest},

@@ -1,0 +1,98 @@
+package execute
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"reflect"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/consul-operator/consul-operator/api/v1alpha1"
+	"github.com/consul-operator/consul-operator/internal/resources"
+)
+
+// ErrNameTaken means that an object of a name that the cluster needs is not the cluster's. The error is a *TakenError.
+var ErrNameTaken = errors.New("the name is taken")
+
+// TakenError names an object that is not the cluster's.
+type TakenError struct {
+	Kind, Name string
+	// Owner is its controller, such as "StatefulSet consul"; empty if it has none.
+	Owner string
+}
+
+// Error says what a person can do.
+func (e *TakenError) Error() string {
+	of := ""
+	if e.Owner != "" {
+		of = ", but to " + e.Owner
+	}
+	return fmt.Sprintf("%s %s exists and does not belong to this cluster%s: delete or rename it, or create the ConsulCluster "+
+		"under another name", e.Kind, e.Name, of)
+}
+
+// Is makes a TakenError an ErrNameTaken.
+func (e *TakenError) Is(target error) bool { return target == ErrNameTaken }
+
+// checkOwner returns a TakenError if an object is not the cluster's. It is ErrStale as well if garbage collection is about to
+// delete the object, because it belongs to a former cluster of this name.
+func checkOwner(c *v1alpha1.ConsulCluster, o client.Object) error {
+	if resources.Belongs(c, o) {
+		return nil
+	}
+	taken := &TakenError{Kind: kindOf(o), Name: o.GetName()}
+	owner := metav1.GetControllerOf(o)
+	if owner == nil {
+		return taken
+	}
+	taken.Owner = owner.Kind + " " + owner.Name
+	if owner.Kind == "ConsulCluster" && owner.Name == c.Name && owner.UID != c.UID {
+		return fmt.Errorf("%w: %w", ErrStale, taken)
+	}
+	return taken
+}
+
+func kindOf(o client.Object) string { return reflect.TypeOf(o).Elem().Name() }
+
+// create creates an object. One of its name that is there already becomes live, and gets its labels back if it is the cluster's.
+func (e *Executor) create(ctx context.Context, c *v1alpha1.ConsulCluster, wanted, live client.Object) error {
+	err := e.Client.Create(ctx, wanted)
+	if !apierrors.IsAlreadyExists(err) {
+		return err
+	}
+	if err := e.readLive(ctx, client.ObjectKeyFromObject(wanted), live); err != nil {
+		return err
+	}
+	return e.relabel(ctx, c, live, wanted.GetLabels())
+}
+
+// readLive reads an object past the cache, which has only objects with the operator's labels.
+func (e *Executor) readLive(ctx context.Context, key client.ObjectKey, live client.Object) error {
+	if err := e.Live.Get(ctx, key, live); err != nil {
+		return fmt.Errorf("reading %s %s: %w", kindOf(live), key.Name, err)
+	}
+	return nil
+}
+
+// relabel puts the labels of an object of the cluster back that somebody has taken off.
+func (e *Executor) relabel(ctx context.Context, c *v1alpha1.ConsulCluster, live client.Object, labels map[string]string) error {
+	if err := checkOwner(c, live); err != nil {
+		return err
+	}
+	labels = overlay(live.GetLabels(), labels)
+	if maps.Equal(labels, live.GetLabels()) {
+		return nil
+	}
+	return e.patch(ctx, live, func(o client.Object) { o.SetLabels(labels) })
+}
+
+func overlay(base, over map[string]string) map[string]string {
+	merged := map[string]string{}
+	maps.Copy(merged, base)
+	maps.Copy(merged, over)
+	return merged
+}
