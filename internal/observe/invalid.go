@@ -15,33 +15,13 @@ import (
 // invalid returns why a spec that passed admission cannot be applied; nil if it can. CEL cannot see annotations, other
 // objects, or the parts of a pod that the API server checks only when a pod is created.
 func invalid(c *v1alpha1.ConsulCluster, servers []plan.Server) *plan.Problem {
-	if _, err := resources.AgentConfig(c); err != nil {
+	if err := resources.CheckConfig(c); err != nil {
 		return &plan.Problem{Reason: reason.InvalidSpec, Message: err.Error()}
 	}
-	if field := reservedKey(c.Spec.PodTemplate); field != "" {
-		return &plan.Problem{Reason: reason.InvalidSpec, Message: field + " belongs to the operator: choose another name"}
+	if field := reserved(c.Spec.PodTemplate); field != "" {
+		return &plan.Problem{Reason: reason.InvalidSpec, Message: field + " belongs to the operator: choose another one"}
 	}
 	return downgrade(c, servers)
-}
-
-// reservedKey returns a field of the pod template that uses a name reserved for the operator; empty if there is none.
-func reservedKey(t v1alpha1.PodTemplate) string {
-	for i, container := range t.Containers {
-		if container.Name == resources.ContainerConsul {
-			return fmt.Sprintf("spec.podTemplate.containers[%d].name: %s", i, container.Name)
-		}
-	}
-	for i, volume := range t.Volumes {
-		if resources.ReservedVolume(volume.Name) {
-			return fmt.Sprintf("spec.podTemplate.volumes[%d].name: %s", i, volume.Name)
-		}
-	}
-	for _, env := range t.Env {
-		if env.Name == "POD_IP" {
-			return "spec.podTemplate.env: POD_IP"
-		}
-	}
-	return ""
 }
 
 // downgrade refuses a lower minor version than that of any server in Raft: Consul does not support downgrades, its data may
