@@ -113,7 +113,26 @@ func TestCreateIsRefusedByName(t *testing.T) {
 		"min_quorum":             {owned("autopilot", values{"min_quorum": int64(1)}), "spec.config.autopilot.min_quorum"},
 		"ports.http":             {owned("ports", values{"http": int64(1)}), "spec.config.ports.http"},
 		"ports.server":           {owned("ports", values{"server": int64(1)}), "spec.config.ports.server"},
-		"ports.serf_lan":         {owned("ports", values{"serf_lan": int64(1)}), "spec.config.ports.serf_lan"},
+		"read_replica":           {owned("read_replica", true), "spec.config.read_replica"},
+		"non_voting_server":      {owned("non_voting_server", true), "spec.config.non_voting_server"},
+		"disable_keyring_file":   {owned("disable_keyring_file", true), "spec.config.disable_keyring_file"},
+		"addresses":              {owned("addresses", values{"http": "x"}), "spec.config.addresses"},
+		"advertise_addr_ipv4":    {owned("advertise_addr_ipv4", "x"), "spec.config.advertise_addr_ipv4"},
+		"advertise_addr_ipv6":    {owned("advertise_addr_ipv6", "x"), "spec.config.advertise_addr_ipv6"},
+		"serf_lan":               {owned("serf_lan", "x"), "spec.config.serf_lan"},
+		"serf_wan":               {owned("serf_wan", "x"), "spec.config.serf_wan"},
+		"retry_interval":         {owned("retry_interval", "1s"), "spec.config.retry_interval"},
+		"retry_max":              {owned("retry_max", int64(3)), "spec.config.retry_max"},
+		"rejoin_after_leave":     {owned("rejoin_after_leave", true), "spec.config.rejoin_after_leave"},
+		"allow_write_http_from": {
+			owned("http_config", values{"allow_write_http_from": []any{"x"}}), "spec.config.http_config.allow_write_http_from",
+		},
+		"block_endpoints": {
+			owned("http_config", values{"block_endpoints": []any{"x"}}), "spec.config.http_config.block_endpoints",
+		},
+		"rpc_rate":       {owned("limits", values{"rpc_rate": int64(1)}), "spec.config.limits.rpc_rate"},
+		"rpc_max_burst":  {owned("limits", values{"rpc_max_burst": int64(1)}), "spec.config.limits.rpc_max_burst"},
+		"ports.serf_lan": {owned("ports", values{"serf_lan": int64(1)}), "spec.config.ports.serf_lan"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			NewWithT(t).Expect(api.Create(t.Context(), cluster(test.changes))).To(MatchError(ContainSubstring(test.message)))

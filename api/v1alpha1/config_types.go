@@ -31,6 +31,21 @@ import (
 // +kubebuilder:validation:XValidation:rule="!has(self.ports) || !has(self.ports.http)",message="ports.http belongs to the operator: probes and the Service use 8500",fieldPath=".ports.http"
 // +kubebuilder:validation:XValidation:rule="!has(self.ports) || !has(self.ports.server)",message="ports.server belongs to the operator: servers use 8300",fieldPath=".ports.server"
 // +kubebuilder:validation:XValidation:rule="!has(self.ports) || !has(self.ports.serf_lan)",message="ports.serf_lan belongs to the operator: servers use 8301",fieldPath=".ports.serf_lan"
+// +kubebuilder:validation:XValidation:rule="!has(self.read_replica)",message="read_replica belongs to the operator: every server votes; set spec.replicas",fieldPath=".read_replica"
+// +kubebuilder:validation:XValidation:rule="!has(self.non_voting_server)",message="non_voting_server belongs to the operator: every server votes; set spec.replicas",fieldPath=".non_voting_server"
+// +kubebuilder:validation:XValidation:rule="!has(self.disable_keyring_file)",message="disable_keyring_file belongs to the operator: the keyring is on the server's volume, otherwise a restart would bring a former key back",fieldPath=".disable_keyring_file"
+// +kubebuilder:validation:XValidation:rule="!has(self.addresses)",message="addresses belongs to the operator: the operator, probes and Services use the pod's address; restrict access with a NetworkPolicy",fieldPath=".addresses"
+// +kubebuilder:validation:XValidation:rule="!has(self.advertise_addr_ipv4)",message="advertise_addr_ipv4 belongs to the operator: it is the pod's address",fieldPath=".advertise_addr_ipv4"
+// +kubebuilder:validation:XValidation:rule="!has(self.advertise_addr_ipv6)",message="advertise_addr_ipv6 belongs to the operator: it is the pod's address",fieldPath=".advertise_addr_ipv6"
+// +kubebuilder:validation:XValidation:rule="!has(self.serf_lan)",message="serf_lan belongs to the operator: it is the pod's address",fieldPath=".serf_lan"
+// +kubebuilder:validation:XValidation:rule="!has(self.serf_wan)",message="serf_wan belongs to the operator: it is the pod's address",fieldPath=".serf_wan"
+// +kubebuilder:validation:XValidation:rule="!has(self.retry_interval)",message="retry_interval belongs to the operator: servers join through the headless Service, and try once a second",fieldPath=".retry_interval"
+// +kubebuilder:validation:XValidation:rule="!has(self.retry_max)",message="retry_max belongs to the operator: servers join through the headless Service, and try until they succeed",fieldPath=".retry_max"
+// +kubebuilder:validation:XValidation:rule="!has(self.rejoin_after_leave)",message="rejoin_after_leave belongs to the operator: servers join through the headless Service, not at addresses that pods had before",fieldPath=".rejoin_after_leave"
+// +kubebuilder:validation:XValidation:rule="!has(self.http_config) || !has(self.http_config.allow_write_http_from)",message="http_config.allow_write_http_from belongs to the operator: its own calls could be refused; use ACLs or a NetworkPolicy",fieldPath=".http_config.allow_write_http_from"
+// +kubebuilder:validation:XValidation:rule="!has(self.http_config) || !has(self.http_config.block_endpoints)",message="http_config.block_endpoints belongs to the operator: its own calls could be refused; use ACLs or a NetworkPolicy",fieldPath=".http_config.block_endpoints"
+// +kubebuilder:validation:XValidation:rule="!has(self.limits) || !has(self.limits.rpc_rate)",message="limits.rpc_rate belongs to the operator: a server would count its own probes, and restart when it refuses them; set limits.request_limits",fieldPath=".limits.rpc_rate"
+// +kubebuilder:validation:XValidation:rule="!has(self.limits) || !has(self.limits.rpc_max_burst)",message="limits.rpc_max_burst belongs to the operator: a server would count its own probes, and restart when it refuses them; set limits.request_limits",fieldPath=".limits.rpc_max_burst"
 type Config struct {
 	// +optional
 	Bootstrap *bool `json:"bootstrap,omitempty"`
@@ -39,7 +54,13 @@ type Config struct {
 	// +optional
 	Server *bool `json:"server,omitempty"`
 	// +optional
+	ReadReplica *bool `json:"read_replica,omitempty"`
+	// +optional
+	NonVotingServer *bool `json:"non_voting_server,omitempty"`
+	// +optional
 	DataDir *string `json:"data_dir,omitempty"`
+	// +optional
+	DisableKeyringFile *bool `json:"disable_keyring_file,omitempty"`
 	// +optional
 	NodeID *string `json:"node_id,omitempty"`
 	// +optional
@@ -47,17 +68,33 @@ type Config struct {
 	// +optional
 	Datacenter *string `json:"datacenter,omitempty"`
 	// +optional
+	Addresses map[string]string `json:"addresses,omitempty"`
+	// +optional
 	BindAddr *string `json:"bind_addr,omitempty"`
 	// +optional
 	ClientAddr *string `json:"client_addr,omitempty"`
 	// +optional
 	AdvertiseAddr *string `json:"advertise_addr,omitempty"`
 	// +optional
+	AdvertiseAddrIPv4 *string `json:"advertise_addr_ipv4,omitempty"`
+	// +optional
+	AdvertiseAddrIPv6 *string `json:"advertise_addr_ipv6,omitempty"`
+	// +optional
+	SerfLAN *string `json:"serf_lan,omitempty"`
+	// +optional
+	SerfWAN *string `json:"serf_wan,omitempty"`
+	// +optional
 	// +listType=atomic
 	RetryJoin []string `json:"retry_join,omitempty"`
 	// +optional
 	// +listType=atomic
 	StartJoin []string `json:"start_join,omitempty"`
+	// +optional
+	RetryInterval *string `json:"retry_interval,omitempty"`
+	// +optional
+	RetryMax *int32 `json:"retry_max,omitempty"`
+	// +optional
+	RejoinAfterLeave *bool `json:"rejoin_after_leave,omitempty"`
 	// +optional
 	LeaveOnTerminate *bool `json:"leave_on_terminate,omitempty"`
 	// +optional
@@ -66,6 +103,10 @@ type Config struct {
 	Autopilot *ConfigAutopilot `json:"autopilot,omitempty"`
 	// +optional
 	Ports *ConfigPorts `json:"ports,omitempty"`
+	// +optional
+	HTTPConfig *ConfigHTTP `json:"http_config,omitempty"`
+	// +optional
+	Limits *ConfigLimits `json:"limits,omitempty"`
 
 	// Raw is the whole object as the user wrote it.
 	Raw json.RawMessage `json:"-"`
@@ -89,6 +130,28 @@ type ConfigPorts struct {
 	Server *int32 `json:"server,omitempty"`
 	// +optional
 	SerfLAN *int32 `json:"serf_lan,omitempty"`
+}
+
+// ConfigHTTP declares the keys of http_config that the operator owns.
+//
+// +kubebuilder:pruning:PreserveUnknownFields
+type ConfigHTTP struct {
+	// +optional
+	// +listType=atomic
+	AllowWriteHTTPFrom []string `json:"allow_write_http_from,omitempty"`
+	// +optional
+	// +listType=atomic
+	BlockEndpoints []string `json:"block_endpoints,omitempty"`
+}
+
+// ConfigLimits declares the keys of limits that the operator owns.
+//
+// +kubebuilder:pruning:PreserveUnknownFields
+type ConfigLimits struct {
+	// +optional
+	RPCRate *int32 `json:"rpc_rate,omitempty"`
+	// +optional
+	RPCMaxBurst *int32 `json:"rpc_max_burst,omitempty"`
 }
 
 // NewConfig returns a Config with these values.

@@ -1,5 +1,5 @@
-// Command docgen writes the parts of the documentation that follow from the code: the list of the planner's rules, and the
-// tables of reasons.
+// Command docgen writes the parts of the documentation that follow from the code: the list of the planner's rules, the tables
+// of reasons, and the table of keys that users cannot set in spec.config.
 package main
 
 import (
@@ -9,13 +9,13 @@ import (
 
 	"github.com/consul-operator/consul-operator/api/reason"
 	"github.com/consul-operator/consul-operator/internal/plan"
+	"github.com/consul-operator/consul-operator/internal/resources"
 )
 
 const (
 	rulesPage   = "docs/reference/rules.md"
 	reasonsPage = "docs/troubleshoot.md"
-	begin       = "<!-- generated from api/reason: begin -->\n"
-	end         = "<!-- generated from api/reason: end -->\n"
+	configPage  = "docs/operate.md"
 )
 
 const rulesIntroduction = `# The rules of the operator
@@ -42,16 +42,26 @@ func run() error {
 	if err := os.WriteFile(rulesPage, []byte(rules()), 0o644); err != nil { //nolint:gosec // a page for all
 		return err
 	}
-	page, err := os.ReadFile(reasonsPage)
+	if err := replace(reasonsPage, "api/reason", reasons()); err != nil {
+		return err
+	}
+	return replace(configPage, "internal/resources/configrules.go", config())
+}
+
+// replace replaces the part of a page that is generated from this source.
+func replace(path, source, text string) error {
+	page, err := os.ReadFile(path) //nolint:gosec // one of the pages above
 	if err != nil {
 		return err
 	}
+	begin := "<!-- generated from " + source + ": begin -->\n"
+	end := "<!-- generated from " + source + ": end -->\n"
 	before, rest, begins := strings.Cut(string(page), begin)
 	_, after, ends := strings.Cut(rest, end)
 	if !begins || !ends {
-		return fmt.Errorf("%s has no lines %q and %q", reasonsPage, begin, end)
+		return fmt.Errorf("%s has no lines %q and %q", path, begin, end)
 	}
-	return os.WriteFile(reasonsPage, []byte(before+begin+reasons()+end+after), 0o644) //nolint:gosec // a page for all
+	return os.WriteFile(path, []byte(before+begin+text+end+after), 0o644) //nolint:gosec // a page for all
 }
 
 // rules is the page about the planner's rules.
@@ -82,6 +92,21 @@ func reasons() string {
 				fmt.Fprintf(&b, "| `%s` | %s | %s |\n", info.Reason, info.Means, remedy(info))
 			}
 		}
+	}
+	b.WriteString("\n")
+	return b.String()
+}
+
+// config is the table of keys that users cannot set, or not to every value.
+func config() string {
+	var b strings.Builder
+	b.WriteString("\n| key | must be | why, and what to set instead |\n|---|---|---|\n")
+	for _, rule := range resources.ConfigRules {
+		must := rule.Must
+		if must == "" {
+			must = "unset"
+		}
+		fmt.Fprintf(&b, "| `%s` | %s | %s |\n", rule.Key, must, rule.Why)
 	}
 	b.WriteString("\n")
 	return b.String()

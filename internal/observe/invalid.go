@@ -21,11 +21,11 @@ func invalid(s *Snapshot) *plan.Problem {
 	if c.Spec.Malformed != "" {
 		return &plan.Problem{Reason: reason.InvalidSpec, Message: c.Spec.Malformed}
 	}
-	if _, err := resources.AgentConfig(c); err != nil {
+	if err := resources.CheckConfig(c); err != nil {
 		return &plan.Problem{Reason: reason.InvalidSpec, Message: err.Error()}
 	}
-	if field := reservedKey(c.Spec.PodTemplate); field != "" {
-		return &plan.Problem{Reason: reason.InvalidSpec, Message: field + " belongs to the operator: choose another name"}
+	if field := reserved(c.Spec.PodTemplate); field != "" {
+		return &plan.Problem{Reason: reason.InvalidSpec, Message: field + " belongs to the operator: choose another one"}
 	}
 	return cmp.Or(shrinks(s), downgrade(s))
 }
@@ -46,26 +46,6 @@ func shrinks(s *Snapshot) *plan.Problem {
 	}
 	return &plan.Problem{Reason: reason.InvalidSpec, Message: fmt.Sprintf(
 		"spec.storage.size: %s is less than the %s that each server has, and volumes cannot shrink: set it back", &wanted, smallest)}
-}
-
-// reservedKey returns a field of the pod template that uses a name reserved for the operator; empty if there is none.
-func reservedKey(t v1alpha1.PodTemplate) string {
-	for i, container := range t.Containers {
-		if container.Name == resources.ContainerConsul {
-			return fmt.Sprintf("spec.podTemplate.containers[%d].name: %s", i, container.Name)
-		}
-	}
-	for i, volume := range t.Volumes {
-		if resources.ReservedVolume(volume.Name) {
-			return fmt.Sprintf("spec.podTemplate.volumes[%d].name: %s", i, volume.Name)
-		}
-	}
-	for _, env := range t.Env {
-		if env.Name == "POD_IP" {
-			return "spec.podTemplate.env: POD_IP"
-		}
-	}
-	return ""
 }
 
 // downgrade refuses a lower minor version than that of any server in Raft: Consul does not support downgrades, its data may

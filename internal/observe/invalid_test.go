@@ -110,23 +110,49 @@ func TestInvalid(t *testing.T) {
 			},
 			"spec.podTemplate.containers[1].name: consul belongs to the operator",
 		},
+		"a container with the name of the one that recovers": {
+			func(w *world) { w.cluster.Spec.PodTemplate.Containers = []corev1.Container{{Name: "recover"}} },
+			"spec.podTemplate.containers[0].name: recover belongs to the operator",
+		},
+		"an init container with the name of the one that recovers": {
+			func(w *world) {
+				w.cluster.Spec.PodTemplate.InitContainers = []corev1.Container{{Name: "x"}, {Name: "recover"}}
+			},
+			"spec.podTemplate.initContainers[1].name: recover belongs to the operator",
+		},
+		"an init container with our name": {
+			func(w *world) { w.cluster.Spec.PodTemplate.InitContainers = []corev1.Container{{Name: "consul"}} },
+			"spec.podTemplate.initContainers[0].name: consul belongs to the operator",
+		},
+		"a mount over ours": {
+			func(w *world) {
+				w.cluster.Spec.PodTemplate.VolumeMounts = []corev1.VolumeMount{{Name: "x", MountPath: "/x"}, {Name: "x", MountPath: "/tmp/"}}
+			},
+			"spec.podTemplate.volumeMounts[1].mountPath: /tmp/ belongs to the operator",
+		},
 		"a volume with a name of ours": {
 			func(w *world) { w.cluster.Spec.PodTemplate.Volumes = []corev1.Volume{{Name: "data"}} },
 			"spec.podTemplate.volumes[0].name: data belongs to the operator",
 		},
 		"our environment": {
 			func(w *world) { w.cluster.Spec.PodTemplate.Env = []corev1.EnvVar{{Name: "X"}, {Name: "POD_IP"}} },
-			"spec.podTemplate.env: POD_IP belongs to the operator",
+			"spec.podTemplate.env[1].name: POD_IP belongs to the operator",
 		},
 		"names of others": {
 			func(w *world) {
 				w.cluster.Spec.PodTemplate = v1alpha1.PodTemplate{
-					Containers: []corev1.Container{{Name: "x"}}, Volumes: []corev1.Volume{{Name: "x"}}, Env: []corev1.EnvVar{{Name: "X"}},
+					Containers: []corev1.Container{{Name: "x"}}, InitContainers: []corev1.Container{{Name: "y"}},
+					Volumes: []corev1.Volume{{Name: "x"}}, VolumeMounts: []corev1.VolumeMount{{Name: "x", MountPath: "/tmp/x"}},
+					Env: []corev1.EnvVar{{Name: "X"}},
 				}
 			}, "",
 		},
 		"a configuration that is none": {
 			func(w *world) { w.cluster.Spec.Config = &v1alpha1.Config{Raw: []byte("[]")} }, "spec.config",
+		},
+		"a key of ours in another case": {
+			func(w *world) { w.cluster.Spec.Config = &v1alpha1.Config{Raw: []byte(`{"Bootstrap_Expect": 1}`)} },
+			"spec.config.Bootstrap_Expect: bootstrap_expect belongs to the operator: clusters are bootstrapped once, ",
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

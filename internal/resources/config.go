@@ -3,6 +3,8 @@ package resources
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
+	"slices"
 
 	"github.com/consul-operator/consul-operator/api/v1alpha1"
 )
@@ -32,25 +34,31 @@ func AgentConfig(c *v1alpha1.ConsulCluster) ([]byte, error) {
 		"leave_on_terminate":      true,
 		"skip_leave_on_interrupt": false,
 	}
-	config, err := json.MarshalIndent(merge(merge(defaults, user), owned), "", "  ")
+	// What is owned is below the user's configuration as well, so that it is spelled as the operator spells it.
+	config, err := json.MarshalIndent(merge(merge(merge(owned, defaults), user), owned), "", "  ")
 	if err != nil {
 		return nil, fmt.Errorf("spec.config: %w", err)
 	}
 	return config, nil
 }
 
-// merge merges over into a copy of base: objects are merged key by key, everything else is replaced.
+// merge merges over into a copy of base: objects are merged key by key, everything else is replaced. Keys that differ only by
+// case are one key, as they are to Consul, and written as in base.
 func merge(base, over map[string]any) map[string]any {
-	merged := make(map[string]any, len(base)+len(over))
-	for key, value := range base {
-		merged[key] = value
+	merged, spellings := maps.Clone(base), map[string]string{}
+	for key := range base {
+		spellings[fold(key)] = key
 	}
-	for key, value := range over {
+	for _, key := range slices.Sorted(maps.Keys(over)) {
+		value := over[key]
+		if known, is := spellings[fold(key)]; is {
+			key = known
+		}
+		spellings[fold(key)] = key
 		inner, isObject := value.(map[string]any)
 		below, wasObject := merged[key].(map[string]any)
 		if isObject && wasObject {
-			merged[key] = merge(below, inner)
-			continue
+			value = merge(below, inner)
 		}
 		merged[key] = value
 	}

@@ -3,6 +3,7 @@ package resources_test
 import (
 	"bytes"
 	"encoding/json"
+	"strings"
 	"testing"
 
 	"github.com/consul-operator/consul-operator/api/v1alpha1"
@@ -16,6 +17,7 @@ func FuzzAgentConfig(f *testing.F) {
 		``, `null`, `{}`, `[]`, `{"log_level":"DEBUG"}`, `{"ports":{"serf_wan":8302,"dns":-1}}`, `{"ports":5}`,
 		`{"performance":{"leave_drain_time":"5s","raft_multiplier":3}}`, `{"server":false}`, `{"leave_on_terminate":false}`,
 		`{"limits":{"http_max_conns_per_client":9007199254740993}}`, `{"a":1}{"b":2}`, `{"":{"":""}}`,
+		`{"Server":false,"Ports":{"Serf_Wan":1},"ports":{"serf_wan":2}}`, `{"ſerver":false}`, `{"a":1,"A":{"b":2}}`,
 	} {
 		f.Add([]byte(seed))
 	}
@@ -51,8 +53,16 @@ func checkMerged(t *testing.T, raw, merged []byte) {
 	if json.Unmarshal(raw, &user) != nil {
 		return
 	}
+	written := map[string]bool{}
+	for key := range config {
+		if folded := strings.ToLower(strings.ToUpper(key)); written[folded] {
+			t.Fatalf("%q is there twice:\n%s", key, merged)
+		} else {
+			written[folded] = true
+		}
+	}
 	for key := range user {
-		if _, kept := config[key]; !kept {
+		if !written[strings.ToLower(strings.ToUpper(key))] {
 			t.Fatalf("%q of the user is lost:\n%s", key, merged)
 		}
 	}

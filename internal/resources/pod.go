@@ -22,6 +22,12 @@ const (
 	volumeData   = "data"
 	volumeConfig = "config"
 	volumeTmp    = "tmp"
+
+	pathData   = "/consul/data"
+	pathConfig = "/consul/config"
+	pathTmp    = "/tmp"
+
+	envPodIP = "POD_IP"
 )
 
 // The user and group of the official image.
@@ -133,8 +139,8 @@ func consulContainer(c *v1alpha1.ConsulCluster) corev1.Container {
 		Image:   Image(c),
 		Command: []string{"consul"},
 		Args: []string{
-			"agent", "-config-file=/consul/config/" + keyConfig, "-data-dir=/consul/data",
-			// 127.0.0.1 is for `kubectl port-forward`.
+			"agent", "-config-file=" + pathConfig + "/" + keyConfig, "-data-dir=" + pathData,
+			// 127.0.0.1 is for `kubectl port-forward` and `kubectl exec`; a pod without an IPv4 address has it, too.
 			"-bind=$(POD_IP)", "-client=$(POD_IP) 127.0.0.1",
 			// A name without dots: memberlist resolves names with dots by its own resolver, over TCP, which does not
 			// know the pod's search domains.
@@ -142,20 +148,23 @@ func consulContainer(c *v1alpha1.ConsulCluster) corev1.Container {
 		},
 		Env: append([]corev1.EnvVar{
 			podIP(),
-			// For `kubectl exec … consul members`.
-			{Name: "CONSUL_HTTP_ADDR", Value: fmt.Sprintf("$(POD_IP):%d", PortHTTP)},
+			// For `kubectl exec … consul members`. An IPv6 address of the pod would need brackets.
+			{Name: "CONSUL_HTTP_ADDR", Value: fmt.Sprintf("127.0.0.1:%d", PortHTTP)},
 		}, user.Env...),
 		Ports: containerPorts(c),
 		VolumeMounts: append([]corev1.VolumeMount{
-			{Name: volumeData, MountPath: "/consul/data"},
-			{Name: volumeConfig, MountPath: "/consul/config", ReadOnly: true},
-			{Name: volumeTmp, MountPath: "/tmp"},
+			{Name: volumeData, MountPath: pathData},
+			{Name: volumeConfig, MountPath: pathConfig, ReadOnly: true},
+			{Name: volumeTmp, MountPath: pathTmp},
 		}, user.VolumeMounts...),
 		Resources: user.Resources,
 		// A server may have to read a long log before it listens.
 		StartupProbe:  probe("/v1/status/leader", 1, 600),
 		LivenessProbe: probe("/v1/status/leader", 10, 6),
-		// The catalog answers only if there is a leader.
+		// The catalog answers only if there is a leader, and anybody with an empty list if ACLs deny by default. Its price: it
+		// counts as a read in limits.request_limits, so a storm of reads takes servers out of the Service. Nothing that Consul
+		// exempts does better: status/leader answers 200 without a leader, and operator/… 403 without operator:read, also on
+		// a server without ACLs whose leader has them already, or still has them after a rollback.
 		ReadinessProbe: probe("/v1/catalog/service/consul", 2, 3),
 		// If a server does not start, its last log lines appear in the status of the cluster.
 		TerminationMessagePolicy: corev1.TerminationMessageFallbackToLogsOnError,
@@ -169,7 +178,7 @@ func consulContainer(c *v1alpha1.ConsulCluster) corev1.Container {
 
 func podIP() corev1.EnvVar {
 	return corev1.EnvVar{
-		Name: "POD_IP", ValueFrom: &corev1.EnvVarSource{FieldRef: &corev1.ObjectFieldSelector{FieldPath: "status.podIP"}},
+		Name: envPodIP, ValueFrom: &corev1.EnvVarSource{FieldRef: &corev1.ObjectFieldSelector{FieldPath: "status.podIP"}},
 	}
 }
 
@@ -225,9 +234,4 @@ func spread(c *v1alpha1.ConsulCluster) []corev1.TopologySpreadConstraint {
 		MaxSkew: 1, TopologyKey: corev1.LabelTopologyZone, WhenUnsatisfiable: corev1.ScheduleAnyway,
 		LabelSelector: &metav1.LabelSelector{MatchLabels: Selector(c)},
 	}}
-}
-
-// ReservedVolume reports whether the name of a volume is reserved for the operator.
-func ReservedVolume(name string) bool {
-	return name == volumeData || name == volumeConfig || name == volumeTmp
 }

@@ -19,7 +19,6 @@ func clientPorts(c *v1alpha1.ConsulCluster) []corev1.ServicePort {
 	if err != nil {
 		config = nil // admission rejects it, and AgentConfig reports it
 	}
-	said, _ := config["ports"].(map[string]any)
 	var ports []corev1.ServicePort
 	for _, p := range []struct {
 		name, key string
@@ -34,7 +33,8 @@ func clientPorts(c *v1alpha1.ConsulCluster) []corev1.ServicePort {
 		{"grpc-tls", "grpc_tls", corev1.ProtocolTCP, PortGRPCTLS},
 	} {
 		number := p.usual
-		if wanted, isNumber := said[p.key].(json.Number); isNumber {
+		_, said, _ := lookup(config, "ports."+p.key)
+		if wanted, isNumber := said.(json.Number); isNumber {
 			number = portNumber(wanted)
 		}
 		// Consul itself rejects a number that is used twice; the Service omits the second one.

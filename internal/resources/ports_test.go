@@ -25,6 +25,7 @@ func TestClientServiceHasThePortsOfTheConfiguration(t *testing.T) {
 		}},
 		"closed":             {map[string]any{"dns": -1, "grpc_tls": -1}, []string{"http 8500/TCP"}},
 		"of no client":       {map[string]any{"serf_wan": 8302}, usual},
+		"in another case":    {map[string]any{"GRPC_TLS": -1, "Dns": -1}, []string{"http 8500/TCP"}},
 		"taken":              {map[string]any{"grpc": 8500}, usual},
 		"no number":          {map[string]any{"grpc": "8502"}, usual},
 		"no port":            {map[string]any{"grpc": 85020}, usual},

@@ -3,8 +3,8 @@ package resources
 import (
 	"encoding/json"
 	"errors"
-	"fmt"
 	"slices"
+	"strconv"
 
 	corev1 "k8s.io/api/core/v1"
 
@@ -13,6 +13,9 @@ import (
 
 // ContainerRecover is the name of the init container that prepares a server for a recovery.
 const ContainerRecover = "recover"
+
+// EnvVoter is the environment variable of that container with the node ID of the only voter; empty on all other servers.
+const EnvVoter = "VOTER"
 
 // Recovery is the recovery of a lost quorum, as recorded in an annotation of the ConsulCluster.
 type Recovery struct {
@@ -59,9 +62,10 @@ rm -rf "$saved"
 mkdir -p "$saved"
 cp -a raft "$saved/raft"
 echo "saved: $saved/raft"
-if [ -n "$PEERS" ]; then
+if [ -n "$VOTER" ]; then
   if [ ! -e raft/peers.info ]; then echo "raft/peers.info is missing: Consul would not read raft/peers.json"; exit 1; fi
-  printf '%s' "$PEERS" >raft/peers.json.new
+  case $POD_IP in *:*) host="[$POD_IP]" ;; *) host=$POD_IP ;; esac
+  printf '[{"id": "%s", "address": "%s", "non_voter": false}]' "$VOTER" "$host:$PORT" >raft/peers.json.new
   sync
   mv raft/peers.json.new raft/peers.json
   echo "written: raft/peers.json, this server carries on as the only voter"
@@ -73,9 +77,9 @@ sync
 
 // prepareRecovery makes a server save its data before it starts, and makes the survivor start as the only voter.
 func prepareRecovery(pod *corev1.Pod, c *v1alpha1.ConsulCluster, server Server, consul corev1.Container) {
-	peers := ""
+	voter := ""
 	if server.Name == server.Recovery.Survivor {
-		peers = fmt.Sprintf(`[{"id": %q, "address": "$(POD_IP):%d", "non_voter": false}]`, NodeID(c.UID, server.Name), PortServer)
+		voter = NodeID(c.UID, server.Name)
 	}
 	if pod.Annotations == nil {
 		pod.Annotations = map[string]string{}
@@ -87,7 +91,8 @@ func prepareRecovery(pod *corev1.Pod, c *v1alpha1.ConsulCluster, server Server, 
 		Env: []corev1.EnvVar{
 			podIP(),
 			{Name: "RECOVERY", Value: server.Recovery.ID},
-			{Name: "PEERS", Value: peers},
+			{Name: EnvVoter, Value: voter},
+			{Name: "PORT", Value: strconv.Itoa(PortServer)},
 		},
 		VolumeMounts: slices.DeleteFunc(slices.Clone(consul.VolumeMounts), func(m corev1.VolumeMount) bool {
 			return m.Name != volumeData

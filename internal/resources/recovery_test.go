@@ -1,6 +1,7 @@
 package resources_test
 
 import (
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -45,14 +46,17 @@ func TestRenderedForARecovery(t *testing.T) {
 // disk is the volume of a server, and the script that runs on it.
 type disk struct {
 	*WithT
-	dir, script, peers string
+	dir, script, ip string
+	env             []string
 }
 
 func newDisk(t *testing.T, server string) *disk {
-	d := &disk{WithT: NewWithT(t), dir: t.TempDir()}
+	d := &disk{WithT: NewWithT(t), dir: t.TempDir(), ip: "10.0.0.7"}
 	container := recoverContainer(t, server)
 	d.script = strings.ReplaceAll(container.Command[2], "/consul/data", d.dir)
-	d.peers = container.Env[2].Value
+	for _, env := range container.Env {
+		d.env = append(d.env, env.Name+"="+env.Value)
+	}
 	d.write("raft/peers.info", "see there")
 	d.write("raft/wal/1", "log")
 	return d
@@ -75,7 +79,7 @@ func (d *disk) read(name string) string {
 
 func (d *disk) run() (string, error) {
 	command := exec.Command("/bin/sh", "-euc", d.script)
-	command.Env = append(os.Environ(), "RECOVERY="+recovery.ID, "PEERS="+d.peers)
+	command.Env = append(append(os.Environ(), d.env...), "POD_IP="+d.ip)
 	out, err := command.CombinedOutput()
 	return string(out), err
 }
@@ -98,6 +102,17 @@ func TestTheSurvivorIsMadeTheOnlyVoterOnce(t *testing.T) {
 	d.runs() // the node was restarted
 	d.Expect(d.read("raft/peers.json")).To(BeEmpty(), "by now there are other voters")
 	d.Expect(d.read(saved+"raft/wal/1")).To(Equal("log"), "what was saved stays")
+}
+
+// What Consul reads has the address in the form that Raft uses.
+func TestTheAddressOfTheOnlyVoter(t *testing.T) {
+	for ip, address := range map[string]string{"10.0.0.7": "10.0.0.7:8300", "fd00::7": "[fd00::7]:8300"} {
+		d := newDisk(t, "consul-2")
+		d.ip = ip
+		d.runs()
+		d.Expect(d.read("raft/peers.json")).To(MatchJSON(fmt.Sprintf(
+			`[{"id": %q, "address": %q, "non_voter": false}]`, resources.NodeID(plain().UID, "consul-2"), address)))
+	}
 }
 
 // If it is killed at any point, Consul has not started, and everything is repeated.

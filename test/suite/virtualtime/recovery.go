@@ -2,7 +2,6 @@ package virtualtime
 
 import (
 	"slices"
-	"strings"
 
 	corev1 "k8s.io/api/core/v1"
 
@@ -46,7 +45,7 @@ func (c *cluster) rescueOf(pod *corev1.Pod) sim.Rescue {
 	}
 	for _, container := range pod.Spec.InitContainers {
 		for _, env := range container.Env {
-			if env.Name == "PEERS" && strings.Contains(env.Value, resources.NodeID(c.uid, pod.Name)) {
+			if env.Name == resources.EnvVoter && env.Value == resources.NodeID(c.uid, pod.Name) {
 				return sim.SavesAndLeads
 			}
 		}

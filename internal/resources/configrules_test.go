@@ -1,0 +1,123 @@
+package resources_test
+
+import (
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	. "github.com/onsi/gomega"
+	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
+	"sigs.k8s.io/yaml"
+
+	"github.com/consul-operator/consul-operator/api/v1alpha1"
+	"github.com/consul-operator/consul-operator/internal/resources"
+)
+
+// configured returns a cluster with this configuration, as the user writes it.
+func configured(raw string) *v1alpha1.ConsulCluster {
+	c := plain()
+	c.Spec.Config = &v1alpha1.Config{Raw: []byte(raw)}
+	return c
+}
+
+// nested returns a configuration with one key, each parent being an object or a list of one object.
+func nested(key string, inLists bool) string {
+	raw := `"x"`
+	names := strings.Split(key, ".")
+	for i, name := range slices.Backward(names) {
+		raw = `{"` + name + `":` + raw + `}`
+		if inLists && i > 0 {
+			raw = "[" + raw + "]"
+		}
+	}
+	return raw
+}
+
+func TestNobodySetsAKeyOfTheOperator(t *testing.T) {
+	for _, rule := range resources.ConfigRules {
+		for _, key := range []string{rule.Key, strings.ToUpper(rule.Key), strings.ReplaceAll(rule.Key, "s", "ſ")} {
+			for _, inLists := range []bool{false, true} {
+				raw := nested(key, inLists)
+				NewWithT(t).Expect(resources.CheckConfig(configured(raw))).To(
+					MatchError("spec.config."+key+": "+rule.Message()), raw)
+			}
+		}
+	}
+}
+
+func TestWhatIsCheckedInAConfiguration(t *testing.T) {
+	denied := `"ACL": {"enabled": true, "default_policy": "deny"}`
+	for raw, message := range map[string]string{
+		`[]`: "spec.config is not a JSON object",
+		`{"log_level": "DEBUG", "server_rejoin_age_max": "24h", "advertise_addr_wan": "x", "retry_join_wan": ["x"]}`: "",
+		`{"ports": {"serf_wan": 8302}, "autopilot": {"cleanup_dead_servers": true}, "acl": {"tokens": {}}}`:          "",
+		`{"bootstrap": null, "ports": null, "limits": {"rpc_rate": null}}`:                                           "",
+		`{"ports": 5, "services": [{"ports": {"http": 1}}]}`:                                                         "",
+		`{"limits": {"http_max_conns_per_client": 200, "request_limits": {"mode": "enforcing"}}}`:                    "",
+		`{"limits": {"http_max_conns_per_client": 0}}`:                                                               "",
+		`{"limits": {"http_max_conns_per_client": 199}}`: "spec.config.limits.http_max_conns_per_client: " +
+			"limits.http_max_conns_per_client must be 0 or at least 200: probes share the limit with",
+		`{"enable_script_checks": false, "disable_remote_exec": true, "enable_local_script_checks": true}`: "",
+		`{"enable_script_checks": true}`: "spec.config.enable_script_checks: enable_script_checks must be false unless " +
+			"acl.enabled is true and acl.default_policy is deny: ",
+		`{"enable_script_checks": true, "acl": {"enabled": true}}`:                     "spec.config.enable_script_checks",
+		`{"enable_script_checks": true, "disable_remote_exec": false, ` + denied + `}`: "",
+		`{"Disable_Remote_Exec": [false]}`:                                             "spec.config.Disable_Remote_Exec: disable_remote_exec must be true",
+		`{"log_level": "DEBUG", "Log_Level": "INFO"}`: "spec.config.log_level: Consul does not distinguish it from Log_Level: " +
+			"remove one of them",
+		`{"tls": [{"Defaults": {"ca_file": "x", "CA_FILE": "y"}}]}`:                                      "spec.config.tls.Defaults.ca_file: ",
+		`{"node_meta": {"a": "x", "A": "y"}, "http_config": {"response_headers": {"a": "x", "A": "y"}}}`: "",
+	} {
+		err := resources.CheckConfig(configured(raw))
+		if message == "" {
+			NewWithT(t).Expect(err).NotTo(HaveOccurred(), raw)
+		} else {
+			NewWithT(t).Expect(err).To(MatchError(HavePrefix(message)), raw)
+		}
+	}
+	NewWithT(t).Expect(resources.CheckConfig(plain())).To(Succeed())
+	NewWithT(t).Expect(resources.CheckConfig(customized(t))).To(Succeed())
+}
+
+// The values of the operator are what Consul reads, even if the check of the configuration were forgotten.
+func TestTheOperatorsValuesWinInAnyCase(t *testing.T) {
+	g := NewWithT(t)
+	raw, err := resources.AgentConfig(configured(`{
+		"Server": false, "DATACENTER": "x", "Leave_On_Terminate": false, "skip_leave_on_interrupt": true,
+		"Ports": {"Serf_WAN": 8302}, "Performance": {"raft_multiplier": 3}, "Node_Meta": {"A": "x"}
+	}`))
+	g.Expect(err).NotTo(HaveOccurred())
+	var config map[string]any
+	g.Expect(json.Unmarshal(raw, &config)).To(Succeed())
+	g.Expect(config).To(Equal(map[string]any{
+		"server": true, "datacenter": "dc1", "leave_on_terminate": true, "skip_leave_on_interrupt": false,
+		"ports":       map[string]any{"serf_wan": 8302.0},
+		"performance": map[string]any{"leave_drain_time": "0s", "raft_multiplier": 3.0},
+		"Node_Meta":   map[string]any{"A": "x"},
+		"ui_config":   map[string]any{"enabled": true}, "disable_update_check": true, "server_rejoin_age_max": "87600h",
+	}))
+}
+
+// Admission refuses the same keys, with the same words.
+func TestAdmissionAndTheOperatorAgree(t *testing.T) {
+	g := NewWithT(t)
+	raw, err := os.ReadFile(filepath.Join("..", "..", "config", "crd", "bases", "consuloperator.io_consulclusters.yaml"))
+	g.Expect(err).NotTo(HaveOccurred())
+	var crd apiextensionsv1.CustomResourceDefinition
+	g.Expect(yaml.Unmarshal(raw, &crd)).To(Succeed())
+	admission := map[string]string{}
+	spec := crd.Spec.Versions[0].Schema.OpenAPIV3Schema.Properties["spec"]
+	for _, rule := range spec.Properties["config"].XValidations {
+		admission[strings.TrimPrefix(rule.FieldPath, ".")] = rule.Message
+	}
+	operator := map[string]string{}
+	for _, rule := range resources.ConfigRules {
+		if rule.Must == "" {
+			operator[rule.Key] = rule.Message()
+		}
+	}
+	g.Expect(admission).To(Equal(operator))
+}
