@@ -27,7 +27,7 @@ func TestADowngradeIsRefusedWhileTheServerIsAway(t *testing.T) {
 	w.cluster.Spec.Version = "1.19.2"
 	d := plan.Plan(w.look().Observation, now)
 	w.Expect(d.Step).To(BeNil())
-	w.Expect(d.Upkeep).To(Equal([]plan.Action{plan.CreatePod{Server: "consul-0"}, plan.AllowEviction{}}))
+	w.Expect(d.Upkeep).To(Equal([]plan.Action{plan.CreatePod{Server: "consul-0"}}))
 }
 
 func TestInvalid(t *testing.T) {

@@ -69,7 +69,7 @@ func TestWhatFitsInAMalformedSpecIsKept(t *testing.T) {
 	spec := w.cluster.Spec
 	w.Expect(spec.Replicas).To(Equal(int32(5)))
 	w.Expect(spec.Storage.Retention).To(Equal(v1alpha1.RetentionRetain))
-	w.Expect(resources.ClaimOwners(w.cluster)).To(BeEmpty())
+	w.Expect(resources.Claim(w.cluster, "consul-9", nil).OwnerReferences).To(BeEmpty())
 	w.Expect(spec.Update).To(Equal(v1alpha1.Update{MaxSurge: 2}), "a duration that does not fit is the default, and not 0s")
 	w.Expect(spec.PodTemplate.Env).To(HaveLen(2))
 	w.Expect(spec.PodTemplate.Env[1].Value).To(Equal("c"))

@@ -10,7 +10,6 @@ import (
 
 	"github.com/consul-operator/consul-operator/api/reason"
 	"github.com/consul-operator/consul-operator/api/v1alpha1"
-	"github.com/consul-operator/consul-operator/internal/observe"
 	"github.com/consul-operator/consul-operator/internal/plan"
 )
 
