@@ -22,6 +22,9 @@ const (
 	retryAfter = 200 * time.Millisecond
 	// tryFor is how long acquiring it, or reading it in the end, may take.
 	tryFor = time.Minute
+	// decidedFor is how long a session that was given up may live on: a leader that decided so and lost its quorum carries it out
+	// once it is elected again (seen 8 s later), or tries again (agent/consul/session_ttl.go: six times).
+	decidedFor = time.Minute
 	// answerWithin is short, so that a server that hangs is not what a lock is lost by.
 	answerWithin = 2 * time.Second
 )
@@ -42,14 +45,14 @@ type Lock struct {
 
 // SessionEnded is how a lock is lost.
 type SessionEnded struct {
-	// Noticed is when a renewal was refused, Unrenewed how long before that the last one was asked for that succeeded: with
-	// less than LockTTL Consul has broken its promise, with more the application could not reach it.
+	// Noticed is when a renewal was refused, Unrenewed the longest time between two renewals that succeeded, of those that may
+	// be the cause: with less than LockTTL Consul has broken its promise, with more the application could not reach it.
 	Noticed   time.Time
 	Unrenewed time.Duration
 }
 
 func (e *SessionEnded) Error() string {
-	return fmt.Sprintf("at %s Consul did not know its session any more, %s after it was renewed",
+	return fmt.Sprintf("at %s Consul did not know its session any more, which was renewed within %s",
 		e.Noticed.Format(time.TimeOnly), e.Unrenewed.Round(100*time.Millisecond))
 }
 
@@ -115,18 +118,43 @@ func (l *Lock) acquire(ctx context.Context) error {
 
 // hold renews the session until the context ends, or Consul says that there is none.
 func (l *Lock) hold(ctx context.Context) error {
-	pause, renewed := renewEvery, time.Now()
+	pause, renewals := renewEvery, renewals{last: time.Now()}
 	for await.Sleep(ctx, pause) == nil {
 		asked := time.Now()
 		entry, _, err := l.consul.Session().Renew(l.session, (&api.WriteOptions{}).WithContext(ctx))
 		if err == nil && entry == nil {
-			return &SessionEnded{Noticed: time.Now(), Unrenewed: asked.Sub(renewed)}
+			return &SessionEnded{Noticed: time.Now(), Unrenewed: renewals.longest(asked)}
 		}
 		if pause = retryAfter; err == nil {
-			pause, renewed = renewEvery, asked
+			pause = renewEvery
+			renewals.add(asked)
 		}
 	}
 	return nil
+}
+
+// renewals are the times at which a session was renewed.
+type renewals struct {
+	last time.Time
+	// late is the last one that came later than the TTL allows, and by how much.
+	late time.Time
+	gap  time.Duration
+}
+
+func (r *renewals) add(at time.Time) {
+	if gap := at.Sub(r.last); gap > LockTTL {
+		r.late, r.gap = at, gap
+	}
+	r.last = at
+}
+
+// longest is the longest time without a renewal for which a session may have been given up that is gone at some time.
+func (r *renewals) longest(at time.Time) time.Duration {
+	gap := at.Sub(r.last)
+	if at.Sub(r.late) < decidedFor {
+		gap = max(gap, r.gap)
+	}
+	return gap
 }
 
 // Stop ends the renewals.

@@ -151,7 +151,7 @@ func rest(s *State) *Violation {
 		return violated(invariant.I7, "a server stays and gets no pod: %s", decision.Message)
 	case s.drainWaits():
 		return violated(invariant.I7, "a drain waits for ever: %s", decision.Message)
-	case s.InPlace && s.count(s.lasts) > int(s.Replicas):
+	case s.InPlace && s.Bad != 1 && s.count(s.lasts) > int(s.Replicas): // nothing has room where nothing can start
 		return violated(invariant.I7, "a server waits for room that nobody needs it to have")
 	case s.Wanted == s.Bad, s.count(s.unschedulable) > 0:
 		return s.serves()
