@@ -25,6 +25,9 @@ func (e *Executor) Sync(ctx context.Context, s *observe.Snapshot) error {
 	if err := e.syncOwners(ctx, s); err != nil { // first: the cluster may be deleted at any moment
 		return err
 	}
+	if err := e.findClaims(ctx, s); err != nil {
+		return err
+	}
 	if s.Spec.Invalid == nil {
 		secret, err := resources.RevisionSecret(c)
 		if err != nil {
@@ -33,9 +36,6 @@ func (e *Executor) Sync(ctx context.Context, s *observe.Snapshot) error {
 		if err := e.ensure(ctx, c, secret, &corev1.Secret{}, nil); err != nil {
 			return err
 		}
-	}
-	if err := e.findClaims(ctx, s); err != nil {
-		return err
 	}
 	join, clients := resources.JoinService(c), resources.ClientService(c)
 	account, budget := resources.ServiceAccount(c), resources.DisruptionBudget(c, s.AllPods())
