@@ -27,7 +27,11 @@ func (e *Executor) createServer(ctx context.Context, s *observe.Snapshot, a plan
 		annotations[v1alpha1.AnnotationBootstrapExpect] = strconv.Itoa(a.BootstrapExpect)
 	}
 	name := resources.ServerName(s.Cluster.Name, a.Serial)
-	err := e.create(ctx, s.Cluster, resources.Claim(s.Cluster, name, annotations), &corev1.PersistentVolumeClaim{})
+	claim, live := resources.Claim(s.Cluster, name, annotations), &corev1.PersistentVolumeClaim{}
+	created, err := e.create(ctx, claim, live)
+	if !created && err == nil {
+		err = e.relabel(ctx, s.Cluster, live, claim.Labels)
+	}
 	if errors.Is(err, ErrNameTaken) { // the next server has another name
 		return Outcome{Event: fmt.Sprintf("volume claim %s exists and does not belong to this cluster: it is passed over", name)}, nil
 	}
