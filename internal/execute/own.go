@@ -58,16 +58,13 @@ func checkOwner(c *v1alpha1.ConsulCluster, o client.Object) error {
 
 func kindOf(o client.Object) string { return reflect.TypeOf(o).Elem().Name() }
 
-// create creates an object. One of its name that is there already becomes live, and gets its labels back if it is the cluster's.
-func (e *Executor) create(ctx context.Context, c *v1alpha1.ConsulCluster, wanted, live client.Object) error {
+// create creates an object and reports whether it did. One of its name that is there already becomes live.
+func (e *Executor) create(ctx context.Context, wanted, live client.Object) (bool, error) {
 	err := e.Client.Create(ctx, wanted)
-	if !apierrors.IsAlreadyExists(err) {
-		return err
+	if apierrors.IsAlreadyExists(err) {
+		return false, e.readLive(ctx, client.ObjectKeyFromObject(wanted), live)
 	}
-	if err := e.readLive(ctx, client.ObjectKeyFromObject(wanted), live); err != nil {
-		return err
-	}
-	return e.relabel(ctx, c, live, wanted.GetLabels())
+	return err == nil, err
 }
 
 // readLive reads an object past the cache, which has only objects with the operator's labels.

@@ -151,6 +151,29 @@ func TestAPodWithoutItsLabels(t *testing.T) {
 	w.Expect(w.read(t, pod).GetUID()).To(Equal(pod.UID), "the server goes on")
 }
 
+// A cache may not show a pod that was created before its claim got another revision: it stays what it is.
+func TestAPodOfAnotherRevision(t *testing.T) {
+	for what, labels := range map[string]func(*corev1.Pod){
+		"as it is": func(*corev1.Pod) {}, "without its labels": func(pod *corev1.Pod) { pod.Labels = nil },
+	} {
+		t.Run(what, func(t *testing.T) {
+			w := newWorld(t)
+			pod := w.created(t, plan.CreatePod{Server: "consul-1"})
+			before := pod.Labels
+			labels(pod)
+			w.Expect(w.client.Update(t.Context(), pod)).To(Succeed())
+			w.seen.Cluster.Spec.Version = "1.22.8"
+			newer, err := resources.RevisionSecret(w.seen.Cluster)
+			w.Expect(err).NotTo(HaveOccurred())
+			w.Expect(w.client.Create(t.Context(), newer)).To(Succeed())
+			w.seen.Claims["consul-1"].Annotations[v1alpha1.AnnotationRevision] = resources.Revision(w.seen.Cluster)
+			_, err = w.executor.Do(t.Context(), w.seen, plan.CreatePod{Server: "consul-1"})
+			w.Expect(err).NotTo(HaveOccurred())
+			w.Expect(w.read(t, pod).GetLabels()).To(Equal(before))
+		})
+	}
+}
+
 // The server of a claim that is in no list would be taken for a stray.
 func TestAClaimWithoutItsLabels(t *testing.T) {
 	for what, test := range map[string]struct {

@@ -31,7 +31,13 @@ func (e *Executor) createPod(ctx context.Context, s *observe.Snapshot, a plan.Cr
 	if err != nil {
 		return Outcome{}, err
 	}
-	return Outcome{}, e.create(ctx, s.Cluster, pod, &corev1.Pod{})
+	live := &corev1.Pod{}
+	created, err := e.create(ctx, pod, live)
+	if created || err != nil {
+		return Outcome{}, err
+	}
+	// It may have been created of another revision than its claim has by now.
+	return Outcome{}, e.relabel(ctx, s.Cluster, live, resources.PodLabels(s.Cluster, live))
 }
 
 // revisionOf is what the server on a claim is to run. Only the operator's own word counts: a pod is created of it.

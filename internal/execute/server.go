@@ -31,9 +31,13 @@ func (e *Executor) createServer(ctx context.Context, s *observe.Snapshot, a plan
 	if err := e.book(ctx, s, annotate(v1alpha1.AnnotationNextSerial, next)); err != nil {
 		return Outcome{}, err
 	}
-	err := e.create(ctx, s.Cluster, claim, &corev1.PersistentVolumeClaim{})
+	live := &corev1.PersistentVolumeClaim{}
+	created, err := e.create(ctx, claim, live)
+	if !created && err == nil {
+		err = e.relabel(ctx, s.Cluster, live, claim.Labels)
+	}
 	if errors.Is(err, ErrNameTaken) { // the next server has another name
-		return Outcome{Event: fmt.Sprintf("volume claim %s exists and does not belong to this cluster: it is passed over", claim.Name)}, nil
+		return Outcome{Event: "volume claim " + claim.Name + " exists and does not belong to this cluster: it is passed over"}, nil
 	}
 	return Outcome{Event: fmt.Sprintf("created server %s (Consul %s)", claim.Name, s.Cluster.Spec.Version)}, err
 }

@@ -104,10 +104,11 @@ func (e *Executor) ensure(
 	ctx context.Context, c *v1alpha1.ConsulCluster, wanted, live client.Object, adopt func(),
 ) error {
 	err := e.Client.Get(ctx, client.ObjectKeyFromObject(wanted), live)
+	created := false
 	if apierrors.IsNotFound(err) {
-		return e.create(ctx, c, wanted, live)
+		created, err = e.create(ctx, wanted, live)
 	}
-	if err != nil {
+	if created || err != nil {
 		return err
 	}
 	if adopt == nil {

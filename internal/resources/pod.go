@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
@@ -122,6 +123,18 @@ func podLabels(c *v1alpha1.ConsulCluster, labels map[string]string) map[string]s
 		maps.Copy(all, more)
 	}
 	return all
+}
+
+// PodLabels returns the labels of a server's pod as it was created, whatever labels it has now.
+func PodLabels(c *v1alpha1.ConsulCluster, pod *corev1.Pod) map[string]string {
+	labels := podLabels(c, nil)
+	labels[v1alpha1.LabelServer] = pod.Name
+	for _, volume := range pod.Spec.Volumes {
+		if volume.Name == volumeConfig && volume.Secret != nil {
+			labels[v1alpha1.LabelRevision] = strings.TrimPrefix(volume.Secret.SecretName, RevisionName(c.Name, ""))
+		}
+	}
+	return labels
 }
 
 // Image returns the image of the servers.
