@@ -20,8 +20,8 @@ import (
 //   - on a follower, the stream of WatchLeader: leadership moved, for whatever reason. A leader that hangs with its connections
 //     open (SIGSTOP) reports nothing itself, but its followers miss it and log that.
 //
-// Nothing reports that a voter has gone bad whom Serf still hears (a full disk, a log that falls behind): autopilot's verdicts are
-// asked for each 50 to 55 s.
+// Nothing reports that a voter has gone bad whom Serf still hears (a full disk, a log that falls behind): autopilot's verdicts
+// are asked for each 50 to 55 s.
 //
 // Measured, from the cause to the wake: leadership transferred 0.1 s, a leader killed at once, a leader hung 1.1 to 2.5 s, a
 // server joined 0.5 s, a follower killed 3.5 to 5.6 s, which is how long Serf takes to be sure.

@@ -28,7 +28,7 @@ import (
 )
 
 var quota = apierrors.NewForbidden(schema.GroupResource{Resource: "persistentvolumeclaims"}, "consul-2",
-	errors.New("exceeded quota: storage, requested: requests.storage=1Gi, used: requests.storage=2Gi, limited: requests.storage=2Gi"))
+	errors.New("exceeded quota: storage, requested: requests.storage=1Gi, limited: requests.storage=2Gi"))
 
 // refuse lets the API server refuse writes, and returns those that it was asked for.
 func (w *world) refuse(err error, is func(verb string, o client.Object) bool) *[]string {
@@ -112,7 +112,8 @@ func TestAVolumeThatCannotGrow(t *testing.T) {
 		claim.Status.Phase = corev1.ClaimBound
 		w.Expect(w.client.Status().Update(t.Context(), claim)).To(Succeed())
 	}
-	w.refuse(apierrors.NewForbidden(schema.GroupResource{}, "consul-0", errors.New("only dynamically provisioned pvc can be resized")),
+	cannot := errors.New("only dynamically provisioned pvc can be resized")
+	w.refuse(apierrors.NewForbidden(schema.GroupResource{}, "consul-0", cannot),
 		func(verb string, o client.Object) bool {
 			claim, is := o.(*corev1.PersistentVolumeClaim)
 			return is && verb == "patch" && claim.Spec.Resources.Requests.Storage().String() == "2Gi"
@@ -143,13 +144,27 @@ func TestWhoRefuses(t *testing.T) {
 		err    error
 		reason reason.Reason
 	}{
-		"quota":        {quota, reason.QuotaExceeded},
-		"Kyverno":      {status(400, `admission webhook "validate.kyverno.svc-fail" denied the request: resource Pod was blocked`), reason.AdmissionDenied},
-		"policy":       {status(401, `pods "consul-0" is forbidden: ValidatingAdmissionPolicy 'p' with binding 'b' denied request: no`), reason.AdmissionDenied},
-		"no webhook":   {apierrors.NewInternalError(errors.New(`failed calling webhook "w": connection refused`)), reason.WebhookUnavailable},
-		"Pod Security": {apierrors.NewForbidden(pods, "consul-0", errors.New(`violates PodSecurity "restricted:latest"`)), reason.AdmissionDenied},
-		"own rights": {apierrors.NewForbidden(pods, "consul-0", errors.New(
-			`User "system:serviceaccount:o:o" cannot create resource "pods" in API group "" in the namespace "n"`)), reason.MissingPermission},
+		"quota": {quota, reason.QuotaExceeded},
+		"Kyverno": {
+			status(400, `admission webhook "validate.kyverno.svc-fail" denied the request: resource Pod was blocked`),
+			reason.AdmissionDenied,
+		},
+		"policy": {
+			status(401, `pods "consul-0" is forbidden: ValidatingAdmissionPolicy 'p' with binding 'b' denied request: no`),
+			reason.AdmissionDenied,
+		},
+		"no webhook": {
+			apierrors.NewInternalError(errors.New(`failed calling webhook "w": connection refused`)), reason.WebhookUnavailable,
+		},
+		"Pod Security": {
+			apierrors.NewForbidden(pods, "consul-0", errors.New(`violates PodSecurity "restricted:latest"`)),
+			reason.AdmissionDenied,
+		},
+		"own rights": {
+			apierrors.NewForbidden(pods, "consul-0", errors.New(
+				`User "system:serviceaccount:o:o" cannot create resource "pods" in API group "" in the namespace "n"`)),
+			reason.MissingPermission,
+		},
 		"invalid":       {apierrors.NewInvalid(schema.GroupKind{Kind: "Pod"}, "consul-0", nil), reason.InvalidSpec},
 		"slow":          {apierrors.NewTimeoutError("etcd", 1), reason.APIServerUnavailable},
 		"Consul's ACL":  {fmt.Errorf("leave: %w", consul.ErrForbidden), reason.ConsulRefuses},

@@ -53,7 +53,8 @@ func TestRetainedVolumesHaveNoOwner(t *testing.T) {
 	cannot := errors.New("the class cannot grow")
 	w.executor.Client = interceptor.NewClient(w.client, interceptor.Funcs{
 		Patch: func(ctx context.Context, c client.WithWatch, o client.Object, patch client.Patch, opts ...client.PatchOption) error {
-			if claim, is := o.(*corev1.PersistentVolumeClaim); is && claim.Spec.Resources.Requests.Storage().Cmp(resource.MustParse("2Gi")) == 0 {
+			claim, is := o.(*corev1.PersistentVolumeClaim)
+			if is && claim.Spec.Resources.Requests.Storage().Cmp(resource.MustParse("2Gi")) == 0 {
 				return cannot
 			}
 			return c.Patch(ctx, o, patch, opts...)

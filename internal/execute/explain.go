@@ -47,7 +47,8 @@ var permission = regexp.MustCompile(`User "[^"]*" cannot \w+ resource`)
 // denials are how admission refuses, whatever code a webhook or a policy gives:
 // https://kubernetes.io/docs/reference/access-authn-authz/extensible-admission-controllers/#response and
 // https://kubernetes.io/docs/reference/access-authn-authz/validating-admission-policy/.
-var denials = regexp.MustCompile(`admission webhook ".*" denied the request|ValidatingAdmissionPolicy '.*' with binding '.*' denied request`)
+var denials = regexp.MustCompile(
+	`admission webhook ".*" denied the request|ValidatingAdmissionPolicy '.*' with binding '.*' denied request`)
 
 // explainStatus tells apart who refuses, by what the API server itself and its admission plugins answer.
 func explainStatus(err *apierrors.StatusError) *plan.Problem {

@@ -59,9 +59,9 @@ func (w *world) read(t *testing.T, like client.Object) client.Object {
 func TestNamesThatAreTaken(t *testing.T) {
 	for what, disown := range map[string]func(client.Object){
 		"nobody's":       func(o client.Object) { o.SetLabels(nil); o.SetOwnerReferences(nil) },
-		"somebody's":     func(o client.Object) { o.SetLabels(nil); o.SetOwnerReferences(controlledBy("StatefulSet", "consul")) },
+		"somebody's":     func(o client.Object) { o.SetLabels(nil); o.SetOwnerReferences(controlledBy("StatefulSet")) },
 		"left behind":    func(o client.Object) { o.GetLabels()[v1alpha1.LabelClusterUID] = "former"; o.SetOwnerReferences(nil) },
-		"with our label": func(o client.Object) { o.SetOwnerReferences(controlledBy("StatefulSet", "consul")) },
+		"with our label": func(o client.Object) { o.SetOwnerReferences(controlledBy("StatefulSet")) },
 	} {
 		for kind := range newWorld(t).surrounding() {
 			t.Run(what+" "+kind, func(t *testing.T) {
@@ -81,15 +81,15 @@ func TestNamesThatAreTaken(t *testing.T) {
 	}
 }
 
-func controlledBy(kind, name string) []metav1.OwnerReference {
-	return []metav1.OwnerReference{{APIVersion: "x/v1", Kind: kind, Name: name, UID: "theirs", Controller: new(true)}}
+func controlledBy(kind string) []metav1.OwnerReference {
+	return []metav1.OwnerReference{{APIVersion: "x/v1", Kind: kind, Name: "consul", UID: "theirs", Controller: new(true)}}
 }
 
 // Garbage of a former cluster of the same name goes by itself.
 func TestNamesOfAFormerCluster(t *testing.T) {
 	w := newWorld(t)
 	service := resources.ClientService(w.seen.Cluster)
-	service.OwnerReferences = controlledBy("ConsulCluster", "consul")
+	service.OwnerReferences = controlledBy("ConsulCluster")
 	w.Expect(w.client.Create(t.Context(), service)).To(Succeed())
 	_, failures, err := w.executor.CarryOut(t.Context(), w.seen, plan.Decision{})
 	w.Expect(err).To(MatchError(execute.ErrStale))
@@ -131,7 +131,7 @@ func TestAPodWhoseNameIsTaken(t *testing.T) {
 	w := newWorld(t)
 	w.prepareFounder(t, "consul-1")
 	w.Expect(w.client.Create(t.Context(), &corev1.Pod{ObjectMeta: metav1.ObjectMeta{
-		Name: "consul-1", Namespace: "default", OwnerReferences: controlledBy("StatefulSet", "consul"),
+		Name: "consul-1", Namespace: "default", OwnerReferences: controlledBy("StatefulSet"),
 	}})).To(Succeed())
 	_, err := w.executor.Do(t.Context(), w.seen, plan.CreatePod{Server: "consul-1"})
 	w.Expect(err).To(MatchError(execute.ErrNameTaken))
@@ -181,7 +181,7 @@ func TestAClaimWithoutItsLabels(t *testing.T) {
 		found  bool
 	}{
 		"the cluster's":          {func(*corev1.PersistentVolumeClaim) {}, true},
-		"of a StatefulSet":       {func(c *corev1.PersistentVolumeClaim) { c.OwnerReferences = controlledBy("StatefulSet", "consul") }, false},
+		"of a StatefulSet":       {func(c *corev1.PersistentVolumeClaim) { c.OwnerReferences = controlledBy("StatefulSet") }, false},
 		"nobody knows whose":     {func(c *corev1.PersistentVolumeClaim) { c.OwnerReferences = nil }, false},
 		"retained, with its UID": {func(c *corev1.PersistentVolumeClaim) { c.OwnerReferences = nil; withUID(c) }, true},
 	} {

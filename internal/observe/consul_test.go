@@ -50,7 +50,8 @@ func TestAnAgentWithAnotherNodeIDIsNotTheServer(t *testing.T) {
 	w.agent(0).self.NodeID = "somebody else, who leads" // another cluster
 	s = w.look()
 	w.Expect(s.Raft.Known).To(BeFalse())
-	w.Expect(s.Raft.Unknown).To(Equal("consul-0 not answering (another server answers at its address); consul-1, consul-2 answering and not leading"))
+	w.Expect(s.Raft.Unknown).To(Equal("consul-0 not answering (another server answers at its address); " +
+		"consul-1, consul-2 answering and not leading"))
 }
 
 func TestWhoIsAsked(t *testing.T) {

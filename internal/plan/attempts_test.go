@@ -65,8 +65,10 @@ func TestFailuresAreTold(t *testing.T) {
 			"the quota is used up"},
 		"something else, all is done": {func(*plan.Observation) {}, budget, reason.QuotaExceeded, "the quota is used up"},
 		"something else, meanwhile":   {outdated, budget, step.Reason, step.Message + "; besides, the quota is used up"},
-		"for a moment":                {func(*plan.Observation) {}, passing, reason.Healthy, "all servers are healthy voters and serve"},
-		"for longer":                  {func(*plan.Observation) {}, lasting, reason.WebhookUnavailable, "the quota is used up"},
+		"for a moment": {
+			func(*plan.Observation) {}, passing, reason.Healthy, "all servers are healthy voters and serve",
+		},
+		"for longer": {func(*plan.Observation) {}, lasting, reason.WebhookUnavailable, "the quota is used up"},
 		"beside a damaged record": {func(o *plan.Observation) {
 			o.Damaged = &plan.Problem{Reason: reason.DamagedRecord, Message: "damaged"}
 		}, budget, reason.DamagedRecord, "damaged"},
@@ -87,7 +89,8 @@ func TestFailuresAreTold(t *testing.T) {
 // A wait becomes less eager the longer it lasts for the same reason.
 func TestLongWaits(t *testing.T) {
 	for lasts, pause := range map[time.Duration]time.Duration{
-		0: 500 * time.Millisecond, 30 * time.Second: 500 * time.Millisecond, 5 * time.Minute: 5 * time.Second, time.Hour: 15 * time.Second,
+		0: 500 * time.Millisecond, 30 * time.Second: 500 * time.Millisecond,
+		5 * time.Minute: 5 * time.Second, time.Hour: 15 * time.Second,
 	} {
 		g := NewWithT(t)
 		o := healthy(func(o *plan.Observation) {

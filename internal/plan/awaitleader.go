@@ -27,7 +27,8 @@ func (v view) obstacle() string {
 	if i < 0 {
 		return ""
 	}
-	return fmt.Sprintf("; %s: %s (a corrected spec is applied without a leader)", v.Servers[i].Name, v.Servers[i].Pod.Problem.Message)
+	s := v.Servers[i]
+	return fmt.Sprintf("; %s: %s (a corrected spec is applied without a leader)", s.Name, s.Pod.Problem.Message)
 }
 
 func (v view) keptBySpec(s Server) bool {

@@ -74,12 +74,11 @@ func (d Decision) waitsFor(f Failure) bool {
 	if d.Step != nil {
 		return AttemptOf(d.Step) == f.Attempt
 	}
-	return slices.ContainsFunc(d.Upkeep, func(a Action) bool {
-		switch a.(type) {
-		case CreatePod, DeletePod:
-			return AttemptOf(a) == f.Attempt
-		default:
-			return false
-		}
-	})
+	return slices.ContainsFunc(d.Upkeep, func(a Action) bool { return isAboutPod(a) && AttemptOf(a) == f.Attempt })
+}
+
+func isAboutPod(a Action) bool {
+	_, creates := a.(CreatePod)
+	_, deletes := a.(DeletePod)
+	return creates || deletes
 }

@@ -243,10 +243,19 @@ func TestACorrectionArrivesWithoutALeader(t *testing.T) {
 		change func(*plan.Observation)
 		step   plan.Action
 	}{
-		"no node takes it":     {func(o *plan.Observation) { pending(&o.Servers[0]) }, plan.SetRevision{Server: "consul-0"}},
-		"its pod is next":      {func(o *plan.Observation) { pending(&o.Servers[0]); o.Servers[0].Revision = "new" }, plan.DeletePod{Server: "consul-0"}},
-		"it retires":           {func(o *plan.Observation) { pending(&o.Servers[1]); o.Servers[1].Retiring = true }, plan.SetRevision{Server: "consul-1"}},
-		"no pod is let in":     {func(o *plan.Observation) { o.Servers[0].Pod, o.Failures = nil, []plan.Failure{refusedPod} }, plan.SetRevision{Server: "consul-0"}},
+		"no node takes it": {func(o *plan.Observation) { pending(&o.Servers[0]) }, plan.SetRevision{Server: "consul-0"}},
+		"its pod is next": {
+			func(o *plan.Observation) { pending(&o.Servers[0]); o.Servers[0].Revision = "new" },
+			plan.DeletePod{Server: "consul-0"},
+		},
+		"it retires": {
+			func(o *plan.Observation) { pending(&o.Servers[1]); o.Servers[1].Retiring = true },
+			plan.SetRevision{Server: "consul-1"},
+		},
+		"no pod is let in": {
+			func(o *plan.Observation) { o.Servers[0].Pod, o.Failures = nil, []plan.Failure{refusedPod} },
+			plan.SetRevision{Server: "consul-0"},
+		},
 		"it was interrupted":   {func(o *plan.Observation) { o.Servers[0].Pod = &plan.Pod{Revision: "r"} }, nil},
 		"it runs":              {func(*plan.Observation) {}, nil},
 		"its volume goes":      {func(o *plan.Observation) { pending(&o.Servers[0]); o.Servers[0].ClaimDeleting = true }, nil},
@@ -277,9 +286,9 @@ func TestAnObstacleIsSaid(t *testing.T) {
 	g := NewWithT(t)
 	d := plan.Plan(healthy(func(o *plan.Observation) {
 		o.Raft = plan.Raft{Unknown: "consul-2 answering and not leading"}
+		stuck := plan.Problem{Reason: reason.Unschedulable, Message: "no node has the label"}
 		for i := range o.Servers[:2] {
-			o.Servers[i].Agent = plan.Agent{}
-			o.Servers[i].Pod = &plan.Pod{Revision: "r", Problem: plan.Problem{Reason: reason.Unschedulable, Message: "no node has the label"}}
+			o.Servers[i].Agent, o.Servers[i].Pod = plan.Agent{}, &plan.Pod{Revision: "r", Problem: stuck}
 		}
 		peers := []plan.Peer{{ID: "consul-0", Voter: true}, {ID: "consul-1", Voter: true}, {ID: "consul-2", Voter: true}}
 		o.Servers[2].Agent.Outlook = &plan.Outlook{Peers: peers}

@@ -106,7 +106,7 @@ func TestUpkeep(t *testing.T) {
 			}, nil,
 		},
 		"one that cannot move is": {
-			func(o *plan.Observation) { drainedNowhere(o, 1) }, evictable(2),
+			func(o *plan.Observation) { drainedNowhere(o, 1) }, evictable,
 		},
 		"I3 but not the leader": {func(o *plan.Observation) { drainedNowhere(o, 0) }, nil},
 		"unless there is no other": {
@@ -115,7 +115,7 @@ func TestUpkeep(t *testing.T) {
 				drain(o, 1)
 				drain(o, 2)
 				o.Servers[3].Pod.Avoids = []string{nodeOf(0), nodeOf(1), nodeOf(2)}
-			}, evictable(2),
+			}, evictable,
 		},
 		"I1 one at a time": {
 			func(o *plan.Observation) {
@@ -126,10 +126,10 @@ func TestUpkeep(t *testing.T) {
 		},
 		"a paused cluster does not keep a node from being drained": {
 			func(o *plan.Observation) { drain(o, 1); o.Spec.Paused = true },
-			evictable(2),
+			evictable,
 		},
 		"an operator that is not told of nodes lets one go at a time": {
-			func(o *plan.Observation) { o.NodesKnown = false }, evictable(2),
+			func(o *plan.Observation) { o.NodesKnown = false }, evictable,
 		},
 		"the only server is never evicted, whoever is told of nodes": {
 			func(o *plan.Observation) {
@@ -167,9 +167,8 @@ func TestUpkeep(t *testing.T) {
 	}
 }
 
-func evictable(pods int) []plan.Action {
-	return []plan.Action{plan.SetMinAvailable{Pods: pods, Because: "one server at a time may be evicted"}}
-}
+// evictable is what lets one of three servers be evicted.
+var evictable = []plan.Action{plan.SetMinAvailable{Pods: 2, Because: "one server at a time may be evicted"}}
 
 // A budget that is not there is created by Sync; one that cannot be created is not asked for again and again.
 func TestNoBudget(t *testing.T) {

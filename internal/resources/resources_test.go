@@ -168,8 +168,9 @@ func TestRestricted(t *testing.T) {
 // A pod can be found by its labels, whatever the Secret says that it is made of.
 func TestPodLabels(t *testing.T) {
 	for name, text := range map[string]string{
-		"none":                `{"spec":{"containers":[{"name":"consul"}]}}`,
-		"of a former cluster": `{"metadata":{"labels":{"consuloperator.io/cluster-uid":"x"}},"spec":{"containers":[{"name":"consul"}]}}`,
+		"none": `{"spec":{"containers":[{"name":"consul"}]}}`,
+		"of a former cluster": `{"metadata":{"labels":{"consuloperator.io/cluster-uid":"x"}},` +
+			`"spec":{"containers":[{"name":"consul"}]}}`,
 	} {
 		t.Run(name, func(t *testing.T) {
 			g := NewWithT(t)

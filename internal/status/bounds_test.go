@@ -32,7 +32,9 @@ func TestAStatusIsBounded(t *testing.T) {
 		"a long reason of no leader": func(s *observe.Snapshot, _ *plan.Decision, _ *status.Outcome) {
 			s.Raft = plan.Raft{Unknown: long}
 		},
-		"a long refusal": func(_ *observe.Snapshot, _ *plan.Decision, o *status.Outcome) { o.Failures = []plan.Failure{{Attempt: "x", Problem: plan.Problem{Message: long}}} },
+		"a long refusal": func(_ *observe.Snapshot, _ *plan.Decision, o *status.Outcome) {
+			o.Failures = []plan.Failure{{Attempt: "x", Problem: plan.Problem{Message: long}}}
+		},
 		"a container that says much": func(s *observe.Snapshot, _ *plan.Decision, _ *status.Outcome) {
 			s.Servers[1].Pod.Problem = plan.Problem{Reason: reason.ServerCannotStart, Message: long}
 		},
