@@ -61,7 +61,7 @@ type operator struct {
 func newOperator(r *run, former *cache) *operator {
 	o := &operator{run: r, cache: newCache(r.world.api, r.lag, former)}
 	o.ctx, o.cancel = context.WithCancel(context.Background())
-	o.watcher = consul.NewWatcher(o.dial, func(types.NamespacedName) { r.wake() }, logr.Discard())
+	o.watcher = consul.NewWatcher(o.dialToWatch, func(types.NamespacedName) { r.wake() }, logr.Discard())
 	cached, live := reader{o, false}, reader{o, true}
 	writer := o.client(cached)
 	o.reconciler = &controllers.ConsulClusterReconciler{
