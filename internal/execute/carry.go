@@ -6,6 +6,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/consul-operator/consul-operator/api/reason"
 	"github.com/consul-operator/consul-operator/internal/observe"
 	"github.com/consul-operator/consul-operator/internal/plan"
 )
@@ -22,38 +23,58 @@ type Done struct {
 	Outcome
 }
 
+// pass carries out one decision.
+type pass struct {
+	*Executor
+	snapshot *observe.Snapshot
+	done     []Done
+	failures []plan.Failure
+	stale    []error
+}
+
 // CarryOut brings what surrounds the servers to what it should be, and carries out a decision. What failed a moment ago is left
 // out, and what fails now keeps nothing else from being done: it is part of the failures, of which the status has to remember
-// those that are due later. An error means that a part has to be planned again.
+// those that are due later. But where a name is taken, there is no step. An error means that a part has to be planned again.
 func (e *Executor) CarryOut(ctx context.Context, s *observe.Snapshot, d plan.Decision) ([]Done, []plan.Failure, error) {
-	var done []Done
-	attempts := e.surroundings(s)
-	for _, action := range d.Actions() {
-		attempts = append(attempts, attempt{plan.AttemptOf(action), func(ctx context.Context) error {
-			outcome, err := e.Do(ctx, s, action)
-			if err == nil {
-				done = append(done, Done{action, outcome})
-			}
-			return err
-		}})
+	p := &pass{Executor: e, snapshot: s}
+	for _, attempt := range e.surroundings(s) {
+		p.try(ctx, attempt)
 	}
-	var failures []plan.Failure
-	var stale []error
-	for _, attempt := range attempts {
-		before := lastFailure(s, attempt.name)
-		if before != nil && s.IsWithheld(attempt.name, e.Now()) {
-			failures = append(failures, *before)
-			continue
-		}
-		if err := attempt.do(ctx); err == nil {
-			continue
-		} else if problem := explain(err); problem != nil {
-			failures = append(failures, failed(attempt.name, *problem, before, e.Now()))
-		} else {
-			stale = append(stale, err)
-		}
+	for _, action := range d.Upkeep {
+		p.act(ctx, action)
 	}
-	return done, failures, errors.Join(stale...)
+	taken := func(f plan.Failure) bool { return f.Reason == reason.NameTaken }
+	if d.Step != nil && !slices.ContainsFunc(p.failures, taken) {
+		p.act(ctx, d.Step)
+	}
+	return p.done, p.failures, errors.Join(p.stale...)
+}
+
+func (p *pass) act(ctx context.Context, action plan.Action) {
+	p.try(ctx, attempt{plan.AttemptOf(action), func(ctx context.Context) error {
+		outcome, err := p.Do(ctx, p.snapshot, action)
+		if err == nil {
+			p.done = append(p.done, Done{action, outcome})
+		}
+		return err
+	}})
+}
+
+func (p *pass) try(ctx context.Context, attempt attempt) {
+	before := lastFailure(p.snapshot, attempt.name)
+	if before != nil && p.snapshot.IsWithheld(attempt.name, p.Now()) {
+		p.failures = append(p.failures, *before)
+		return
+	}
+	err := attempt.do(ctx)
+	if err == nil {
+		return
+	}
+	if problem := explain(err); problem != nil {
+		p.failures = append(p.failures, failed(attempt.name, *problem, before, p.Now()))
+	} else {
+		p.stale = append(p.stale, err)
+	}
 }
 
 func lastFailure(s *observe.Snapshot, attempt string) *plan.Failure {

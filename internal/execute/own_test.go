@@ -221,3 +221,15 @@ func TestRevisionsOfOthersAreNotRun(t *testing.T) {
 		})
 	}
 }
+
+// A cluster whose Service is somebody else's creates no server that nobody would find.
+func TestNoStepBesideANameThatIsTaken(t *testing.T) {
+	w := newWorld(t)
+	service := resources.JoinService(w.seen.Cluster)
+	service.OwnerReferences, service.Labels = controlledBy("StatefulSet"), nil
+	w.Expect(w.client.Create(t.Context(), service)).To(Succeed())
+	done, failures, err := w.executor.CarryOut(t.Context(), w.seen, plan.Decision{Step: plan.MarkFailed{Server: "consul-1"}})
+	w.Expect(err).NotTo(HaveOccurred())
+	w.Expect(failures).To(ConsistOf(HaveField("Reason", reason.NameTaken)))
+	w.Expect(done).To(BeEmpty())
+}
