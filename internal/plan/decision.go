@@ -2,7 +2,6 @@ package plan
 
 import (
 	"fmt"
-	"slices"
 	"time"
 
 	"github.com/consul-operator/consul-operator/api/reason"
@@ -41,14 +40,6 @@ type Decision struct {
 
 // IsWait reports whether a decision waits for something.
 func (d Decision) IsWait() bool { return d.Step == nil && !d.Done }
-
-// Actions returns the upkeep, and then the step if there is one.
-func (d Decision) Actions() []Action {
-	if d.Step == nil {
-		return d.Upkeep
-	}
-	return append(slices.Clone(d.Upkeep), d.Step)
-}
 
 // Problem is something that a person has to put right.
 type Problem struct {
