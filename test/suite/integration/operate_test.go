@@ -222,12 +222,12 @@ func TestIdleClusterCostsNothing(t *testing.T) {
 	s.Lock.Stop()
 	quiet := func() ([]string, error) {
 		s.reach("settled", 2*time.Minute)
-		idle, err := s.Observer.WatchIdle(t.Context(), 40*time.Second)
+		idle, err := s.Observer.WatchIdle(t.Context(), 30*time.Second)
 		s.t.Logf("writes %v, calls %v, %v", idle.Writes, idle.Calls, err)
 		cost := idle.Writes
 		for call, n := range idle.Calls {
 			kubelet := call == "GET v1_status_leader" || call == "GET v1_catalog_service_"
-			looksForSickVoters := call == "GET v1_operator_autopilot_health" && n <= 1 // in 40 s
+			looksForSickVoters := call == "GET v1_operator_autopilot_health" && n <= 1 // in 30 s
 			if n > 0 && !kubelet && !looksForSickVoters {
 				cost = append(cost, fmt.Sprintf("%d times %s", n, call))
 			}

@@ -45,7 +45,7 @@ func TestAQuotaThatIsUsedUp(t *testing.T) {
 		return condition(c, v1alpha1.ConditionStalled, string(reason.QuotaExceeded))
 	})
 	serial := func() string { return s.cluster().Annotations[v1alpha1.AnnotationNextSerial] }
-	s.Consistently(serial, 15*time.Second, time.Second).Should(Equal("1"), "nothing is used up")
+	s.Consistently(serial, 11*time.Second, time.Second).Should(Equal("1"), "nothing is used up")
 	s.Expect(s.Client.Delete(t.Context(), quota)).To(Succeed())
 	s.reach("after the quota is gone", 2*time.Minute)
 	s.Expect(s.servers()).To(Equal([]string{"quota-0", "quota-1", "quota-2"}))
