@@ -20,9 +20,9 @@ var all = []Info{
 	{ConsulRefuses, AttentionNow, "Consul refuses a call of the operator (ACLs)",
 		"give the operator's calls the rights that the README names, or take the ACL setting back", ""},
 	{NameTaken, AttentionNow,
-		"an object that the cluster needs has the right name and does not belong to it; it is not touched, and no server is " +
-			"created or retired",
-		"delete or rename the object, or create the ConsulCluster under another name. The operator looks once a minute", ""},
+		"somebody else owns an object whose name the cluster needs. The operator does not touch it, and creates and retires no server",
+		"delete or rename the object, or create the ConsulCluster under another name. The operator tries again at least once a minute",
+		""},
 	{ServerCannotStart, AttentionNow, "the image cannot be pulled, or Consul exits; the message has its last words",
 		"correct version, image or config. A new server that never joined is replaced once the spec is corrected", ""},
 	{QuorumLost, AttentionNow, "so many voters are gone with their volumes that no leader can be elected",

@@ -131,8 +131,8 @@ type ConsulClusterSpec struct {
 //
 // +kubebuilder:validation:XValidation:rule="has(self.storageClassName) == has(oldSelf.storageClassName) && (!has(self.storageClassName) || self.storageClassName == oldSelf.storageClassName)",message="storageClassName cannot change: create another cluster",fieldPath=".storageClassName"
 type Storage struct {
-	// Size of the volume. It can grow if the storage class allows it. It can be set back as long as no volume
-	// has grown, and never below the size of a volume that a server has.
+	// Size of the volume. It can grow if the storage class allows it. Volumes cannot shrink: a size that was raised can be set
+	// back, but not below the size of the smallest volume.
 	//
 	// +kubebuilder:default="10Gi"
 	// +kubebuilder:validation:XValidation:rule="quantity(string(self)).compareTo(quantity('0')) > 0",message="size must be greater than 0"

@@ -6,7 +6,6 @@ import (
 	"slices"
 	"time"
 
-	"github.com/consul-operator/consul-operator/api/reason"
 	"github.com/consul-operator/consul-operator/internal/observe"
 	"github.com/consul-operator/consul-operator/internal/plan"
 )
@@ -43,8 +42,7 @@ func (e *Executor) CarryOut(ctx context.Context, s *observe.Snapshot, d plan.Dec
 	for _, action := range d.Upkeep {
 		p.act(ctx, action)
 	}
-	taken := func(f plan.Failure) bool { return f.Reason == reason.NameTaken }
-	if d.Step != nil && !slices.ContainsFunc(p.failures, taken) {
+	if d.Step != nil && !slices.ContainsFunc(p.failures, plan.Failure.HoldsSteps) {
 		p.act(ctx, d.Step)
 	}
 	return p.done, p.failures, errors.Join(p.stale...)

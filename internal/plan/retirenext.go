@@ -44,7 +44,9 @@ func (v view) restartSingle() *Decision {
 	if len(v.Raft.Peers) != 1 || !isVoter(v.Servers[0]) {
 		return nil
 	}
-	return v.renew(v.Servers[0])
+	return v.reviseOnVolume(v.Servers[0],
+		"%s, the only server, is about to be restarted in place: there is no leader until it is back",
+		"%s, the only server, is restarted in place: there is no leader until it is back")
 }
 
 func (v view) whyRetire(s Server) string {

@@ -1,10 +1,6 @@
 package plan
 
-import (
-	"slices"
-
-	"github.com/consul-operator/consul-operator/api/reason"
-)
+import "slices"
 
 // reviseStopped gives the wanted revision, on its volume, to a server that cannot start with the one it has, while nobody leads:
 // whatever keeps servers from running (a node label, an image, a memory limit) has to be correctable without a leader, which
@@ -18,23 +14,10 @@ func reviseStopped(v view) *Decision {
 		if s.ClaimDeleting || isRunning(s) || !v.cannotStart(s) && !v.isSingleToBe() {
 			continue
 		}
-		if d := v.reviseOnVolume(s); d != nil {
+		if d := v.reviseOnVolume(s, "%s does not run, and nobody leads: it gets the wanted revision on its volume",
+			"%s does not run, and nobody leads: its pod is replaced by one with the wanted revision"); d != nil {
 			return d
 		}
-	}
-	return nil
-}
-
-// reviseOnVolume replaces the pod of a server that does not run. The claim goes first: whoever finds no pod afterwards creates
-// one of the claim's revision.
-func (v view) reviseOnVolume(s Server) *Decision {
-	switch {
-	case s.Revision != v.Spec.Revision:
-		return step(SetRevision{Server: s.Name}, reason.UpdatingInPlace,
-			"%s does not run, and nobody leads: it gets the wanted revision on its volume", s.Name)
-	case v.hasOutdatedPod(s):
-		return step(DeletePod{Server: s.Name}, reason.UpdatingInPlace,
-			"%s does not run, and nobody leads: its pod is replaced by one with the wanted revision", s.Name)
 	}
 	return nil
 }

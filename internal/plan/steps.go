@@ -81,16 +81,14 @@ func (v view) replaceIdlePod(s Server) *Decision {
 	return nil
 }
 
-// renew restarts the only server with the wanted revision. The claim goes first: whoever finds no pod afterwards creates
-// one of the claim's revision, with or without a leader.
-func (v view) renew(s Server) *Decision {
+// reviseOnVolume gives a server the wanted revision on its volume, and says why: first of the claim, then of the pod. The claim
+// goes first: whoever finds no pod afterwards creates one of the claim's revision, with or without a leader.
+func (v view) reviseOnVolume(s Server, whyClaim, whyPod string) *Decision {
 	switch {
 	case s.Revision != v.Spec.Revision:
-		return step(SetRevision{Server: s.Name}, reason.UpdatingInPlace,
-			"%s, the only server, is about to be restarted in place: there is no leader until it is back", s.Name)
+		return step(SetRevision{Server: s.Name}, reason.UpdatingInPlace, whyClaim, s.Name)
 	case v.hasOutdatedPod(s):
-		return step(DeletePod{Server: s.Name}, reason.UpdatingInPlace,
-			"%s, the only server, is restarted in place: there is no leader until it is back", s.Name)
+		return step(DeletePod{Server: s.Name}, reason.UpdatingInPlace, whyPod, s.Name)
 	}
 	return nil
 }

@@ -41,7 +41,7 @@ func (v view) held() *Problem {
 	if v.Spec.Invalid != nil {
 		return v.Spec.Invalid
 	}
-	if i := slices.IndexFunc(v.Failures, func(f Failure) bool { return f.Reason == reason.NameTaken }); i >= 0 {
+	if i := slices.IndexFunc(v.Failures, Failure.HoldsSteps); i >= 0 {
 		return &v.Failures[i].Problem
 	}
 	if v.Spec.Paused {
