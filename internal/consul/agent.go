@@ -25,11 +25,12 @@ type Agent interface {
 	// servers forward the call: without a leader it returns ErrNoLeader or, sooner, ErrUnanswered. The leader updates it every
 	// 2 s: right after an election it may list no servers and not show the leader (measured).
 	Health(ctx context.Context) (map[string]plan.Health, error)
-	// MinQuorum returns the number of servers below which autopilot removes none.
-	MinQuorum(ctx context.Context) (uint, error)
-	// SetMinQuorum changes only this field of the autopilot configuration, by compare-and-set, so concurrent changes by others
-	// are kept. It writes nothing if the value is already correct.
-	SetMinQuorum(ctx context.Context, n uint) error
+	// Autopilot returns autopilot's settings: their names as in Consul's configuration files, their values as Go prints them,
+	// such as "true", "250" and "10s".
+	Autopilot(ctx context.Context) (map[string]string, error)
+	// SetAutopilot changes only these settings of autopilot, by compare-and-set, so concurrent changes by others are kept. It
+	// writes nothing if they are so already.
+	SetAutopilot(ctx context.Context, settings map[string]string) error
 	// TransferLeadership transfers leadership to the server with this node ID. Call it on the leader's own agent, with the ID
 	// of a healthy voter: given a non-voter, Consul reports success and has no leader for 8 s. Success means only that the
 	// leader stepped down, so check who leads afterwards. An unknown ID returns ErrNotFound.

@@ -32,13 +32,13 @@ func endless(status int, beginning, again string, written *atomic.Int64) http.Ha
 }
 
 var reads = map[string]func(*agent, context.Context) error{
-	"self":    func(a *agent, ctx context.Context) error { _, err := a.Self(ctx); return err },
-	"peers":   func(a *agent, ctx context.Context) error { _, err := a.RaftPeers(ctx); return err },
-	"members": func(a *agent, ctx context.Context) error { _, err := a.Members(ctx); return err },
-	"catalog": func(a *agent, ctx context.Context) error { _, err := a.Catalog(ctx); return err },
-	"health":  func(a *agent, ctx context.Context) error { _, err := a.Health(ctx); return err },
-	"quorum":  func(a *agent, ctx context.Context) error { _, err := a.MinQuorum(ctx); return err },
-	"watch":   func(a *agent, ctx context.Context) error { _, err := a.WatchServers(ctx, 0, time.Hour); return err },
+	"self":      func(a *agent, ctx context.Context) error { _, err := a.Self(ctx); return err },
+	"peers":     func(a *agent, ctx context.Context) error { _, err := a.RaftPeers(ctx); return err },
+	"members":   func(a *agent, ctx context.Context) error { _, err := a.Members(ctx); return err },
+	"catalog":   func(a *agent, ctx context.Context) error { _, err := a.Catalog(ctx); return err },
+	"health":    func(a *agent, ctx context.Context) error { _, err := a.Health(ctx); return err },
+	"autopilot": func(a *agent, ctx context.Context) error { _, err := a.Autopilot(ctx); return err },
+	"watch":     func(a *agent, ctx context.Context) error { _, err := a.WatchServers(ctx, 0, time.Hour); return err },
 }
 
 // An agent runs an image of the user's choice: what it answers must not fill the memory of the operator.

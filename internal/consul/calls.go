@@ -236,44 +236,6 @@ func (a *agent) Health(ctx context.Context) (map[string]plan.Health, error) {
 	return health, err
 }
 
-func (a *agent) MinQuorum(ctx context.Context) (uint, error) {
-	conf, err := a.autopilot(ctx)
-	if err != nil {
-		return 0, err
-	}
-	return conf.MinQuorum, nil
-}
-
-func (a *agent) autopilot(ctx context.Context) (conf *api.AutopilotConfiguration, err error) {
-	err = a.call(ctx, "autopilot configuration", func(c *api.Client) error {
-		conf, err = c.Operator().AutopilotGetConfiguration(nil)
-		return err
-	})
-	return conf, err
-}
-
-// casAttempts limits how often SetMinQuorum retries after a concurrent change.
-const casAttempts = 3
-
-func (a *agent) SetMinQuorum(ctx context.Context, n uint) error {
-	for range casAttempts {
-		conf, err := a.autopilot(ctx)
-		if err != nil || conf.MinQuorum == n {
-			return err
-		}
-		conf.MinQuorum = n
-		var done bool
-		err = a.call(ctx, "autopilot configuration", func(c *api.Client) error {
-			done, err = c.Operator().AutopilotCASConfiguration(conf, nil)
-			return err
-		})
-		if err != nil || done {
-			return err
-		}
-	}
-	return fmt.Errorf("autopilot configuration on %s: %w", a.target.Address, ErrConflict)
-}
-
 // TransferLeadership is POST /v1/operator/raft/transfer-leader?id=, measured to take 5 to 17 ms.
 func (a *agent) TransferLeadership(ctx context.Context, id string) error {
 	if id == "" { // Raft would pick the peer with the highest next index, healthy or not, old or new

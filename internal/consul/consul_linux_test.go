@@ -29,7 +29,7 @@ func TestRealConsul(t *testing.T) {
 	}{
 		{"every server answers", everyServerAnswers},
 		{"what is unknown is not found", unknownIsNotFound},
-		{"min_quorum changes alone", minQuorumChangesAlone},
+		{"min_quorum changes alone", settingsOfAutopilotChangeAlone},
 		{"an idle cluster is left alone", idleIsLeftAlone},
 		{"wakes on a transfer from outside", wakesOnTransfer},
 		{"wakes when a server joins", wakesOnJoin},
@@ -60,7 +60,7 @@ func TestRealConsul119(t *testing.T) {
 	s.leader()
 	everyServerAnswers(t, s)
 	unknownIsNotFound(t, s)
-	minQuorumChangesAlone(t, s)
+	settingsOfAutopilotChangeAlone(t, s)
 	idleIsLeftAlone(t, s)
 }
 
@@ -134,19 +134,28 @@ func unknownIsNotFound(t *testing.T, s *realServers) {
 	g.Expect(leader.ForceLeave(t.Context(), "nobody")).To(MatchError(ErrNotFound))
 }
 
-func minQuorumChangesAlone(t *testing.T, s *realServers) {
+func settingsOfAutopilotChangeAlone(t *testing.T, s *realServers) {
 	g := NewWithT(t)
 	leader := s.leader()
 	before, _ := autopilotOf(t, leader)
-	g.Expect(leader.SetMinQuorum(t.Context(), 3)).To(Succeed())
-	g.Expect(leader.MinQuorum(t.Context())).To(BeEquivalentTo(3))
+	g.Expect(leader.SetAutopilot(t.Context(), minQuorum3)).To(Succeed())
+	g.Expect(leader.Autopilot(t.Context())).To(And(
+		HaveKeyWithValue("min_quorum", "3"), HaveKeyWithValue("cleanup_dead_servers", "false"),
+		HaveKeyWithValue("last_contact_threshold", "200ms")))
 	after, index := autopilotOf(t, leader)
 	g.Expect(strings.ReplaceAll(after, `"MinQuorum":3`, `"MinQuorum":0`)).To(Equal(before))
 	g.Expect(after).To(ContainSubstring(`"CleanupDeadServers":false`))
 
-	g.Expect(leader.SetMinQuorum(t.Context(), 3)).To(Succeed())
+	g.Expect(leader.SetAutopilot(t.Context(), minQuorum3)).To(Succeed())
 	_, again := autopilotOf(t, leader)
 	g.Expect(again).To(Equal(index), "nothing is written where nothing changes")
+
+	changes := map[string]string{"last_contact_threshold": "300ms", "max_trailing_logs": "300", "server_stabilization_time": "5s"}
+	g.Expect(leader.SetAutopilot(t.Context(), changes)).To(Succeed())
+	for name, value := range changes {
+		g.Expect(leader.Autopilot(t.Context())).To(HaveKeyWithValue(name, value))
+	}
+	g.Expect(leader.Autopilot(t.Context())).To(HaveKeyWithValue("min_quorum", "3"))
 }
 
 // autopilotOf returns the autopilot configuration and its indexes.

@@ -15,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/hashicorp/consul/api"
 	. "github.com/onsi/gomega"
 
 	"github.com/consul-operator/consul-operator/internal/plan"
@@ -146,7 +147,7 @@ func TestHungAgentCostsTheTimeout(t *testing.T) {
 		"members":  func(ctx context.Context) error { _, err := a.Members(ctx); return err },
 		"catalog":  func(ctx context.Context) error { _, err := a.Catalog(ctx); return err },
 		"health":   func(ctx context.Context) error { _, err := a.Health(ctx); return err },
-		"quorum":   func(ctx context.Context) error { return a.SetMinQuorum(ctx, 3) },
+		"quorum":   func(ctx context.Context) error { return a.SetAutopilot(ctx, minQuorum3) },
 		"leave":    a.Leave,
 		"transfer": func(ctx context.Context) error { return a.TransferLeadership(ctx, "id") },
 		"prune":    func(ctx context.Context) error { return a.ForceLeave(ctx, "name") },
@@ -253,7 +254,9 @@ func TestConnectionsAreReused(t *testing.T) {
 	g.Expect(opened).To(Equal(1))
 }
 
-func TestMinQuorumGivesUpOnConflicts(t *testing.T) {
+var minQuorum3 = map[string]string{SettingMinQuorum: "3"}
+
+func TestAutopilotGivesUpOnConflicts(t *testing.T) {
 	g := NewWithT(t)
 	writes := 0
 	a := agentOf(t, 0, "", func(w http.ResponseWriter, req *http.Request) {
@@ -265,8 +268,26 @@ func TestMinQuorumGivesUpOnConflicts(t *testing.T) {
 		g.Expect(req.URL.Query().Get("cas")).To(Equal("7"))
 		_, _ = io.WriteString(w, "false")
 	})
-	g.Expect(a.SetMinQuorum(t.Context(), 3)).To(MatchError(ErrConflict))
+	g.Expect(a.SetAutopilot(t.Context(), minQuorum3)).To(MatchError(ErrConflict))
 	g.Expect(writes).To(Equal(casAttempts))
+}
+
+// Each setting that is read can be written, and is read again as it was written.
+func TestEachSettingOfAutopilot(t *testing.T) {
+	g := NewWithT(t)
+	wanted := map[string]string{
+		"cleanup_dead_servers": "true", "disable_upgrade_migration": "true", "last_contact_threshold": "500ms",
+		"max_trailing_logs": "1000", "min_quorum": "3", "redundancy_zone_tag": "zone", "server_stabilization_time": "20s",
+		"upgrade_version_tag": "version",
+	}
+	conf := &api.AutopilotConfiguration{}
+	g.Expect(settingsOf(conf)).To(HaveLen(len(wanted)))
+	for name, value := range wanted {
+		g.Expect(settingsOf(conf)).To(HaveKeyWithValue(name, Not(Equal(value))))
+		g.Expect(set(conf, name, value)).To(Succeed())
+	}
+	g.Expect(settingsOf(conf)).To(Equal(wanted))
+	g.Expect(set(conf, "unknown", "")).NotTo(Succeed())
 }
 
 func TestTransferNeedsAnID(t *testing.T) {

@@ -4,6 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -50,7 +54,15 @@ func ignoreGone(err error) error {
 }
 
 func (e *Executor) setMinQuorum(ctx context.Context, s *observe.Snapshot, a plan.SetMinQuorum) (Outcome, error) {
-	return Outcome{}, e.leader(s).SetMinQuorum(ctx, uint(a.Servers)) //nolint:gosec // a handful of servers
+	return Outcome{}, e.leader(s).SetAutopilot(ctx, map[string]string{consul.SettingMinQuorum: strconv.Itoa(a.Servers)})
+}
+
+func (e *Executor) setAutopilot(ctx context.Context, s *observe.Snapshot, a plan.SetAutopilot) (Outcome, error) {
+	var changes []string
+	for _, name := range slices.Sorted(maps.Keys(a.Settings)) {
+		changes = append(changes, fmt.Sprintf("%s is %s, was %s", name, a.Settings[name], s.Raft.Autopilot[name]))
+	}
+	return Outcome{Event: "autopilot: " + strings.Join(changes, "; ")}, e.leader(s).SetAutopilot(ctx, a.Settings)
 }
 
 // transferLeadership hands leadership to a voter and watches until it leads: Consul's own success only means that the old

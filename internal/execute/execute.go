@@ -99,6 +99,8 @@ func (e *Executor) dispatch( //nolint:cyclop,funlen // a table
 		return e.setMinAvailable(ctx, s, a)
 	case plan.SetMinQuorum:
 		return e.setMinQuorum(ctx, s, a)
+	case plan.SetAutopilot:
+		return e.setAutopilot(ctx, s, a)
 	case plan.NameTransferTarget:
 		return e.record(ctx, s, "", annotate(v1alpha1.AnnotationTransferLeadership, a.To))
 	case plan.FinishTransfer:

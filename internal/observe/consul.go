@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"strconv"
 	"sync"
 	"syscall"
 
@@ -101,27 +102,24 @@ func (o *Observer) selves(ctx context.Context, s *Snapshot) map[string]answer {
 	return selves
 }
 
-// cluster asks the leader's own agent for the Raft configuration, Serf's members and autopilot's verdict, which are all
+// cluster asks the leader's own agent for the Raft configuration, Serf's members, autopilot's verdict and settings, which are all
 // required, and for the catalog, which is for display only: an upgrade does not wait for it.
 func (o *Observer) cluster(ctx context.Context, s *Snapshot, leader string) error {
 	agent := o.Dial(s.Target(leader))
-	var (
-		health    map[string]plan.Health
-		minQuorum uint
-	)
+	var health map[string]plan.Health
 	if err := atOnce(
 		func() (err error) { s.Raft.Peers, err = agent.RaftPeers(ctx); return err },
 		func() (err error) { s.Raft.Members, err = agent.Members(ctx); return err },
 		func() error { s.Raft.Catalog, s.Raft.CatalogUnanswered = catalogOf(ctx, agent); return nil },
 		func() (err error) { health, err = agent.Health(ctx); return err },
-		func() (err error) { minQuorum, err = agent.MinQuorum(ctx); return err },
+		func() (err error) { s.Raft.Autopilot, err = agent.Autopilot(ctx); return err },
 	); err != nil {
 		return err
 	}
 	if err := tellsOfItself(s, leader); err != nil {
 		return err
 	}
-	s.Raft.MinQuorum = int(minQuorum) //nolint:gosec // a handful of servers
+	s.Raft.MinQuorum, _ = strconv.Atoi(s.Raft.Autopilot[consul.SettingMinQuorum]) // the client made it of a number
 	for i := range s.Servers {
 		match(&s.Servers[i], s.Raft, health)
 	}

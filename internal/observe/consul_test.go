@@ -24,6 +24,8 @@ func TestHealthyCluster(t *testing.T) {
 	w.Expect(s.Raft.Leader).To(Equal("consul-0"))
 	w.Expect(s.Raft.Term).To(Equal(uint64(7)))
 	w.Expect(s.Raft.MinQuorum).To(Equal(3))
+	w.Expect(s.Raft.Autopilot).To(HaveKeyWithValue("last_contact_threshold", "200ms"))
+	w.Expect(s.Spec.Autopilot).To(BeEmpty())
 	w.Expect(s.Raft.Peers).To(HaveLen(3))
 	w.Expect(s.Raft.Members).To(HaveLen(3))
 	w.Expect(s.Raft.Catalog).To(HaveLen(3))
@@ -36,6 +38,12 @@ func TestHealthyCluster(t *testing.T) {
 		w.Expect(server.Registration).To(Equal(plan.Registered))
 		w.Expect(server.Health).To(Equal(plan.HealthHealthy))
 	}
+}
+
+func TestWhatAutopilotIsToBeTold(t *testing.T) {
+	w := newWorld(t)
+	w.cluster.Spec.Config = &v1alpha1.Config{Raw: []byte(`{"Autopilot": {"last_contact_threshold": "0.5s"}}`)}
+	w.Expect(w.look().Spec.Autopilot).To(Equal(map[string]string{"last_contact_threshold": "500ms"}))
 }
 
 // An address may belong to another process by now, whose answer must not be attributed to our server.
@@ -116,7 +124,7 @@ func TestNobodyLeads(t *testing.T) {
 
 // An incomplete snapshot counts as unknown: nothing voluntary happens.
 func TestALeaderThatDoesNotTellAll(t *testing.T) {
-	for _, call := range []string{"peers", "members", "health", "min-quorum"} {
+	for _, call := range []string{"peers", "members", "health", "autopilot"} {
 		t.Run(call, func(t *testing.T) {
 			w := newWorld(t)
 			w.agent(0).silent[call] = true

@@ -112,6 +112,7 @@ func spec(c *v1alpha1.ConsulCluster) plan.Spec {
 	if to, asked := c.Annotations[v1alpha1.AnnotationTransferLeadership]; asked {
 		spec.Transfer = &plan.TransferRequest{To: to}
 	}
+	spec.Autopilot, _ = resources.Autopilot(c) // the error is found again, see invalid
 	recovery(&spec, c)
 	return spec
 }

@@ -61,7 +61,9 @@ func (a *agent) Catalog(context.Context) ([]plan.Node, error)   { return a.nodes
 func (a *agent) Health(context.Context) (map[string]plan.Health, error) {
 	return a.votes, a.says("health")
 }
-func (a *agent) MinQuorum(context.Context) (uint, error) { return 3, a.says("min-quorum") }
+func (a *agent) Autopilot(context.Context) (map[string]string, error) {
+	return map[string]string{"min_quorum": "3", "last_contact_threshold": "200ms"}, a.says("autopilot")
+}
 
 // world is a cluster of three healthy servers, led by consul-0, which tests change before they take a snapshot.
 type world struct {

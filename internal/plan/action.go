@@ -64,6 +64,8 @@ type (
 	}
 	// SetMinQuorum tells autopilot how few servers its cleanup of dead servers may leave.
 	SetMinQuorum struct{ Servers int }
+	// SetAutopilot changes settings of autopilot, by name.
+	SetAutopilot struct{ Settings map[string]string }
 	// NameTransferTarget records the server to which leadership will be handed, so that a crash does not move it twice.
 	NameTransferTarget struct{ To string }
 	// FinishTransfer removes a user's request for a transfer.
@@ -100,6 +102,7 @@ func (ReleaseClaim) name() string       { return "ReleaseClaim" }
 func (QuarantineClaim) name() string    { return "QuarantineClaim" }
 func (SetMinAvailable) name() string    { return "SetMinAvailable" }
 func (SetMinQuorum) name() string       { return "SetMinQuorum" }
+func (SetAutopilot) name() string       { return "SetAutopilot" }
 func (NameTransferTarget) name() string { return "NameTransferTarget" }
 func (FinishTransfer) name() string     { return "FinishTransfer" }
 func (BeginRecovery) name() string      { return "BeginRecovery" }

@@ -56,6 +56,8 @@ type Spec struct {
 	// Revision that every server should run.
 	Revision string
 	Paused   bool
+	// Autopilot are the settings of autopilot that users ask for, by name. What they do not ask for is left as it is.
+	Autopilot map[string]string
 	// Invalid says why the spec cannot be honored; nil if it can.
 	Invalid *Problem
 	// Bootstrapped reports whether a leader was ever seen. Unrecorded reports whether its record is missing.
@@ -210,8 +212,10 @@ type Raft struct {
 	Catalog []Node
 	// CatalogUnanswered reports whether the leader did not answer the question for the catalog.
 	CatalogUnanswered bool
-	// MinQuorum is the autopilot's.
+	// MinQuorum is how few servers autopilot's cleanup of dead servers leaves.
 	MinQuorum int
+	// Autopilot are its settings by name.
+	Autopilot map[string]string
 }
 
 // Peer is an entry of the Raft configuration.

@@ -1,5 +1,7 @@
 package plan
 
+import "maps"
+
 // upkeep restores what should be, whatever the rules decide. None of it changes the membership.
 func upkeep(v view) []Action {
 	if v.Damaged != nil { // a pod could be created for a server that was given up
@@ -23,8 +25,21 @@ func upkeep(v view) []Action {
 	for _, pod := range v.Orphans {
 		actions = append(actions, DeleteOrphan{Pod: pod})
 	}
-	if v.Raft.Known && !v.isHeld() && v.Raft.MinQuorum != v.Spec.Replicas {
+	return append(actions, v.autopilot()...)
+}
+
+// autopilot tells autopilot what users want of it. Consul reads the settings from a file only when a cluster is founded.
+func (v view) autopilot() (actions []Action) {
+	if !v.Raft.Known || v.isHeld() {
+		return nil
+	}
+	if v.Raft.MinQuorum != v.Spec.Replicas {
 		actions = append(actions, SetMinQuorum{Servers: v.Spec.Replicas})
+	}
+	changes := maps.Clone(v.Spec.Autopilot)
+	maps.DeleteFunc(changes, func(name, value string) bool { return v.Raft.Autopilot[name] == value })
+	if len(changes) > 0 {
+		actions = append(actions, SetAutopilot{Settings: changes})
 	}
 	return actions
 }

@@ -82,6 +82,20 @@ func TestUpkeep(t *testing.T) {
 		"but not while paused": {
 			func(o *plan.Observation) { o.Raft.MinQuorum, o.Spec.Paused = 0, true }, nil,
 		},
+		"autopilot is told what users ask for, and nothing else": {
+			func(o *plan.Observation) {
+				o.Spec.Autopilot = map[string]string{"last_contact_threshold": "1s", "max_trailing_logs": "500"}
+				o.Raft.Autopilot = map[string]string{
+					"last_contact_threshold": "200ms", "max_trailing_logs": "500", "cleanup_dead_servers": "false",
+				}
+			},
+			[]plan.Action{plan.SetAutopilot{Settings: map[string]string{"last_contact_threshold": "1s"}}},
+		},
+		"not without a leader": {
+			func(o *plan.Observation) {
+				o.Spec.Autopilot, o.Raft = map[string]string{"last_contact_threshold": "1s"}, plan.Raft{}
+			}, nil,
+		},
 		"I2 a drained server that can move is not evicted": {
 			func(o *plan.Observation) { drain(o, 1) }, nil,
 		},

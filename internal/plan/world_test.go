@@ -220,6 +220,8 @@ func (w *world) act(action plan.Action) {
 		w.spec.Bootstrapped = true
 	case plan.SetMinQuorum:
 		w.raft.MinQuorum = a.Servers
+	case plan.SetAutopilot:
+		w.raft.Autopilot = a.Settings
 	case plan.SetMinAvailable:
 		w.minAvailable = a.Pods
 		w.setEvictable(a.Because != "")

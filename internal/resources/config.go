@@ -10,9 +10,10 @@ import (
 )
 
 // AgentConfig returns the configuration file of the servers: our defaults, the user's configuration merged over them, and
-// over both the values that the operator relies on. Values that differ between servers are passed as arguments.
+// over both the values that the operator relies on. Values that differ between servers are passed as arguments, and what
+// autopilot is told goes to Consul's API, see Autopilot.
 func AgentConfig(c *v1alpha1.ConsulCluster) ([]byte, error) {
-	user, err := c.Spec.Config.Values()
+	user, err := fileConfig(c.Spec.Config)
 	if err != nil {
 		return nil, fmt.Errorf("spec.%w", err)
 	}
@@ -27,6 +28,9 @@ func AgentConfig(c *v1alpha1.ConsulCluster) ([]byte, error) {
 		"ports": map[string]any{"serf_wan": -1},
 		// A leaving server answers 500 to every request while it drains, so the drain should be short.
 		"performance": map[string]any{"leave_drain_time": "0s"},
+		// Consul's own limit of 200 is per address, and the kubelet's probes come from the node's. Clients in the host's network
+		// or behind the same translation of addresses would use it up, and the kubelet would stop a server that serves.
+		"limits": map[string]any{"http_max_conns_per_client": 4096},
 	}
 	owned := map[string]any{
 		"server":                  true,

@@ -128,7 +128,8 @@ func CheckConfig(c *v1alpha1.ConsulCluster) error {
 			return fmt.Errorf("spec.config.%s: %s", written, rule.Message())
 		}
 	}
-	return nil
+	_, err = Autopilot(c)
+	return err
 }
 
 // userKeys are the objects in which users choose the keys, so that Consul does not match them with its own.

@@ -102,7 +102,9 @@ func TestTheOperatorsValuesWinInAnyCase(t *testing.T) {
 		"ports":       map[string]any{"serf_wan": 8302.0},
 		"performance": map[string]any{"leave_drain_time": "0s", "raft_multiplier": 3.0},
 		"Node_Meta":   map[string]any{"A": "x"},
-		"ui_config":   map[string]any{"enabled": true}, "disable_update_check": true, "server_rejoin_age_max": "87600h",
+		"ui_config":   map[string]any{"enabled": true}, "disable_update_check": true,
+		"limits":                map[string]any{"http_max_conns_per_client": 4096.0},
+		"server_rejoin_age_max": "87600h",
 	}))
 }
 

@@ -112,10 +112,13 @@ func TestWhatARevisionDependsOn(t *testing.T) {
 		"surge":           {func(c *v1alpha1.ConsulCluster) { c.Spec.Update.MaxSurge = 3 }, true},
 		"pause":           {func(c *v1alpha1.ConsulCluster) { c.Spec.Paused = true }, true},
 		"an empty config": {func(c *v1alpha1.ConsulCluster) { c.Spec.Config = &v1alpha1.Config{Raw: []byte("{}")} }, true},
-		"version":         {func(c *v1alpha1.ConsulCluster) { c.Spec.Version = "1.22.8" }, false},
-		"image":           {func(c *v1alpha1.ConsulCluster) { c.Spec.Image = "x" }, false},
-		"config":          {func(c *v1alpha1.ConsulCluster) { c.Spec.Config = &v1alpha1.Config{Raw: []byte(`{"a":1}`)} }, false},
-		"pod template":    {func(c *v1alpha1.ConsulCluster) { c.Spec.PodTemplate.PriorityClassName = "x" }, false},
+		"what autopilot is told": {func(c *v1alpha1.ConsulCluster) {
+			c.Spec.Config = &v1alpha1.Config{Raw: []byte(`{"autoPilot": {"max_trailing_logs": 500}}`)}
+		}, true},
+		"version":      {func(c *v1alpha1.ConsulCluster) { c.Spec.Version = "1.22.8" }, false},
+		"image":        {func(c *v1alpha1.ConsulCluster) { c.Spec.Image = "x" }, false},
+		"config":       {func(c *v1alpha1.ConsulCluster) { c.Spec.Config = &v1alpha1.Config{Raw: []byte(`{"a":1}`)} }, false},
+		"pod template": {func(c *v1alpha1.ConsulCluster) { c.Spec.PodTemplate.PriorityClassName = "x" }, false},
 		"restart": {func(c *v1alpha1.ConsulCluster) {
 			c.Annotations = map[string]string{v1alpha1.AnnotationRestartedAt: "now"}
 		}, false},

@@ -43,9 +43,10 @@ func Revision(c *v1alpha1.ConsulCluster) string {
 	return hex.EncodeToString(sum[:])[:10]
 }
 
-// canonical returns the configuration with sorted keys, so that their order does not matter; nil if it is empty.
+// canonical returns the servers' part of the configuration with sorted keys, so that their order does not matter; nil if it is
+// empty.
 func canonical(config *v1alpha1.Config) *v1alpha1.Config {
-	values, err := config.Values()
+	values, err := fileConfig(config)
 	if err != nil || len(values) == 0 {
 		return nil
 	}

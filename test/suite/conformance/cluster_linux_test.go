@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"syscall"
 	"testing"
 	"time"
@@ -147,7 +148,7 @@ func (c *cluster) name(s *server) string { return c.names[slices.Index(c.servers
 func (c *cluster) setMinQuorum(n int) {
 	c.t.Helper()
 	c.Eventually(func() error {
-		return c.leader().SetMinQuorum(c.t.Context(), uint(n)) //nolint:gosec // a handful of servers
+		return c.leader().SetAutopilot(c.t.Context(), map[string]string{consul.SettingMinQuorum: strconv.Itoa(n)})
 	}, patience, interval).Should(Succeed())
 }
 

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"strconv"
 	"time"
 
 	"github.com/consul-operator/consul-operator/internal/consul"
@@ -180,18 +181,20 @@ func (a *agent) Health(ctx context.Context) (map[string]plan.Health, error) {
 	return health, err
 }
 
-func (a *agent) MinQuorum(ctx context.Context) (n uint, err error) {
-	err = a.askLeader(ctx, "min-quorum", false, func(c *cluster, _ int) (time.Duration, error) {
-		n = uint(c.state.MinQuorum)
+func (a *agent) Autopilot(ctx context.Context) (settings map[string]string, err error) {
+	err = a.askLeader(ctx, "autopilot", false, func(c *cluster, _ int) (time.Duration, error) {
+		settings = map[string]string{consul.SettingMinQuorum: strconv.Itoa(int(c.state.MinQuorum))}
 		return 0, nil
 	})
-	return n, err
+	return settings, err
 }
 
-func (a *agent) SetMinQuorum(ctx context.Context, n uint) error {
-	return a.askLeader(ctx, "set-min-quorum", true, func(c *cluster, _ int) (time.Duration, error) {
-		c.state.MinQuorum = uint8(n) //nolint:gosec // at most 7
-		return 0, nil
+// SetAutopilot knows of the only setting that the model has.
+func (a *agent) SetAutopilot(ctx context.Context, settings map[string]string) error {
+	return a.askLeader(ctx, "set-autopilot", true, func(c *cluster, _ int) (time.Duration, error) {
+		n, err := strconv.ParseUint(settings[consul.SettingMinQuorum], 10, 8)
+		c.state.MinQuorum = uint8(n)
+		return 0, err
 	})
 }
 

@@ -43,7 +43,7 @@ func refusals() map[string]refusal {
 		"ACLs":                                {upgrades, []string{"leave Consul"}, consul.ErrForbidden, reason.ConsulRefuses, false},
 		"a policy about budgets": {creation, []string{"create PodDisruptionBudget"}, denied,
 			reason.AdmissionDenied, true},
-		"ACLs, of a call by the by": {scales, []string{"set-min-quorum Consul"}, consul.ErrForbidden, reason.ConsulRefuses, true},
+		"ACLs, of a call by the by": {scales, []string{"set-autopilot Consul"}, consul.ErrForbidden, reason.ConsulRefuses, true},
 	}
 }
 
