@@ -58,6 +58,7 @@ const (
 	ReplacingFailedServer       Reason = "ReplacingFailedServer"
 	RecoveringQuorum            Reason = "RecoveringQuorum"
 	UpdatingInPlace             Reason = "UpdatingInPlace"
+	ReloadingSettings           Reason = "ReloadingSettings"
 	NodeDraining                Reason = "NodeDraining"
 	PruningDeadPeer             Reason = "PruningDeadPeer"
 	LeadershipTransferRequested Reason = "LeadershipTransferRequested"

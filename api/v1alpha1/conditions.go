@@ -57,6 +57,12 @@ const (
 	LabelRevision = "consuloperator.io/revision"
 	// AnnotationAvoidNodes of a pod names the nodes that were draining when it was created. It is not scheduled to them.
 	AnnotationAvoidNodes = "consuloperator.io/avoid-nodes"
+	// AnnotationSettings of a pod are the settings that its server reads again while it runs: the kubelet writes them into a
+	// file. AnnotationSettingsGiven says when they were changed.
+	AnnotationSettings      = "consuloperator.io/settings"
+	AnnotationSettingsGiven = "consuloperator.io/settings-given"
+	// NodeMetaSettings is the key of a Consul node's metadata that shows which settings its agent has read.
+	NodeMetaSettings = "operator-settings"
 	// LabelRetired marks the claim of a server that is gone and whose volume is kept: because volumes are retained, or
 	// because the server had failed. No server uses it again.
 	LabelRetired = "consuloperator.io/retired"

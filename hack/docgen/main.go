@@ -45,7 +45,10 @@ func run() error {
 	if err := replace(reasonsPage, "api/reason", reasons()); err != nil {
 		return err
 	}
-	return replace(configPage, "internal/resources/configrules.go", config())
+	if err := replace(configPage, "internal/resources/configrules.go", config()); err != nil {
+		return err
+	}
+	return replace(configPage, "internal/resources/settings.go", settings())
 }
 
 // replace replaces the part of a page that is generated from this source.
@@ -110,6 +113,11 @@ func config() string {
 	}
 	b.WriteString("\n")
 	return b.String()
+}
+
+// settings is the list of keys that change without a restart.
+func settings() string {
+	return "\n- `" + strings.Join(resources.Reloadable, "`\n- `") + "`\n\n"
 }
 
 // remedy is what a person does, with the runbook to follow.

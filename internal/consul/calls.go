@@ -12,6 +12,7 @@ import (
 
 	"github.com/hashicorp/consul/api"
 
+	"github.com/consul-operator/consul-operator/api/v1alpha1"
 	"github.com/consul-operator/consul-operator/internal/plan"
 )
 
@@ -33,7 +34,7 @@ func (a *agent) query(ctx context.Context, name, path string, options *api.Query
 	})
 }
 
-// Self reads GET /v1/agent/self: Config.{NodeID,NodeName,Version},
+// Self reads GET /v1/agent/self: Config.{NodeID,NodeName,Version}, Meta,
 // Stats.raft.{state,term,last_log_index,last_log_term,applied_index,latest_configuration} and Stats.consul.leader_addr. All of
 // Stats are strings; the same in 1.19.2 and 1.22.7 (measured).
 func (a *agent) Self(ctx context.Context) (Self, error) {
@@ -47,6 +48,7 @@ func (a *agent) Self(ctx context.Context) (Self, error) {
 // selfAnswer is what is read of agent/self.
 type selfAnswer struct {
 	Config struct{ NodeID, Version string }
+	Meta   map[string]string
 	Stats  struct {
 		Raft struct { // absent if the agent is not a server
 			State               string
@@ -65,7 +67,7 @@ func (answer *selfAnswer) check() error {
 	if answer.Config.NodeID == "" {
 		return fmt.Errorf("%w: it has no node ID", errStrange)
 	}
-	return short(answer.Config.NodeID, answer.Config.Version, answer.Stats.Consul.LeaderAddr)
+	return short(answer.Config.NodeID, answer.Config.Version, answer.Stats.Consul.LeaderAddr, answer.Meta[v1alpha1.NodeMetaSettings])
 }
 
 func (answer *selfAnswer) self() Self {
@@ -77,6 +79,7 @@ func (answer *selfAnswer) self() Self {
 	return Self{
 		NodeID:     answer.Config.NodeID,
 		Version:    answer.Config.Version,
+		Settings:   answer.Meta[v1alpha1.NodeMetaSettings],
 		Leads:      raft.State == "Leader",
 		Term:       number(raft.Term),
 		LastIndex:  number(raft.LastIndex),
@@ -248,6 +251,11 @@ func (a *agent) TransferLeadership(ctx context.Context, id string) error {
 		}
 		return err
 	})
+}
+
+// Reload is PUT /v1/agent/reload. The agent answers when it has read everything.
+func (a *agent) Reload(ctx context.Context) error {
+	return a.call(ctx, "reload", func(c *api.Client) error { return c.Agent().Reload() })
 }
 
 func (a *agent) Leave(ctx context.Context) error {

@@ -32,6 +32,8 @@ type realServer struct {
 	name, id, ip string
 	Agent
 	args    []string
+	dir     string
+	log     *logTail
 	process *os.Process
 	exited  chan struct{}
 	state   *os.ProcessState // when exited
@@ -39,6 +41,14 @@ type realServer struct {
 
 func (s *realServer) rpc() string  { return s.ip + ":8300" }
 func (s *realServer) http() string { return s.ip + ":8500" }
+
+// settings is the file of what is read again while the server runs.
+func (s *realServer) settings() string { return filepath.Join(s.dir, "settings.json") }
+
+func (s *realServer) writeSettings(t *testing.T, text string) {
+	t.Helper()
+	NewWithT(t).Expect(os.WriteFile(s.settings(), []byte(text), 0o600)).To(Succeed())
+}
 
 // serverConfig is our configuration without autopilot's cleanup, which would be faster than the test that prunes.
 const serverConfig = `{
@@ -76,11 +86,12 @@ func (s *realServers) start() *realServer {
 		name: fmt.Sprintf("s%d", i), id: uuid.NewString(), ip: fmt.Sprintf("%s.%d", s.block, i),
 	}
 	server.Agent = s.dial(Target{Address: server.http()})
-	dir := s.t.TempDir()
-	config := filepath.Join(dir, "config.json")
+	server.dir = s.t.TempDir()
+	config := filepath.Join(server.dir, "config.json")
 	NewWithT(s.t).Expect(os.WriteFile(config, []byte(serverConfig), 0o600)).To(Succeed())
+	server.writeSettings(s.t, "{}")
 	args := []string{
-		"agent", "-config-file=" + config, "-data-dir=" + filepath.Join(dir, "data"),
+		"agent", "-config-file=" + config, "-config-file=" + server.settings(), "-data-dir=" + filepath.Join(server.dir, "data"),
 		fmt.Sprintf("-bootstrap-expect=%d", s.expect), "-node=" + server.name, "-node-id=" + server.id,
 		"-bind=" + server.ip, "-client=" + server.ip,
 	}
@@ -97,6 +108,7 @@ func (s *realServers) start() *realServer {
 func (s *realServers) run(server *realServer) {
 	s.t.Helper()
 	log := &logTail{}
+	server.log = log
 	server.exited = make(chan struct{})
 	cmd := exec.Command(s.binary, server.args...)
 	cmd.Stdout, cmd.Stderr = log, log

@@ -101,6 +101,10 @@ func (e *Executor) dispatch( //nolint:cyclop,funlen // a table
 		return e.setMinQuorum(ctx, s, a)
 	case plan.SetAutopilot:
 		return e.setAutopilot(ctx, s, a)
+	case plan.GiveSettings:
+		return e.giveSettings(ctx, s, a)
+	case plan.Reload:
+		return e.reload(ctx, s, a)
 	case plan.NameTransferTarget:
 		return e.record(ctx, s, "", annotate(v1alpha1.AnnotationTransferLeadership, a.To))
 	case plan.FinishTransfer:

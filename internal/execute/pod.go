@@ -27,6 +27,9 @@ func (e *Executor) createPod(ctx context.Context, s *observe.Snapshot, a plan.Cr
 		server.BootstrapExpect, _ = strconv.Atoi(claim.Annotations[v1alpha1.AnnotationBootstrapExpect]) // absent: 0
 	}
 	server.Recovery = (*resources.Recovery)(s.Spec.Recovery)
+	if server.Settings, _, err = resources.Settings(s.Cluster); err != nil {
+		return Outcome{}, err
+	}
 	pod, err := resources.Pod(s.Cluster, server, revision)
 	if err != nil {
 		return Outcome{}, err

@@ -61,7 +61,8 @@ func agentFacts(a answer, id string) plan.Agent {
 		return plan.Agent{Silence: plan.SilenceStranger}
 	}
 	return plan.Agent{
-		Answered: true, KnowsLeader: a.LeaderAddr != "", Version: a.Version, LastIndex: a.LastIndex, LastTerm: a.LastTerm,
+		Answered: true, KnowsLeader: a.LeaderAddr != "", Version: a.Version, Settings: a.Settings,
+		LastIndex: a.LastIndex, LastTerm: a.LastTerm,
 	}
 }
 

@@ -112,7 +112,8 @@ func spec(c *v1alpha1.ConsulCluster) plan.Spec {
 	if to, asked := c.Annotations[v1alpha1.AnnotationTransferLeadership]; asked {
 		spec.Transfer = &plan.TransferRequest{To: to}
 	}
-	spec.Autopilot, _ = resources.Autopilot(c) // the error is found again, see invalid
+	spec.Autopilot, _ = resources.Autopilot(c) // the errors are found again, see invalid
+	_, spec.Settings, _ = resources.Settings(c)
 	recovery(&spec, c)
 	return spec
 }

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 
@@ -25,7 +26,9 @@ func podFacts(pod *corev1.Pod) *plan.Pod {
 		Finished:    pod.Status.Phase == corev1.PodFailed || pod.Status.Phase == corev1.PodSucceeded,
 		Created:     pod.CreationTimestamp.Time,
 	}
-	if facts.Terminating { // the API server sets this to the end of the grace period
+	facts.Settings, facts.Reloads = resources.SettingsOf(pod)
+	facts.GivenAt, _ = time.Parse(time.RFC3339, pod.Annotations[v1alpha1.AnnotationSettingsGiven]) // absent: as it was created
+	if facts.Terminating {                                                                         // the API server sets this to the end of the grace period
 		facts.StopBy = pod.DeletionTimestamp.Time
 	}
 	for _, condition := range pod.Status.Conditions {

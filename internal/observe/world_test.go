@@ -61,6 +61,7 @@ func (a *agent) Catalog(context.Context) ([]plan.Node, error)   { return a.nodes
 func (a *agent) Health(context.Context) (map[string]plan.Health, error) {
 	return a.votes, a.says("health")
 }
+func (a *agent) Reload(context.Context) error { return a.says("reload") }
 func (a *agent) Autopilot(context.Context) (map[string]string, error) {
 	return map[string]string{"min_quorum": "3", "last_contact_threshold": "200ms"}, a.says("autopilot")
 }

@@ -66,6 +66,10 @@ type (
 	SetMinQuorum struct{ Servers int }
 	// SetAutopilot changes settings of autopilot, by name.
 	SetAutopilot struct{ Settings map[string]string }
+	// GiveSettings writes the wanted settings into the file of a server.
+	GiveSettings struct{ Server string }
+	// Reload makes a server read its settings again.
+	Reload struct{ Server string }
 	// NameTransferTarget records the server to which leadership will be handed, so that a crash does not move it twice.
 	NameTransferTarget struct{ To string }
 	// FinishTransfer removes a user's request for a transfer.
@@ -103,6 +107,8 @@ func (QuarantineClaim) name() string    { return "QuarantineClaim" }
 func (SetMinAvailable) name() string    { return "SetMinAvailable" }
 func (SetMinQuorum) name() string       { return "SetMinQuorum" }
 func (SetAutopilot) name() string       { return "SetAutopilot" }
+func (GiveSettings) name() string       { return "GiveSettings" }
+func (Reload) name() string             { return "Reload" }
 func (NameTransferTarget) name() string { return "NameTransferTarget" }
 func (FinishTransfer) name() string     { return "FinishTransfer" }
 func (BeginRecovery) name() string      { return "BeginRecovery" }

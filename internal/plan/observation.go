@@ -58,6 +58,8 @@ type Spec struct {
 	Paused   bool
 	// Autopilot are the settings of autopilot that users ask for, by name. What they do not ask for is left as it is.
 	Autopilot map[string]string
+	// Settings is the hash of what servers are to read again while they run; empty for nothing.
+	Settings string
 	// Invalid says why the spec cannot be honored; nil if it can.
 	Invalid *Problem
 	// Bootstrapped reports whether a leader was ever seen. Unrecorded reports whether its record is missing.
@@ -157,6 +159,11 @@ type Pod struct {
 	Problem Problem
 	// Recovery is the id of the recovery that it was created for; empty for none.
 	Recovery string
+	// Settings is the hash of the settings in its file, which were given to it last at GivenAt. Reloads reports whether it has
+	// such a file: a pod of an older operator has none.
+	Settings string
+	GivenAt  time.Time
+	Reloads  bool
 }
 
 // Agent is what a server's own agent said.
@@ -168,6 +175,8 @@ type Agent struct {
 	// KnowsLeader reports whether it knows a leader, wherever that is.
 	KnowsLeader bool
 	Version     string
+	// Settings is the hash of the settings that it has read; empty for none.
+	Settings string
 	// LastIndex and LastTerm are those of its last Raft log entry.
 	LastIndex, LastTerm uint64
 	// Outlook is how it sees a cluster without a leader; nil if it was not asked, or did not tell.

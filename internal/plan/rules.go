@@ -66,7 +66,8 @@
 //     without a vote go first, then unhealthy ones, then followers, the leader last.
 //  16. AwaitTransfer: say what a requested transfer of leadership waits for.
 //  17. AwaitServers: say which server is not a serving voter yet, and what it waits for.
-//  18. AwaitStrays: wait for a person to stop a stray that is alive.
+//  18. AwaitReload: say which server reads its settings again next.
+//  19. AwaitStrays: wait for a person to stop a stray that is alive.
 //
 // # Updates in place
 //
@@ -89,7 +90,8 @@
 // is gone, are deleted. A new pod permanently avoids the nodes that drain when it is created, so that an evicted server can
 // return to its node. An unschedulable pod is recreated if that set has changed and no server is missing. The readiness gate
 // opens for a healthy voter that stays, and closes only when a server retires or has no vote. Autopilot's min_quorum follows
-// replicas, its other settings follow spec.config. Where the status says that there was a leader and the record of it is
+// replicas, its other settings follow spec.config. What Consul can change while it runs is no part of a revision: servers read
+// it again, those that are not ready at once, the others one at a time, the leader last. Where the status says that there was a leader and the record of it is
 // missing, it is written again. The disruption budget asks for all pods there are to be ready, so no server can be evicted;
 // where drained servers have nowhere else to go, one at a time can be, while all serve, and never the leader.
 //
@@ -150,6 +152,7 @@ var rules = []Rule{
 	{"RetireNext", retireNext, Voluntary, "outdated and surplus servers go one at a time, the leader last"},
 	{"AwaitTransfer", awaitTransfer, Necessary, "a user who asked for another leader learns what the transfer waits for"},
 	{"AwaitServers", awaitServers, Necessary, "a cluster is done when all its servers are voters that serve"},
+	{"AwaitReload", awaitReload, Necessary, "a setting that changes while servers run stops at the first one that it harms"},
 	{"AwaitStrays", awaitStrays, Necessary, "a cluster that counts on a peer that is not ours is not healthy"},
 }
 

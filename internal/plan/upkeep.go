@@ -1,6 +1,9 @@
 package plan
 
-import "maps"
+import (
+	"maps"
+	"slices"
+)
 
 // upkeep restores what should be, whatever the rules decide. None of it changes the membership.
 func upkeep(v view) []Action {
@@ -25,7 +28,7 @@ func upkeep(v view) []Action {
 	for _, pod := range v.Orphans {
 		actions = append(actions, DeleteOrphan{Pod: pod})
 	}
-	return append(actions, v.autopilot()...)
+	return slices.Concat(actions, v.autopilot(), v.reload())
 }
 
 // autopilot tells autopilot what users want of it. Consul reads the settings from a file only when a cluster is founded.

@@ -204,12 +204,17 @@ func (v view) outdated(s Server) bool { return !hasFuture(s) || v.hasOtherRevisi
 // hasOtherRevision reports whether a server does not have the wanted revision. The pod counts where the server takes part:
 // it may have been created a moment before its claim got another revision.
 func (v view) hasOtherRevision(s Server) bool {
-	return s.Revision != v.Spec.Revision || takesPart(s) && s.Pod != nil && s.Pod.Revision != v.Spec.Revision
+	return s.Revision != v.Spec.Revision || takesPart(s) && s.Pod != nil && v.isOutdatedPod(*s.Pod)
 }
 
-// hasOutdatedPod reports whether a server's pod does not have the wanted revision and is not being deleted yet.
+// hasOutdatedPod reports whether a server's pod is to be replaced and is not being deleted yet.
 func (v view) hasOutdatedPod(s Server) bool {
-	return s.Pod != nil && s.Pod.Revision != v.Spec.Revision && !s.Pod.Terminating
+	return s.Pod != nil && v.isOutdatedPod(*s.Pod) && !s.Pod.Terminating
+}
+
+// isOutdatedPod reports whether a pod does not have the wanted revision, or cannot be given the settings that are wanted.
+func (v view) isOutdatedPod(p Pod) bool {
+	return p.Revision != v.Spec.Revision || v.Spec.Settings != "" && !p.Reloads
 }
 
 // isWanted reports whether a server is not surplus beside those that last.

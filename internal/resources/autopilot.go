@@ -89,13 +89,3 @@ func Autopilot(c *v1alpha1.ConsulCluster) (map[string]string, error) {
 	}
 	return settings, nil
 }
-
-// fileConfig returns the part of spec.config that servers read from their file.
-func fileConfig(config *v1alpha1.Config) (map[string]any, error) {
-	values, err := config.Values()
-	if err != nil {
-		return nil, err
-	}
-	delete(values, spelling(values, keyAutopilot))
-	return values, nil
-}

@@ -10,12 +10,12 @@ import (
 )
 
 // AgentConfig returns the configuration file of the servers: our defaults, the user's configuration merged over them, and
-// over both the values that the operator relies on. Values that differ between servers are passed as arguments, and what
-// autopilot is told goes to Consul's API, see Autopilot.
+// over both the values that the operator relies on. Values that differ between servers are passed as arguments. What can be
+// changed while a server runs is not in this file: see Settings and Autopilot.
 func AgentConfig(c *v1alpha1.ConsulCluster) ([]byte, error) {
-	user, err := fileConfig(c.Spec.Config)
+	parts, err := divide(c)
 	if err != nil {
-		return nil, fmt.Errorf("spec.%w", err)
+		return nil, err
 	}
 	defaults := map[string]any{
 		"ui_config": map[string]any{"enabled": true},
@@ -39,7 +39,7 @@ func AgentConfig(c *v1alpha1.ConsulCluster) ([]byte, error) {
 		"skip_leave_on_interrupt": false,
 	}
 	// What is owned is below the user's configuration as well, so that it is spelled as the operator spells it.
-	config, err := json.MarshalIndent(merge(merge(merge(owned, defaults), user), owned), "", "  ")
+	config, err := json.MarshalIndent(merge(merge(merge(owned, defaults), parts.file), owned), "", "  ")
 	if err != nil {
 		return nil, fmt.Errorf("spec.config: %w", err)
 	}

@@ -56,6 +56,7 @@ var ConfigRules = []ConfigRule{
 	{Key: "disable_keyring_file", Why: "the keyring is on the server's volume, otherwise a restart would bring a former key back"},
 	{Key: "node_id", Why: "it is derived from the cluster and the server's name"},
 	{Key: "node_name", Why: "it is the server's name"},
+	{Key: "node_meta." + v1alpha1.NodeMetaSettings, Why: "it shows which settings a server has read; choose another key"},
 	{Key: "datacenter", Why: "set spec.datacenter"},
 	{Key: "addresses", Why: "the operator, probes and Services use the pod's address; restrict access with a NetworkPolicy"},
 	{Key: "bind_addr", Why: podAddress},
@@ -85,6 +86,11 @@ var ConfigRules = []ConfigRule{
 		Why:    "probes share the limit with all clients that have the address of the node",
 		allows: func(value any, _ map[string]any) bool { return allowsProbes(value) },
 	},
+	// An agent that runs ignores a level that it does not know, and does not start with it.
+	{
+		Key: "log_level", Must: "TRACE, DEBUG, INFO, WARN or ERROR", Why: "Consul does not start with another one",
+		allows: func(value any, _ map[string]any) bool { return isLogLevel(value) },
+	},
 	// Consul itself warns of script checks unless ACLs are enabled. That is not enough: their default policy is allow.
 	{
 		Key: "enable_script_checks", Must: "false " + onlyWithACLs,
@@ -107,6 +113,11 @@ func allowsProbes(value any) bool {
 	return err == nil && (limit == 0 || limit >= minHTTPConnections)
 }
 
+func isLogLevel(value any) bool {
+	level, isText := value.(string)
+	return isText && slices.Contains([]string{"TRACE", "DEBUG", "INFO", "WARN", "ERROR"}, strings.ToUpper(level))
+}
+
 func deniesByDefault(config map[string]any) bool {
 	_, enabled, _ := lookup(config, "acl.enabled")
 	_, policy, _ := lookup(config, "acl.default_policy")
@@ -127,6 +138,9 @@ func CheckConfig(c *v1alpha1.ConsulCluster) error {
 		if found && (rule.allows == nil || !rule.allows(value, config)) {
 			return fmt.Errorf("spec.config.%s: %s", written, rule.Message())
 		}
+	}
+	if _, _, err := Settings(c); err != nil {
+		return err
 	}
 	_, err = Autopilot(c)
 	return err

@@ -45,6 +45,8 @@ type Server struct {
 	Name string
 	// BootstrapExpect is 0 for all servers except the first ones of a cluster that was never bootstrapped.
 	BootstrapExpect int
+	// Settings is the file that the server reads again while it runs.
+	Settings string
 	// Recovery is the recovery that the server takes part in; nil if there is none.
 	Recovery *Recovery
 	// Avoid are the names of nodes that its pod must not be scheduled to.
@@ -71,6 +73,8 @@ func Pod(c *v1alpha1.ConsulCluster, server Server, revision *corev1.Secret) (*co
 			claim.ClaimName = server.Name
 		}
 	}
+	mountSettings(pod, &pod.Spec.Containers[consul])
+	GiveSettings(pod, server.Settings)
 	args := &pod.Spec.Containers[consul].Args
 	*args = append(*args, "-node="+server.Name, "-node-id="+NodeID(c.UID, server.Name))
 	if server.BootstrapExpect > 0 {

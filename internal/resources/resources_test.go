@@ -62,7 +62,9 @@ func rendered(t *testing.T, c *v1alpha1.ConsulCluster) string {
 	g := NewWithT(t)
 	secret, err := resources.RevisionSecret(c)
 	g.Expect(err).NotTo(HaveOccurred())
-	pod, err := resources.Pod(c, resources.Server{Name: "consul-0", BootstrapExpect: 3}, secret)
+	settings, _, err := resources.Settings(c)
+	g.Expect(err).NotTo(HaveOccurred())
+	pod, err := resources.Pod(c, resources.Server{Name: "consul-0", BootstrapExpect: 3, Settings: settings}, secret)
 	g.Expect(err).NotTo(HaveOccurred())
 	var out strings.Builder
 	out.WriteString("# server.json\n" + string(secret.Data["server.json"]) + "\n")

@@ -33,7 +33,7 @@ type inputs struct {
 // them there. So an upgrade of the operator restarts no server (I6).
 func Revision(c *v1alpha1.ConsulCluster) string {
 	said, err := json.Marshal(inputs{
-		Version: c.Spec.Version, Image: c.Spec.Image, Datacenter: c.Spec.Datacenter, Config: canonical(c.Spec.Config),
+		Version: c.Spec.Version, Image: c.Spec.Image, Datacenter: c.Spec.Datacenter, Config: fileConfig(c),
 		PodTemplate: c.Spec.PodTemplate, RestartedAt: c.Annotations[v1alpha1.AnnotationRestartedAt],
 	})
 	if err != nil { // impossible: the API server has parsed it
@@ -43,16 +43,16 @@ func Revision(c *v1alpha1.ConsulCluster) string {
 	return hex.EncodeToString(sum[:])[:10]
 }
 
-// canonical returns the servers' part of the configuration with sorted keys, so that their order does not matter; nil if it is
-// empty.
-func canonical(config *v1alpha1.Config) *v1alpha1.Config {
-	values, err := fileConfig(config)
-	if err != nil || len(values) == 0 {
+// fileConfig returns the part of spec.config that servers read when they start, with sorted keys, so that their order does not
+// matter; nil if it is empty.
+func fileConfig(c *v1alpha1.ConsulCluster) *v1alpha1.Config {
+	parts, err := divide(c)
+	if err != nil || len(parts.file) == 0 {
 		return nil
 	}
-	sorted, err := v1alpha1.NewConfig(values)
-	if err != nil {
-		return config
+	sorted, err := v1alpha1.NewConfig(parts.file)
+	if err != nil { // impossible: it was parsed
+		return c.Spec.Config
 	}
 	return sorted
 }

@@ -33,6 +33,12 @@ type container struct {
 	hasStarted  chan struct{} // closed when it started for the first time, its startup probe included
 	startedOnce sync.Once
 
+	// files is held while files of volumes are written, of the newest pod: roots are the directories of the volumes, and paths is
+	// what stands for which path in them.
+	files sync.Mutex
+	roots map[string]string
+	paths rewriter
+
 	// guarded by worker.mu
 	state, last    corev1.ContainerState
 	restarts       int32

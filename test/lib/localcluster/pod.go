@@ -3,6 +3,7 @@ package localcluster
 import (
 	"context"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -72,7 +73,11 @@ func newPodWorker(k *kubelet, node *virtualNode, pod *corev1.Pod) *podWorker {
 // observe takes note of a newer version of the pod. Whatever changed in it may change the status, above all the
 // condition of a readiness gate.
 func (w *podWorker) observe(pod *corev1.Pod) {
+	before := w.newest()
 	w.update(func() { w.pod = pod })
+	if !maps.Equal(before.Annotations, pod.Annotations) || !maps.Equal(before.Labels, pod.Labels) {
+		go w.refresh()
+	}
 	if pod.DeletionTimestamp == nil {
 		return
 	}
@@ -90,6 +95,18 @@ func (w *podWorker) observe(pod *corev1.Pod) {
 		time.AfterFunc(time.Duration(grace)*time.Second, w.endGrace)
 	}
 	w.stop()
+}
+
+// refresh brings the files up to date that show the pod's labels and annotations.
+func (w *podWorker) refresh() {
+	for _, c := range slices.Concat(w.initContainers, w.containers) {
+		if w.stopping.Err() != nil {
+			return
+		}
+		if err := c.refresh(); err != nil {
+			w.kubelet.log.Info("files are not up to date", "pod", w.key.String(), "reason", err.Error())
+		}
+	}
 }
 
 // update changes what the status is computed from, and has it written.

@@ -41,13 +41,32 @@ func (c *container) mountVolumes(pod *corev1.Pod) (rewriter, error) {
 			return nil, err
 		}
 	}
+	c.files.Lock()
+	defer c.files.Unlock()
+	c.roots, c.paths = roots, r
 	// Files come last: they may name every mount of the container.
 	for _, name := range sortedKeys(roots) {
-		if err := c.writeFiles(pod, volumeNamed(pod, name), roots[name], r); err != nil {
+		if err := c.writeFiles(c.worker.newest(), name); err != nil {
 			return nil, fmt.Errorf("MountVolume.SetUp failed for volume %q: %w", name, err)
 		}
 	}
 	return r, nil
+}
+
+// refresh writes files again that show what the pod says of itself, as a kubelet does when it sees another version of the pod.
+func (c *container) refresh() error {
+	c.files.Lock()
+	defer c.files.Unlock()
+	pod := c.worker.newest()
+	for _, name := range sortedKeys(c.roots) {
+		if volume := volumeNamed(pod, name); volume == nil || volume.DownwardAPI == nil {
+			continue
+		}
+		if err := c.writeFiles(pod, name); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func volumeNamed(pod *corev1.Pod, name string) *corev1.Volume {
@@ -155,7 +174,8 @@ type file struct {
 }
 
 // writeFiles fills a volume that consists of files, with the paths in them rewritten.
-func (c *container) writeFiles(pod *corev1.Pod, volume *corev1.Volume, root string, r rewriter) error {
+func (c *container) writeFiles(pod *corev1.Pod, name string) error {
+	volume, root := volumeNamed(pod, name), c.roots[name]
 	if volume == nil || !hasFiles(volume) {
 		return nil
 	}
@@ -174,18 +194,27 @@ func (c *container) writeFiles(pod *corev1.Pod, volume *corev1.Volume, root stri
 		}
 		data := f.data
 		if utf8.Valid(data) {
-			data = []byte(r.apply(string(data)))
+			data = []byte(c.paths.apply(string(data)))
 		}
-		_ = os.Remove(path) // may be read-only from the run before
 		filePerm := os.FileMode(0o644)
 		if perm != nil {
 			filePerm = os.FileMode(*perm) //nolint:gosec // validated by the API server
 		}
-		if err := os.WriteFile(path, data, filePerm); err != nil {
+		if err := replaceFile(path, data, filePerm); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// replaceFile writes a file that is there as a whole, or as it was.
+func replaceFile(path string, data []byte, perm os.FileMode) error {
+	half := path + ".new"
+	_ = os.Remove(half) // may be read-only
+	if err := os.WriteFile(half, data, perm); err != nil {
+		return err
+	}
+	return os.Rename(half, path)
 }
 
 func (c *container) filesOf(pod *corev1.Pod, v *corev1.Volume) (map[string]file, *int32, error) {

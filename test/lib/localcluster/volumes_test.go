@@ -59,6 +59,23 @@ func claimVolume(name string) corev1.VolumeSource {
 }
 
 var _ = Describe("Volumes and environment", func() {
+	It("show what a pod says of itself, also when that changes", func(ctx SpecContext) {
+		pod := helperPod("tells", "serve", "-ip=$(POD_IP)")
+		pod.Annotations = map[string]string{"example.com/zone": "z1"}
+		addVolume(pod, "about", "/app/about", corev1.VolumeSource{DownwardAPI: &corev1.DownwardAPIVolumeSource{
+			Items: []corev1.DownwardAPIVolumeFile{{
+				Path: "zone", FieldRef: &corev1.ObjectFieldSelector{FieldPath: "metadata.annotations['example.com/zone']"},
+			}},
+		}})
+		create(ctx, pod)
+		pod = eventuallyReady(ctx, "tells")
+		Expect(ask(pod, "file", "app/about/zone")).To(Equal("z1"))
+		_, err := client.CoreV1().Pods(ns).Patch(ctx, "tells", types.MergePatchType,
+			[]byte(`{"metadata": {"annotations": {"example.com/zone": "z2"}}}`), metav1.PatchOptions{})
+		Expect(err).NotTo(HaveOccurred())
+		Eventually(func() (string, error) { return ask(pod, "file", "app/about/zone") }).Should(Equal("z2"))
+	})
+
 	It("come from objects, with the paths of mounts rewritten", func(ctx SpecContext) {
 		configMap(ctx, "config", map[string]string{
 			"agent.hcl": `data = "/app/data/raft" # not /app/database, https://host/app/data, ./app/data`,

@@ -195,7 +195,7 @@ func TestBadSpecsNeverHurtAndAreTakenBack(t *testing.T) {
 	s.reach("taken back", 2*time.Minute)
 
 	s.patch(func(c *v1alpha1.ConsulCluster) {
-		config, err := v1alpha1.NewConfig(map[string]any{"log_level": "nonsense"})
+		config, err := v1alpha1.NewConfig(map[string]any{"encrypt": "nonsense"})
 		s.Expect(err).NotTo(HaveOccurred())
 		c.Spec.Config = config
 	})

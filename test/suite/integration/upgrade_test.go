@@ -2,14 +2,18 @@ package integration
 
 import (
 	"math/rand/v2"
+	"net"
 	"testing"
 	"time"
 
+	"github.com/hashicorp/consul/api"
 	. "github.com/onsi/gomega"
 	corev1 "k8s.io/api/core/v1"
+	apimeta "k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	"github.com/consul-operator/consul-operator/api/reason"
 	"github.com/consul-operator/consul-operator/api/v1alpha1"
 	"github.com/consul-operator/consul-operator/test/lib/harness"
 )
@@ -67,7 +71,7 @@ func TestChangedConfigAndPodTemplate(t *testing.T) {
 	s := begin(t, shared, "changed", func(spec *v1alpha1.ConsulClusterSpec) { spec.Replicas, spec.Update.MaxSurge = 1, 1 })
 	s.Observer.AllowLeaderChanges(1)
 	s.patch(func(c *v1alpha1.ConsulCluster) {
-		config, err := v1alpha1.NewConfig(map[string]any{"log_level": "DEBUG"})
+		config, err := v1alpha1.NewConfig(map[string]any{"log_level": "DEBUG", "default_query_time": "200s"})
 		s.Expect(err).NotTo(HaveOccurred())
 		c.Spec.Config = config
 		c.Spec.PodTemplate.Metadata.Labels = map[string]string{"team": "blue"}
@@ -75,6 +79,52 @@ func TestChangedConfigAndPodTemplate(t *testing.T) {
 	s.reach("changed", 2*time.Minute)
 	s.end(1)
 	s.Expect(s.pod(s.servers()[0]).Labels).To(HaveKeyWithValue("team", "blue"))
+}
+
+// What Consul can change while it runs replaces no server and restarts none.
+func TestSettingsAreReadAgain(t *testing.T) {
+	t.Parallel()
+	s := begin(t, shared, "reloaded", soonVoters)
+	s.Observer.AllowLeaderChanges(0)
+	before := map[string]types.UID{}
+	for _, server := range s.servers() {
+		before[server] = s.pod(server).UID
+	}
+	for _, level := range []string{"DEBUG", "INFO"} {
+		s.patch(func(c *v1alpha1.ConsulCluster) {
+			config, err := v1alpha1.NewConfig(map[string]any{"log_level": level, "node_meta": map[string]any{"level": level}})
+			s.Expect(err).NotTo(HaveOccurred())
+			c.Spec.Config = config
+		})
+		s.until("the status says how it goes", func(c *v1alpha1.ConsulCluster) bool {
+			return reasonOf(c, v1alpha1.ConditionReady) == string(reason.ReloadingSettings)
+		})
+		s.reach("read again", 2*time.Minute)
+		for server, uid := range before {
+			pod := s.pod(server)
+			s.Expect(pod.UID).To(Equal(uid), "%s was not replaced", server)
+			s.Expect(pod.Status.ContainerStatuses[0].RestartCount).To(BeZero(), "nor restarted")
+			s.Expect(nodeMeta(t, pod.Status.PodIP)).To(HaveKeyWithValue("level", level))
+		}
+	}
+	s.end(0)
+}
+
+func reasonOf(c *v1alpha1.ConsulCluster, kind string) string {
+	if found := apimeta.FindStatusCondition(c.Status.Conditions, kind); found != nil {
+		return found.Reason
+	}
+	return ""
+}
+
+// nodeMeta is the metadata that an agent shows of its node.
+func nodeMeta(t *testing.T, ip string) map[string]any {
+	t.Helper()
+	agent, err := api.NewClient(&api.Config{Address: net.JoinHostPort(ip, "8500")})
+	NewWithT(t).Expect(err).NotTo(HaveOccurred())
+	self, err := agent.Agent().Self()
+	NewWithT(t).Expect(err).NotTo(HaveOccurred())
+	return self["Meta"]
 }
 
 func TestRestartOnRequest(t *testing.T) {

@@ -100,7 +100,7 @@ func (a *agent) Self(ctx context.Context) (self consul.Self, err error) {
 	err = a.ask(ctx, "self", false, func(c *cluster, i int) (time.Duration, error) {
 		self = consul.Self{
 			NodeID: c.servers[i].id, Version: c.servers[i].version,
-			Term: c.term, LastIndex: 100, LastTerm: c.term,
+			Settings: c.servers[i].settings, Term: c.term, LastIndex: 100, LastTerm: c.term,
 		}
 		if c.state.Servers[i].Behind {
 			self.LastIndex = 50
@@ -211,6 +211,13 @@ func (a *agent) TransferLeadership(ctx context.Context, id string) error {
 			return 0, consul.ErrNotFound
 		}
 		return 10 * time.Millisecond, nil
+	})
+}
+
+func (a *agent) Reload(ctx context.Context) error {
+	return a.ask(ctx, "reload", true, func(c *cluster, i int) (time.Duration, error) {
+		a.o.run.world.readSettings(c, i)
+		return 0, nil
 	})
 }
 

@@ -105,7 +105,8 @@ func (w *walker) kind() (string, func(*v1alpha1.ConsulCluster)) {
 }
 
 func (w *walker) config() (string, func(*v1alpha1.ConsulCluster)) {
-	config, err := v1alpha1.NewConfig(map[string]any{"log_level": pick(w.Rand, "DEBUG", "INFO")})
+	config, err := v1alpha1.NewConfig(pick(w.Rand, // the first two differ by what is read while a server runs
+		map[string]any{"log_level": "DEBUG"}, map[string]any{"log_level": "INFO"}, map[string]any{"default_query_time": "200s"}))
 	must(err)
 	return "config", func(c *v1alpha1.ConsulCluster) { c.Spec.Config = config }
 }

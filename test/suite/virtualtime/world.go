@@ -21,7 +21,10 @@ import (
 )
 
 // startsAgain is what the kubelet does by the pod's restartPolicy.
-const startsAgain = "container is started again"
+const (
+	starts      = "starts"
+	startsAgain = "container is started again"
+)
 
 // backOff is how long the kubelet waits until it starts a container again: not at all, 10 s, 20 s, 40 s and so on.
 func (x identity) backOff() time.Duration {
@@ -36,7 +39,7 @@ const evicted = "is deleted with its dead node"
 
 // takes is how long things take, as measured on real Consul and Kubernetes (docs/architecture.md).
 var takes = map[string]time.Duration{
-	"starts":                        time.Second,
+	starts:                          time.Second,
 	"is told to stop":               100 * time.Millisecond,
 	"is seen to leave":              500 * time.Millisecond,
 	"has left":                      3500 * time.Millisecond,
@@ -71,6 +74,8 @@ type identity struct {
 	// ip and version are those of its pod, while there is one, and how often its container was started again.
 	ip, version string
 	restarts    int
+	// settings are those that its process has read last, by their hash.
+	settings string
 }
 
 // happening is what will happen unless something else makes it impossible before.
@@ -229,7 +234,7 @@ func (w *world) happen(c *cluster, next happening) {
 		w.wrote(pod, w.api.live[keyOf(pod)])
 		return
 	}
-	if former := w.former(c); next.Name() == "starts" && former != "" {
+	if former := w.former(c); next.Name() == starts && former != "" {
 		w.broken = append(w.broken, fmt.Sprintf("%s: %s starts and finds %s of the former cluster",
 			invariant.I8, c.servers[next.Slot()].name, former))
 	}
@@ -238,6 +243,16 @@ func (w *world) happen(c *cluster, next happening) {
 			w.broken = append(w.broken, violation.String())
 		}
 	})
+	if next.Name() == starts || next.Name() == startsAgain {
+		w.readSettings(c, next.Slot())
+	}
+}
+
+// readSettings is what a process does when it starts, and when it is told to.
+func (w *world) readSettings(c *cluster, i int) {
+	if pod, is := w.api.live[objectKey{"Pod", c.servers[i].name}].(*corev1.Pod); is && w.owner(pod) == c {
+		c.servers[i].settings, _ = resources.SettingsOf(pod)
+	}
 }
 
 // former is a server that runs and that a cluster's servers find by their cluster's name, although it is another one's.
