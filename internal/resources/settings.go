@@ -25,7 +25,8 @@ const (
 )
 
 // Reloadable are the keys of spec.config that a server reads again while it runs, each with its parents before it. All others
-// are a part of the revision. Each was seen to take effect: TestWhatConsulReloads.
+// are a part of the revision, so a key that is added here changes the revision of each spec that has it (I6). Each was seen to
+// take effect: TestWhatConsulReloads. None is secret: they are in an annotation of the pod.
 var Reloadable = []string{
 	"discard_check_output",
 	"enable_debug",
