@@ -26,10 +26,7 @@ func (e *Executor) createPod(ctx context.Context, s *observe.Snapshot, a plan.Cr
 	if !s.Spec.Bootstrapped {
 		server.BootstrapExpect, _ = strconv.Atoi(claim.Annotations[v1alpha1.AnnotationBootstrapExpect]) // absent: 0
 	}
-	server.Recovery = (*resources.Recovery)(s.Spec.Recovery)
-	if server.Settings, _, err = resources.Settings(s.Cluster); err != nil {
-		return Outcome{}, err
-	}
+	server.Recovery, server.Settings = (*resources.Recovery)(s.Spec.Recovery), settingsFor(s)
 	pod, err := resources.Pod(s.Cluster, server, revision)
 	if err != nil {
 		return Outcome{}, err

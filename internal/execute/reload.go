@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 
 	corev1 "k8s.io/api/core/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -16,6 +18,20 @@ import (
 
 // errNotWritten means that a server has read its file again before the kubelet wrote it.
 var errNotWritten = errors.New("the kubelet has not written its settings yet")
+
+// settingsFor is what the server of a new pod reads. While the spec is not to be followed, it is what another server has.
+func settingsFor(s *observe.Snapshot) string {
+	wanted, _, err := resources.Settings(s.Cluster)
+	if err == nil && s.Spec.Invalid == nil && !s.Spec.Paused {
+		return wanted
+	}
+	for _, name := range slices.Sorted(maps.Keys(s.Pods)) {
+		if given := s.Pods[name].Annotations[v1alpha1.AnnotationSettings]; given != "" {
+			return given
+		}
+	}
+	return resources.NoSettings
+}
 
 func (e *Executor) giveSettings(ctx context.Context, s *observe.Snapshot, a plan.GiveSettings) (Outcome, error) {
 	file, _, err := resources.Settings(s.Cluster)

@@ -9,6 +9,7 @@ import (
 
 	"github.com/consul-operator/consul-operator/api/v1alpha1"
 	"github.com/consul-operator/consul-operator/internal/consul"
+	"github.com/consul-operator/consul-operator/internal/observe"
 	"github.com/consul-operator/consul-operator/internal/plan"
 )
 
@@ -36,6 +37,30 @@ func TestASettingIsGivenToThePod(t *testing.T) {
 		HaveKeyWithValue(v1alpha1.AnnotationSettings, And(ContainSubstring(`"log_level":"DEBUG"`), ContainSubstring("operator-settings"))),
 		HaveKeyWithValue(v1alpha1.AnnotationSettingsGiven, "2026-01-01T12:00:00Z")))
 	w.Expect(w.seen.Pods["consul-1"].Annotations).NotTo(HaveKey(v1alpha1.AnnotationSettings))
+}
+
+// A pod that comes back while the spec is not to be followed reads what the others have.
+func TestSettingsOfANewPod(t *testing.T) {
+	for name, test := range map[string]struct {
+		config  string
+		change  func(*observe.Snapshot)
+		settled string
+	}{
+		"as a rule":       {`{"log_level": "DEBUG"}`, func(*observe.Snapshot) {}, `{"log_level":"DEBUG","node_meta":{"operator-settings":"`},
+		"of no settings":  {`{}`, func(*observe.Snapshot) {}, "{}"},
+		"while paused":    {`{"log_level": "DEBUG"}`, func(s *observe.Snapshot) { s.Spec.Paused = true }, "of another"},
+		"of a wrong spec": {`{"node_meta": 3}`, func(s *observe.Snapshot) { s.Spec.Invalid = &plan.Problem{} }, "of another"},
+		"nobody to ask":   {`{"node_meta": 3}`, func(s *observe.Snapshot) { delete(s.Pods, "consul-0") }, "{}"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			w.seen.Cluster.Spec.Config = &v1alpha1.Config{Raw: []byte(test.config)}
+			w.seen.Pods["consul-0"].Annotations = map[string]string{v1alpha1.AnnotationSettings: "of another"}
+			test.change(w.seen)
+			pod := w.created(t, plan.CreatePod{Server: "consul-1"})
+			w.Expect(pod.Annotations).To(HaveKeyWithValue(v1alpha1.AnnotationSettings, HavePrefix(test.settled)))
+		})
+	}
 }
 
 func TestReload(t *testing.T) {

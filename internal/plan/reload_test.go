@@ -78,7 +78,7 @@ func TestReload(t *testing.T) {
 					o.Servers[i].Pod.Ready = false
 				}
 				given(o, 1, "new", noon)
-			}, []plan.Action{give("consul-0"), reload("consul-1"), give("consul-2")},
+			}, []plan.Action{reload("consul-1"), give("consul-0"), give("consul-2")},
 		},
 		"the file of a process that does not run is changed": {
 			func(o *plan.Observation) {

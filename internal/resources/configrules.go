@@ -56,7 +56,6 @@ var ConfigRules = []ConfigRule{
 	{Key: "disable_keyring_file", Why: "the keyring is on the server's volume, otherwise a restart would bring a former key back"},
 	{Key: "node_id", Why: "it is derived from the cluster and the server's name"},
 	{Key: "node_name", Why: "it is the server's name"},
-	{Key: "node_meta." + v1alpha1.NodeMetaSettings, Why: "it shows which settings a server has read; choose another key"},
 	{Key: "datacenter", Why: "set spec.datacenter"},
 	{Key: "addresses", Why: "the operator, probes and Services use the pod's address; restrict access with a NetworkPolicy"},
 	{Key: "bind_addr", Why: podAddress},

@@ -92,7 +92,7 @@ func TestTheOperatorsValuesWinInAnyCase(t *testing.T) {
 	g := NewWithT(t)
 	raw, err := resources.AgentConfig(configured(`{
 		"Server": false, "DATACENTER": "x", "Leave_On_Terminate": false, "skip_leave_on_interrupt": true,
-		"Ports": {"Serf_WAN": 8302}, "Performance": {"raft_multiplier": 3}, "Node_Meta": {"A": "x"}
+		"Ports": {"Serf_WAN": 8302}, "Performance": {"raft_multiplier": 3}, "Default_Query_Time": "200s"
 	}`))
 	g.Expect(err).NotTo(HaveOccurred())
 	var config map[string]any
@@ -101,10 +101,9 @@ func TestTheOperatorsValuesWinInAnyCase(t *testing.T) {
 		"server": true, "datacenter": "dc1", "leave_on_terminate": true, "skip_leave_on_interrupt": false,
 		"ports":       map[string]any{"serf_wan": 8302.0},
 		"performance": map[string]any{"leave_drain_time": "0s", "raft_multiplier": 3.0},
-		"Node_Meta":   map[string]any{"A": "x"},
 		"ui_config":   map[string]any{"enabled": true}, "disable_update_check": true,
 		"limits":                map[string]any{"http_max_conns_per_client": 4096.0},
-		"server_rejoin_age_max": "87600h",
+		"server_rejoin_age_max": "87600h", "Default_Query_Time": "200s",
 	}))
 }
 

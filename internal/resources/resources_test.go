@@ -100,7 +100,7 @@ func TestRendered(t *testing.T) {
 func TestRevisionsNeverChange(t *testing.T) {
 	g := NewWithT(t)
 	g.Expect(resources.Revision(plain())).To(Equal("485e2fa0ee"))
-	g.Expect(resources.Revision(customized(t))).To(Equal("6b2af24423"))
+	g.Expect(resources.Revision(customized(t))).To(Equal("7d55119985"))
 	g.Expect(resources.Reloadable).To(HaveLen(9), "what is read again while a server runs is no part of a revision")
 }
 

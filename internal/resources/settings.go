@@ -20,8 +20,8 @@ const (
 	keySettings    = "settings.json"
 
 	keyNodeMeta = "node_meta"
-	// noSettings is what servers read if spec.config has nothing that can be read again.
-	noSettings = "{}"
+	// NoSettings is the file that servers read if spec.config has nothing that can be read again.
+	NoSettings = "{}"
 )
 
 // Reloadable are the keys of spec.config that a server reads again while it runs, each with its parents before it. All others
@@ -44,15 +44,19 @@ var Reloadable = []string{
 func Settings(c *v1alpha1.ConsulCluster) (file, hash string, err error) {
 	parts, err := divide(c)
 	if err != nil || len(parts.settings) == 0 {
-		return noSettings, "", err
+		return NoSettings, "", err
 	}
 	meta, isObject := single(parts.settings[keyNodeMeta]).(map[string]any)
 	if parts.settings[keyNodeMeta] != nil && !isObject {
-		return noSettings, "", fmt.Errorf("spec.config.%s: it must be an object", keyNodeMeta)
+		return NoSettings, "", fmt.Errorf("spec.config.%s: it must be an object", keyNodeMeta)
+	}
+	if _, taken := meta[v1alpha1.NodeMetaSettings]; taken {
+		return NoSettings, "", fmt.Errorf("spec.config.%s.%s: it belongs to the operator: choose another key",
+			keyNodeMeta, v1alpha1.NodeMetaSettings)
 	}
 	text, err := json.Marshal(parts.settings)
 	if err != nil {
-		return noSettings, "", fmt.Errorf("spec.config: %w", err)
+		return NoSettings, "", fmt.Errorf("spec.config: %w", err)
 	}
 	sum := sha256.Sum256(text)
 	hash = hex.EncodeToString(sum[:])[:10]
@@ -92,7 +96,7 @@ func divide(c *v1alpha1.ConsulCluster) (configParts, error) {
 func take(object map[string]any, path []string) (value any, found bool) {
 	name := spelling(object, path[0])
 	if len(path) == 1 {
-		value = single(object[name])
+		value = object[name]
 		if value != nil { // null is not set
 			delete(object, name)
 		}

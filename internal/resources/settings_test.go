@@ -74,8 +74,8 @@ func TestSettingsDifferByTheirHash(t *testing.T) {
 func TestSettingsThatCannotBe(t *testing.T) {
 	for raw, message := range map[string]string{
 		`{"node_meta": 3}`: "spec.config.node_meta: it must be an object",
-		`{"node_meta": {"operator-settings": "x"}}`: "spec.config.node_meta.operator-settings: node_meta.operator-settings belongs " +
-			"to the operator: it shows which settings a server has read; choose another key",
+		`{"node_meta": {"operator-settings": "x"}}`: "spec.config.node_meta.operator-settings: it belongs to the operator: " +
+			"choose another key",
 		`{"log_level": "nonsense"}`: "spec.config.log_level: log_level must be TRACE, DEBUG, INFO, WARN or ERROR: " +
 			"Consul does not start with another one",
 		`{"log_level": 3}`: "spec.config.log_level: log_level must be TRACE, DEBUG, INFO, WARN or ERROR: " +

@@ -58,6 +58,22 @@ var _ = Describe("a cluster", Ordered, ContinueOnFailure, func() {
 		Expect(c.end().HandedOver(1)).To(Succeed(), "handed over once, on SIGTERM")
 	})
 
+	It("reads settings again, and replaces and restarts no server", func() {
+		c := create("reloaded", func(*v1alpha1.ConsulClusterSpec) {})
+		before := c.pods()
+		c.watch(load.Options{Rate: 200})
+		config, err := v1alpha1.NewConfig(map[string]any{"node_meta": map[string]any{"room": "blue"}})
+		Expect(err).NotTo(HaveOccurred())
+		c.patch(func(c *v1alpha1.ConsulCluster) { c.Spec.Config = config })
+		c.ready(2 * time.Minute)
+		Expect(c.pods()).To(Equal(before))
+		for server := range before {
+			Expect(kubectl("exec", server, c.in(), "--", "consul", "catalog", "nodes", "-detailed")).To(ContainSubstring("room=blue"))
+			Expect(kubectl("get", "pod", server, "--output=jsonpath={.status.containerStatuses[0].restartCount}", c.in())).To(Equal("0"))
+		}
+		Expect(c.end().HandedOver(0)).To(Succeed(), invariant.I3.String())
+	})
+
 	It("upgrades in place, one server at a time, on the volumes it has", func() {
 		c := create("in-place", func(spec *v1alpha1.ConsulClusterSpec) { spec.Update.Type = v1alpha1.UpdateInPlace })
 		volumes := c.volumes()
