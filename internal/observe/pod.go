@@ -27,8 +27,10 @@ func podFacts(pod *corev1.Pod) *plan.Pod {
 		Created:     pod.CreationTimestamp.Time,
 	}
 	facts.Settings, facts.Reloads = resources.SettingsOf(pod)
-	facts.GivenAt, _ = time.Parse(time.RFC3339, pod.Annotations[v1alpha1.AnnotationSettingsGiven]) // absent: as it was created
-	if facts.Terminating {                                                                         // the API server sets this to the end of the grace period
+	// Absent on a pod that has its first settings.
+	facts.GivenAt, _ = time.Parse(time.RFC3339, pod.Annotations[v1alpha1.AnnotationSettingsGiven])
+
+	if facts.Terminating { // the API server sets this to the end of the grace period
 		facts.StopBy = pod.DeletionTimestamp.Time
 	}
 	for _, condition := range pod.Status.Conditions {

@@ -8,6 +8,6 @@ func awaitReload(v view) *Decision {
 	if len(behind) == 0 {
 		return nil
 	}
-	return wait(steadily, reason.ReloadingSettings, "%d of %d servers have read spec.config again, without a restart; the next is %s",
+	return wait(steadily, reason.ReloadingSettings, "%d of %d servers have read spec.config again, without a restart; next is %s",
 		len(v.staying())-len(behind), len(v.staying()), behind[0].Name)
 }

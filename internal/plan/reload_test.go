@@ -114,7 +114,7 @@ func TestAwaitReload(t *testing.T) {
 	}), noon)
 	g.Expect(d.Rule).To(Equal("AwaitReload"))
 	g.Expect(d.Reason).To(Equal(reason.ReloadingSettings))
-	g.Expect(d.Message).To(Equal("1 of 3 servers have read spec.config again, without a restart; the next is consul-2"))
+	g.Expect(d.Message).To(Equal("1 of 3 servers have read spec.config again, without a restart; next is consul-2"))
 	g.Expect(d.RequeueAfter).To(Equal(time.Second))
 	g.Expect(plan.Plan(healthy(reloadable), noon).Done).To(BeTrue())
 }

@@ -91,9 +91,10 @@
 // return to its node. An unschedulable pod is recreated if that set has changed and no server is missing. The readiness gate
 // opens for a healthy voter that stays, and closes only when a server retires or has no vote. Autopilot's min_quorum follows
 // replicas, its other settings follow spec.config. What Consul can change while it runs is no part of a revision: servers read
-// it again, those that are not ready at once, the others one at a time, the leader last. Where the status says that there was a leader and the record of it is
-// missing, it is written again. The disruption budget asks for all pods there are to be ready, so no server can be evicted;
-// where drained servers have nowhere else to go, one at a time can be, while all serve, and never the leader.
+// it again, those that are not ready at once, the others one at a time, the leader last. Where the status says that there was
+// a leader and the record of it is missing, it is written again. The disruption budget asks for all pods there are to be ready,
+// so no server can be evicted; where drained servers have nowhere else to go, one at a time can be, while all serve, and never
+// the leader.
 //
 // # Invariants
 //
