@@ -26,6 +26,10 @@ type options struct {
 }
 
 func main() {
+	if len(os.Args) > 1 && os.Args[1] == operatorCommand {
+		operatorMain(os.Args[2:])
+		return
+	}
 	var o options
 	flag.DurationVar(&o.duration, "duration", 5*time.Minute, "for how long faults are injected")
 	flag.Uint64Var(&o.seed, "seed", 0, "seed of the faults; by default one of the time")
