@@ -130,9 +130,14 @@ type impostor struct {
 }
 
 func newImpostor(agent string, g garbage, often int) *impostor {
-	proxy := httputil.NewSingleHostReverseProxy(&url.URL{Scheme: "http", Host: agent})
-	proxy.ErrorLog = log.New(io.Discard, "", 0) // the agent may be down
-	return &impostor{garbage: g, agent: *proxy, often: often}
+	return &impostor{garbage: g, often: often, agent: httputil.ReverseProxy{
+		Rewrite: func(r *httputil.ProxyRequest) {
+			r.SetURL(&url.URL{Scheme: "http", Host: agent})
+			r.Out.Header.Del("Accept-Encoding") // what is compressed could not be changed
+		},
+		Transport: &http.Transport{DisableKeepAlives: true},
+		ErrorLog:  log.New(io.Discard, "", 0), // the agent may be down
+	}}
 }
 
 func (i *impostor) ServeHTTP(w http.ResponseWriter, r *http.Request) {
