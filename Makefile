@@ -120,7 +120,7 @@ mutants: ## Break planner, observer and executor in each way of test/cmd/mutants
 
 .PHONY: chaos
 chaos: ## Inject faults at random for minutes and check invariants and linearizability (DURATION= SEED=).
-	@$(BUILD) $(CONTROL_PLANE) consul-1.22.0 consul-1.22.7 consul-operator chaos
+	@$(BUILD) $(CONTROL_PLANE) consul-1.22.0 consul-1.22.7 chaos
 	@exec bin/chaos --duration=$(DURATION) $(if $(SEED),--seed=$(SEED))
 
 .PHONY: chaos-nodes

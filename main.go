@@ -27,6 +27,7 @@ import (
 	"github.com/consul-operator/consul-operator/api/v1alpha1"
 	"github.com/consul-operator/consul-operator/controllers"
 	"github.com/consul-operator/consul-operator/internal/check"
+	"github.com/consul-operator/consul-operator/internal/consul"
 )
 
 // version is set by the build.
@@ -126,11 +127,7 @@ func run(f flags) error {
 		LeaderElectionID:       "consul-operator.consuloperator.io",
 		// Release the lease when the operator stops, so that the next replica takes over at once.
 		LeaderElectionReleaseOnCancel: true,
-		Cache: cache.Options{
-			ByObject:          controllers.CacheByObject(),
-			DefaultTransform:  cache.TransformStripManagedFields(), // half of an object, and nobody reads them
-			DefaultNamespaces: namespaces(f.namespaces),
-		},
+		Cache:                         controllers.Cache(namespaces(f.namespaces)),
 	})
 	if err != nil {
 		return err
@@ -141,7 +138,7 @@ func run(f flags) error {
 	if err := mgr.AddReadyzCheck("readyz", healthz.Ping); err != nil {
 		return err
 	}
-	options := controllers.Options{Concurrent: f.concurrent, Nodes: f.nodes, ConsulTimeout: f.consulTimeout}
+	options := controllers.Options{Concurrent: f.concurrent, Nodes: f.nodes, Dial: consul.NewDialer(f.consulTimeout)}
 	if err := controllers.Setup(mgr, options); err != nil {
 		return err
 	}

@@ -35,7 +35,7 @@ const (
 
 // setupConsulCluster adds the controller of ConsulClusters to a manager.
 func setupConsulCluster(mgr manager.Manager, options Options) error {
-	dial := consul.NewDialer(options.ConsulTimeout)
+	dial := options.Dial
 	woken := make(chan event.TypedGenericEvent[types.NamespacedName], 64)
 	wake := func(cluster types.NamespacedName) {
 		woken <- event.TypedGenericEvent[types.NamespacedName]{Object: cluster}

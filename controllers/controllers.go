@@ -3,7 +3,6 @@ package controllers
 
 import (
 	"context"
-	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
@@ -17,6 +16,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"github.com/consul-operator/consul-operator/api/v1alpha1"
+	"github.com/consul-operator/consul-operator/internal/consul"
 )
 
 // Options of the controllers.
@@ -25,8 +25,8 @@ type Options struct {
 	Concurrent int
 	// Nodes is set if the operator may read nodes, and so sees which of them are draining.
 	Nodes bool
-	// ConsulTimeout is how long a call to a Consul agent may take.
-	ConsulTimeout time.Duration
+	// Dial makes the clients of Consul agents.
+	Dial consul.Dialer
 }
 
 // kinds are the controllers: one for each kind of the API.
@@ -44,23 +44,27 @@ func Setup(mgr manager.Manager, o Options) error {
 	return nil
 }
 
-// CacheByObject keeps only the operator's own objects in memory, whatever else the namespaces hold. EndpointSlices carry the
-// labels of their Service.
-func CacheByObject() map[client.Object]cache.ByObject {
+// Cache keeps only the operator's own objects of the namespaces in memory, whatever else these hold. Nil stands for all
+// namespaces. EndpointSlices carry the labels of their Service.
+func Cache(namespaces map[string]cache.Config) cache.Options {
 	ours, err := labels.Parse(v1alpha1.LabelCluster)
 	if err != nil {
 		panic(err) // a constant
 	}
 	only := cache.ByObject{Label: ours}
-	return map[client.Object]cache.ByObject{
-		&corev1.Node{}:                  {Transform: stripNode},
-		&corev1.Pod{}:                   only,
-		&corev1.PersistentVolumeClaim{}: only,
-		&corev1.Secret{}:                only,
-		&corev1.Service{}:               only,
-		&corev1.ServiceAccount{}:        only,
-		&policyv1.PodDisruptionBudget{}: only,
-		&discoveryv1.EndpointSlice{}:    only,
+	return cache.Options{
+		ByObject: map[client.Object]cache.ByObject{
+			&corev1.Node{}:                  {Transform: stripNode},
+			&corev1.Pod{}:                   only,
+			&corev1.PersistentVolumeClaim{}: only,
+			&corev1.Secret{}:                only,
+			&corev1.Service{}:               only,
+			&corev1.ServiceAccount{}:        only,
+			&policyv1.PodDisruptionBudget{}: only,
+			&discoveryv1.EndpointSlice{}:    only,
+		},
+		DefaultTransform:  cache.TransformStripManagedFields(), // half of an object, and nobody reads them
+		DefaultNamespaces: namespaces,
 	}
 }
 

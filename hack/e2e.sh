@@ -61,9 +61,9 @@ specs() {
 chaos() {
   skip_unless_nodes
   consul_images
-  go run ./hack/buildtools consul-operator chaos
+  go run ./hack/buildtools chaos
   nodes 4
-  # The operator is a process beside it, so that it can be killed.
+  # The operator is a process beside it, made of the same program, so that it can be killed.
   hack/cluster exec bin/chaos --nodes="$PWD/.local/nodes/pki/admin.conf" "$@" || {
     rm -rf .local/chaos-nodes-logs
     cp -r .local/nodes/logs .local/chaos-nodes-logs # the nodes go

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Runs tests under the race detector: the units, the whole operator in the simulation, and a minute of chaos whose operator is
-# built with it as well. What that one is told of races is left in .local/race.
+# Runs tests under the race detector: the units, the whole operator in the simulation, and a minute of chaos, whose operator is
+# the same program. What that one is told of races is left in .local/race.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -11,7 +11,6 @@ command -v "$(go env CC)" >/dev/null || {
 export CGO_ENABLED=1
 rm -rf .local/race
 mkdir -p .local/race
-trap 'CGO_ENABLED=0 go run ./hack/buildtools consul-operator' EXIT # bin/ is as it was
 
 tests() { bin/gotestsum --format=pkgname -- -race -vet=off -count=1 -timeout=20m "$@"; }
 
@@ -19,7 +18,6 @@ tests ./internal/... ./controllers/... ./test/lib/load/... ./test/lib/observer/.
 tests -run '^(TestDeathAtEachEffect|TestStaleReads|TestWalks)$' ./test/suite/virtualtime
 
 go test -race -vet=off -run '^$' ./test/cmd/chaos >/dev/null # compilers would disturb Consul
-go build -race -o bin/consul-operator .
 result=0
 GORACE="log_path=$PWD/.local/race/report" tests -run '^TestChaosForAWhile$' ./test/cmd/chaos || result=1
 if compgen -G '.local/race/report.*' >/dev/null; then # of the operator, which has no test to fail

@@ -31,6 +31,7 @@ type chaos struct {
 	log     *os.File
 
 	*harness.Scene
+	lines   *lines
 	clients *clients
 	faults  *faults
 }
@@ -66,7 +67,7 @@ func (c *chaos) start(ctx context.Context) error {
 	defer cancel()
 	var err error
 	if c.Scene, err = harness.Open(starting, harness.Options{
-		Name: "chaos", Progress: c.say, Kubeconfig: c.options.nodes,
+		Name: "chaos", Progress: c.say, Kubeconfig: c.options.nodes, WithoutOperator: true,
 	}); err != nil {
 		return err
 	}
@@ -76,6 +77,15 @@ func (c *chaos) start(ctx context.Context) error {
 		return err
 	}
 	c.out = io.MultiWriter(c.out, c.log)
+	if c.lines, err = openLines(c.Scene); err != nil {
+		return err
+	}
+	if c.Operator, err = c.lines.operator(c.Kubeconfig()); err != nil {
+		return err
+	}
+	if err := c.StartOperator(); err != nil {
+		return err
+	}
 	spec := initialSpec(c.options.seed)
 	cluster := spec.newCluster("consul")
 	c.say(fmt.Sprintf("servers are updated with update.type %s", cluster.Spec.Update.Type))
@@ -112,6 +122,9 @@ func (c *chaos) close() {
 			fmt.Fprintln(c.out, "stopping the local cluster:", err)
 		}
 	}
+	if c.lines != nil {
+		c.lines.close()
+	}
 	if c.log != nil {
 		_ = c.log.Close()
 	}
@@ -119,7 +132,7 @@ func (c *chaos) close() {
 
 // rage injects faults, lets the cluster recover, and finds out what became of it.
 func (c *chaos) rage(ctx context.Context) (*findings, error) {
-	c.faults = newFaults(c.Scene, c.options.seed, c.out)
+	c.faults = newFaults(c.Scene, c.lines, c.options.seed, c.out)
 	if c.options.nodes != "" {
 		c.faults.onNodes()
 	}

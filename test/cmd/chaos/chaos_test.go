@@ -13,6 +13,15 @@ import (
 // boundedFor is enough for some faults of each run to be others. `make chaos` goes on for longer.
 const boundedFor = 20 * time.Second
 
+// The operator of a run is this program as well.
+func TestMain(m *testing.M) {
+	if len(os.Args) > 1 && os.Args[1] == operatorCommand {
+		operatorMain(os.Args[2:])
+		return
+	}
+	os.Exit(m.Run())
+}
+
 func TestChaosForAWhile(t *testing.T) {
 	NewWithT(t).Expect(run(t.Context(), options{duration: boundedFor, seed: newSeed()}, os.Stdout)).To(Succeed())
 }

@@ -29,6 +29,7 @@ type kind struct {
 // faults injects one fault after another, and takes back in time what does not end by itself.
 type faults struct {
 	*harness.Scene
+	lines  *lines // of the operator
 	random *rand.Rand
 	say    func(format string, args ...any)
 
@@ -40,21 +41,31 @@ type faults struct {
 	ending  chan struct{}  // closed when everything is to be taken back at once
 	pending sync.WaitGroup // of what is to be taken back
 
-	mu           sync.Mutex
-	stopped      map[int]bool    // processes of servers that stand still; one may have been killed, and its server run again
-	cut          map[string]bool // nodes that are cut off
-	slow         map[string]bool // nodes whose packets are delayed
-	operatorDown bool
-	refusing     bool  // the API server, what the operator creates
-	err          error // of taking back
+	mu       sync.Mutex
+	stopped  map[int]bool    // processes of servers that stand still; one may have been killed, and its server run again
+	cut      map[string]bool // nodes that are cut off
+	slow     map[string]bool // nodes whose packets are delayed
+	inEffect map[lasting]bool
+	err      error // of taking back
 }
 
-func newFaults(scene *harness.Scene, seed uint64, out io.Writer) *faults {
+// lasting is a state that a fault brings about. The next fault that brings it about waits until it is over.
+type lasting string
+
+const (
+	operatorDown lasting = "the operator does not run"
+	refusing     lasting = "the API server refuses what the operator writes"
+	hanging      lasting = "calls to the API server hang"
+	garbling     lasting = "agents answer garbage"
+)
+
+func newFaults(scene *harness.Scene, lines *lines, seed uint64, out io.Writer) *faults {
 	began := time.Now()
 	f := &faults{
-		Scene: scene, random: rand.New(rand.NewPCG(seed, 0)), //nolint:gosec // no secrets
+		Scene: scene, lines: lines, random: rand.New(rand.NewPCG(seed, 0)), //nolint:gosec // no secrets
 		counts: map[string]int{}, spec: initialSpec(seed), ending: make(chan struct{}),
 		stopped: map[int]bool{}, cut: map[string]bool{}, slow: map[string]bool{},
+		inEffect: map[lasting]bool{},
 	}
 	f.say = func(format string, args ...any) {
 		fmt.Fprintf(out, "      %6.1fs  %s\n", time.Since(began).Seconds(), fmt.Sprintf(format, args...))
@@ -65,10 +76,13 @@ func newFaults(scene *harness.Scene, seed uint64, out io.Writer) *faults {
 		{name: "SIGSTOP of a server", often: 2, possible: f.mayStop, inject: f.stopServer},
 		{name: "deleted pod", often: 2, inject: f.deletePod},
 		{name: "deleted claim and pod", often: 1, possible: f.mayDelete, inject: f.deleteServer},
-		{name: "kill -9 of the operator", often: 2, possible: f.operatorRuns, inject: f.killOperator},
-		{name: "quota used up", often: 1, possible: f.mayRefuse, inject: f.useUpQuota},
-		{name: "webhook that is down", often: 1, possible: f.mayRefuse, inject: f.breakWebhook},
-		{name: "policy that denies", often: 1, possible: f.mayRefuse, inject: f.deny},
+		{name: "kill -9 of the operator", often: 2, possible: f.not(operatorDown), inject: f.killOperator},
+		{name: "quota used up", often: 1, possible: f.not(refusing), inject: f.useUpQuota},
+		{name: "webhook that is down", often: 1, possible: f.not(refusing), inject: f.breakWebhook},
+		{name: "webhook that never answers", often: 1, possible: f.not(refusing), inject: f.hangWebhook},
+		{name: "policy that denies", often: 1, possible: f.not(refusing), inject: f.deny},
+		{name: "API server that hangs", often: 2, possible: f.not(hanging), inject: f.hangAPI},
+		{name: "agents that answer garbage", often: 3, possible: f.not(garbling), inject: f.garble},
 		{name: "change of version", often: 1, inject: f.changeVersion},
 		{name: "change of config", often: 1, inject: f.changeConfig},
 		{name: "change of replicas", often: 1, inject: f.scale},
@@ -154,6 +168,30 @@ func (f *faults) wait(ctx context.Context) bool {
 			}
 		}
 	}
+}
+
+// not is whether the state that a fault brings about is over, or never was.
+func (f *faults) not(state lasting) func() bool {
+	return func() bool {
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		return !f.inEffect[state]
+	}
+}
+
+// during takes a state back after a while.
+func (f *faults) during(state lasting, duration time.Duration, undo func() error) {
+	f.set(state, true)
+	f.later(duration, func() error {
+		defer f.set(state, false)
+		return undo()
+	})
+}
+
+func (f *faults) set(state lasting, inEffect bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.inEffect[state] = inEffect
 }
 
 // later takes something back after a while, or at the end of all faults if that is sooner.

@@ -192,27 +192,11 @@ func (f *faults) removePod(ctx context.Context, name string) (string, error) {
 	return ", without grace", f.Client.Delete(ctx, pod, client.GracePeriodSeconds(0))
 }
 
-func (f *faults) operatorRuns() bool {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	return !f.operatorDown
-}
-
 // killOperator breaks no invariant: the operator keeps nothing in memory, and Consul does without it. So it is no
 // disturbance.
 func (f *faults) killOperator(context.Context) (string, error) {
-	f.setOperatorDown(true)
 	f.KillOperator()
 	duration := f.seconds(0, 8)
-	f.later(duration, func() error {
-		defer f.setOperatorDown(false)
-		return f.StartOperator()
-	})
+	f.during(operatorDown, duration, f.StartOperator)
 	return "for " + report.Seconds(duration), nil
-}
-
-func (f *faults) setOperatorDown(down bool) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	f.operatorDown = down
 }

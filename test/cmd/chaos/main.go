@@ -1,5 +1,6 @@
 // Command chaos runs a real Consul cluster under load on this machine and, for minutes, does to it what happens in bad
-// weeks: processes are killed or stand still, pods and disks go, the operator dies, and users change the spec meanwhile.
+// weeks: processes are killed or stand still, pods and disks go, the operator dies, the API server refuses and hangs, agents
+// answer garbage, and users change the spec meanwhile.
 // In the end the cluster has to be as wanted, no invariant broken, no acknowledged write lost, and what clients read and
 // wrote has to be linearizable.
 //
@@ -26,6 +27,10 @@ type options struct {
 }
 
 func main() {
+	if len(os.Args) > 1 && os.Args[1] == operatorCommand {
+		operatorMain(os.Args[2:])
+		return
+	}
 	var o options
 	flag.DurationVar(&o.duration, "duration", 5*time.Minute, "for how long faults are injected")
 	flag.Uint64Var(&o.seed, "seed", 0, "seed of the faults; by default one of the time")

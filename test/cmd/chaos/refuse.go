@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"time"
 
 	admissionv1 "k8s.io/api/admissionregistration/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -17,13 +18,6 @@ import (
 // refuser is the name of the objects that make the API server refuse.
 const refuser = "chaos"
 
-// mayRefuse reports whether the API server refuses nothing so far.
-func (f *faults) mayRefuse() bool {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	return !f.refusing
-}
-
 // refuse makes the API server refuse for a while what some objects say. It breaks no invariant: what is there goes on.
 func (f *faults) refuse(ctx context.Context, what string, objects ...client.Object) (string, error) {
 	for _, o := range objects {
@@ -32,10 +26,8 @@ func (f *faults) refuse(ctx context.Context, what string, objects ...client.Obje
 			return "", err
 		}
 	}
-	f.setRefusing(true)
 	duration := f.seconds(5, 45)
-	f.later(duration, func() error {
-		defer f.setRefusing(false)
+	f.during(refusing, duration, func() error {
 		ctx, cancel := context.WithTimeout(context.Background(), patience)
 		defer cancel()
 		for _, o := range objects {
@@ -46,12 +38,6 @@ func (f *faults) refuse(ctx context.Context, what string, objects ...client.Obje
 		return nil
 	})
 	return fmt.Sprintf("%s, for %s", what, report.Seconds(duration)), nil
-}
-
-func (f *faults) setRefusing(refusing bool) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	f.refusing = refusing
 }
 
 // useUpQuota lets nobody create pods, or volume claims.
@@ -65,17 +51,35 @@ func (f *faults) useUpQuota(ctx context.Context) (string, error) {
 
 // breakWebhook makes pods and volume claims wait for a webhook that is not there.
 func (f *faults) breakWebhook(ctx context.Context) (string, error) {
-	return f.refuse(ctx, "for pods and volume claims", &admissionv1.ValidatingWebhookConfiguration{
+	return f.refuse(ctx, "for pods and volume claims", f.webhook("127.0.0.1:1", 10*time.Second, creation()))
+}
+
+// hangWebhook makes what is written of pods, volume claims and Secrets hang, and refuses it then.
+func (f *faults) hangWebhook(ctx context.Context) (string, error) {
+	timeout := time.Duration(1+f.random.IntN(20)) * time.Second
+	rule := creation()
+	rule.Operations = append(rule.Operations, admissionv1.Update)
+	rule.Resources = append(rule.Resources, "secrets")
+	return f.refuse(ctx, "each write of pods, volume claims and Secrets hangs for "+report.Seconds(timeout),
+		f.webhook(f.lines.silent.Addr().String(), timeout, rule))
+}
+
+// webhook asks whoever is at an address, for so long.
+func (f *faults) webhook(
+	address string, timeout time.Duration, rule admissionv1.RuleWithOperations,
+) *admissionv1.ValidatingWebhookConfiguration {
+	return &admissionv1.ValidatingWebhookConfiguration{
 		Webhooks: []admissionv1.ValidatingWebhook{{
-			Name:                    "absent.example.com",
-			ClientConfig:            admissionv1.WebhookClientConfig{URL: ptr.To("https://127.0.0.1:1/")},
-			Rules:                   []admissionv1.RuleWithOperations{creation()},
+			Name:                    "webhook.example.com",
+			ClientConfig:            admissionv1.WebhookClientConfig{URL: ptr.To("https://" + address + "/")},
+			TimeoutSeconds:          ptr.To(int32(timeout.Seconds())),
+			Rules:                   []admissionv1.RuleWithOperations{rule},
 			NamespaceSelector:       f.ourNamespace(),
 			FailurePolicy:           ptr.To(admissionv1.Fail),
 			SideEffects:             ptr.To(admissionv1.SideEffectClassNone),
 			AdmissionReviewVersions: []string{"v1"},
 		}},
-	})
+	}
 }
 
 // deny lets a policy refuse pods and volume claims.

@@ -52,6 +52,8 @@ type Env struct {
 	Client  client.Client
 	// Dir holds all data and logs.
 	Dir string
+	// Operator is the command that StartOperator runs; by default the operator's binary.
+	Operator []string
 
 	root         string
 	kubeconfig   string
@@ -163,14 +165,16 @@ func (e *Env) Stop() error {
 	return e.Cluster.Stop()
 }
 
-// StartOperator starts the operator's binary.
+// StartOperator starts the operator.
 func (e *Env) StartOperator() error {
-	args := []string{
-		"--kubeconfig=" + e.kubeconfig, "--leader-elect=false",
-		"--metrics-bind-address=0", "--health-probe-bind-address=0",
+	command := e.Operator
+	if command == nil {
+		command = append([]string{
+			filepath.Join(e.root, "bin", "consul-operator"), "--kubeconfig=" + e.kubeconfig, "--leader-elect=false",
+			"--metrics-bind-address=0", "--health-probe-bind-address=0",
+		}, e.operatorArgs...)
 	}
-	args = append(args, e.operatorArgs...)
-	operator, err := child.Start(e.OperatorLog(), filepath.Join(e.root, "bin", "consul-operator"), args...)
+	operator, err := child.Start(e.OperatorLog(), command[0], command[1:]...)
 	if err != nil {
 		return err
 	}
@@ -211,6 +215,9 @@ func (e *Env) OperatorCrashed() <-chan struct{} { return e.crashed }
 
 // OperatorLog is the file with the operator's log; restarts add to it.
 func (e *Env) OperatorLog() string { return filepath.Join(e.Dir, "operator.log") }
+
+// Kubeconfig is the path of an administrator's kubeconfig file.
+func (e *Env) Kubeconfig() string { return e.kubeconfig }
 
 // Kubectl runs the real kubectl and returns what it prints.
 func (e *Env) Kubectl(ctx context.Context, args ...string) (string, error) {

@@ -1,0 +1,196 @@
+package main
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log"
+	"math/rand/v2"
+	"net"
+	"net/http"
+	"net/http/httputil"
+	"net/url"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/consul-operator/consul-operator/test/lib/observer"
+	"github.com/consul-operator/consul-operator/test/lib/report"
+)
+
+// garbage is an answer that no agent of this cluster gives. Some of it is made of what the agent itself answers.
+type garbage struct {
+	name   string
+	answer func(w http.ResponseWriter, r *http.Request, agent httputil.ReverseProxy)
+}
+
+var garbages = []garbage{
+	{"an HTML page", answerWith("text/html", "<!DOCTYPE html><html><body>Please sign in: true</body></html>")},
+	{"an empty object", answerWith("application/json", "{}")},
+	{"errors with a long text", failAtLength},
+	{"a header without end", answerNoEnd},
+	{"thousands of servers", answerThousands},
+	{"half of each answer", answerHalf},
+	{"the answers of another cluster", answerAsAnother},
+}
+
+func answerWith(contentType, text string) func(http.ResponseWriter, *http.Request, httputil.ReverseProxy) {
+	return func(w http.ResponseWriter, _ *http.Request, _ httputil.ReverseProxy) {
+		w.Header().Set("Content-Type", contentType)
+		_, _ = io.WriteString(w, text)
+	}
+}
+
+func failAtLength(w http.ResponseWriter, _ *http.Request, _ httputil.ReverseProxy) {
+	http.Error(w, strings.Repeat("The upstream is not there. ", 100_000), http.StatusInternalServerError)
+}
+
+func answerNoEnd(w http.ResponseWriter, _ *http.Request, _ httputil.ReverseProxy) {
+	connection, _, err := http.NewResponseController(w).Hijack()
+	if err != nil {
+		return
+	}
+	defer func() { _ = connection.Close() }()
+	_ = connection.SetDeadline(time.Now().Add(patience))
+	_, err = io.WriteString(connection, "HTTP/1.1 200 OK\r\n")
+	for line := "X-More: " + strings.Repeat("x", 1000) + "\r\n"; err == nil; {
+		_, err = io.WriteString(connection, line)
+	}
+}
+
+// answerThousands lists servers that nobody knows, in the shape of all of Consul's lists.
+func answerThousands(w http.ResponseWriter, r *http.Request, _ httputil.ReverseProxy) {
+	var list strings.Builder
+	for i := range 5000 {
+		id := fmt.Sprintf("%08d-0000-4000-8000-000000000000", i)
+		fmt.Fprintf(&list, `,{"ID":%q,"Node":"x-%d","Name":"x-%[2]d","Voter":true,"Healthy":true,"Status":1,`+
+			`"Tags":{"role":"consul","id":%[1]q}}`, id, i)
+	}
+	text := "[" + strings.TrimPrefix(list.String(), ",") + "]"
+	if strings.HasPrefix(r.URL.Path, "/v1/operator/") {
+		text = `{"Servers":` + text + "}"
+	}
+	_, _ = io.WriteString(w, text)
+}
+
+// answerHalf does what it is asked to, and breaks off in the middle of the answer.
+func answerHalf(w http.ResponseWriter, r *http.Request, agent httputil.ReverseProxy) {
+	agent.ModifyResponse = func(resp *http.Response) error {
+		half := resp.ContentLength / 2
+		if half < 0 { // not told
+			half = 100
+		}
+		resp.Body = cut{io.LimitReader(resp.Body, half), resp.Body}
+		return nil
+	}
+	agent.ServeHTTP(w, r)
+}
+
+type cut struct {
+	io.Reader
+	io.Closer
+}
+
+var nodeID = regexp.MustCompile(`[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}`)
+
+// answerAsAnother answers like a cluster of the same names and of other node IDs, and claims to have done what it is asked to.
+func answerAsAnother(w http.ResponseWriter, r *http.Request, agent httputil.ReverseProxy) {
+	if r.Method != http.MethodGet {
+		_, _ = io.WriteString(w, `{"Success":true}`)
+		return
+	}
+	if strings.HasSuffix(r.URL.Path, "/monitor") { // a stream: there is no end to replace anything before
+		agent.ServeHTTP(w, r)
+		return
+	}
+	agent.ModifyResponse = func(resp *http.Response) error {
+		body, err := io.ReadAll(resp.Body)
+		if err != nil {
+			return err
+		}
+		other := nodeID.ReplaceAllFunc(body, func(id []byte) []byte { return slices.Concat(id[28:], id[8:28], id[:8]) })
+		resp.Body, resp.ContentLength = io.NopCloser(bytes.NewReader(other)), int64(len(other))
+		return nil
+	}
+	agent.ServeHTTP(w, r)
+}
+
+// impostor answers for an agent.
+type impostor struct {
+	garbage
+	agent httputil.ReverseProxy
+	// often is in how many of ten calls it does. In the others the agent itself answers.
+	often int
+}
+
+func newImpostor(agent string, g garbage, often int) *impostor {
+	return &impostor{garbage: g, often: often, agent: httputil.ReverseProxy{
+		Rewrite: func(r *httputil.ProxyRequest) {
+			r.SetURL(&url.URL{Scheme: "http", Host: agent})
+			r.Out.Header.Del("Accept-Encoding") // what is compressed could not be changed
+		},
+		Transport: &http.Transport{DisableKeepAlives: true},
+		ErrorLog:  log.New(io.Discard, "", 0), // the agent may be down
+	}}
+}
+
+func (i *impostor) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if rand.IntN(10) < i.often { //nolint:gosec // no secret
+		i.answer(w, r, i.agent)
+		return
+	}
+	i.agent.ServeHTTP(w, r)
+}
+
+// garble lets the operator hear garbage from an agent, or from all of them, each time or half of the times. Clients and the
+// observer hear the agents as they are, so all invariants hold.
+func (f *faults) garble(context.Context) (string, error) {
+	isThere := func(s observer.ServerNow) bool { return exists(s) && s.Address != "" }
+	victim, err := f.victim(isThere)
+	if err != nil {
+		return "", err
+	}
+	victims, who := []observer.ServerNow{victim}, title(victim)
+	if f.random.IntN(4) == 0 {
+		victims, who = f.Observer.Snapshot().Servers, "all servers"
+		victims = slices.DeleteFunc(victims, func(s observer.ServerNow) bool { return !isThere(s) })
+	}
+	what, often := garbages[f.random.IntN(len(garbages))], []int{5, 10}[f.random.IntN(2)]
+	var ends []func() error
+	for _, server := range victims {
+		end, err := impersonate(f.lines.detours, net.JoinHostPort(server.Address, "8500"), what, often)
+		if ends = append(ends, end); err != nil {
+			return "", errors.Join(err, all(ends))
+		}
+	}
+	duration := f.seconds(5, 60)
+	f.during(garbling, duration, func() error { return all(ends) })
+	return fmt.Sprintf("%s from %s, %d%% of the calls, for %s", what.name, who, 10*often, report.Seconds(duration)), nil
+}
+
+// impersonate lets garbage answer for an agent until end is called.
+func impersonate(detours, agent string, what garbage, often int) (end func() error, err error) {
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return nil, err
+	}
+	server := &http.Server{Handler: newImpostor(agent, what, often), ReadHeaderTimeout: patience}
+	go func() { _ = server.Serve(listener) }()
+	link := filepath.Join(detours, agent)
+	end = func() error { return errors.Join(os.Remove(link), server.Close()) }
+	return end, os.Symlink(listener.Addr().String(), link)
+}
+
+func all(ends []func() error) error {
+	var errs error
+	for _, end := range ends {
+		errs = cmp.Or(end(), errs)
+	}
+	return errs
+}
