@@ -227,8 +227,8 @@ func TestRouted(t *testing.T) {
 	w.Expect(w.look().Servers[2].Routed).To(BeTrue(), "unknown is to be read as ready")
 }
 
-// On a dual-stack cluster the Service may have addresses of the other family, or of both. Each family has a slice of its own, which
-// is not updated together with the other one.
+// On a dual-stack cluster the Service may have addresses of the other family, or of both. Each family has a slice of its own,
+// which is not updated together with the other one.
 func TestRoutedByTheOtherFamily(t *testing.T) {
 	w := newWorld(t)
 	for i, pod := range w.pods {
