@@ -163,30 +163,32 @@ func TestConsulListensOnAllAddresses(t *testing.T) {
 	for _, version := range []string{oldest, newest} {
 		t.Run(version, func(t *testing.T) {
 			t.Parallel()
-			netns.Test(t, func() {
-				g := NewWithT(t)
-				root, err := harness.Root()
-				g.Expect(err).NotTo(HaveOccurred())
-				const podIP, other = "fd00:10:244::9", "10.244.0.9"
-				for _, address := range []string{podIP, other} {
-					g.Expect(netns.Add(netip.MustParseAddr(address))).To(Succeed())
-				}
-				server, err := child.Start(filepath.Join(t.TempDir(), "log"), filepath.Join(root, "bin", "consul-"+version),
-					"agent", "-server", "-bootstrap-expect=1", "-data-dir="+t.TempDir(), "-node=consul-0", "-bind="+podIP,
-					clientFlag(g))
-				g.Expect(err).NotTo(HaveOccurred())
-				t.Cleanup(server.Kill)
-				for _, address := range []string{podIP, other, "127.0.0.1", "::1"} {
-					g.Eventually(leaderBy, 30*time.Second, 100*time.Millisecond).WithArguments(address).
-						Should(Equal(net.JoinHostPort(podIP, "8300")))
-					dns := &net.Resolver{PreferGo: true, Dial: func(ctx context.Context, network, _ string) (net.Conn, error) {
-						return (&net.Dialer{}).DialContext(ctx, network, net.JoinHostPort(address, "8600"))
-					}}
-					g.Eventually(func() ([]string, error) { return dns.LookupHost(t.Context(), "consul.service.consul.") },
-						30*time.Second, 100*time.Millisecond).Should(ConsistOf(podIP), "by DNS at "+address)
-				}
-			})
+			netns.Test(t, func() { listensOnAllAddresses(t, version) })
 		})
+	}
+}
+
+func listensOnAllAddresses(t *testing.T, version string) {
+	t.Helper()
+	g := NewWithT(t)
+	g.SetDefaultEventuallyTimeout(30 * time.Second)
+	const podIP, other = "fd00:10:244::9", "10.244.0.9"
+	for _, address := range []string{podIP, other} {
+		g.Expect(netns.Add(netip.MustParseAddr(address))).To(Succeed())
+	}
+	root, err := harness.Root()
+	g.Expect(err).NotTo(HaveOccurred())
+	server, err := child.Start(filepath.Join(t.TempDir(), "log"), filepath.Join(root, "bin", "consul-"+version),
+		"agent", "-server", "-bootstrap-expect=1", "-node=consul-0", "-data-dir="+t.TempDir(), "-bind="+podIP, clientFlag(g))
+	g.Expect(err).NotTo(HaveOccurred())
+	t.Cleanup(server.Kill)
+	for _, address := range []string{podIP, other, "127.0.0.1", "::1"} {
+		g.Eventually(leaderBy).WithArguments(address).Should(Equal(net.JoinHostPort(podIP, "8300")), "by HTTP at "+address)
+		dns := &net.Resolver{PreferGo: true, Dial: func(ctx context.Context, network, _ string) (net.Conn, error) {
+			return (&net.Dialer{}).DialContext(ctx, network, net.JoinHostPort(address, "8600"))
+		}}
+		g.Eventually(dns.LookupHost).WithArguments(t.Context(), "consul.service.consul.").Should(ConsistOf(podIP),
+			"by DNS at "+address)
 	}
 }
 
