@@ -54,8 +54,7 @@ func TestDualStack(t *testing.T) {
 		"ipv4-first": {ipv4, ipv6},
 		"ipv6-first": {ipv6, ipv4},
 	} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
+		t.Run(name, func(t *testing.T) { // one after the other: each has a control plane of its own
 			netns.Test(t, func() {
 				s := begin(t, inNetwork(t, pods, []corev1.IPFamily{ipv6, ipv4}), name, soonVoters)
 				s.answersAtAllAddresses(pods...)
