@@ -51,7 +51,7 @@ quietly() {
 # verbosely N PACKAGES: N packages at a time, and a person sees each step as it happens.
 verbosely() {
   # shellcheck disable=SC2086
-  bin/gotestsum --format=standard-verbose --hide-summary=skipped -- -v -vet=off "-p=$1" -count=1 -timeout=40m ${ARGS:-} "${@:2}"
+  bin/gotestsum --format=standard-verbose -- -v -vet=off "-p=$1" -count=1 -timeout=40m ${ARGS:-} "${@:2}"
 }
 
 "$1"

@@ -278,9 +278,16 @@ func server(s *Snapshot, name string, routed map[string]bool) plan.Server {
 	}
 	if pod := s.Pods[name]; pod != nil {
 		server.Pod = podFacts(pod)
-		server.Routed = routed[pod.Status.PodIP]
+		server.Routed = isRouted(routed, pod)
 	}
 	return server
+}
+
+// isRouted reports whether new connections are sent to any address of a pod. A Service may have addresses of another family
+// than PodIP, or of both, each in a slice of its own.
+func isRouted(routed map[string]bool, pod *corev1.Pod) bool {
+	return routed[pod.Status.PodIP] ||
+		slices.ContainsFunc(pod.Status.PodIPs, func(ip corev1.PodIP) bool { return routed[ip.IP] })
 }
 
 // unknown explains to users why no leader is known.

@@ -2,6 +2,8 @@ package observe_test
 
 import (
 	"context"
+	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -223,6 +225,29 @@ func TestRouted(t *testing.T) {
 
 	w.others = []client.Object{slice("consul", endpoint("10.0.0.2", nil))}
 	w.Expect(w.look().Servers[2].Routed).To(BeTrue(), "unknown is to be read as ready")
+}
+
+// On a dual-stack cluster the Service may have addresses of the other family, or of both. Each family has a slice of its own,
+// which is not updated together with the other one.
+func TestRoutedByTheOtherFamily(t *testing.T) {
+	w := newWorld(t)
+	for i, pod := range w.pods {
+		pod.Status.PodIPs = []corev1.PodIP{{IP: pod.Status.PodIP}, {IP: fmt.Sprintf("fd00::%d", i)}}
+	}
+	slice := func(family discoveryv1.AddressType, address string) client.Object {
+		return &discoveryv1.EndpointSlice{
+			ObjectMeta: metav1.ObjectMeta{
+				Name: "consul-" + strings.ToLower(string(family)), Namespace: "default",
+				Labels: map[string]string{discoveryv1.LabelServiceName: "consul"},
+			},
+			AddressType: family, Endpoints: []discoveryv1.Endpoint{{Addresses: []string{address}}},
+		}
+	}
+	w.others = []client.Object{slice(discoveryv1.AddressTypeIPv4, "10.0.0.0"), slice(discoveryv1.AddressTypeIPv6, "fd00::1")}
+	s := w.look()
+	w.Expect(s.Servers[0].Routed).To(BeTrue(), "its IPv4 address still gets connections")
+	w.Expect(s.Servers[1].Routed).To(BeTrue(), "its IPv6 address still gets connections")
+	w.Expect(s.Servers[2].Routed).To(BeFalse())
 }
 
 func TestSpec(t *testing.T) {

@@ -30,8 +30,10 @@ func JoinService(c *v1alpha1.ConsulCluster) *corev1.Service {
 	return &corev1.Service{
 		ObjectMeta: meta(c, JoinServiceName(c.Name)),
 		Spec: corev1.ServiceSpec{
-			Type:                     corev1.ServiceTypeClusterIP,
-			ClusterIP:                corev1.ClusterIPNone,
+			Type:      corev1.ServiceTypeClusterIP,
+			ClusterIP: corev1.ClusterIPNone,
+			// Servers listen on one address of the pod. It may be of another family than a Service has by default.
+			IPFamilyPolicy:           ptr.To(corev1.IPFamilyPolicyPreferDualStack),
 			PublishNotReadyAddresses: true,
 			Selector:                 Selector(c),
 			Ports: []corev1.ServicePort{

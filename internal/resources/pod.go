@@ -157,8 +157,10 @@ func consulContainer(c *v1alpha1.ConsulCluster) corev1.Container {
 		Command: []string{"consul"},
 		Args: []string{
 			"agent", "-config-file=" + pathConfig + "/" + keyConfig, "-data-dir=" + pathData,
-			// 127.0.0.1 is for `kubectl port-forward` and `kubectl exec`; a pod without an IPv4 address has it, too.
-			"-bind=$(POD_IP)", "-client=$(POD_IP) 127.0.0.1",
+			// Servers talk to each other by one address. Clients may come to any: a Service may have addresses of another family
+			// than POD_IP, or of both, and `kubectl port-forward` and `kubectl exec` come to 127.0.0.1, which a pod without an
+			// IPv4 address has, too. Consul takes 0.0.0.0 for all addresses, IPv6 ones as well if the kernel has IPv6.
+			"-bind=$(POD_IP)", "-client=0.0.0.0",
 			// A name without dots: memberlist resolves names with dots by its own resolver, over TCP, which does not
 			// know the pod's search domains.
 			"-retry-join=" + JoinServiceName(c.Name), "-retry-interval=1s",

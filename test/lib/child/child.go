@@ -23,10 +23,19 @@ func Start(log, program string, args ...string) (*Process, error) {
 	if err != nil {
 		return nil, err
 	}
-	cmd := exec.Command(program, args...) //nolint:gosec // a program of bin/
+	defer func() { _ = logFile.Close() }() // the program has its own
+	cmd := exec.Command(program, args...)  //nolint:gosec // a program of bin/
 	cmd.Stdout, cmd.Stderr = logFile, logFile
+	return StartCommand(cmd)
+}
+
+// StartCommand starts a program whose command is prepared.
+func StartCommand(cmd *exec.Cmd) (*Process, error) {
+	if cmd.SysProcAttr == nil {
+		cmd.SysProcAttr = &syscall.SysProcAttr{}
+	}
 	// A group of its own: Ctrl-C in the terminal is for us, and we end our children in order.
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
+	cmd.SysProcAttr.Setpgid, cmd.SysProcAttr.Pdeathsig = true, syscall.SIGKILL
 
 	p := &Process{cmd: cmd, exited: make(chan struct{})}
 	started := make(chan error, 1)
@@ -35,7 +44,6 @@ func Start(log, program string, args ...string) (*Process, error) {
 		runtime.LockOSThread()
 		defer runtime.UnlockOSThread()
 		defer close(p.exited)
-		defer func() { _ = logFile.Close() }()
 		err := cmd.Start()
 		started <- err
 		if err == nil {

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/go-logr/logr"
+	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/client-go/rest"
@@ -33,6 +34,8 @@ type Options struct {
 	Name string
 	// Nodes of the cluster; 3 by default.
 	Nodes int
+	// Families of the addresses of pods and nodes, and of Services: as in localcluster.Options.
+	Families, ServiceFamilies []corev1.IPFamily
 	// Progress is told what is being done; it may be nil.
 	Progress func(string)
 	// Log of the local cluster; by default it is not kept.
@@ -147,7 +150,8 @@ func (e *Env) connect(ctx context.Context, options Options, progress func(string
 	}
 	e.Cluster, err = localcluster.Start(ctx, localcluster.Options{
 		Dir: filepath.Join(e.Dir, "cluster"), BinDir: filepath.Join(e.root, "bin"),
-		Nodes: options.Nodes, Log: options.Log, Progress: progress,
+		Nodes: options.Nodes, Families: options.Families, ServiceFamilies: options.ServiceFamilies,
+		Log: options.Log, Progress: progress,
 	})
 	if err != nil {
 		return fmt.Errorf("local cluster: %w", err)

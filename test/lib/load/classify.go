@@ -36,7 +36,7 @@ var knownAnswers = []string{
 	"Permission denied",
 }
 
-var variable = regexp.MustCompile(`[0-9a-f]{8}-[0-9a-f-]{27}|\d+(\.\d+){3}(:\d+)?`)
+var variable = regexp.MustCompile(`[0-9a-f]{8}-[0-9a-f-]{27}|\d+(\.\d+){3}(:\d+)?|\[[0-9a-f:]+\](:\d+)?`)
 
 // classifyAnswer is "" for an acknowledged write.
 func classifyAnswer(status int, body []byte) string {

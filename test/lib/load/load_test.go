@@ -207,6 +207,7 @@ func TestFailuresAreClassified(t *testing.T) {
 	g.Expect(classifyAnswer(200, []byte("true\n"))).To(BeEmpty())
 	g.Expect(classifyAnswer(200, []byte("false"))).To(Equal("200 false"))
 	g.Expect(classifyAnswer(500, []byte("dial tcp 127.4.0.2:8300: boom"))).To(Equal("500 dial tcp …: boom"))
+	g.Expect(classifyAnswer(500, []byte("dial tcp [fd00::1a]:8300: boom"))).To(Equal("500 dial tcp …: boom"))
 	g.Expect(classifyAnswer(500, []byte("rpc error making call: No cluster leader"))).To(Equal("No cluster leader"))
 }
 

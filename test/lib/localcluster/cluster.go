@@ -32,6 +32,12 @@ type Options struct {
 	Log   logr.Logger
 	// Images tells which program stands for an image. Default: ConsulImages(BinDir).
 	Images Images
+	// Families are those of the addresses of pods and nodes, the first one that of status.podIP. Such a cluster has a network
+	// of its own and needs a program in a namespace of its own for it (package netns). By default there are loopback
+	// addresses, beside those of other clusters.
+	Families []corev1.IPFamily
+	// ServiceFamilies are those of Services, the first one what a Service has by default. Default: Families.
+	ServiceFamilies []corev1.IPFamily
 	// Progress hears what takes a while, one line each.
 	Progress func(string)
 }
@@ -88,22 +94,25 @@ func (c *Cluster) start(ctx context.Context, o Options) error {
 	if images == nil {
 		images = ConsulImages(c.binDir)
 	}
-	if err := c.startControlPlane(ctx); err != nil {
+	if err := c.startControlPlane(ctx, o); err != nil {
 		return err
 	}
 	c.progress(fmt.Sprintf("starting %d virtual node(s)", o.Nodes))
 	return c.startNodes(ctx, o.Nodes, images)
 }
 
-func (c *Cluster) startControlPlane(ctx context.Context) (err error) {
-	c.control = &controlPlane{dir: c.dir, binDir: c.binDir, log: c.log}
+func (c *Cluster) startControlPlane(ctx context.Context, o Options) (err error) {
+	c.control = &controlPlane{dir: c.dir, binDir: c.binDir, log: c.log, services: o.ServiceFamilies}
+	if len(c.control.services) == 0 {
+		c.control.services = o.Families
+	}
 	if err := c.control.checkPrograms(); err != nil {
 		return err
 	}
-	if c.block, err = acquireBlock(); err != nil {
+	if c.block, err = acquireBlock(o.Families); err != nil {
 		return err
 	}
-	c.control.host = c.block.address(controlPlaneOctet)
+	c.control.host = c.block.addresses(controlPlaneOctet)[0]
 	if c.processes, err = newProcesses(); err != nil {
 		return err
 	}
@@ -136,12 +145,15 @@ func (c *Cluster) startNodes(ctx context.Context, count int, images Images) erro
 	c.factory = factory
 	for i := range count {
 		c.nodes = append(c.nodes, &virtualNode{
-			name: fmt.Sprintf("node-%d", i+1), address: c.block.address(byte(firstNodeOctet + i)), index: i, //nolint:gosec // few
+			name: fmt.Sprintf("node-%d", i+1), addresses: c.block.addresses(byte(firstNodeOctet + i)), index: i, //nolint:gosec // few
 		})
 	}
 	hosts := newHosts(c, factory)
-	endpoints := newEndpoints(c, factory)
 	provisioner := newProvisioner(c.client, filepath.Join(c.dir, "volumes"), c.log, factory)
+	loops := []*loop{hosts.loop, provisioner.claimLoop, provisioner.volumeLoop}
+	if !c.control.writesEndpoints() {
+		loops = append(loops, newEndpoints(c, factory).loop)
+	}
 	c.kubelet = newKubelet(c, images, hosts, factory)
 	if err := c.serveLogs(running); err != nil {
 		return err
@@ -157,9 +169,7 @@ func (c *Cluster) startNodes(ctx context.Context, count int, images Images) erro
 	}
 	factory.Start(running.Done())
 	factory.WaitForCacheSync(ctx.Done())
-	for _, l := range []*loop{
-		hosts.loop, endpoints.loop, provisioner.claimLoop, provisioner.volumeLoop,
-	} {
+	for _, l := range loops {
 		c.loops.Go(func() { l.run(running) })
 	}
 	return c.awaitUsable(ctx)
@@ -215,6 +225,15 @@ func (c *Cluster) PID(namespace, pod, container string) (int, bool) {
 		return 0, false
 	}
 	return ctr.proc.pid, true
+}
+
+// Loopback is what stands for 127.0.0.1 in the newest pod of that name; empty if there never was such a pod.
+func (c *Cluster) Loopback(namespace, pod string) string {
+	worker := c.kubelet.worker(namespace, pod)
+	if worker == nil {
+		return ""
+	}
+	return c.block.loopback(worker.octet)
 }
 
 // Stop kills everything at once: pods first, then the control plane. Logs stay, state does not.

@@ -12,8 +12,6 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
-
-	"github.com/consul-operator/consul-operator/test/lib/localcluster"
 )
 
 func configFrom(kubeconfig string) *rest.Config {
@@ -30,7 +28,7 @@ func consulPod(name string) *corev1.Pod {
 	c.Name, c.Image, c.Command = "consul", "hashicorp/consul:1.22.7", []string{"consul"}
 	c.Args = []string{
 		"agent", "-server", "-bootstrap-expect=3", "-node=" + name, "-data-dir=/consul/data", "-config-dir=/consul/config",
-		"-bind=$(POD_IP)", "-client=$(POD_IP) 127.0.0.1", "-retry-join=servers",
+		"-bind=$(POD_IP)", "-client=0.0.0.0", "-retry-join=servers",
 	}
 	addVolume(pod, "data", "/consul/data", claimVolume("data-"+name))
 	addVolume(pod, "config", "/consul/config", corev1.VolumeSource{ConfigMap: &corev1.ConfigMapVolumeSource{
@@ -67,7 +65,7 @@ var _ = Describe("Consul", func() {
 		for i := range 3 {
 			pod := get(ctx, fmt.Sprintf("consul-%d", i))
 			Expect(pod.Status.ContainerStatuses[0].RestartCount).To(BeZero())
-			Expect(leaderAt(localcluster.LoopbackOf(pod.Status.PodIP))).To(HavePrefix("127."), "on what is 127.0.0.1 to the pod")
+			Expect(leaderAt(cluster.Loopback(ns, pod.Name))).To(HavePrefix("127."), "on what is 127.0.0.1 to the pod")
 		}
 	})
 })

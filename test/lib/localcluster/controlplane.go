@@ -10,10 +10,12 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"sync/atomic"
 	"time"
 
 	"github.com/go-logr/logr"
+	corev1 "k8s.io/api/core/v1"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
@@ -25,6 +27,7 @@ import (
 type controlPlane struct {
 	dir, binDir string
 	host        string
+	services    []corev1.IPFamily // none: loopback addresses
 	processes   *processes
 	ca          *authority
 	saKey       string
@@ -57,7 +60,8 @@ func (cp *controlPlane) startAPIServer(ctx context.Context) error {
 	if err := cp.credentials(port); err != nil {
 		return err
 	}
-	serving, err := cp.ca.serving("kube-apiserver", []string{cp.host, "127.0.0.1", "10.0.0.1"},
+	networks, first := cp.serviceNetworks()
+	serving, err := cp.ca.serving("kube-apiserver", append(first, cp.host, "127.0.0.1"),
 		[]string{"localhost", "kubernetes", "kubernetes.default", "kubernetes.default.svc"})
 	if err != nil {
 		return err
@@ -77,10 +81,10 @@ func (cp *controlPlane) startAPIServer(ctx context.Context) error {
 		"--service-account-key-file="+cp.saKey,
 		"--service-account-signing-key-file="+cp.saKey,
 		"--service-account-issuer=https://kubernetes.default.svc."+clusterDomain,
-		"--service-cluster-ip-range=10.0.0.0/16",
+		"--service-cluster-ip-range="+strings.Join(networks, ","),
 		"--authorization-mode=RBAC",
 		"--allow-privileged=true",
-		// Its own endpoint would be a loopback address, which endpoints may not hold.
+		// Its own endpoint may be a loopback address, which endpoints may not hold.
 		"--endpoint-reconciler-type=none",
 	)
 	if err != nil {
@@ -106,13 +110,33 @@ func (cp *controlPlane) startEtcd() (string, *component, error) {
 	return clientURL, etcd, err
 }
 
-// startControllers runs the real controllers, except those that write endpoints: kube-apiserver refuses loopback
-// addresses in the endpoints they would write (see endpoints.go).
+// serviceNetworks are those of Services, and the first address in each of them, which is that of the API server.
+func (cp *controlPlane) serviceNetworks() (networks, first []string) {
+	families := cp.services
+	if len(families) == 0 {
+		families = []corev1.IPFamily{corev1.IPv4Protocol}
+	}
+	for _, family := range families {
+		networks = append(networks, fmt.Sprintf("%s/%d", serviceNetworks[family], serviceBits[family]))
+		first = append(first, inNetwork(serviceNetworks[family], 1))
+	}
+	return networks, first
+}
+
+// writesEndpoints reports whether the real controllers write endpoints. They cannot if pods have loopback addresses:
+// kube-apiserver refuses those in the endpoints that they would write (see endpoints.go).
+func (cp *controlPlane) writesEndpoints() bool { return len(cp.services) > 0 }
+
+// startControllers runs the real controllers, as many of them as can work.
 func (cp *controlPlane) startControllers() error {
+	controllers := "*"
+	if !cp.writesEndpoints() {
+		controllers += ",-endpoints-controller,-endpointslice-controller,-endpointslice-mirroring-controller"
+	}
 	return cp.startClient("kube-controller-manager",
 		"--root-ca-file="+cp.ca.path("ca.crt"),
 		"--service-account-private-key-file="+cp.saKey,
-		"--controllers=*,-endpoints-controller,-endpointslice-controller,-endpointslice-mirroring-controller",
+		"--controllers="+controllers,
 		// The defaults make tests wait: a client limited to 20 requests a second, and 5 s steps.
 		"--kube-api-qps=200",
 		"--kube-api-burst=400",

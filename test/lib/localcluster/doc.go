@@ -10,7 +10,12 @@
 //
 // Addresses. Each cluster holds a block 127.A.B.0/24 for as long as it lives, each pod an address of it, so pods may use
 // the same ports, if they listen on their own address only ($(POD_IP)), or on 127.0.0.1: where that stands in a command, args
-// and env, another address stands for it that is the pod's alone. An address is reused as late as possible.
+// and env, another address stands for it that is the pod's alone. Where a word or the value of a flag is 0.0.0.0, all addresses
+// of the pod stand for it, in the form of Consul's lists, with spaces. An address is reused as late as possible.
+//
+// IPv6. With Options.Families pods, nodes and Services have addresses of IPv6, or of IPv4 and IPv6 in either order, in a
+// network of the cluster's own. The control plane is reached by the first family, and the real controllers write the
+// endpoints. Linux has one IPv6 loopback address, so this needs a network namespace, see package netns.
 //
 // Names. A program must be linked with `-X net.hostsFilePath=hosts`: then its resolver reads the file hosts of the
 // working directory, which the node keeps current from endpoint slices. A Consul of CONSUL_BIN_DIR was linked without:
@@ -43,6 +48,6 @@
 // messages from files, changes of a running pod (image, resources, the content of its volumes), cluster addresses of Services.
 // STOPSIGNAL is always SIGTERM.
 //
-// Endpoint slices have the address type FQDN, and addresses like 127.1.2.3 in it: kube-apiserver refuses
-// loopback addresses as IPv4. For the same reason there are no Endpoints objects.
+// Without Families endpoint slices have the address type FQDN, and addresses like 127.1.2.3 in it: kube-apiserver refuses
+// loopback addresses as IPv4. For the same reason there are no Endpoints objects then.
 package localcluster

@@ -160,10 +160,14 @@ func (w *podWorker) fieldValue(pod *corev1.Pod, path string) (string, error) {
 		return pod.Spec.NodeName, nil
 	case "spec.serviceAccountName":
 		return pod.Spec.ServiceAccountName, nil
-	case "status.hostIP", "status.hostIPs":
-		return w.node.address, nil
-	case "status.podIP", "status.podIPs": // not from the object: it may not be written yet
-		return w.ip, nil
+	case "status.hostIP":
+		return w.node.addresses[0], nil
+	case "status.hostIPs":
+		return strings.Join(w.node.addresses, ","), nil
+	case "status.podIP": // not from the object: it may not be written yet
+		return w.addresses[0], nil
+	case "status.podIPs":
+		return strings.Join(w.addresses, ","), nil
 	}
 	return "", fmt.Errorf("unsupported fieldPath: %s", path)
 }

@@ -8,6 +8,7 @@ import (
 	"path"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"syscall"
 )
@@ -61,16 +62,27 @@ func (c *container) tryCreate() (*execution, error) {
 	if hostname == "" {
 		hostname = pod.Name
 	}
-	lines := LoopbackOf(c.worker.ip) + " localhost\n" + c.worker.ip + " " + hostname + "\n"
+	lines := c.loopback() + " localhost\n"
+	for _, address := range c.worker.addresses {
+		lines += address + " " + hostname + "\n"
+	}
 	return run, c.worker.kubelet.hosts.add(pod.Namespace, run.dir, lines)
 }
 
-var localhost = regexp.MustCompile(`\b127\.0\.0\.1\b`)
+var (
+	localhost = regexp.MustCompile(`\b127\.0\.0\.1\b`)
+	anywhere  = regexp.MustCompile(`(^|=)0\.0\.0\.0$`)
+)
 
-// local says what a text means here: paths of the pod, and its own 127.0.0.1.
+// local says what a text means here: paths of the pod, its own 127.0.0.1, and 0.0.0.0, which is all addresses of the pod and not
+// of the machine.
 func (c *container) local(r *execution, text string) string {
-	return localhost.ReplaceAllString(r.mounts.apply(text), LoopbackOf(c.worker.ip))
+	text = localhost.ReplaceAllString(r.mounts.apply(text), c.loopback())
+	all := append(slices.Clone(c.worker.addresses), c.loopback())
+	return anywhere.ReplaceAllString(text, "${1}"+strings.Join(all, " "))
 }
+
+func (c *container) loopback() string { return c.worker.kubelet.block.loopback(c.worker.octet) }
 
 // setEnv adds what a container runtime sets, unless the pod does.
 func (r *execution) setEnv(c *container, variables *variables) {

@@ -120,13 +120,26 @@ func (h *hosts) renderService(text *strings.Builder, service *corev1.Service) er
 		}
 	}
 	if len(lines) == 0 {
-		lines = []string{nowhere + " " + serviceNames("", service)}
+		lines = nowhereLines(service)
 	}
 	slices.Sort(lines)
 	for _, line := range slices.Compact(lines) {
 		fmt.Fprintln(text, line)
 	}
 	return nil
+}
+
+// nowhereLines keep a name that has no endpoint on this machine.
+func nowhereLines(service *corev1.Service) []string {
+	families := service.Spec.IPFamilies
+	if len(families) == 0 { // ExternalName
+		families = []corev1.IPFamily{corev1.IPv4Protocol}
+	}
+	lines := make([]string, 0, len(families))
+	for _, family := range families {
+		lines = append(lines, nowhere(family)+" "+serviceNames("", service))
+	}
+	return lines
 }
 
 // endpointLines publishes an endpoint as DNS does: when it is ready, and that includes unready pods of a Service with

@@ -19,7 +19,7 @@ import (
 func (c *Cluster) serveLogs(ctx context.Context) error {
 	addresses := make([]string, 0, len(c.nodes))
 	for _, node := range c.nodes {
-		addresses = append(addresses, node.address)
+		addresses = append(addresses, node.addresses...)
 	}
 	pair, err := c.control.ca.serving("kubelet", addresses, nil)
 	if err != nil {
@@ -41,7 +41,7 @@ func (c *Cluster) serveLogs(ctx context.Context) error {
 		Handler: mux, ReadHeaderTimeout: 10 * time.Second, BaseContext: func(net.Listener) context.Context { return ctx },
 	}
 	for _, node := range c.nodes {
-		listener, err := tls.Listen("tcp", net.JoinHostPort(node.address, "0"), config)
+		listener, err := tls.Listen("tcp", net.JoinHostPort(node.addresses[0], "0"), config)
 		if err != nil {
 			return err
 		}

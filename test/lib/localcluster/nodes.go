@@ -20,10 +20,10 @@ const (
 
 // virtualNode is a Node object without a machine. Its pods are processes of this machine.
 type virtualNode struct {
-	name    string
-	address string
-	port    int32 // of the kubelet's API, for logs
-	index   int
+	name      string
+	addresses []string
+	port      int32 // of the kubelet's API, for logs
+	index     int
 }
 
 // register creates the Node and its first lease.
@@ -64,6 +64,10 @@ func (n *virtualNode) status() corev1.NodeStatus {
 		corev1.ResourceEphemeralStorage: resource.MustParse("200Gi"),
 		corev1.ResourcePods:             resource.MustParse("200"),
 	}
+	addresses := []corev1.NodeAddress{{Type: corev1.NodeHostName, Address: n.name}}
+	for _, address := range n.addresses {
+		addresses = append(addresses, corev1.NodeAddress{Type: corev1.NodeInternalIP, Address: address})
+	}
 	return corev1.NodeStatus{
 		Capacity: resources, Allocatable: resources,
 		Conditions: []corev1.NodeCondition{
@@ -72,9 +76,7 @@ func (n *virtualNode) status() corev1.NodeStatus {
 			condition(corev1.NodePIDPressure, corev1.ConditionFalse, "KubeletHasSufficientPID"),
 			condition(corev1.NodeReady, corev1.ConditionTrue, "KubeletReady"),
 		},
-		Addresses: []corev1.NodeAddress{
-			{Type: corev1.NodeInternalIP, Address: n.address}, {Type: corev1.NodeHostName, Address: n.name},
-		},
+		Addresses:       addresses,
 		DaemonEndpoints: corev1.NodeDaemonEndpoints{KubeletEndpoint: corev1.DaemonEndpoint{Port: n.port}},
 		NodeInfo: corev1.NodeSystemInfo{
 			KubeletVersion: "v1.36.3-localcluster", ContainerRuntimeVersion: "process://1",

@@ -24,8 +24,10 @@ type podWorker struct {
 	uid     types.UID
 	dir     string
 	logDir  string
-	ip      string
 	start   metav1.Time
+
+	octet     byte // in which its addresses end; 0 before it has any
+	addresses []string
 
 	// Three degrees of an end, each part of the next: stopping (deleted: preStop, SIGTERM), hard (the grace period is
 	// over: SIGKILL), forced (the object is gone or the cluster stops: SIGKILL, and nothing is reported).
@@ -140,8 +142,8 @@ func (w *podWorker) run() {
 	}
 	_ = os.RemoveAll(w.dir)
 	// Only now may somebody else get the address: nothing listens on it any more.
-	if w.ip != "" {
-		w.kubelet.block.free(w.ip)
+	if w.octet != 0 {
+		w.kubelet.block.free(w.octet)
 	}
 	w.force() // releases the contexts
 }
@@ -166,8 +168,10 @@ func (w *podWorker) tryPrepare() error {
 			return err
 		}
 	}
-	ip, err := w.kubelet.block.allocate()
-	w.ip = ip
+	octet, err := w.kubelet.block.allocate()
+	if err == nil {
+		w.octet, w.addresses = octet, w.kubelet.block.addresses(octet)
+	}
 	return err
 }
 

@@ -208,7 +208,7 @@ func (c *container) tcpConnect(ctx context.Context, tcp *corev1.TCPSocketAction)
 
 func (c *container) probeHost(host string) string {
 	if host == "" {
-		return c.worker.ip
+		return c.worker.addresses[0]
 	}
 	return host
 }

@@ -105,9 +105,14 @@ func (w *podWorker) status(pod *corev1.Pod) *podStatusPatch {
 	status := &podStatusPatch{
 		ObservedGeneration: pod.Generation,
 		Phase:              w.phase(pod),
-		HostIP:             w.node.address, HostIPs: []corev1.HostIP{{IP: w.node.address}},
-		PodIP: w.ip, PodIPs: []corev1.PodIP{{IP: w.ip}},
-		StartTime: &w.start,
+		HostIP:             w.node.addresses[0],
+		StartTime:          &w.start,
+	}
+	for _, address := range w.node.addresses {
+		status.HostIPs = append(status.HostIPs, corev1.HostIP{IP: address})
+	}
+	for _, address := range w.addresses { // none, if it ended before it had any
+		status.PodIP, status.PodIPs = w.addresses[0], append(status.PodIPs, corev1.PodIP{IP: address})
 	}
 	for _, c := range w.initContainers {
 		status.InitContainerStatuses = append(status.InitContainerStatuses, c.status())

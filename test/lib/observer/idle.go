@@ -83,8 +83,8 @@ func (o *Observer) addCalls(ctx context.Context, calls map[string]int) error {
 	o.mu.Lock()
 	servers := map[string]string{}
 	for _, s := range o.model.servers {
-		if s.pod && s.address != "" {
-			servers[s.name] = s.address
+		if s.pod && s.address() != "" {
+			servers[s.name] = s.address()
 		}
 	}
 	o.mu.Unlock()

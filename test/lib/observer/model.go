@@ -29,8 +29,8 @@ type view struct {
 
 // server is what is known of one server.
 type server struct {
-	name    string
-	address string
+	name      string
+	addresses []string // of the pod; the first one is asked
 
 	pod         bool
 	podUID      string
@@ -47,6 +47,14 @@ type server struct {
 
 	claimForfeited bool // whoever injects faults deletes its claim
 	spans          []Span
+}
+
+// address is where a server is asked; empty if its pod has none yet.
+func (s *server) address() string {
+	if len(s.addresses) == 0 {
+		return ""
+	}
+	return s.addresses[0]
 }
 
 // model turns what was seen into a time line and checks the invariants on the way. It is pure: the time is given,
@@ -108,12 +116,12 @@ func serial(name string) int {
 	return n
 }
 
-func (m *model) podSeen(at time.Time, name, uid, address string, deleting bool) {
+func (m *model) podSeen(at time.Time, name, uid string, addresses []string, deleting bool) {
 	s := m.server(name)
 	if s.podUID != uid {
 		s.podUID, s.answered, s.refused, s.version, s.podDeleting = uid, time.Time{}, false, "", false
 	}
-	s.pod, s.address = true, address
+	s.pod, s.addresses = true, addresses
 	if deleting && !s.podDeleting {
 		m.stopping(at, name)
 	}
@@ -165,8 +173,23 @@ func (m *model) endpoints(at time.Time, slice string, addresses []string) {
 			m.serving[address] = true
 		}
 	}
-	m.servingSteps = step(m.servingSteps, at, len(m.serving))
+	m.servingSteps = step(m.servingSteps, at, m.countServing())
 	m.changed(at)
+}
+
+// isServing reports whether the client Service sends connections to any address of a server's pod.
+func (m *model) isServing(s *server) bool {
+	return slices.ContainsFunc(s.addresses, func(address string) bool { return m.serving[address] })
+}
+
+func (m *model) countServing() int {
+	n := 0
+	for _, s := range m.servers {
+		if m.isServing(s) {
+			n++
+		}
+	}
+	return n
 }
 
 // event takes down an event; an event that is counted up is one more.
@@ -290,7 +313,7 @@ func (m *model) state(s *server, now time.Time) State {
 		return Retiring
 	case !isPeer || !member.voter:
 		return Joining
-	case m.serving[s.address]:
+	case m.isServing(s):
 		return Serving
 	}
 	return Voting

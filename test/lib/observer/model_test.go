@@ -31,7 +31,7 @@ func (s *story) next() time.Time {
 func (s *story) start(names ...string) {
 	for _, name := range names {
 		s.claimSeen(s.next(), name, false, false)
-		s.podSeen(s.next(), name, "uid-"+name, "127.1.0."+fmt.Sprint(serial(name)), false)
+		s.podSeen(s.next(), name, "uid-"+name, []string{"127.1.0." + fmt.Sprint(serial(name))}, false)
 	}
 }
 
@@ -79,7 +79,7 @@ func TestAReplacementIsToldFromStartToGone(t *testing.T) {
 	s.voters = []string{"consul-0", "consul-2", "consul-3"}
 	s.round("consul-0", 2, s.voters...)
 	g.Expect(s.stateOf("consul-1")).To(Equal(Leaving))
-	s.podSeen(s.next(), "consul-1", "uid-consul-1", "127.1.0.1", true)
+	s.podSeen(s.next(), "consul-1", "uid-consul-1", []string{"127.1.0.1"}, true)
 	s.podGone(s.next(), "consul-1", "uid-consul-1")
 	s.claimGone(s.next(), "consul-1")
 	s.round("consul-0", 2, s.voters...)
@@ -179,10 +179,10 @@ func TestQuorumIsOfThoseWhoAnswer(t *testing.T) {
 func TestALeaderIsNotStopped(t *testing.T) {
 	g := NewWithT(t)
 	s := three()
-	s.podSeen(s.next(), "consul-1", "uid-consul-1", "127.1.0.1", true)
+	s.podSeen(s.next(), "consul-1", "uid-consul-1", []string{"127.1.0.1"}, true)
 	g.Expect(s.violations.list).To(BeEmpty())
-	s.podSeen(s.next(), "consul-0", "uid-consul-0", "127.1.0.0", true)
-	s.podSeen(s.next(), "consul-0", "uid-consul-0", "127.1.0.0", true)
+	s.podSeen(s.next(), "consul-0", "uid-consul-0", []string{"127.1.0.0"}, true)
+	s.podSeen(s.next(), "consul-0", "uid-consul-0", []string{"127.1.0.0"}, true)
 	g.Expect(s.violations.list).To(ConsistOf(HaveField("Invariant", invariant.I3)))
 }
 
@@ -214,7 +214,7 @@ func TestRemovedPeers(t *testing.T) {
 func TestAProcessThatIsGoneSaysNothing(t *testing.T) {
 	g := NewWithT(t)
 	s := three()
-	s.podSeen(s.next(), "consul-1", "uid-of-the-next", "127.1.0.9", false)
+	s.podSeen(s.next(), "consul-1", "uid-of-the-next", []string{"127.1.0.9"}, false)
 	g.Expect(s.stateOf("consul-1")).To(Equal(Starting))
 	s.round("consul-0", 2, "consul-1")
 	g.Expect(s.stateOf("consul-1")).To(Equal(Starting))

@@ -55,7 +55,7 @@ func TestPollingALeader(t *testing.T) {
 	}
 	o.update(func(m *model, now time.Time) {
 		m.claimSeen(now, "consul-0", false, false)
-		m.podSeen(now, "consul-0", "uid", host, false)
+		m.podSeen(now, "consul-0", "uid", []string{host}, false)
 	})
 	p := &poller{observer: o, name: "consul-0", uid: "uid", address: host}
 

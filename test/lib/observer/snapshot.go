@@ -32,7 +32,7 @@ func (m *model) snapshot(now time.Time) Snapshot {
 		Leader:        m.leader(),
 		LeaderChanges: m.leaderChanges(),
 		FewestVoters:  max(0, m.fewest),
-		Serving:       len(m.serving),
+		Serving:       m.countServing(),
 		Violations:    len(m.violations.list),
 		Faults:        m.faulty(),
 		Whole:         m.whole(now),
@@ -52,9 +52,9 @@ func (m *model) snapshot(now time.Time) Snapshot {
 			continue // Long enough on the screen to be seen going.
 		}
 		snapshot.Servers = append(snapshot.Servers, ServerNow{
-			Name: s.name, Version: last.Version, Address: s.address, State: last.State, Since: last.From,
+			Name: s.name, Version: last.Version, Address: s.address(), State: last.State, Since: last.From,
 			Voter: m.leaderView.peers[s.name].voter, Leader: m.leader() == s.name,
-			Serving: m.serving[s.address] && s.pod,
+			Serving: m.isServing(s) && s.pod,
 		})
 	}
 	return snapshot

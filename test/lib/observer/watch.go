@@ -109,12 +109,16 @@ func serverOf(u *unstructured.Unstructured) string {
 
 func seePod(ctx context.Context, o *Observer, u *unstructured.Unstructured, gone bool) {
 	pod, name := typed[corev1.Pod](u), serverOf(u)
+	var addresses []string
+	for _, ip := range pod.Status.PodIPs {
+		addresses = append(addresses, ip.IP)
+	}
 	o.update(func(m *model, now time.Time) {
 		if gone {
 			m.podGone(now, name, string(pod.UID))
 			return
 		}
-		m.podSeen(now, name, string(pod.UID), pod.Status.PodIP, pod.DeletionTimestamp != nil)
+		m.podSeen(now, name, string(pod.UID), addresses, pod.DeletionTimestamp != nil)
 	})
 	o.follow(ctx, name, pod, gone)
 }

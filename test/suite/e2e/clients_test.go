@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"net"
 	"strings"
 	"time"
 
@@ -64,12 +65,12 @@ func (c *consul) joinAgent(name string) string {
 	pod.Name, pod.Namespace = name, c.Key.Namespace
 	pod.Spec = restrictedSpec(corev1.Container{
 		Command: []string{
-			"consul", "agent", "-node=" + name, "-data-dir=/consul/data", "-bind=$(POD_IP)", "-client=$(POD_IP)",
+			"consul", "agent", "-node=" + name, "-data-dir=/consul/data", "-bind=$(POD_IP)", "-client=$(POD_IP) 127.0.0.1",
 			"-retry-join=" + c.Key.Name + "-join." + c.Key.Namespace + ".svc", "-retry-interval=1s",
 		},
 		Env: []corev1.EnvVar{{Name: "POD_IP", ValueFrom: &corev1.EnvVarSource{
 			FieldRef: &corev1.ObjectFieldSelector{FieldPath: "status.podIP"},
-		}}, {Name: "CONSUL_HTTP_ADDR", Value: "$(POD_IP):8500"}},
+		}}},
 		VolumeMounts: []corev1.VolumeMount{{Name: "data", MountPath: "/consul/data"}},
 		// Any answer from the catalog is an answer from a server.
 		ReadinessProbe: &corev1.Probe{PeriodSeconds: 1, ProbeHandler: corev1.ProbeHandler{
@@ -78,7 +79,7 @@ func (c *consul) joinAgent(name string) string {
 	})
 	pod.Spec.Volumes = []corev1.Volume{{Name: "data", VolumeSource: corev1.VolumeSource{EmptyDir: &corev1.EmptyDirVolumeSource{}}}}
 	runPod(pod)
-	return pod.Status.PodIP + ":8500"
+	return net.JoinHostPort(pod.Status.PodIP, "8500")
 }
 
 // restrictedSpec runs one container of Consul's image as the restricted Pod Security Standard wants it.
@@ -115,7 +116,7 @@ func (c *consul) scraped() map[string]float64 {
 	Expect(env.Client.List(GinkgoT().Context(), &pods, client.InNamespace(c.Key.Namespace),
 		client.MatchingLabels{v1alpha1.LabelCluster: c.Key.Name})).To(Succeed())
 	for _, pod := range pods.Items {
-		metrics, status := scrape("http://"+pod.Status.PodIP+":8500/v1/agent/metrics?format=prometheus", "")
+		metrics, status := scrape("http://"+net.JoinHostPort(pod.Status.PodIP, "8500")+"/v1/agent/metrics?format=prometheus", "")
 		Expect(status).To(Equal(200))
 		seen["servers"]++
 		if leads := metrics["consul_server_isLeader"]; leads != nil {

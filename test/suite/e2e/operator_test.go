@@ -3,6 +3,7 @@ package e2e
 import (
 	"crypto/tls"
 	"io"
+	"net"
 	"net/http"
 	"strings"
 	"time"
@@ -89,7 +90,7 @@ var _ = Describe("the operator, installed by Helm", Ordered, ContinueOnFailure, 
 		release("--set=networkPolicy.enabled=true")
 		c := create("policed", func(spec *v1alpha1.ConsulClusterSpec) { spec.Replicas = 1 })
 		server := kubectl("get", "pod", "consul-0", "--output=jsonpath={.status.podIP}", c.in())
-		api, raft := "http://"+server+":8500", "http://"+server+":8300"
+		api, raft := "http://"+net.JoinHostPort(server, "8500"), "http://"+net.JoinHostPort(server, "8300")
 		// One that the policy takes for the operator, and one that it does not: the operator's own image has no shell.
 		like := besideTheOperator("like-it", map[string]string{
 			"app.kubernetes.io/name": "consul-operator", "app.kubernetes.io/instance": "consul-operator",

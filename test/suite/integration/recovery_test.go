@@ -60,16 +60,22 @@ func (s *story) recovered(survivors, lost []string) {
 // Two of three servers are lost with their volumes: nobody has to do anything, and nothing that the survivor has is lost.
 func TestQuorumLostForGoodIsRecoveredAutomatically(t *testing.T) {
 	t.Parallel()
-	s := begin(t, shared, "automatic", func(spec *v1alpha1.ConsulClusterSpec) {
-		soonVoters(spec)
-		spec.Recovery = v1alpha1.Recovery{Mode: v1alpha1.RecoveryAutomatic, After: &metav1.Duration{Duration: 5 * time.Second}}
-	})
+	begin(t, shared, "automatic", recoversSoon).losesMostAndRecovers()
+}
+
+func recoversSoon(spec *v1alpha1.ConsulClusterSpec) {
+	soonVoters(spec)
+	spec.Recovery = v1alpha1.Recovery{Mode: v1alpha1.RecoveryAutomatic, After: &metav1.Duration{Duration: 5 * time.Second}}
+}
+
+func (s *story) losesMostAndRecovers() {
+	s.t.Helper()
 	before := s.servers()
 	start := time.Now()
 	lost := s.loseMost()
 	s.until("the quorum is lost", func(c *v1alpha1.ConsulCluster) bool { return c.Status.QuorumLostSince != nil })
 	s.reach("recovered", 3*time.Minute+5*time.Second)
-	t.Logf("two of three servers lost for good, three healthy voters after %s", time.Since(start).Round(time.Second))
+	s.t.Logf("two of three servers lost for good, three healthy voters after %s", time.Since(start).Round(time.Second))
 	s.recovered(without(before, lost), lost)
 }
 
