@@ -3,6 +3,7 @@
 package netns
 
 import (
+	"context"
 	"encoding/binary"
 	"fmt"
 	"net"
@@ -10,8 +11,11 @@ import (
 	"os"
 	"os/exec"
 	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/consul-operator/consul-operator/test/lib/await"
 )
 
 // variable tells a program that it runs in a network namespace of its own.
@@ -67,7 +71,26 @@ func Add(address netip.Addr) error {
 	if err := request(unix.RTM_NEWADDR, unix.NLM_F_CREATE|unix.NLM_F_REPLACE, body); err != nil {
 		return fmt.Errorf("adding the address %s: %w", address, err)
 	}
-	return nil
+	return awaitRoute(address)
+}
+
+// awaitRoute waits until an address is reached. The kernel adds the route to an IPv6 address a moment after the address itself,
+// and a connection that is begun in between is lost.
+func awaitRoute(address netip.Addr) error {
+	listener, err := net.Listen("tcp", netip.AddrPortFrom(address, 0).String())
+	if err != nil {
+		return err
+	}
+	defer func() { _ = listener.Close() }()
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	return await.Success(ctx, time.Millisecond, func() error {
+		connection, err := net.DialTimeout("tcp", listener.Addr().String(), 20*time.Millisecond)
+		if err != nil {
+			return err
+		}
+		return connection.Close()
+	})
 }
 
 func loopback() (int, error) {
