@@ -8,6 +8,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"net/http"
 	"os"
 	"strings"
 	"time"
@@ -32,6 +33,9 @@ import (
 
 // version is set by the build.
 var version = "dev"
+
+// readWithin is how long a readiness probe waits for the first read of what is watched: less than the second that it may take.
+const readWithin = 500 * time.Millisecond
 
 // flags of the operator.
 type flags struct {
@@ -135,7 +139,7 @@ func run(f flags) error {
 	if err := mgr.AddHealthzCheck("healthz", healthz.Ping); err != nil {
 		return err
 	}
-	if err := mgr.AddReadyzCheck("readyz", healthz.Ping); err != nil {
+	if err := mgr.AddReadyzCheck("readyz", hasRead(mgr.GetCache())); err != nil {
 		return err
 	}
 	options := controllers.Options{Concurrent: f.concurrent, Nodes: f.nodes, Dial: consul.NewDialer(f.consulTimeout)}
@@ -144,6 +148,18 @@ func run(f flags) error {
 	}
 	ctrl.Log.Info("starting", "version", version, "namespaces", f.namespaces)
 	return mgr.Start(ctrl.SetupSignalHandler())
+}
+
+// hasRead makes an operator ready when it has read all that it watches. One that stands by watches nothing yet.
+func hasRead(watched cache.Cache) healthz.Checker {
+	return func(req *http.Request) error {
+		ctx, cancel := context.WithTimeout(req.Context(), readWithin)
+		defer cancel()
+		if !watched.WaitForCacheSync(ctx) {
+			return errors.New("not all objects that are watched have been read yet")
+		}
+		return nil
+	}
 }
 
 func metricsOptions(f flags) server.Options {

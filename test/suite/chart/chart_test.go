@@ -155,6 +155,9 @@ func TestInstallUpgradeUninstall(t *testing.T) {
 	}
 	notes := run("install", "consul-operator", chart, "--create-namespace")
 	g.Expect(notes).To(ContainSubstring("kubectl get consulclusters --watch"))
-	run("upgrade", "consul-operator", chart, "--set=replicas=2", "--set=networkPolicy.enabled=true")
+	second, err := helm(t, "install", "another", chart, "--create-namespace", "--namespace=elsewhere", "--kubeconfig="+kubeconfig)
+	g.Expect(err).To(HaveOccurred(), "two operators would work against each other")
+	g.Expect(second).To(ContainSubstring("consulclusters.consuloperator.io"))
+	run("upgrade", "consul-operator", chart, "--set=replicas=3", "--set=networkPolicy.enabled=true")
 	g.Expect(run("uninstall", "consul-operator")).To(ContainSubstring("consulclusters.consuloperator.io"), "it says what it keeps")
 }
