@@ -48,6 +48,9 @@ func Start(log, program string, args ...string) (*Process, error) {
 	return p, nil
 }
 
+// PID is the number of the process.
+func (p *Process) PID() int { return p.cmd.Process.Pid }
+
 // Exited is closed when the process has ended.
 func (p *Process) Exited() <-chan struct{} { return p.exited }
 

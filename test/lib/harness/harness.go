@@ -33,6 +33,8 @@ type Options struct {
 	Name string
 	// Nodes of the cluster; 3 by default.
 	Nodes int
+	// APIServerOnly is a cluster without controllers, scheduler and nodes.
+	APIServerOnly bool
 	// Progress is told what is being done; it may be nil.
 	Progress func(string)
 	// Log of the local cluster; by default it is not kept.
@@ -145,7 +147,7 @@ func (e *Env) connect(ctx context.Context, options Options, progress func(string
 	}
 	e.Cluster, err = localcluster.Start(ctx, localcluster.Options{
 		Dir: filepath.Join(e.Dir, "cluster"), BinDir: filepath.Join(e.root, "bin"),
-		Nodes: options.Nodes, Log: options.Log, Progress: progress,
+		Nodes: options.Nodes, APIServerOnly: options.APIServerOnly, Log: options.Log, Progress: progress,
 	})
 	if err != nil {
 		return fmt.Errorf("local cluster: %w", err)
@@ -204,6 +206,14 @@ func (e *Env) running() *child.Process {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	return e.operator
+}
+
+// OperatorPID is the number of the operator's process; 0 if it was never started.
+func (e *Env) OperatorPID() int {
+	if operator := e.running(); operator != nil {
+		return operator.PID()
+	}
+	return 0
 }
 
 // OperatorCrashed is closed when the operator's process ends without having been asked to.

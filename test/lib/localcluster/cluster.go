@@ -29,6 +29,8 @@ type Options struct {
 	BinDir string
 	// Nodes is their number, 1 by default.
 	Nodes int
+	// APIServerOnly leaves out all but etcd and kube-apiserver: no controllers, no scheduler and no nodes.
+	APIServerOnly bool
 	Log   logr.Logger
 	// Images tells which program stands for an image. Default: ConsulImages(BinDir).
 	Images Images
@@ -88,7 +90,11 @@ func (c *Cluster) start(ctx context.Context, o Options) error {
 	if images == nil {
 		images = ConsulImages(c.binDir)
 	}
-	if err := c.startControlPlane(ctx); err != nil {
+	if err := c.startControlPlane(ctx); err != nil || o.APIServerOnly {
+		return err
+	}
+	c.progress("starting kube-controller-manager and kube-scheduler")
+	if err := errors.Join(c.control.startControllers(), c.control.startScheduler()); err != nil {
 		return err
 	}
 	c.progress(fmt.Sprintf("starting %d virtual node(s)", o.Nodes))
@@ -117,11 +123,8 @@ func (c *Cluster) startControlPlane(ctx context.Context) (err error) {
 	}
 	quiet := c.Config()
 	quiet.WarningHandler = rest.NoWarnings{} // FQDN endpoints are deprecated, and there is nothing else for us
-	if c.client, err = kubernetes.NewForConfig(quiet); err != nil {
-		return err
-	}
-	c.progress("starting kube-controller-manager and kube-scheduler")
-	return errors.Join(c.control.startControllers(), c.control.startScheduler())
+	c.client, err = kubernetes.NewForConfig(quiet)
+	return err
 }
 
 // startNodes starts all that stands in for kubelets, provisioner and DNS.
