@@ -98,7 +98,8 @@ func (c *cluster) podWrites(pod *corev1.Pod) []written {
 			return nil
 		}
 		node := fmt.Sprintf("node-%d", i*7%nodes)
-		return c.w.client.SubResource("binding").Create(c.w.ctx, pod, &corev1.Binding{Target: corev1.ObjectReference{Kind: "Node", Name: node}})
+		binding := &corev1.Binding{Target: corev1.ObjectReference{Kind: "Node", Name: node}}
+		return c.w.client.SubResource("binding").Create(c.w.ctx, pod, binding)
 	}}
 	return []written{bind, {key, fmt.Sprint(x.Pod, x.Process != sim.Down, ready), func() error {
 		return c.w.client.Status().Patch(c.w.ctx, shown, client.StrategicMergeFrom(pod))

@@ -148,14 +148,18 @@ func (w *world) of(name string) *cluster {
 	defer w.mu.Unlock()
 	c := w.clusters[name]
 	if c == nil {
-		c = &cluster{
-			w: w, wake: make(chan struct{}, 1), changed: make(chan struct{}), shown: map[string]string{},
-			claims: map[string]*corev1.PersistentVolumeClaim{}, pods: map[string]*corev1.Pod{}, agents: map[string]*http.Server{},
-		}
+		c = newCluster(w)
 		w.clusters[name] = c
 		w.work.Go(c.write)
 	}
 	return c
+}
+
+func newCluster(w *world) *cluster {
+	return &cluster{
+		w: w, wake: make(chan struct{}, 1), changed: make(chan struct{}), shown: map[string]string{},
+		claims: map[string]*corev1.PersistentVolumeClaim{}, pods: map[string]*corev1.Pod{}, agents: map[string]*http.Server{},
+	}
 }
 
 // wrote takes over what a user or the operator has written.
@@ -263,7 +267,7 @@ func (c *cluster) change(do func(*sim.State)) {
 		c.alarm.Stop()
 	}
 	if next, is := c.Next(); is {
-		c.alarm = time.AfterFunc(time.Until(next.At), c.advance)
+		c.alarm = time.AfterFunc(time.Until(next.At), func() { c.advance(time.Now()) })
 	}
 }
 
@@ -276,10 +280,10 @@ func (c *cluster) show() {
 }
 
 // advance lets happen what is due by now.
-func (c *cluster) advance() {
+func (c *cluster) advance(now time.Time) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	for next, due := c.Due(time.Now()); due; next, due = c.Due(time.Now()) {
+	for next, due := c.Due(now); due; next, due = c.Due(now) {
 		c.change(func(*sim.State) {
 			if violation := c.Happen(next); violation != nil {
 				panic(violation)

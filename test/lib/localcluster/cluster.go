@@ -31,7 +31,7 @@ type Options struct {
 	Nodes int
 	// APIServerOnly leaves out all but etcd and kube-apiserver: no controllers, no scheduler and no nodes.
 	APIServerOnly bool
-	Log   logr.Logger
+	Log           logr.Logger
 	// Images tells which program stands for an image. Default: ConsulImages(BinDir).
 	Images Images
 	// Progress hears what takes a while, one line each.
