@@ -20,7 +20,7 @@ import (
 // founded is a cluster of three servers, as it is when all has happened that happens by itself.
 func founded(t *testing.T) *cluster {
 	t.Helper()
-	w := &world{ctx: t.Context(), clusters: map[string]*cluster{}}
+	w := &world{ctx: t.Context(), pace: 1, clusters: map[string]*cluster{}}
 	c := newCluster(w)
 	w.clusters[clusterName(0)] = c // nobody writes to an API server
 	t.Cleanup(w.close)
@@ -96,7 +96,7 @@ func TestTheOperatorChangesTheCluster(t *testing.T) {
 	}()
 	g.Expect(agents[0].Leave(ctx)).To(MatchError(consul.ErrUnanswered))
 	g.Eventually(changed).Should(Receive(BeNumerically(">", index)), "a server leaves")
-	c.advance(time.Now().Add(5 * time.Second))
+	c.advance(time.Now().Add(3500 * time.Millisecond))
 	_, err = agents[0].Self(ctx)
 	g.Expect(err).To(MatchError(consul.ErrUnreachable), "it has left")
 }

@@ -25,6 +25,8 @@ const (
 	startLimit  = 5 * time.Minute
 	settleLimit = time.Hour
 	stepLimit   = 2 * time.Minute
+	// profileFor is how long what the operator computes is profiled, or for as long as it is watched idle, if that is less.
+	profileFor = 15 * time.Second
 )
 
 type bench struct {
@@ -69,7 +71,7 @@ func (b *bench) start(ctx context.Context) (err error) {
 	}
 	var running context.Context
 	running, b.end = context.WithCancel(ctx)
-	if b.world, err = newWorld(running, b.env.Config); err != nil {
+	if b.world, err = newWorld(running, b.env.Config, b.pace); err != nil {
 		return err
 	}
 	return b.env.StartOperator()
@@ -236,9 +238,10 @@ func (b *bench) whileProfiled(ctx context.Context, name string, do func() error)
 	if b.profiles == "" {
 		return do()
 	}
-	profiled := make(chan error, 1)
-	go func() { profiled <- b.keepProfile(ctx, name, "profile?seconds=15") }()
-	return errors.Join(do(), <-profiled)
+	done := make(chan error, 1)
+	profiled := min(profileFor, max(time.Second, b.idle))
+	go func() { done <- b.keepProfile(ctx, name, fmt.Sprintf("profile?seconds=%.0f", profiled.Seconds())) }()
+	return errors.Join(do(), <-done)
 }
 
 // revision of etcd, which counts all writes. It takes a write to see it.

@@ -10,6 +10,6 @@ import (
 
 // A few clusters, and all that is done to a thousand of them.
 func TestAFewClusters(t *testing.T) {
-	o := options{clusters: 5, servers: 3, hung: 20, samples: 2, idle: time.Second, profiles: t.TempDir()}
+	o := options{clusters: 5, servers: 3, hung: 20, samples: 1, turns: 1, idle: time.Second, pace: 20, profiles: t.TempDir()}
 	NewWithT(t).Expect(run(t.Context(), o, os.Stdout)).To(Succeed())
 }

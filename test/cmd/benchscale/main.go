@@ -12,6 +12,9 @@ import (
 	"os"
 	"time"
 
+	"github.com/go-logr/logr"
+	"sigs.k8s.io/controller-runtime/pkg/log"
+
 	"github.com/consul-operator/consul-operator/test/lib/harness"
 )
 
@@ -22,7 +25,9 @@ type options struct {
 	clusters, servers int
 	hung              int // percent
 	samples           int
+	turns             int
 	idle              time.Duration
+	pace              int
 	profiles          string
 }
 
@@ -31,16 +36,19 @@ func main() {
 	flag.IntVar(&o.clusters, "clusters", 1000, "number of ConsulClusters")
 	flag.IntVar(&o.servers, "servers", 3, "servers of each: 1, 3, 5 or 7")
 	flag.IntVar(&o.hung, "hung", 5, "percentage of clusters whose agents hang while others are changed")
-	flag.IntVar(&o.samples, "samples", 50, "number of clusters that are changed, with and without others that hang")
+	flag.IntVar(&o.samples, "samples", 50, "number of clusters that are changed while others hang, and as many while none does")
+	flag.IntVar(&o.turns, "turns", 2, "how often these are changed in turn with and without others that hang")
 	flag.DurationVar(&o.idle, "idle", time.Minute, "how long to watch the operator idle")
+	flag.IntVar(&o.pace, "pace", 1, "how many times faster than in reality Consul and kubelets are")
 	flag.StringVar(&o.profiles, "profile", "", "folder for profiles of the operator; none by default")
 	harness.Main(version, func(ctx context.Context) error { return run(ctx, o, os.Stdout) })
 }
 
 func run(ctx context.Context, o options, out io.Writer) error {
-	if o.clusters < 2 || o.samples < 1 || o.hung < 1 || o.hung > 50 {
-		return errors.New("it takes 2 clusters, a sample, and 1 to 50 percent that hang")
+	if o.clusters < 2 || o.samples < 1 || o.hung < 1 || o.hung > 50 || o.turns < 1 || o.pace < 1 {
+		return errors.New("it takes 2 clusters, a sample, 1 to 50 percent that hang, a turn and a pace of 1")
 	}
+	log.SetLogger(logr.Discard()) // the client libraries complain about an API server that is being stopped
 	b := &bench{options: o, out: out}
 	defer b.close()
 	fmt.Fprintf(out, "\nOne operator, %d ConsulClusters of %d servers\n", o.clusters, o.servers)

@@ -24,8 +24,6 @@ const (
 	// creators is how many clusters are created at once, and touchEvery the time between two that are only touched.
 	creators   = 8
 	touchEvery = 50 * time.Millisecond
-	// turns are with and without others that hang, so that both see the same machine.
-	turns = 2
 )
 
 func (b *bench) createAll(ctx context.Context) error {
@@ -35,6 +33,7 @@ func (b *bench) createAll(ctx context.Context) error {
 	}
 	sample.Namespace, sample.Spec.Version = namespace, oldVersion
 	sample.Spec.Replicas = int32(b.servers) //nolint:gosec // the API server checks it
+	sample.Spec.Update.LeaderStableFor = &metav1.Duration{Duration: v1alpha1.DefaultLeaderStableFor / time.Duration(b.pace)}
 	began := time.Now()
 	next := make(chan int)
 	errs := make(chan error, creators)
@@ -95,7 +94,7 @@ func (b *bench) reconcileIdle(ctx context.Context) error {
 	}
 	err = b.whileProfiled(ctx, "cpu-reconciles", func() error {
 		for _, c := range b.world.all() {
-			touch := fmt.Appendf(nil, `{"metadata": {"annotations": {"benchscale/touched": %q}}}`, time.Now())
+			touch := fmt.Appendf(nil, `{"metadata": {"annotations": {"benchscale/touched": %q}}}`, time.Now().Format(time.RFC3339Nano))
 			if err := b.world.client.Patch(ctx, c.bare(), client.RawPatch(types.MergePatchType, touch)); err != nil {
 				return err
 			}
@@ -145,9 +144,12 @@ func (b *bench) react(ctx context.Context) error {
 	hung := all[:max(1, len(all)*b.hung/100)]
 	healthy := all[len(hung):]
 	samples := min(b.samples, len(healthy))
-	for turn := range turns {
-		without, err := b.change(ctx, healthy, turn*2*samples, samples/turns)
+	for turn := range b.turns { // so that both see the same machine
+		without, err := b.change(ctx, healthy, turn*2*samples, samples/b.turns)
 		if err != nil {
+			return err
+		}
+		if err := b.settled(ctx); err != nil {
 			return err
 		}
 		for _, c := range hung {
@@ -158,7 +160,7 @@ func (b *bench) react(ctx context.Context) error {
 		}
 		var with []time.Duration
 		err = b.whileProfiled(ctx, fmt.Sprintf("cpu-hung-%d", turn+1), func() (err error) {
-			with, err = b.change(ctx, healthy, (turn*2+1)*samples, samples/turns)
+			with, err = b.change(ctx, healthy, (turn*2+1)*samples, samples/b.turns)
 			return err
 		})
 		if err != nil {

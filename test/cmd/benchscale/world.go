@@ -29,6 +29,7 @@ import (
 type world struct {
 	ctx       context.Context
 	client    client.Client
+	pace      int // how many times faster than in reality Consul and kubelets are
 	addresses localcluster.Addresses
 	// writes are those of this program.
 	writes atomic.Int64
@@ -68,8 +69,8 @@ type cluster struct {
 	queries, streams int
 }
 
-func newWorld(ctx context.Context, config *rest.Config) (*world, error) {
-	w := &world{ctx: ctx, clusters: map[string]*cluster{}}
+func newWorld(ctx context.Context, config *rest.Config, pace int) (*world, error) {
+	w := &world{ctx: ctx, pace: pace, clusters: map[string]*cluster{}}
 	config = rest.CopyConfig(config)
 	config.QPS = -1
 	config.Wrap(func(next http.RoundTripper) http.RoundTripper { return counter{next, &w.writes} })
@@ -118,6 +119,9 @@ func (w *world) close() {
 	w.work.Wait()
 	for _, c := range w.all() {
 		c.mu.Lock()
+		if c.alarm != nil {
+			c.alarm.Stop()
+		}
 		for _, agent := range c.agents {
 			_ = agent.Close()
 		}
@@ -200,6 +204,7 @@ func (c *cluster) adopt(o *v1alpha1.ConsulCluster) {
 		return
 	}
 	c.Cluster = timed.New(o.UID, o.Name)
+	c.Pace = time.Duration(c.w.pace)
 	c.change(func(*sim.State) { c.Adopt(o, &c.revisions) })
 	for _, claim := range c.claims {
 		c.take(nil, claim)
@@ -253,8 +258,10 @@ func (w *world) deleted(o any) {
 }
 
 // change does something to the state, and what follows from it at once. The lock is held.
-func (c *cluster) change(do func(*sim.State)) {
-	c.Change(time.Now(), do)
+func (c *cluster) change(do func(*sim.State)) { c.changeAt(time.Now(), do) }
+
+func (c *cluster) changeAt(at time.Time, do func(*sim.State)) {
+	c.Change(at, do)
 	if now := c.CatalogIndex(); now != c.catalog {
 		c.catalog = now
 		c.index++
@@ -284,7 +291,7 @@ func (c *cluster) advance(now time.Time) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for next, due := c.Due(now); due; next, due = c.Due(now) {
-		c.change(func(*sim.State) {
+		c.changeAt(next.At, func(*sim.State) {
 			if violation := c.Happen(next); violation != nil {
 				panic(violation)
 			}

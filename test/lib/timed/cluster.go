@@ -80,13 +80,15 @@ type Cluster struct {
 	Servers [sim.MaxServers]Server
 	Term    uint64
 	Pending []Happening
+	// Pace is how many times faster than in reality everything is.
+	Pace time.Duration
 	// recovery is the id of the recovery that is under way; empty for none.
 	recovery string
 }
 
 // New is a cluster before its first server.
 func New(uid types.UID, name string) Cluster {
-	return Cluster{UID: uid, Name: name, State: sim.NewState(0, 0)}
+	return Cluster{UID: uid, Name: name, State: sim.NewState(0, 0), Pace: 1}
 }
 
 // Slot of a server; -1 if it is not known, or no more.
@@ -125,7 +127,7 @@ func (c *Cluster) reschedule(at time.Time) {
 		if next.Name() == StartsAgain {
 			after = c.Servers[next.Slot()].backOff()
 		}
-		due := at.Add(after)
+		due := at.Add(after / c.Pace)
 		if i := slices.IndexFunc(c.Pending, func(h Happening) bool { return h.Happening == next }); i >= 0 {
 			due = c.Pending[i].At
 		}
