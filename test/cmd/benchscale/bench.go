@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/http"
 	"os"
 	"path/filepath"
 	"time"
@@ -25,6 +26,8 @@ const (
 	startLimit  = 5 * time.Minute
 	settleLimit = time.Hour
 	stepLimit   = 2 * time.Minute
+	// quietFor is how long an operator writes nothing that has nothing to write.
+	quietFor = 2 * time.Second
 	// profileFor is how long what the operator computes is profiled, or for as long as it is watched idle, if that is less.
 	profileFor = 15 * time.Second
 )
@@ -170,6 +173,29 @@ func (b *bench) idleQueue(ctx context.Context) error {
 	})
 }
 
+// quiet waits until the operator has written nothing for a while: its events come after what they tell of.
+func (b *bench) quiet(ctx context.Context) error {
+	return await.Success(ctx, 0, func() error {
+		before, err := b.operatorMetrics(ctx)
+		if err != nil {
+			return err
+		}
+		if err := await.Sleep(ctx, quietFor); err != nil {
+			return err
+		}
+		after, err := b.operatorMetrics(ctx)
+		if err == nil && after.sum(requests, isNoGet) > before.sum(requests, isNoGet) {
+			err = errors.New("the operator writes")
+		}
+		return err
+	})
+}
+
+// requests are those that the operator has made.
+const requests = "rest_client_requests_total"
+
+func isNoGet(of labels) bool { return of["method"] != http.MethodGet }
+
 // counted is all that is counted at one time.
 type counted struct {
 	at time.Time
@@ -196,7 +222,7 @@ func (b *bench) count(ctx context.Context) (c counted, err error) {
 	if m, err = b.operatorMetrics(ctx); err != nil {
 		return c, err
 	}
-	c.operatorWrites = int(m.sum("rest_client_requests_total", func(of labels) bool { return of["method"] != "GET" }))
+	c.operatorWrites = int(m.sum(requests, isNoGet))
 	c.reconciles = m.histogram("controller_runtime_reconcile_time_seconds")
 	c.calls = int(b.world.calls.Load())
 	if c.revision, err = b.revision(ctx); err != nil {

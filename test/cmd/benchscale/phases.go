@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math"
 	"slices"
@@ -70,6 +71,9 @@ func (b *bench) createAll(ctx context.Context) error {
 }
 
 func (b *bench) doNothing(ctx context.Context) error {
+	if err := b.quiet(ctx); err != nil {
+		return err
+	}
 	before, err := b.count(ctx)
 	if err != nil {
 		return err
@@ -227,6 +231,9 @@ func (b *bench) changeVersion(ctx context.Context, c *cluster) error {
 
 func (b *bench) upgradeOne(ctx context.Context) error {
 	c := b.world.all()[0]
+	if err := b.quiet(ctx); err != nil {
+		return err
+	}
 	before, err := b.count(ctx)
 	if err != nil {
 		return err
@@ -237,7 +244,7 @@ func (b *bench) upgradeOne(ctx context.Context) error {
 	if err := b.await(ctx, []*cluster{c}, "upgrading", func(c *cluster) bool { return !c.isReady() }); err != nil {
 		return err
 	}
-	if err := b.settled(ctx); err != nil {
+	if err := errors.Join(b.settled(ctx), b.quiet(ctx)); err != nil {
 		return err
 	}
 	after, err := b.count(ctx)
