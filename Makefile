@@ -67,7 +67,7 @@ bench: ## Compare the operator's upgrade with restarts as a StatefulSet does the
 	@exec bin/bench --from=$(FROM) --to=$(TO) --replicas=$(REPLICAS)
 
 .PHONY: bench-scale
-bench-scale: ## Measure one operator with CLUSTERS= clusters whose agents are one program, and keep profiles in PROFILE= (20 minutes).
+bench-scale: ## Measure one operator with 1,000 clusters whose agents are one program (CLUSTERS=, PROFILE= folder; 20 minutes).
 	@$(BUILD) $(CONTROL_PLANE) consul-operator benchscale
 	@exec bin/benchscale --clusters=$(CLUSTERS) $(if $(PROFILE),--profile=$(PROFILE))
 
