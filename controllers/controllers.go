@@ -44,8 +44,8 @@ func Setup(mgr manager.Manager, o Options) error {
 	return nil
 }
 
-// CacheByObject keeps only the operator's own objects in memory, whatever else the namespaces hold. EndpointSlices carry the
-// labels of their Service.
+// CacheByObject keeps only the operator's own objects in memory, whatever else the namespaces hold, and of the large ones only
+// what is read. EndpointSlices carry the labels of their Service.
 func CacheByObject() map[client.Object]cache.ByObject {
 	ours, err := labels.Parse(v1alpha1.LabelCluster)
 	if err != nil {
@@ -54,9 +54,9 @@ func CacheByObject() map[client.Object]cache.ByObject {
 	only := cache.ByObject{Label: ours}
 	return map[client.Object]cache.ByObject{
 		&corev1.Node{}:                  {Transform: stripNode},
-		&corev1.Pod{}:                   only,
+		&corev1.Pod{}:                   {Label: ours, Transform: stripPod},
 		&corev1.PersistentVolumeClaim{}: only,
-		&corev1.Secret{}:                only,
+		&corev1.Secret{}:                {Label: ours, Transform: stripSecret},
 		&corev1.Service{}:               only,
 		&corev1.ServiceAccount{}:        only,
 		&policyv1.PodDisruptionBudget{}: only,
@@ -74,6 +74,28 @@ func stripNode(object any) (any, error) {
 		ObjectMeta: metav1.ObjectMeta{Name: node.Name, UID: node.UID, ResourceVersion: node.ResourceVersion},
 		Spec:       corev1.NodeSpec{Unschedulable: node.Spec.Unschedulable, Taints: node.Spec.Taints},
 	}, nil
+}
+
+// stripPod leaves out what a pod is to run: what counts is how it is, and where.
+func stripPod(object any) (any, error) {
+	pod, ok := object.(*corev1.Pod)
+	if !ok {
+		return object, nil
+	}
+	kept := &corev1.Pod{ObjectMeta: pod.ObjectMeta, Spec: corev1.PodSpec{NodeName: pod.Spec.NodeName}, Status: pod.Status}
+	kept.ManagedFields = nil
+	return kept, nil
+}
+
+// stripSecret leaves out what a Secret holds: it is read where a pod is created of it.
+func stripSecret(object any) (any, error) {
+	secret, ok := object.(*corev1.Secret)
+	if !ok {
+		return object, nil
+	}
+	kept := &corev1.Secret{ObjectMeta: secret.ObjectMeta, Immutable: secret.Immutable, Type: secret.Type}
+	kept.ManagedFields = nil
+	return kept, nil
 }
 
 // clusterOf is the cluster that an object is labeled with.

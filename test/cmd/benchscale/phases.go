@@ -87,7 +87,7 @@ func (b *bench) doNothing(ctx context.Context) error {
 	}
 	b.results.idle, b.results.idleFor = after.since(before), after.at.Sub(before.at)
 	b.say("%s, %s", report.Count(b.results.idle.apiWrites, "API write"), report.Count(b.results.idle.calls, "agent call"))
-	return b.keepProfile(ctx, "heap-idle", "heap")
+	return b.keepProfile(ctx, "heap-idle", "heap?gc=1")
 }
 
 // reconcileIdle makes the operator look at each cluster once, at a steady rate.
@@ -138,7 +138,7 @@ func (b *bench) restart(ctx context.Context) error {
 	b.results.afterRestart = after
 	b.say("settled after %s, with %s of CPU, %s and %s", report.Seconds(b.results.restarted), report.Seconds(after.process.cpu),
 		report.Count(int(after.reconciles.count()), "reconcile"), report.Count(after.operatorWrites, "API write"))
-	return b.keepProfile(ctx, "heap-restart", "heap")
+	return b.keepProfile(ctx, "heap-restart", "heap?gc=1")
 }
 
 // react changes one cluster after the other and measures how long the operator takes until it does something about it, while
