@@ -206,6 +206,7 @@ type counted struct {
 	revision                  int // of etcd
 	reconciles                histogram
 	process                   process
+	heap, stacks, goroutines  int // as the operator counts them
 }
 
 func (b *bench) count(ctx context.Context) (c counted, err error) {
@@ -225,6 +226,8 @@ func (b *bench) count(ctx context.Context) (c counted, err error) {
 	c.operatorWrites = int(m.sum(requests, isNoGet))
 	c.reconciles = m.histogram("controller_runtime_reconcile_time_seconds")
 	c.calls = int(b.world.calls.Load())
+	c.heap, c.stacks = int(m.sum("go_memstats_heap_inuse_bytes", anyLabels)), int(m.sum("go_memstats_stack_inuse_bytes", anyLabels))
+	c.goroutines = int(m.sum("go_goroutines", anyLabels))
 	if c.revision, err = b.revision(ctx); err != nil {
 		return c, err
 	}

@@ -86,7 +86,9 @@ func (b *bench) doNothing(ctx context.Context) error {
 		return err
 	}
 	b.results.idle, b.results.idleFor = after.since(before), after.at.Sub(before.at)
-	b.say("%s, %s", report.Count(b.results.idle.apiWrites, "API write"), report.Count(b.results.idle.calls, "agent call"))
+	idle := b.results.idle
+	b.say("%s, %s, %s of memory, %s of it heap and %s stacks", report.Count(idle.apiWrites, "API write"),
+		report.Count(idle.calls, "agent call"), megabytes(idle.process.rss), megabytes(idle.heap), megabytes(idle.stacks))
 	return b.keepProfile(ctx, "heap-idle", "heap?gc=1")
 }
 

@@ -52,6 +52,8 @@ func judged(t *report.Report, name, value, goal string, met bool) {
 
 func (r *results) tellSize(t *report.Report, o options) {
 	judged(t, "memory, idle", megabytes(r.idle.process.rss), megabytes(goalMemory), r.idle.process.rss < goalMemory)
+	t.Line("  heap, stacks, goroutines", "%s, %s, %s",
+		megabytes(r.idle.heap), megabytes(r.idle.stacks), report.Number(r.idle.goroutines))
 	t.Line("  at most, of the creation and a restart", "%s, %s",
 		megabytes(r.afterCreation.peak), megabytes(r.afterRestart.process.peak))
 	judged(t, "API writes, idle", report.Number(r.idle.apiWrites), "0", r.idle.apiWrites == 0)
