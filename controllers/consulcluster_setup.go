@@ -47,11 +47,11 @@ func setupConsulCluster(mgr manager.Manager, options Options) error {
 	if err := addIndexes(mgr.GetFieldIndexer()); err != nil {
 		return err
 	}
-	client := indexed{mgr.GetClient()}
+	cached := indexed{mgr.GetClient()}
 	reconciler := &ConsulClusterReconciler{
-		Client:   client,
-		Observer: &observe.Observer{Reader: client, Nodes: options.Nodes, Dial: dial, Now: time.Now},
-		Executor: &execute.Executor{Client: client, Live: mgr.GetAPIReader(), Dial: dial, Now: time.Now},
+		Client:   cached,
+		Observer: &observe.Observer{Reader: cached, Nodes: options.Nodes, Dial: dial, Now: time.Now},
+		Executor: &execute.Executor{Client: cached, Live: mgr.GetAPIReader(), Dial: dial, Now: time.Now},
 		Watcher:  watcher,
 		Events:   mgr.GetEventRecorder("consul-operator"),
 		Now:      time.Now,
