@@ -21,6 +21,10 @@ REPLICAS ?= 3
 SURGE    ?= 1
 KEEP     ?=
 
+# What `make bench-scale` does: how many clusters, and the folder for profiles of the operator (empty: none).
+CLUSTERS ?= 1000
+PROFILE  ?=
+
 # What `make chaos` does: for how long, and the seed of a former run (empty: a new one).
 DURATION ?= 5m
 SEED     ?=
@@ -62,6 +66,11 @@ bench: ## Compare the operator's upgrade with restarts as a StatefulSet does the
 	@$(BUILD) $(CONTROL_PLANE) consul-$(FROM) consul-$(TO) consul-operator bench
 	@exec bin/bench --from=$(FROM) --to=$(TO) --replicas=$(REPLICAS)
 
+.PHONY: bench-scale
+bench-scale: ## Measure one operator with 1,000 clusters whose agents are one program (CLUSTERS=, PROFILE= folder; 20 minutes).
+	@$(BUILD) $(CONTROL_PLANE) consul-operator benchscale
+	@exec bin/benchscale --clusters=$(CLUSTERS) $(if $(PROFILE),--profile=$(PROFILE))
+
 ##@ Test
 
 .PHONY: test
@@ -80,7 +89,7 @@ test-stories: ## Run the integration tests: the operator on the local cluster, w
 	@hack/test.sh stories
 
 .PHONY: test-others
-test-others: ## Run the tests of the local cluster, of the model against real Consul, and a minute of chaos.
+test-others: ## Run the tests of the local cluster, of the model against real Consul, a minute of chaos, and bench-scale in small.
 	@$(BUILD) $(TEST_TOOLS)
 	@hack/test.sh others
 

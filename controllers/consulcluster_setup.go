@@ -44,10 +44,14 @@ func setupConsulCluster(mgr manager.Manager, options Options) error {
 	if err := mgr.Add(watcher); err != nil {
 		return err
 	}
+	if err := addIndexes(mgr.GetFieldIndexer()); err != nil {
+		return err
+	}
+	cached := indexed{mgr.GetClient()}
 	reconciler := &ConsulClusterReconciler{
-		Client:   mgr.GetClient(),
-		Observer: &observe.Observer{Reader: mgr.GetClient(), Nodes: options.Nodes, Dial: dial, Now: time.Now},
-		Executor: &execute.Executor{Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Dial: dial, Now: time.Now},
+		Client:   cached,
+		Observer: &observe.Observer{Reader: cached, Nodes: options.Nodes, Dial: dial, Now: time.Now},
+		Executor: &execute.Executor{Client: cached, Live: mgr.GetAPIReader(), Dial: dial, Now: time.Now},
 		Watcher:  watcher,
 		Events:   mgr.GetEventRecorder("consul-operator"),
 		Now:      time.Now,

@@ -3,6 +3,7 @@ package controllers
 
 import (
 	"context"
+	"slices"
 
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
@@ -44,8 +45,8 @@ func Setup(mgr manager.Manager, o Options) error {
 	return nil
 }
 
-// Cache keeps only the operator's own objects of the namespaces in memory, whatever else these hold. Nil stands for all
-// namespaces. EndpointSlices carry the labels of their Service.
+// Cache keeps only the operator's own objects of the namespaces in memory, whatever else these hold, and of the large ones only
+// what is read. Nil stands for all namespaces. EndpointSlices carry the labels of their Service.
 func Cache(namespaces map[string]cache.Config) cache.Options {
 	ours, err := labels.Parse(v1alpha1.LabelCluster)
 	if err != nil {
@@ -55,9 +56,9 @@ func Cache(namespaces map[string]cache.Config) cache.Options {
 	return cache.Options{
 		ByObject: map[client.Object]cache.ByObject{
 			&corev1.Node{}:                  {Transform: stripNode},
-			&corev1.Pod{}:                   only,
+			&corev1.Pod{}:                   {Label: ours, Transform: stripPod},
 			&corev1.PersistentVolumeClaim{}: only,
-			&corev1.Secret{}:                only,
+			&corev1.Secret{}:                {Label: ours, Transform: stripSecret},
 			&corev1.Service{}:               only,
 			&corev1.ServiceAccount{}:        only,
 			&policyv1.PodDisruptionBudget{}: only,
@@ -78,6 +79,31 @@ func stripNode(object any) (any, error) {
 		ObjectMeta: metav1.ObjectMeta{Name: node.Name, UID: node.UID, ResourceVersion: node.ResourceVersion},
 		Spec:       corev1.NodeSpec{Unschedulable: node.Spec.Unschedulable, Taints: node.Spec.Taints},
 	}, nil
+}
+
+// stripPod leaves out what a pod is to run, but for the files that it has of itself: what counts is how it is, and where.
+func stripPod(object any) (any, error) {
+	pod, ok := object.(*corev1.Pod)
+	if !ok {
+		return object, nil
+	}
+	ofItself := slices.DeleteFunc(slices.Clone(pod.Spec.Volumes), func(v corev1.Volume) bool { return v.DownwardAPI == nil })
+	kept := &corev1.Pod{
+		ObjectMeta: pod.ObjectMeta, Spec: corev1.PodSpec{NodeName: pod.Spec.NodeName, Volumes: ofItself}, Status: pod.Status,
+	}
+	kept.ManagedFields = nil
+	return kept, nil
+}
+
+// stripSecret leaves out what a Secret holds: it is read where a pod is created of it.
+func stripSecret(object any) (any, error) {
+	secret, ok := object.(*corev1.Secret)
+	if !ok {
+		return object, nil
+	}
+	kept := &corev1.Secret{ObjectMeta: secret.ObjectMeta, Immutable: secret.Immutable, Type: secret.Type}
+	kept.ManagedFields = nil
+	return kept, nil
 }
 
 // clusterOf is the cluster that an object is labeled with.

@@ -6,7 +6,7 @@ cd "$(dirname "$0")/.."
 
 # Packages that start processes; all others need nothing but Go.
 stories_packages=./test/suite/integration/...
-others_packages="./test/cmd/chaos/... ./test/suite/conformance/... ./test/lib/localcluster/..."
+others_packages="./test/cmd/benchscale/... ./test/cmd/chaos/... ./test/suite/conformance/... ./test/lib/localcluster/..."
 # The whole operator in the simulation: it only computes.
 stack_packages=./test/suite/virtualtime/...
 

@@ -94,6 +94,7 @@ func knownTools(modules, version string) ([]tool, error) {
 		own("consul-operator", ".", version),
 		own("demo", "./test/cmd/demo", version),
 		own("bench", "./test/cmd/bench", version),
+		own("benchscale", "./test/cmd/benchscale", version),
 		own("chaos", "./test/cmd/chaos", version),
 		own("provisioner", "./test/cmd/provisioner", version),
 		own("pause", "./hack/nodes/pause", version),

@@ -28,8 +28,8 @@ func NewDialer(timeout time.Duration) Dialer {
 	return func(t Target) Agent { return &agent{target: t, timeout: timeout, transport: cmp.Or(t.TLS, plain)} }
 }
 
-// newTransport returns a pool of connections. They are reused per address, at most two of them idle, and closed a minute
-// after the last use: addresses of servers come and go, and nothing says so.
+// newTransport returns a pool of connections. They are reused per address, at most two of them idle, and closed a few seconds
+// after the last use: while something goes on, a pass follows sooner, and connections of a thousand idle clusters take memory.
 func newTransport(timeout time.Duration) *http.Transport {
 	// A host that vanished silently is noticed after half a minute. Calls end sooner by their timeout; this is for the
 	// streams, which have none.
@@ -42,7 +42,9 @@ func newTransport(timeout time.Duration) *http.Transport {
 	return &http.Transport{ // no proxy: these are addresses of pods
 		DialContext:            dialer.DialContext,
 		MaxIdleConnsPerHost:    2,
-		IdleConnTimeout:        time.Minute,
+		IdleConnTimeout:        5 * time.Second,
+		ReadBufferSize:         2 << 10,
+		WriteBufferSize:        1 << 10,
 		MaxResponseHeaderBytes: maxHeader,
 	}
 }

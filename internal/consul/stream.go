@@ -75,7 +75,7 @@ func (a *agent) readLog(trip *tripper, cancel context.CancelCauseFunc, changed f
 // the buffer comes in parts.
 func eachLine(r io.Reader, do func(line string)) error {
 	limiter := newLogLimiter()
-	for lines := bufio.NewReaderSize(r, 16<<10); ; {
+	for lines := bufio.NewReader(r); ; {
 		line, _, err := lines.ReadLine()
 		if err != nil {
 			return err

@@ -20,7 +20,7 @@ type Target struct {
 }
 
 // NewTLS returns a pool of connections that are verified, and authenticated, by a configuration. A rotated certificate takes
-// a new one; idle connections of the old one are closed after a minute.
+// a new one; idle connections of the old one are closed after a few seconds.
 func NewTLS(config *tls.Config) *http.Transport {
 	transport := newTransport(DefaultTimeout)
 	transport.TLSClientConfig = config

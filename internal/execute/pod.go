@@ -40,18 +40,15 @@ func (e *Executor) createPod(ctx context.Context, s *observe.Snapshot, a plan.Cr
 	return Outcome{}, e.relabel(ctx, s.Cluster, live, resources.PodLabels(s.Cluster, live))
 }
 
-// revisionOf is what the server on a claim is to run. Only the operator's own word counts: a pod is created of it.
+// revisionOf is what the server on a claim is to run. Only the operator's own word counts: a pod is created of it. The cache does
+// not have what Secrets hold.
 func (e *Executor) revisionOf(
 	ctx context.Context, s *observe.Snapshot, claim *corev1.PersistentVolumeClaim,
 ) (*corev1.Secret, error) {
 	revision := &corev1.Secret{}
 	name := claim.Annotations[v1alpha1.AnnotationRevision]
 	key := client.ObjectKey{Namespace: claim.Namespace, Name: resources.RevisionName(s.Cluster.Name, name)}
-	err := e.Client.Get(ctx, key, revision)
-	if apierrors.IsNotFound(err) { // written a moment ago, and the cache may not have it yet
-		err = e.readLive(ctx, key, revision)
-	}
-	if err != nil {
+	if err := e.readLive(ctx, key, revision); err != nil {
 		return nil, err
 	}
 	return revision, e.relabel(ctx, s.Cluster, revision, resources.RevisionLabels(s.Cluster, name))

@@ -56,6 +56,9 @@ func StartCommand(cmd *exec.Cmd) (*Process, error) {
 	return p, nil
 }
 
+// PID is the number of the process.
+func (p *Process) PID() int { return p.cmd.Process.Pid }
+
 // Exited is closed when the process has ended.
 func (p *Process) Exited() <-chan struct{} { return p.exited }
 

@@ -36,6 +36,8 @@ type Options struct {
 	Nodes int
 	// Families of the addresses of pods and nodes, and of Services: as in localcluster.Options.
 	Families, ServiceFamilies []corev1.IPFamily
+	// APIServerOnly is a cluster without controllers, scheduler and nodes.
+	APIServerOnly bool
 	// Progress is told what is being done; it may be nil.
 	Progress func(string)
 	// Log of the local cluster; by default it is not kept.
@@ -151,7 +153,7 @@ func (e *Env) connect(ctx context.Context, options Options, progress func(string
 	e.Cluster, err = localcluster.Start(ctx, localcluster.Options{
 		Dir: filepath.Join(e.Dir, "cluster"), BinDir: filepath.Join(e.root, "bin"),
 		Nodes: options.Nodes, Families: options.Families, ServiceFamilies: options.ServiceFamilies,
-		Log: options.Log, Progress: progress,
+		APIServerOnly: options.APIServerOnly, Log: options.Log, Progress: progress,
 	})
 	if err != nil {
 		return fmt.Errorf("local cluster: %w", err)
@@ -212,6 +214,14 @@ func (e *Env) running() *child.Process {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	return e.operator
+}
+
+// OperatorPID is the number of the operator's process; 0 if it was never started.
+func (e *Env) OperatorPID() int {
+	if operator := e.running(); operator != nil {
+		return operator.PID()
+	}
+	return 0
 }
 
 // OperatorCrashed is closed when the operator's process ends without having been asked to.

@@ -139,6 +139,40 @@ func (b *addressBlock) free(octet byte) {
 
 func (b *addressBlock) release() { _ = b.lock.Close() }
 
+// Addresses gives out loopback addresses that no local cluster and nobody else who asks here uses: as many as there are.
+type Addresses struct {
+	mu     sync.Mutex
+	blocks []*addressBlock
+}
+
+// Allocate returns an address, until the program ends or Release is called.
+func (a *Addresses) Allocate() (string, error) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if n := len(a.blocks); n > 0 {
+		if octet, err := a.blocks[n-1].allocate(); err == nil {
+			return a.blocks[n-1].addresses(octet)[0], nil
+		}
+	}
+	block, err := acquireBlock(nil)
+	if err != nil {
+		return "", err
+	}
+	a.blocks = append(a.blocks, block)
+	octet, err := block.allocate()
+	return block.addresses(octet)[0], err
+}
+
+// Release gives all addresses back.
+func (a *Addresses) Release() {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for _, block := range a.blocks {
+		block.release()
+	}
+	a.blocks = nil
+}
+
 // freePort returns a port nobody listens on at address.
 func freePort(address string) (int, error) {
 	l, err := net.Listen("tcp", net.JoinHostPort(address, "0"))

@@ -29,7 +29,9 @@ type Options struct {
 	BinDir string
 	// Nodes is their number, 1 by default.
 	Nodes int
-	Log   logr.Logger
+	// APIServerOnly leaves out all but etcd and kube-apiserver: no controllers, no scheduler and no nodes.
+	APIServerOnly bool
+	Log           logr.Logger
 	// Images tells which program stands for an image. Default: ConsulImages(BinDir).
 	Images Images
 	// Families are those of the addresses of pods and nodes, the first one that of status.podIP. Such a cluster has a network
@@ -94,7 +96,11 @@ func (c *Cluster) start(ctx context.Context, o Options) error {
 	if images == nil {
 		images = ConsulImages(c.binDir)
 	}
-	if err := c.startControlPlane(ctx, o); err != nil {
+	if err := c.startControlPlane(ctx, o); err != nil || o.APIServerOnly {
+		return err
+	}
+	c.progress("starting kube-controller-manager and kube-scheduler")
+	if err := errors.Join(c.control.startControllers(), c.control.startScheduler()); err != nil {
 		return err
 	}
 	c.progress(fmt.Sprintf("starting %d virtual node(s)", o.Nodes))
@@ -126,11 +132,8 @@ func (c *Cluster) startControlPlane(ctx context.Context, o Options) (err error) 
 	}
 	quiet := c.Config()
 	quiet.WarningHandler = rest.NoWarnings{} // FQDN endpoints are deprecated, and there is nothing else for us
-	if c.client, err = kubernetes.NewForConfig(quiet); err != nil {
-		return err
-	}
-	c.progress("starting kube-controller-manager and kube-scheduler")
-	return errors.Join(c.control.startControllers(), c.control.startScheduler())
+	c.client, err = kubernetes.NewForConfig(quiet)
+	return err
 }
 
 // startNodes starts all that stands in for kubelets, provisioner and DNS.

@@ -11,6 +11,7 @@ import (
 	"github.com/consul-operator/consul-operator/internal/consul"
 	"github.com/consul-operator/consul-operator/internal/plan"
 	"github.com/consul-operator/consul-operator/test/lib/sim"
+	"github.com/consul-operator/consul-operator/test/lib/timed"
 )
 
 var _ consul.Agent = (*agent)(nil)
@@ -31,7 +32,7 @@ func (o *operator) dial(to consul.Target) consul.Agent {
 	defer w.mu.Unlock()
 	a := &agent{o: o, ip: ip, name: "nobody"}
 	if c, i := w.serverAt(ip); c != nil {
-		a.name = c.servers[i].name
+		a.name = c.Servers[i].Name
 	}
 	return a
 }
@@ -57,7 +58,7 @@ func (a *agent) ask(ctx context.Context, verb string, effect bool, do answer) er
 		if c == nil {
 			return 0, consul.ErrUnreachable
 		}
-		switch x := c.state.Servers[i]; {
+		switch x := c.State.Servers[i]; {
 		case x.Pod == sim.PodLost:
 			return consul.DefaultTimeout, consul.ErrUnreachable
 		case x.Process == sim.Hung:
@@ -79,7 +80,7 @@ func (a *agent) askQuietly(do answer) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	c, i := w.serverAt(a.ip)
-	if c == nil || c.state.Servers[i].Process != sim.Up {
+	if c == nil || c.State.Servers[i].Process != sim.Up {
 		return consul.ErrUnreachable
 	}
 	_, err := do(c, i)
@@ -89,7 +90,7 @@ func (a *agent) askQuietly(do answer) error {
 // askLeader is for what only a leader with a quorum can answer.
 func (a *agent) askLeader(ctx context.Context, verb string, effect bool, do answer) error {
 	return a.ask(ctx, verb, effect, func(c *cluster, i int) (time.Duration, error) {
-		if !c.state.Works() {
+		if !c.State.Works() {
 			return consul.DefaultTimeout, consul.ErrUnanswered
 		}
 		return do(c, i)
@@ -98,18 +99,7 @@ func (a *agent) askLeader(ctx context.Context, verb string, effect bool, do answ
 
 func (a *agent) Self(ctx context.Context) (self consul.Self, err error) {
 	err = a.ask(ctx, "self", false, func(c *cluster, i int) (time.Duration, error) {
-		self = consul.Self{
-			NodeID: c.servers[i].id, Version: c.servers[i].version,
-			Settings: c.servers[i].settings, Term: c.term, LastIndex: 100, LastTerm: c.term,
-		}
-		if c.state.Servers[i].Behind {
-			self.LastIndex = 50
-		}
-		if c.state.Leader != sim.Nobody {
-			self.LeaderAddr = c.servers[c.state.Leader].ip + ":8300"
-		}
-		self.Leads = int(c.state.Leader) == i
-		self.Peers = c.peers()
+		self = c.Self(i)
 		return 0, nil
 	})
 	return self, err
@@ -117,65 +107,31 @@ func (a *agent) Self(ctx context.Context) (self consul.Self, err error) {
 
 func (a *agent) RaftPeers(ctx context.Context) (peers []plan.Peer, err error) {
 	err = a.ask(ctx, "raft-peers", false, func(c *cluster, _ int) (time.Duration, error) {
-		peers = c.peers()
+		peers = c.Peers()
 		return 0, nil
 	})
 	return peers, err
 }
 
-// peers are the Raft configuration, which is the same for all.
-func (c *cluster) peers() []plan.Peer {
-	peers := []plan.Peer{}
-	for i := range c.servers[:c.state.N] {
-		if x := c.state.Servers[i]; x.Peer != sim.NoPeer {
-			peers = append(peers, plan.Peer{ID: c.servers[i].id, Name: c.servers[i].name, Voter: x.Peer == sim.Voter})
-		}
-	}
-	return peers
-}
-
-var serfStatus = map[sim.Serf]plan.MemberStatus{
-	sim.Alive: plan.MemberAlive, sim.LeavingSerf: plan.MemberLeaving, sim.Left: plan.MemberLeft,
-	sim.Failed: plan.MemberFailed,
-}
-
 func (a *agent) Members(ctx context.Context) (members []plan.Member, err error) {
 	err = a.ask(ctx, "members", false, func(c *cluster, _ int) (time.Duration, error) {
-		for i := range c.servers[:c.state.N] {
-			if status, known := serfStatus[c.state.Servers[i].Serf]; known {
-				members = append(members, plan.Member{ID: c.servers[i].id, Name: c.servers[i].name, Status: status})
-			}
-		}
+		members = c.Members()
 		return 0, nil
 	})
 	return members, err
 }
 
-// Catalog has the servers that are in Serf, and none that has left. That the leader takes a moment for both is left out.
 func (a *agent) Catalog(ctx context.Context) (nodes []plan.Node, err error) {
 	err = a.ask(ctx, "catalog", false, func(c *cluster, _ int) (time.Duration, error) {
-		for i := range c.servers[:c.state.N] {
-			if serf := c.state.Servers[i].Serf; serf != sim.Absent && serf != sim.Left {
-				nodes = append(nodes, plan.Node{ID: c.servers[i].id, Name: c.servers[i].name})
-			}
-		}
+		nodes = c.Catalog()
 		return 0, nil
 	})
 	return nodes, err
 }
 
-func (a *agent) Health(ctx context.Context) (map[string]plan.Health, error) {
-	health := map[string]plan.Health{}
-	err := a.askLeader(ctx, "autopilot-health", false, func(c *cluster, _ int) (time.Duration, error) {
-		for i := range c.servers[:c.state.N] {
-			switch x := c.state.Servers[i]; {
-			case x.Peer == sim.NoPeer:
-			case x.Healthy:
-				health[c.servers[i].id] = plan.HealthHealthy
-			default:
-				health[c.servers[i].id] = plan.HealthUnhealthy
-			}
-		}
+func (a *agent) Health(ctx context.Context) (health map[string]plan.Health, err error) {
+	err = a.askLeader(ctx, "autopilot-health", false, func(c *cluster, _ int) (time.Duration, error) {
+		health = c.Health()
 		return 0, nil
 	})
 	return health, err
@@ -183,7 +139,7 @@ func (a *agent) Health(ctx context.Context) (map[string]plan.Health, error) {
 
 func (a *agent) Autopilot(ctx context.Context) (settings map[string]string, err error) {
 	err = a.askLeader(ctx, "autopilot", false, func(c *cluster, _ int) (time.Duration, error) {
-		settings = map[string]string{consul.SettingMinQuorum: strconv.Itoa(int(c.state.MinQuorum))}
+		settings = map[string]string{consul.SettingMinQuorum: strconv.Itoa(int(c.State.MinQuorum))}
 		return 0, nil
 	})
 	return settings, err
@@ -193,14 +149,14 @@ func (a *agent) Autopilot(ctx context.Context) (settings map[string]string, err 
 func (a *agent) SetAutopilot(ctx context.Context, settings map[string]string) error {
 	return a.askLeader(ctx, "set-autopilot", true, func(c *cluster, _ int) (time.Duration, error) {
 		n, err := strconv.ParseUint(settings[consul.SettingMinQuorum], 10, 8)
-		c.state.MinQuorum = uint8(n)
+		c.State.MinQuorum = uint8(n)
 		return 0, err
 	})
 }
 
 func (a *agent) TransferLeadership(ctx context.Context, id string) error {
 	return a.askLeader(ctx, "transfer-leader", true, func(c *cluster, i int) (time.Duration, error) {
-		to := c.slot(func(x identity) bool { return x.id == id })
+		to := c.Slot(func(x timed.Server) bool { return x.ID == id })
 		if to < 0 {
 			return 0, consul.ErrNotFound
 		}
@@ -216,7 +172,7 @@ func (a *agent) TransferLeadership(ctx context.Context, id string) error {
 
 func (a *agent) Reload(ctx context.Context) error {
 	return a.ask(ctx, "reload", true, func(c *cluster, i int) (time.Duration, error) {
-		a.o.run.world.readSettings(c, i)
+		c.ReadSettings(i)
 		return 0, nil
 	})
 }
@@ -224,7 +180,7 @@ func (a *agent) Reload(ctx context.Context) error {
 // Leave is answered when the server is gone, long after a call's timeout.
 func (a *agent) Leave(ctx context.Context) error {
 	return a.ask(ctx, "leave", true, func(c *cluster, i int) (time.Duration, error) {
-		if c.state.Servers[i].Process == sim.Up {
+		if c.State.Servers[i].Process == sim.Up {
 			a.o.run.judge(c, plan.Leave{Server: sim.Name(i)})
 			a.change(c, func(s *sim.State) { s.LeaveCluster(i) })
 		}
@@ -234,8 +190,8 @@ func (a *agent) Leave(ctx context.Context) error {
 
 func (a *agent) ForceLeave(ctx context.Context, node string) error {
 	return a.ask(ctx, "force-leave", true, func(c *cluster, _ int) (time.Duration, error) {
-		gone := c.named(node)
-		if gone < 0 || c.state.Servers[gone].Serf == sim.Absent {
+		gone := c.Named(node)
+		if gone < 0 || c.State.Servers[gone].Serf == sim.Absent {
 			return 0, consul.ErrNotFound
 		}
 		a.o.run.judge(c, plan.ForceLeave{Node: sim.Name(gone)})
@@ -246,8 +202,8 @@ func (a *agent) ForceLeave(ctx context.Context, node string) error {
 
 func (a *agent) RemovePeer(ctx context.Context, id string) error {
 	return a.askLeader(ctx, "remove-peer", true, func(c *cluster, _ int) (time.Duration, error) {
-		gone := c.slot(func(x identity) bool { return x.id == id })
-		if gone < 0 || c.state.Servers[gone].Peer == sim.NoPeer {
+		gone := c.Slot(func(x timed.Server) bool { return x.ID == id })
+		if gone < 0 || c.State.Servers[gone].Peer == sim.NoPeer {
 			return 0, consul.ErrNotFound
 		}
 		a.o.run.judge(c, plan.RemovePeer{ID: id, Name: sim.Name(gone)})
@@ -264,7 +220,7 @@ func (a *agent) watch(ctx context.Context, look func(c *cluster) bool) error {
 	for {
 		w.mu.Lock()
 		c, i := w.serverAt(a.ip)
-		gone := c == nil || c.state.Servers[i].Process == sim.Down
+		gone := c == nil || c.State.Servers[i].Process == sim.Down
 		seen := !gone && look(c)
 		changed := w.changed
 		w.mu.Unlock()
@@ -288,7 +244,7 @@ func (a *agent) WatchServers(ctx context.Context, index uint64, wait time.Durati
 	ctxWait, cancel := context.WithTimeout(ctx, wait)
 	defer cancel()
 	err := a.watch(ctxWait, func(c *cluster) bool {
-		next = c.catalog()
+		next = c.CatalogIndex()
 		return next != index
 	})
 	if ctx.Err() == nil && errors.Is(err, context.DeadlineExceeded) {
@@ -297,21 +253,12 @@ func (a *agent) WatchServers(ctx context.Context, index uint64, wait time.Durati
 	return next, err
 }
 
-// catalog is an index that differs when the servers in the catalog do.
-func (c *cluster) catalog() uint64 {
-	index := uint64(1)
-	for i := range c.servers[:c.state.N] {
-		index = index*7 + uint64(c.state.Servers[i].Serf)
-	}
-	return index
-}
-
 // WatchLeader is the stream of leadership changes.
 func (a *agent) WatchLeader(ctx context.Context, changed func()) error {
 	opened, term, leader := false, uint64(0), int8(0)
 	return a.watch(ctx, func(c *cluster) bool {
-		if !opened || c.term != term || c.state.Leader != leader {
-			opened, term, leader = true, c.term, c.state.Leader
+		if !opened || c.Term != term || c.State.Leader != leader {
+			opened, term, leader = true, c.Term, c.State.Leader
 			changed()
 		}
 		return false

@@ -12,6 +12,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/consul-operator/consul-operator/api/v1alpha1"
+	"github.com/consul-operator/consul-operator/test/lib/timed"
 )
 
 // What the proofs need of an API server.
@@ -76,7 +77,7 @@ func TestAPatchOfOneConditionKeepsTheOthers(t *testing.T) {
 	g.Expect(gate()).To(Succeed())
 	conditions := s.live[podKey].(*corev1.Pod).Status.Conditions
 	g.Expect(conditions).To(HaveLen(2))
-	g.Expect(gateOf(s.live[podKey].(*corev1.Pod))).To(BeTrue())
+	g.Expect(timed.Gate(s.live[podKey].(*corev1.Pod))).To(BeTrue())
 	versions := len(s.history["Pod"])
 	g.Expect(gate()).To(Succeed())
 	g.Expect(s.history["Pod"]).To(HaveLen(versions), "a patch that changes nothing makes no version")

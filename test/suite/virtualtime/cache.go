@@ -7,9 +7,11 @@ import (
 	"time"
 
 	"k8s.io/apimachinery/pkg/api/equality"
+	toolscache "k8s.io/client-go/tools/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/consul-operator/consul-operator/api/v1alpha1"
+	"github.com/consul-operator/consul-operator/controllers"
 )
 
 // caughtUp is after what time a cache that is some writes behind has seen them all the same: reality hides no write for
@@ -85,8 +87,28 @@ func (c *cache) see(kind string) {
 	if v.object == nil {
 		delete(c.seen, v.key)
 	} else {
-		c.seen[v.key] = v.object
+		c.seen[v.key] = kept(v.object)
 	}
+}
+
+// transforms are those of the operator's cache, by kind.
+var transforms = func() map[string]toolscache.TransformFunc {
+	all := map[string]toolscache.TransformFunc{}
+	for o, by := range controllers.Cache(nil).ByObject {
+		all[kindOf(o)] = by.Transform
+	}
+	return all
+}()
+
+// kept is what the operator's cache keeps of an object.
+func kept(o client.Object) client.Object {
+	transform := transforms[kindOf(o)]
+	if transform == nil {
+		return o
+	}
+	stripped, err := transform(o)
+	must(err)
+	return stripped.(client.Object)
 }
 
 // wakes is what the controller's predicates say.

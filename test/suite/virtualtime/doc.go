@@ -5,8 +5,8 @@
 //   - apiserver.go: the fake client of controller-runtime, with what it lacks: UIDs, preconditions, graceful deletion,
 //     garbage collection. It remembers all versions of all objects.
 //   - cache.go: the informers' view of that, as late as a test wants it.
-//   - world.go, kubelet.go: sim.State is the truth about servers, pods and claims; here it has a clock. What it says is
-//     written to the API server as kubelet and controllers would.
+//   - world.go, kubelet.go: timed.Cluster, which is sim.State with a clock, is the truth about servers, pods and claims. What
+//     it says is written to the API server as kubelet and controllers would.
 //   - agent.go: the HTTP API of each server.
 //   - operator.go: a process of the operator, which can be killed at each of its calls.
 //   - judge.go: which invariant each effect has to keep, asked of package sim.

@@ -10,12 +10,13 @@ import (
 	"github.com/consul-operator/consul-operator/api/v1alpha1"
 	"github.com/consul-operator/consul-operator/internal/plan"
 	"github.com/consul-operator/consul-operator/test/lib/sim"
+	"github.com/consul-operator/consul-operator/test/lib/timed"
 )
 
 // judge asks which invariant an effect breaks, in the state right before it. What counts is what is written, and not
 // what the operator meant by it.
 func (r *run) judge(c *cluster, action plan.Action) {
-	state := c.state
+	state := c.State
 	state.Stable = true // the operator goes by the time, which the model has not
 	if violation := sim.Check(action, &state); violation != nil {
 		r.violate("%s (effect %d: %s)", violation, r.before+len(r.effects), r.effects[len(r.effects)-1])
@@ -45,13 +46,13 @@ func (r *run) judgeWrite(before, after client.Object) {
 }
 
 func (r *run) judgeRecovery(c *cluster, old, o *v1alpha1.ConsulCluster) {
-	record, former := recoveryOf(o), recoveryOf(old)
+	record, former := timed.RecoveryOf(o), timed.RecoveryOf(old)
 	if record == nil || former != nil {
 		return
 	}
-	begin := plan.BeginRecovery{Survivor: sim.Name(c.named(record.Survivor))}
+	begin := plan.BeginRecovery{Survivor: sim.Name(c.Named(record.Survivor))}
 	for _, lost := range record.Lost {
-		if i := c.named(lost); i >= 0 {
+		if i := c.Named(lost); i >= 0 {
 			begin.Lost = append(begin.Lost, sim.Name(i))
 		}
 	}
@@ -64,7 +65,7 @@ func (r *run) judgeClaim(c *cluster, old, o *corev1.PersistentVolumeClaim) {
 		r.judge(c, plan.CreateServer{BootstrapExpect: expect})
 		return
 	}
-	i := c.named(o.Name)
+	i := c.Named(o.Name)
 	if i < 0 {
 		return
 	}
@@ -92,14 +93,14 @@ func (r *run) judgeClaim(c *cluster, old, o *corev1.PersistentVolumeClaim) {
 }
 
 func (r *run) judgePod(c *cluster, old, o *corev1.Pod) {
-	i := c.named(o.Name)
+	i := c.Named(o.Name)
 	if i < 0 {
 		return
 	}
 	if old.DeletionTimestamp == nil && o.DeletionTimestamp != nil {
 		r.judge(c, plan.DeletePod{Server: sim.Name(i)})
 	}
-	if !gateOf(old) && gateOf(o) {
+	if !timed.Gate(old) && timed.Gate(o) {
 		r.judge(c, plan.StartServing{Server: sim.Name(i)})
 	}
 }

@@ -3,13 +3,11 @@ package virtualtime
 import (
 	"context"
 	"fmt"
-	"slices"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/consul-operator/consul-operator/api/v1alpha1"
@@ -19,8 +17,8 @@ import (
 
 // show writes to the API server what kubelet, provisioner and endpoints controller would.
 func (w *world) show(c *cluster) {
-	for i := range c.servers[:c.state.N] {
-		if c.servers[i].name == "" {
+	for i := range c.Servers[:c.State.N] {
+		if c.Servers[i].Name == "" {
 			continue
 		}
 		w.showPod(c, i)
@@ -31,7 +29,7 @@ func (w *world) show(c *cluster) {
 
 // showPod brings a pod's status to what the state says, or removes the pod.
 func (w *world) showPod(c *cluster, i int) {
-	x, key := &c.state.Servers[i], objectKey{"Pod", c.servers[i].name}
+	x, key := &c.State.Servers[i], objectKey{"Pod", c.Servers[i].Name}
 	live, _ := w.api.live[key].(*corev1.Pod)
 	if live == nil || w.owner(live) != c {
 		return
@@ -39,50 +37,25 @@ func (w *world) showPod(c *cluster, i int) {
 	if x.Pod == sim.PodNone {
 		w.api.finish(key)
 		delete(c.shown, key)
-		c.servers[i].ip = ""
+		c.Servers[i].IP = ""
 		return
 	}
-	is := fmt.Sprint(x.Pod, x.Process != sim.Down, c.state.Ready(i), live.UID)
+	is := fmt.Sprint(x.Pod, x.Process != sim.Down, c.State.Ready(i), live.UID)
 	if c.shown[key] == is {
 		return
 	}
 	c.shown[key] = is
 	pod := live.DeepCopy()
-	podStatus(&pod.Status, x, c.servers[i].ip, c.state.Ready(i))
-	if x.Pod == sim.PodPending && c.state.Bad != 0 && x.PodRevision == c.state.Bad {
+	c.ShowPod(&pod.Status, i, c.State.Ready(i))
+	if x.Pod == sim.PodPending && c.State.Bad != 0 && x.PodRevision == c.State.Bad {
 		pod.Status.ContainerStatuses[0].State.Waiting.Reason = "ErrImagePull"
 	}
 	must(w.api.updateStatus(context.Background(), pod))
 }
 
-func podStatus(status *corev1.PodStatus, x *sim.Server, ip string, ready bool) {
-	status.Phase = corev1.PodPending
-	container := corev1.ContainerStatus{Name: resources.ContainerConsul}
-	switch {
-	case x.Process != sim.Down:
-		status.Phase, status.PodIP = corev1.PodRunning, ip
-		container.State.Running = &corev1.ContainerStateRunning{StartedAt: metav1.Now()}
-	case x.Pod == sim.PodPending:
-		container.State.Waiting = &corev1.ContainerStateWaiting{Reason: "ContainerCreating"}
-	default: // it has exited and is about to be started again
-		status.Phase, status.PodIP = corev1.PodRunning, ip
-		container.State.Terminated = &corev1.ContainerStateTerminated{}
-	}
-	status.ContainerStatuses = []corev1.ContainerStatus{container}
-	// The kubelet leaves the gate, which is not its own, as it is.
-	status.Conditions = slices.DeleteFunc(status.Conditions, func(c corev1.PodCondition) bool {
-		return c.Type == corev1.PodReady
-	})
-	condition := corev1.PodCondition{Type: corev1.PodReady, Status: corev1.ConditionFalse, LastTransitionTime: metav1.Now()}
-	if ready {
-		condition.Status = corev1.ConditionTrue
-	}
-	status.Conditions = append(status.Conditions, condition)
-}
-
 // showClaim binds a claim when its pod has started, and removes it when it has gone.
 func (w *world) showClaim(c *cluster, i int) {
-	x, key := &c.state.Servers[i], objectKey{"PersistentVolumeClaim", c.servers[i].name}
+	x, key := &c.State.Servers[i], objectKey{"PersistentVolumeClaim", c.Servers[i].Name}
 	live, _ := w.api.live[key].(*corev1.PersistentVolumeClaim)
 	if live == nil || w.owner(live) != c || live.Labels[v1alpha1.LabelRetired] != "" {
 		return
@@ -102,22 +75,17 @@ func (w *world) showClaim(c *cluster, i int) {
 func (w *world) showEndpoints(c *cluster) {
 	var endpoints []discoveryv1.Endpoint
 	for _, other := range w.clusters {
-		for i := range other.servers[:other.state.N] {
-			if x := other.state.Servers[i]; other.name == c.name && x.Routed && other.servers[i].ip != "" {
-				endpoints = append(endpoints, discoveryv1.Endpoint{
-					Addresses:  []string{other.servers[i].ip},
-					Conditions: discoveryv1.EndpointConditions{Ready: ptr.To(true)},
-				})
-			}
+		if other.Name == c.Name {
+			endpoints = append(endpoints, other.Endpoints()...)
 		}
 	}
-	key, is := objectKey{"EndpointSlice", c.name + "-endpoints"}, fmt.Sprint(endpoints)
+	key, is := objectKey{"EndpointSlice", c.Name + "-endpoints"}, fmt.Sprint(endpoints)
 	live, _ := w.api.live[key].(*discoveryv1.EndpointSlice)
 	if live == nil {
 		must(w.api.create(context.Background(), &discoveryv1.EndpointSlice{
 			ObjectMeta: metav1.ObjectMeta{
 				Namespace: namespace, Name: key.name,
-				Labels: map[string]string{discoveryv1.LabelServiceName: resources.ClientServiceName(c.name)},
+				Labels: map[string]string{discoveryv1.LabelServiceName: resources.ClientServiceName(c.Name)},
 			},
 			AddressType: discoveryv1.AddressTypeIPv4, Endpoints: endpoints,
 		}))
@@ -145,7 +113,7 @@ func (w *world) killNode(name string) {
 	c := w.current()
 	w.change(c, time.Now(), func(s *sim.State) {
 		s.Returns = false
-		s.KillNode(c.named(name))
+		s.KillNode(c.Named(name))
 	})
 }
 
@@ -153,5 +121,5 @@ func (w *world) killNode(name string) {
 func (w *world) lose(name string) {
 	c := w.current()
 	w.trace.add("USER  %s is lost with its volume", name)
-	w.change(c, time.Now(), func(s *sim.State) { s.Lose(c.named(name)) })
+	w.change(c, time.Now(), func(s *sim.State) { s.Lose(c.Named(name)) })
 }

@@ -51,15 +51,15 @@ type outcome struct {
 func (r *run) end() string {
 	var b strings.Builder
 	c := r.world.current()
-	servers := make([]string, 0, c.state.N)
-	for _, x := range c.state.Servers[:c.state.N] {
+	servers := make([]string, 0, c.State.N)
+	for _, x := range c.State.Servers[:c.State.N] {
 		if x.Claim != sim.ClaimNone || x.Pod != sim.PodNone || x.Peer != sim.NoPeer || x.Serf == sim.Failed {
-			servers = append(servers, "server "+strings.Replace(x.String(), fmt.Sprintf("r%d", c.state.Wanted), "as wanted", 1))
+			servers = append(servers, "server "+strings.Replace(x.String(), fmt.Sprintf("r%d", c.State.Wanted), "as wanted", 1))
 		}
 	}
 	slices.Sort(servers)
 	fmt.Fprintf(&b, "%s\nleader: %t, min_quorum %d, bootstrapped %t, transfer %d\n", strings.Join(servers, "\n"),
-		c.state.Leader != sim.Nobody, c.state.MinQuorum, c.state.Bootstrapped, c.state.Transfer)
+		c.State.Leader != sim.Nobody, c.State.MinQuorum, c.State.Bootstrapped, c.State.Transfer)
 	kinds := map[string]int{}
 	for _, o := range r.world.api.objects() {
 		kinds[kindOf(o)]++
@@ -102,11 +102,11 @@ func (r *run) situation() string {
 	var b strings.Builder
 	fmt.Fprint(&b, r.step, r.world.api.tally, r.world.revisions)
 	for _, c := range r.world.clusters {
-		fmt.Fprint(&b, "\n", c.state)
-		for i := range c.servers[:c.state.N] {
-			fmt.Fprint(&b, " ", c.servers[i].name, c.servers[i].version)
+		fmt.Fprint(&b, "\n", c.State)
+		for i := range c.Servers[:c.State.N] {
+			fmt.Fprint(&b, " ", c.Servers[i].Name, c.Servers[i].Version)
 		}
-		for _, next := range c.pending {
+		for _, next := range c.Pending {
 			fmt.Fprint(&b, " ", next.Name(), next.Slot())
 		}
 	}

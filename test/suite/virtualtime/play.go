@@ -46,7 +46,7 @@ func (r *run) checkpoint() checkpoint {
 
 func (c *cluster) clone() cluster {
 	clone := *c
-	clone.pending, clone.shown = slices.Clone(c.pending), maps.Clone(c.shown)
+	clone.Pending, clone.shown = slices.Clone(c.Pending), maps.Clone(c.shown)
 	return clone
 }
 

@@ -120,8 +120,8 @@ func upgradeInPlace(version string) step {
 func rollback() step {
 	back := upgrade(older, 1)
 	back.when = func(c *cluster) bool {
-		joined, wanted := 0, c.state.Wanted
-		for _, x := range c.state.Servers {
+		joined, wanted := 0, c.State.Wanted
+		for _, x := range c.State.Servers {
 			if x.Revision == wanted && x.Peer != sim.NoPeer {
 				joined++
 			}
@@ -137,7 +137,7 @@ func mistype() step {
 	change := wrong.do
 	wrong.do = func(r *run) {
 		change(r)
-		r.world.current().state.Bad = r.world.current().state.Wanted
+		r.world.current().State.Bad = r.world.current().State.Wanted
 	}
 	return wrong
 }
@@ -146,8 +146,8 @@ func mistype() step {
 func correct() step {
 	right := upgrade(newer, 1)
 	right.when = func(c *cluster) bool {
-		for _, x := range c.state.Servers {
-			if x.Pod == sim.PodPending && x.PodRevision == c.state.Bad {
+		for _, x := range c.State.Servers {
+			if x.Pod == sim.PodPending && x.PodRevision == c.State.Bad {
 				return true
 			}
 		}

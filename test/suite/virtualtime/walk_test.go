@@ -175,7 +175,7 @@ func (w *walker) accident() step {
 			return
 		}
 		c := r.world.current()
-		i := server % max(1, int(c.state.N))
+		i := server % max(1, int(c.State.N))
 		if !c.spare(i) {
 			return
 		}
@@ -197,7 +197,7 @@ func (w *walker) accident() step {
 // spare says whether a quorum stays without a server.
 func (c *cluster) spare(i int) bool {
 	voters, up := 0, 0
-	for j, x := range c.state.Servers[:c.state.N] {
+	for j, x := range c.State.Servers[:c.State.N] {
 		if x.Peer != sim.Voter {
 			continue
 		}
@@ -206,7 +206,7 @@ func (c *cluster) spare(i int) bool {
 			up++
 		}
 	}
-	return c.state.Works() && up > voters/2 && c.state.Servers[i].Pod == sim.PodRunning
+	return c.State.Works() && up > voters/2 && c.State.Servers[i].Pod == sim.PodRunning
 }
 
 func deleteServices(r *run) {

@@ -1,0 +1,55 @@
+package controllers
+
+import (
+	"reflect"
+	"testing"
+
+	. "github.com/onsi/gomega"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/consul-operator/consul-operator/api/v1alpha1"
+)
+
+// A cache of thousands of servers has no room for what nobody reads.
+func TestTheCacheKeepsWhatIsRead(t *testing.T) {
+	g := NewWithT(t)
+	meta := metav1.ObjectMeta{
+		Namespace: "default", Name: "consul-0", UID: "pod", ResourceVersion: "7", Generation: 2,
+		Labels:        map[string]string{v1alpha1.LabelCluster: "consul"},
+		Annotations:   map[string]string{v1alpha1.AnnotationAvoidNodes: "node-2"},
+		ManagedFields: []metav1.ManagedFieldsEntry{{Manager: "kubelet"}},
+	}
+	slim := meta
+	slim.ManagedFields = nil
+	status := corev1.PodStatus{PodIP: "10.0.0.1"}
+	settings := corev1.Volume{Name: "settings"} // by which it is seen that a server can read settings again
+	settings.DownwardAPI = &corev1.DownwardAPIVolumeSource{}
+	pod := &corev1.Pod{
+		ObjectMeta: meta, Status: status, Spec: corev1.PodSpec{
+			NodeName: "node-1", Containers: []corev1.Container{{Name: "consul"}}, Volumes: []corev1.Volume{{Name: "data"}, settings},
+		},
+	}
+	secret := &corev1.Secret{ObjectMeta: meta, Immutable: new(true), Data: map[string][]byte{"pod.json": []byte("{}")}}
+
+	g.Expect(kept(t, pod)).To(Equal(&corev1.Pod{ObjectMeta: slim, Status: status, Spec: corev1.PodSpec{
+		NodeName: "node-1", Volumes: []corev1.Volume{settings},
+	}}))
+	g.Expect(kept(t, secret)).To(Equal(&corev1.Secret{ObjectMeta: slim, Immutable: new(true)}))
+	g.Expect(pod.Spec.Containers).NotTo(BeEmpty(), "what is not the cache's is left alone")
+}
+
+// kept is what the cache keeps of an object.
+func kept(t *testing.T, o client.Object) any {
+	t.Helper()
+	for of, by := range Cache(nil).ByObject {
+		if reflect.TypeOf(of) == reflect.TypeOf(o) {
+			stripped, err := by.Transform(o)
+			NewWithT(t).Expect(err).NotTo(HaveOccurred())
+			return stripped
+		}
+	}
+	t.Fatalf("the cache has no %T", o)
+	return nil
+}
