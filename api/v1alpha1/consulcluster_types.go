@@ -26,7 +26,7 @@ import (
 // +kubebuilder:printcolumn:name="Term",type=integer,JSONPath=`.status.term`,priority=1
 // +kubebuilder:validation:XValidation:rule="size(self.metadata.name) <= 40",message="metadata.name: at most 40 characters, since servers and Services are named after it"
 // +kubebuilder:validation:XValidation:rule="self.metadata.name.matches('^[a-z]([-a-z0-9]*[a-z0-9])?$')",message="metadata.name: must be a DNS label that begins with a letter, since Services are named after it"
-// +kubebuilder:validation:XValidation:rule="oldSelf.hasValue() || !self.metadata.name.matches('-(join|server)$')",message="metadata.name: must not end in -join or -server, since the objects of another cluster may be called so",optionalOldSelf=true
+// +kubebuilder:validation:XValidation:rule="oldSelf.hasValue() || !self.metadata.name.endsWith('-join')",message="metadata.name: must not end in -join, since a Service of another cluster may be called so",optionalOldSelf=true
 type ConsulCluster struct {
 	metav1.TypeMeta   `json:",inline"`
 	metav1.ObjectMeta `json:"metadata,omitempty"`
