@@ -175,11 +175,11 @@ func (a *agent) self(w http.ResponseWriter) {
 	a.c.mu.Unlock()
 	w.Header().Set("Content-Type", "application/json")
 	// To a caller that may be gone.
-	_, _ = fmt.Fprintf(w, `{"Config": {"NodeID": %q, "NodeName": %q, "Version": %q, "Server": true}, "Meta": {%q: %q}, "DebugConfig": %s, `+
-		`"Stats": {"consul": {"leader_addr": %q, "server": "true"}, "raft": {"state": %q, "term": "%d", `+
+	_, _ = fmt.Fprintf(w, `{"Config": {"NodeID": %q, "NodeName": %q, "Version": %q, "Server": true}, "Meta": {%q: %q}, `+
+		`"DebugConfig": %s, "Stats": {"consul": {"leader_addr": %q, "server": "true"}, "raft": {"state": %q, "term": "%d", `+
 		`"last_log_index": "%d", "last_log_term": "%d", "latest_configuration": %q}}}`,
-		self.NodeID, a.name, self.Version, v1alpha1.NodeMetaSettings, self.Settings, restOfSelf, self.LeaderAddr, raftState(self), self.Term,
-		self.LastIndex, self.LastTerm, printed(self.Peers, ips))
+		self.NodeID, a.name, self.Version, v1alpha1.NodeMetaSettings, self.Settings,
+		restOfSelf, self.LeaderAddr, raftState(self), self.Term, self.LastIndex, self.LastTerm, printed(self.Peers, ips))
 }
 
 func raftState(self consul.Self) string {

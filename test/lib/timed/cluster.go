@@ -177,7 +177,7 @@ func (c *Cluster) Happen(next Happening) *sim.Violation {
 	if next.Name() == StartsAgain {
 		c.Servers[next.Slot()].Restarts++
 	}
-	violation := next.Happening.Happen(&c.State)
+	violation := next.Happen(&c.State)
 	if next.Name() == starts || next.Name() == StartsAgain {
 		c.ReadSettings(next.Slot())
 	}

@@ -132,7 +132,7 @@ func (w *world) former(c *cluster) string {
 func (w *world) dueNext() time.Time {
 	earliest := never
 	for _, c := range w.clusters {
-		if next, any := c.Next(); any && next.At.Before(earliest) {
+		if next, pending := c.Next(); pending && next.At.Before(earliest) {
 			earliest = next.At
 		}
 	}
