@@ -9,6 +9,7 @@ import (
 	"runtime"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -58,6 +59,16 @@ const serverConfig = `{
   "autopilot": {"cleanup_dead_servers": false}
 }`
 
+// blocks counts the blocks of loopback addresses that tests have taken, from a random one, as several runs share a machine.
+var blocks atomic.Uint32
+
+func init() { blocks.Store(rand.Uint32()) }
+
+func nextBlock() string {
+	n := blocks.Add(1) % (230 * 256)
+	return fmt.Sprintf("127.%d.%d", 16+n/256, n%256)
+}
+
 // startServers starts n servers of a version, which elect a leader after some seconds.
 func startServers(t *testing.T, version string, n int) *realServers {
 	t.Helper()
@@ -70,7 +81,7 @@ func startServers(t *testing.T, version string, n int) *realServers {
 	}
 	s := &realServers{
 		t: t, binary: binary, expect: n, dial: NewDialer(0),
-		block: fmt.Sprintf("127.%d.%d", 16+rand.IntN(230), rand.IntN(256)),
+		block: nextBlock(),
 	}
 	for range n {
 		s.start()

@@ -68,7 +68,9 @@ var _ = Describe("a cluster", Ordered, ContinueOnFailure, func() {
 		c.ready(2 * time.Minute)
 		Expect(c.pods()).To(Equal(before))
 		for server := range before {
-			Expect(kubectl("exec", server, c.in(), "--", "consul", "catalog", "nodes", "-detailed")).To(ContainSubstring("room=blue"))
+			Eventually(func() string { // an agent tells the catalog a moment later
+				return kubectl("exec", server, c.in(), "--", "consul", "catalog", "nodes", "-node-meta=room=blue")
+			}, time.Minute, time.Second).Should(ContainSubstring(server))
 			Expect(kubectl("get", "pod", server, "--output=jsonpath={.status.containerStatuses[0].restartCount}", c.in())).To(Equal("0"))
 		}
 		Expect(c.end().HandedOver(0)).To(Succeed(), invariant.I3.String())
