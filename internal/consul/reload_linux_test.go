@@ -69,6 +69,7 @@ var reloads = map[string]struct {
 
 // Each key that the operator changes while servers run takes effect there, and may be left out again.
 func TestWhatConsulReloads(t *testing.T) {
+	t.Parallel()
 	var keys []string
 	for names := range reloads {
 		keys = append(keys, strings.Split(names, ", ")...)
@@ -85,7 +86,7 @@ func TestWhatConsulReloads(t *testing.T) {
 				server.writeSettings(t, settings)
 				g.Consistently(shows, time.Second, 250*time.Millisecond).Should(BeFalse(), "nothing is read by itself")
 				g.Expect(server.Reload(t.Context())).To(Succeed())
-				g.Eventually(shows, 45*time.Second, 500*time.Millisecond).Should(BeTrue())
+				g.Eventually(shows, 75*time.Second, 500*time.Millisecond).Should(BeTrue()) // Raft looks every 30 to 60 s
 				server.writeSettings(t, "{}")
 				g.Expect(server.Reload(t.Context())).To(Succeed())
 			})
