@@ -186,7 +186,7 @@ generate: ## Generate the deepcopy code of the API.
 	bin/controller-gen object:headerFile=hack/boilerplate.go.txt paths=./api/...
 
 .PHONY: manifests
-manifests: ## Generate the CRDs and the operator's ClusterRole from the markers in the code, for config/ and the chart.
+manifests: ## Generate the CRDs and the operator's ClusterRole from the markers in the code, and copy what the chart has of config/.
 	@$(BUILD) controller-gen
 	rm -rf config/crd/bases
 	bin/controller-gen crd paths=./api/... output:crd:dir=config/crd/bases
@@ -199,6 +199,9 @@ manifests: ## Generate the CRDs and the operator's ClusterRole from the markers 
 	cp -r config/crd/bases charts/consul-operator/files/crds
 	cd config/crd && { sed /^resources:/q kustomization.yaml && printf '  - %s\n' bases/*.yaml; } >.new && mv .new kustomization.yaml
 	cp config/rbac/role.yaml charts/consul-operator/files/role.yaml
+	rm -rf charts/consul-operator/files/admission
+	mkdir charts/consul-operator/files/admission
+	cp config/admission/{pods,records}.yaml charts/consul-operator/files/admission
 
 .PHONY: docs
 docs: ## Generate the tables of rules and reasons in docs/ from the code.

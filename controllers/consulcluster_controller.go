@@ -39,7 +39,7 @@ type ConsulClusterReconciler struct {
 
 // What the operator may do, and no more.
 //
-// +kubebuilder:rbac:groups=consuloperator.io,resources=consulclusters,verbs=get;list;watch;patch
+// +kubebuilder:rbac:groups=consuloperator.io,resources=consulclusters,verbs=get;list;watch;patch;record
 // +kubebuilder:rbac:groups=consuloperator.io,resources=consulclusters/status,verbs=patch
 // +kubebuilder:rbac:groups=consuloperator.io,resources=consulclusters/finalizers,verbs=update
 // +kubebuilder:rbac:groups="",resources=pods,verbs=get;list;watch;create;patch;delete

@@ -263,10 +263,21 @@ type PodTemplate struct {
 	// +optional
 	Metadata PodMetadata `json:"metadata,omitempty"`
 
-	// Resources of the Consul container.
+	// Resources of the Consul container. Without any, it requests 100m of CPU and 256Mi of memory: a pod that requests nothing is
+	// the first to be stopped when its node runs short.
 	//
 	// +optional
 	Resources corev1.ResourceRequirements `json:"resources,omitempty"`
+
+	// SecurityContext of the pods, instead of the operator's, which is the user 100 and the group 1000 of Consul's image and
+	// meets the restricted Pod Security Standard. Set it to {} where the platform chooses users, as OpenShift does. The format is
+	// that of a Pod.
+	//
+	// +kubebuilder:pruning:PreserveUnknownFields
+	// +kubebuilder:validation:Schemaless
+	// +kubebuilder:validation:Type=object
+	// +optional
+	SecurityContext *corev1.PodSecurityContext `json:"securityContext,omitempty"`
 
 	// NodeSelector of the pods.
 	//

@@ -534,6 +534,11 @@ func (in *PodTemplate) DeepCopyInto(out *PodTemplate) {
 	*out = *in
 	in.Metadata.DeepCopyInto(&out.Metadata)
 	in.Resources.DeepCopyInto(&out.Resources)
+	if in.SecurityContext != nil {
+		in, out := &in.SecurityContext, &out.SecurityContext
+		*out = new(corev1.PodSecurityContext)
+		(*in).DeepCopyInto(*out)
+	}
 	if in.NodeSelector != nil {
 		in, out := &in.NodeSelector, &out.NodeSelector
 		*out = make(map[string]string, len(*in))

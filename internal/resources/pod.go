@@ -23,8 +23,10 @@ const (
 	volumeData   = "data"
 	volumeConfig = "config"
 	volumeTmp    = "tmp"
+	volumeSerf   = "consul-serf"
 
 	pathData   = "/consul/data"
+	pathSerf   = pathData + "/serf"
 	pathConfig = "/consul/config"
 	pathTmp    = "/tmp"
 
@@ -101,23 +103,42 @@ func podTemplate(c *v1alpha1.ConsulCluster, revision string) *corev1.PodTemplate
 			RestartPolicy:                 corev1.RestartPolicyAlways,
 			TerminationGracePeriodSeconds: ptr.To[int64](stopSeconds),
 			ReadinessGates:                []corev1.PodReadinessGate{{ConditionType: v1alpha1.GateServing}},
-			SecurityContext: &corev1.PodSecurityContext{
-				RunAsNonRoot: ptr.To(true), RunAsUser: ptr.To[int64](consulUser), RunAsGroup: ptr.To[int64](consulGroup),
-				FSGroup:             ptr.To[int64](consulGroup),
-				FSGroupChangePolicy: ptr.To(corev1.FSGroupChangeOnRootMismatch),
-				SeccompProfile:      &corev1.SeccompProfile{Type: corev1.SeccompProfileTypeRuntimeDefault},
-			},
-			Volumes:                   append(volumes(c, revision), user.Volumes...),
-			InitContainers:            user.InitContainers,
-			Containers:                append([]corev1.Container{consulContainer(c)}, user.Containers...),
-			NodeSelector:              user.NodeSelector,
-			Tolerations:               user.Tolerations,
-			Affinity:                  affinity(c),
-			TopologySpreadConstraints: spread(c),
-			PriorityClassName:         user.PriorityClassName,
-			ImagePullSecrets:          user.ImagePullSecrets,
+			SecurityContext:               podSecurity(user),
+			Volumes:                       append(volumes(c, revision), user.Volumes...),
+			InitContainers:                user.InitContainers,
+			Containers:                    append([]corev1.Container{consulContainer(c)}, user.Containers...),
+			NodeSelector:                  user.NodeSelector,
+			Tolerations:                   user.Tolerations,
+			Affinity:                      affinity(c),
+			TopologySpreadConstraints:     spread(c),
+			PriorityClassName:             user.PriorityClassName,
+			ImagePullSecrets:              user.ImagePullSecrets,
 		},
 	}
+}
+
+func podSecurity(user v1alpha1.PodTemplate) *corev1.PodSecurityContext {
+	if user.SecurityContext != nil {
+		return user.SecurityContext
+	}
+	return &corev1.PodSecurityContext{
+		RunAsNonRoot: ptr.To(true), RunAsUser: ptr.To[int64](consulUser), RunAsGroup: ptr.To[int64](consulGroup),
+		FSGroup:             ptr.To[int64](consulGroup),
+		FSGroupChangePolicy: ptr.To(corev1.FSGroupChangeOnRootMismatch),
+		SeccompProfile:      &corev1.SeccompProfile{Type: corev1.SeccompProfileTypeRuntimeDefault},
+	}
+}
+
+// consulResources keeps servers from being the first to go when a node runs short: all of them would go alike.
+func consulResources(user v1alpha1.PodTemplate) corev1.ResourceRequirements {
+	if len(user.Resources.Requests) > 0 || len(user.Resources.Limits) > 0 {
+		return user.Resources
+	}
+	asked := user.Resources
+	asked.Requests = corev1.ResourceList{
+		corev1.ResourceCPU: resource.MustParse("100m"), corev1.ResourceMemory: resource.MustParse("256Mi"),
+	}
+	return asked
 }
 
 // podLabels adds to labels those by which the operator and the Services find a pod.
@@ -171,12 +192,12 @@ func consulContainer(c *v1alpha1.ConsulCluster) corev1.Container {
 			{Name: "CONSUL_HTTP_ADDR", Value: fmt.Sprintf("127.0.0.1:%d", PortHTTP)},
 		}, user.Env...),
 		Ports: containerPorts(c),
-		VolumeMounts: append([]corev1.VolumeMount{
+		VolumeMounts: slices.Concat([]corev1.VolumeMount{
 			{Name: volumeData, MountPath: pathData},
 			{Name: volumeConfig, MountPath: pathConfig, ReadOnly: true},
 			{Name: volumeTmp, MountPath: pathTmp},
-		}, user.VolumeMounts...),
-		Resources: user.Resources,
+		}, serfMounts(c), user.VolumeMounts),
+		Resources: consulResources(user),
 		// A server may have to read a long log before it listens.
 		StartupProbe:  probe("/v1/status/leader", 1, 600),
 		LivenessProbe: probe("/v1/status/leader", 10, 6),
@@ -210,7 +231,7 @@ func probe(path string, periodSeconds, failures int32) *corev1.Probe {
 }
 
 func volumes(c *v1alpha1.ConsulCluster, revision string) []corev1.Volume {
-	return []corev1.Volume{
+	all := []corev1.Volume{
 		{Name: volumeData, VolumeSource: corev1.VolumeSource{PersistentVolumeClaim: &corev1.PersistentVolumeClaimVolumeSource{}}},
 		{Name: volumeConfig, VolumeSource: corev1.VolumeSource{Secret: &corev1.SecretVolumeSource{
 			SecretName: RevisionName(c.Name, revision),
@@ -220,6 +241,29 @@ func volumes(c *v1alpha1.ConsulCluster, revision string) []corev1.Volume {
 			SizeLimit: ptr.To(resource.MustParse("64Mi")),
 		}}},
 	}
+	if forgetsMembers(c) {
+		all = append(all, corev1.Volume{Name: volumeSerf, VolumeSource: corev1.VolumeSource{EmptyDir: &corev1.EmptyDirVolumeSource{
+			Medium: corev1.StorageMediumMemory, SizeLimit: ptr.To(resource.MustParse("64Mi")),
+		}}})
+	}
+	return all
+}
+
+func serfMounts(c *v1alpha1.ConsulCluster) []corev1.VolumeMount {
+	if !forgetsMembers(c) {
+		return nil
+	}
+	return []corev1.VolumeMount{{Name: volumeSerf, MountPath: pathSerf}}
+}
+
+// forgetsMembers reports whether what Serf knows of other members goes with the pod. On the volume it would outlast their
+// addresses: Serf tries them after a restart, whoever has them by then, and if that is a server of another cluster without a key
+// of its own, the two become one (hashicorp/consul#4074). The headless Service has the addresses of today. With spec.config.encrypt
+// there is such a key, and Serf keeps the keyring in the same folder: a restart must not bring a former key back.
+func forgetsMembers(c *v1alpha1.ConsulCluster) bool {
+	values, err := c.Spec.Config.Values()
+	_, _, encrypted := lookup(values, "encrypt")
+	return err == nil && !encrypted
 }
 
 // affinity prefers different nodes for servers unless the user sets an affinity. It also spreads the servers of a revision among

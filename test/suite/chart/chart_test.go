@@ -22,6 +22,7 @@ var installations = map[string][]string{
 	"default": nil,
 	"two-namespaces": {
 		"--set=watchNamespaces={blue,red}", "--set=rbac.aggregate=false", "--set=metrics.enabled=false", "--set=crds.install=false",
+		"--set=admissionPolicies.install=false",
 	},
 	"everything": {
 		"--set=replicas=2", "--set=image.repository=mirror.example/consul-operator",

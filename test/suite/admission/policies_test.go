@@ -1,0 +1,289 @@
+// Package admission tests who may do what with a ConsulCluster: the admission policies of config/admission, on a real API server,
+// for users who have the roles of config/rbac.
+package admission
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"os"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+
+	. "github.com/onsi/gomega"
+	rbacv1 "k8s.io/api/rbac/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/util/yaml"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/envtest"
+
+	"github.com/consul-operator/consul-operator/api/v1alpha1"
+	"github.com/consul-operator/consul-operator/test/lib/harness"
+)
+
+const (
+	root      = "../../.."
+	namespace = metav1.NamespaceDefault
+)
+
+var (
+	podsPolicy    = filepath.Join(root, "config", "admission", "pods.yaml")
+	recordsPolicy = filepath.Join(root, "config", "admission", "records.yaml")
+	editorRole    = filepath.Join(root, "config", "rbac", "consulcluster_editor_role.yaml")
+	operatorRole  = filepath.Join(root, "config", "rbac", "role.yaml")
+)
+
+// users are the administrator, and those who are bound to roles: tenant edits ConsulClusters, developer may create pods besides,
+// and operator is what its name says.
+type users struct{ admin, tenant, developer, operator client.Client }
+
+var as users
+
+func TestMain(m *testing.M) { os.Exit(run(m)) }
+
+func run(m *testing.M) int {
+	environment := &envtest.Environment{
+		BinaryAssetsDirectory: filepath.Join(root, "bin"), ErrorIfCRDPathMissing: true,
+		CRDDirectoryPaths: []string{filepath.Join(root, "config", "crd", "bases")},
+	}
+	defer environment.Stop() //nolint:errcheck // the processes are gone either way
+	if err := setUp(environment); err != nil {
+		println("no API server with policies (run `make tools`):", err.Error())
+		return 1
+	}
+	return m.Run()
+}
+
+func setUp(environment *envtest.Environment) error {
+	config, err := environment.Start()
+	if err != nil {
+		return err
+	}
+	if as.admin, err = client.New(config, client.Options{Scheme: harness.Scheme()}); err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	for _, file := range []string{podsPolicy, recordsPolicy, editorRole, operatorRole} {
+		if err := createAll(ctx, file); err != nil {
+			return err
+		}
+	}
+	pods := &rbacv1.ClusterRole{
+		ObjectMeta: metav1.ObjectMeta{Name: "pod-creator"},
+		Rules:      []rbacv1.PolicyRule{{APIGroups: []string{""}, Resources: []string{"pods"}, Verbs: []string{"create"}}},
+	}
+	if err := as.admin.Create(ctx, pods); err != nil {
+		return err
+	}
+	for name, who := range map[string]struct {
+		client *client.Client
+		roles  []string
+	}{
+		"tenant":    {&as.tenant, []string{"consul-operator-editor"}},
+		"developer": {&as.developer, []string{"consul-operator-editor", "pod-creator"}},
+		"operator":  {&as.operator, []string{"consul-operator"}},
+	} {
+		if *who.client, err = user(ctx, environment, name, who.roles); err != nil {
+			return err
+		}
+	}
+	return inForce(ctx)
+}
+
+// user has some roles in the namespace.
+func user(ctx context.Context, environment *envtest.Environment, name string, roles []string) (client.Client, error) {
+	for _, role := range roles {
+		binding := &rbacv1.RoleBinding{
+			ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name + "-" + role},
+			RoleRef:    rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: role},
+			Subjects:   []rbacv1.Subject{{APIGroup: rbacv1.GroupName, Kind: rbacv1.UserKind, Name: name}},
+		}
+		if err := as.admin.Create(ctx, binding); err != nil {
+			return nil, err
+		}
+	}
+	added, err := environment.AddUser(envtest.User{Name: name}, nil)
+	if err != nil {
+		return nil, err
+	}
+	return client.New(added.Config(), client.Options{Scheme: harness.Scheme()})
+}
+
+// createAll creates the objects of a file.
+func createAll(ctx context.Context, file string) error {
+	content, err := os.ReadFile(file) //nolint:gosec // our own
+	if err != nil {
+		return err
+	}
+	for decoder := yaml.NewYAMLOrJSONDecoder(bytes.NewReader(content), 4096); ; {
+		object := &unstructured.Unstructured{}
+		if err := decoder.Decode(object); errors.Is(err, io.EOF) {
+			return nil
+		} else if err != nil {
+			return err
+		}
+		if err := as.admin.Create(ctx, object); err != nil {
+			return err
+		}
+	}
+}
+
+// inForce waits until the API server asks the policies, which it begins to do a moment after they were created.
+func inForce(ctx context.Context) error {
+	existing := cluster(nil)
+	if err := as.admin.Create(ctx, existing); err != nil {
+		return err
+	}
+	for {
+		created := as.tenant.Create(ctx, cluster(map[string]any{"image": "x"}), client.DryRunAll)
+		changed := as.tenant.Patch(ctx, existing, annotation(v1alpha1.AnnotationNextSerial, "1"), client.DryRunAll)
+		if apierrors.IsForbidden(created) && apierrors.IsForbidden(changed) {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return errors.Join(ctx.Err(), created, changed)
+		case <-time.After(100 * time.Millisecond):
+		}
+	}
+}
+
+type values = map[string]any
+
+func cluster(changes values) *unstructured.Unstructured {
+	spec := values{"version": "1.22.7"}
+	for field, value := range changes {
+		spec[field] = value
+	}
+	c := &unstructured.Unstructured{Object: values{"spec": spec}}
+	c.SetGroupVersionKind(v1alpha1.GroupVersion.WithKind("ConsulCluster"))
+	c.SetNamespace(namespace)
+	c.SetGenerateName("consul-")
+	return c
+}
+
+func template(part string, value any) values { return values{"podTemplate": values{part: value}} }
+
+func annotation(key, value string) client.Patch {
+	return client.RawPatch("application/merge-patch+json", []byte(`{"metadata":{"annotations":{"`+key+`":"`+value+`"}}}`))
+}
+
+// ofPods are the parts of a ConsulCluster that run something, or show something to what runs.
+var ofPods = map[string]values{
+	"spec.image":                         {"image": "x"},
+	"spec.podTemplate.containers":        template("containers", []any{values{"name": "x", "image": "x"}}),
+	"spec.podTemplate.env":               template("env", []any{values{"name": "X", "value": "x"}}),
+	"spec.podTemplate.imagePullSecrets":  template("imagePullSecrets", []any{values{"name": "x"}}),
+	"spec.podTemplate.initContainers":    template("initContainers", []any{values{"name": "x", "image": "x"}}),
+	"spec.podTemplate.metadata":          template("metadata", values{"labels": values{"app": "x"}}),
+	"spec.podTemplate.priorityClassName": template("priorityClassName", "system-node-critical"),
+	"spec.podTemplate.securityContext":   template("securityContext", values{"runAsUser": int64(0)}),
+	"spec.podTemplate.volumeMounts":      template("volumeMounts", []any{values{"name": "x", "mountPath": "/x"}}),
+	"spec.podTemplate.volumes":           template("volumes", []any{values{"name": "x", "secret": values{"secretName": "x"}}}),
+}
+
+// editable are the parts of a pod template that are about where servers run, and how much they may use.
+var editable = map[string]any{
+	"affinity":                  values{"nodeAffinity": values{}},
+	"nodeSelector":              values{"disk": "fast"},
+	"resources":                 values{"requests": values{"cpu": "1"}},
+	"tolerations":               []any{values{"key": "x", "operator": "Exists"}},
+	"topologySpreadConstraints": []any{values{"maxSkew": int64(1), "topologyKey": "zone", "whenUnsatisfiable": "ScheduleAnyway"}},
+}
+
+func TestEveryPartOfAPodTemplateIsDecidedUpon(t *testing.T) {
+	g := NewWithT(t)
+	var parts, decided []string
+	for i := range reflect.TypeFor[v1alpha1.PodTemplate]().NumField() {
+		name, _, _ := strings.Cut(reflect.TypeFor[v1alpha1.PodTemplate]().Field(i).Tag.Get("json"), ",")
+		parts = append(parts, name)
+	}
+	for part := range ofPods {
+		if name, is := strings.CutPrefix(part, "spec.podTemplate."); is {
+			decided = append(decided, name)
+		}
+	}
+	for part := range editable {
+		decided = append(decided, part)
+	}
+	g.Expect(decided).To(ConsistOf(parts))
+}
+
+// Who may only edit ConsulClusters runs no program of their own with them, and reads nothing.
+func TestPartsThatMakePods(t *testing.T) {
+	for field, changes := range ofPods {
+		t.Run(field, func(t *testing.T) {
+			g := NewWithT(t)
+			err := as.tenant.Create(t.Context(), cluster(changes))
+			g.Expect(apierrors.IsForbidden(err)).To(BeTrue(), "%v", err)
+			g.Expect(err).To(MatchError(And(ContainSubstring(field), ContainSubstring("create pods in namespace "+namespace))))
+			g.Expect(as.developer.Create(t.Context(), cluster(changes))).To(Succeed())
+
+			existing := cluster(nil)
+			g.Expect(as.tenant.Create(t.Context(), existing)).To(Succeed())
+			with := existing.DeepCopy()
+			for key, value := range changes {
+				g.Expect(unstructured.SetNestedField(with.Object, value, "spec", key)).To(Succeed())
+			}
+			g.Expect(as.tenant.Update(t.Context(), with.DeepCopy())).To(MatchError(ContainSubstring(field)))
+			g.Expect(as.developer.Update(t.Context(), with)).To(Succeed())
+
+			// What others have set stays while something else changes, and is taken away only by those who may set it.
+			scaled := with.DeepCopy()
+			g.Expect(unstructured.SetNestedField(scaled.Object, int64(5), "spec", "replicas")).To(Succeed())
+			g.Expect(as.tenant.Update(t.Context(), scaled)).To(Succeed())
+			for key := range changes {
+				unstructured.RemoveNestedField(scaled.Object, "spec", key)
+			}
+			g.Expect(as.tenant.Update(t.Context(), scaled)).To(MatchError(ContainSubstring(field)))
+		})
+	}
+}
+
+func TestPartsThatMakeNoPods(t *testing.T) {
+	for part, value := range editable {
+		NewWithT(t).Expect(as.tenant.Create(t.Context(), cluster(template(part, value)))).To(Succeed(), part)
+	}
+	for _, part := range []string{"containers", "env", "volumes"} {
+		NewWithT(t).Expect(as.tenant.Create(t.Context(), cluster(template(part, []any{})))).To(Succeed(), "no %s", part)
+	}
+	NewWithT(t).Expect(as.tenant.Create(t.Context(), cluster(values{"config": values{"log_level": "DEBUG"}}))).To(Succeed())
+}
+
+func TestRecordsAreTheOperators(t *testing.T) {
+	policy, err := os.ReadFile(recordsPolicy)
+	NewWithT(t).Expect(err).NotTo(HaveOccurred())
+	for _, record := range []string{
+		v1alpha1.AnnotationBootstrapped, v1alpha1.AnnotationNextSerial, v1alpha1.AnnotationRecordsOf, v1alpha1.AnnotationRecovery,
+	} {
+		t.Run(record, func(t *testing.T) {
+			g := NewWithT(t)
+			c := cluster(nil)
+			g.Expect(as.tenant.Create(t.Context(), c)).To(Succeed())
+			for _, user := range []client.Client{as.tenant, as.developer} {
+				err := user.Patch(t.Context(), c.DeepCopy(), annotation(record, "1"))
+				g.Expect(apierrors.IsForbidden(err)).To(BeTrue(), "%v", err)
+				g.Expect(err).To(MatchError(ContainSubstring(record)))
+			}
+			g.Expect(as.operator.Patch(t.Context(), c, annotation(record, "1"))).To(Succeed())
+			g.Expect(as.tenant.Patch(t.Context(), c.DeepCopy(), annotation(record, "2"))).To(MatchError(ContainSubstring(record)))
+			g.Expect(as.admin.Patch(t.Context(), c, annotation(record, "3"))).To(Succeed(), "a repair")
+			g.Expect(as.tenant.Patch(t.Context(), c, annotation(v1alpha1.AnnotationRestartedAt, "now"))).To(Succeed())
+
+			replaced := c.DeepCopy()
+			replaced.SetAnnotations(nil)
+			g.Expect(as.tenant.Update(t.Context(), replaced)).To(Succeed(), "kubectl replace")
+			moved := cluster(nil)
+			moved.SetAnnotations(map[string]string{record: "1"})
+			g.Expect(as.tenant.Create(t.Context(), moved)).To(Succeed(), "a copy, whose records do not count")
+			g.Expect(string(policy)).To(ContainSubstring("'" + record + "'"))
+		})
+	}
+}
