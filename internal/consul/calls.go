@@ -284,7 +284,7 @@ func (a *agent) WatchServers(ctx context.Context, index uint64, wait time.Durati
 	if index > 0 { // Consul adds up to wait/16, so that queries do not all end at once
 		limit += wait + wait/16
 	}
-	err := a.callWithin(ctx, limit, "watch of the servers", func(c *api.Client) error {
+	err := a.wait(ctx, limit, "watch of the servers", func(c *api.Client) error {
 		var ignored json.RawMessage // all that counts is the index, which is in the header
 		meta, err := c.Raw().Query("/v1/health/service/consul", &ignored, &api.QueryOptions{WaitIndex: index, WaitTime: wait})
 		if err != nil {

@@ -25,7 +25,10 @@ type Dialer func(Target) Agent
 func NewDialer(timeout time.Duration) Dialer {
 	timeout = cmp.Or(timeout, DefaultTimeout)
 	plain := newTransport(timeout)
-	return func(t Target) Agent { return &agent{target: t, timeout: timeout, transport: cmp.Or(t.TLS, plain)} }
+	return func(t Target) Agent {
+		pool := cmp.Or(t.TLS, plain)
+		return &agent{target: t, timeout: timeout, pool: pool, line: line{like: pool}}
+	}
 }
 
 // newTransport returns a pool of connections. They are reused per address, at most two of them idle, and closed a few seconds
@@ -51,28 +54,32 @@ func newTransport(timeout time.Duration) *http.Transport {
 
 // agent is an Agent over HTTP.
 type agent struct {
-	target    Target
-	timeout   time.Duration
-	transport http.RoundTripper
+	target  Target
+	timeout time.Duration
+	pool    http.RoundTripper
+	line    line // for requests that stay open
 }
 
 // call runs one request with the timeout of a call.
 func (a *agent) call(ctx context.Context, name string, do func(*api.Client) error) error {
-	return a.callWithin(ctx, a.timeout, name, do)
+	ctx, cancel := context.WithTimeout(ctx, a.timeout)
+	defer cancel()
+	return a.exchange(ctx, a.pool, name, do)
 }
 
-func (a *agent) callWithin(ctx context.Context, limit time.Duration, name string, do func(*api.Client) error) error {
+// wait runs one request that is answered when something happens.
+func (a *agent) wait(ctx context.Context, limit time.Duration, name string, do func(*api.Client) error) error {
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
-	return a.exchange(ctx, name, do)
+	return a.exchange(ctx, a.line, name, do)
 }
 
 // exchange runs do with a client whose requests carry ctx, and classifies the error.
 //
 // Some methods of package api take no context (Leave, ForceLeave), so the transport adds it to all requests. It also adds
 // the token: package api would fall back to CONSUL_HTTP_TOKEN from the operator's own environment.
-func (a *agent) exchange(ctx context.Context, name string, do func(*api.Client) error) error {
-	trip := &tripper{ctx: ctx, token: a.target.Token, next: a.transport}
+func (a *agent) exchange(ctx context.Context, over http.RoundTripper, name string, do func(*api.Client) error) error {
+	trip := &tripper{ctx: ctx, token: a.target.Token, next: over}
 	client, err := api.NewClient(&api.Config{
 		Address: a.target.Address, Scheme: a.target.scheme(),
 		HttpClient: &http.Client{Transport: bounded{trip}, CheckRedirect: noRedirect},

@@ -124,7 +124,7 @@ func TestDialThatHangsIsUnreachable(t *testing.T) {
 		<-ctx.Done()
 		return nil, ctx.Err()
 	}}
-	a := &agent{target: Target{Address: "192.0.2.1:8500"}, timeout: 100 * time.Millisecond, transport: blackhole}
+	a := &agent{target: Target{Address: "192.0.2.1:8500"}, timeout: 100 * time.Millisecond, pool: blackhole}
 	start := time.Now()
 	g.Expect(a.TransferLeadership(t.Context(), "id")).To(MatchError(ErrUnreachable))
 	g.Expect(time.Since(start)).To(BeNumerically("<", time.Second))

@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"github.com/go-logr/logr"
-	"k8s.io/apimachinery/pkg/util/wait"
 
 	"github.com/consul-operator/consul-operator/internal/plan"
 )
@@ -90,19 +89,13 @@ func (f *follow) wait() time.Duration {
 	return waitShort
 }
 
-// watchHealth gives a hint when autopilot calls a server unhealthy: all are healthy in an idle cluster. A leader that does not
-// answer is noticed by the others.
-func (f *follow) watchHealth(ctx context.Context) {
-	for {
-		pause(ctx, wait.Jitter(healthEvery, 0.1))
-		health, err := f.dial(f.leader).Health(ctx)
-		if ctx.Err() != nil {
-			return
-		}
-		if err == nil && slices.Contains(slices.Collect(maps.Values(health)), plan.HealthUnhealthy) {
-			f.log.V(1).Info("Autopilot calls a server unhealthy")
-			f.bell.hint()
-		}
+// askHealth gives a hint if autopilot calls a server unhealthy: all are healthy in an idle cluster. A leader that does not answer
+// is noticed by the others.
+func (f *follow) askHealth(ctx context.Context) {
+	health, err := f.dial(f.leader).Health(ctx)
+	if ctx.Err() == nil && err == nil && slices.Contains(slices.Collect(maps.Values(health)), plan.HealthUnhealthy) {
+		f.log.V(1).Info("Autopilot calls a server unhealthy")
+		f.bell.hint()
 	}
 }
 

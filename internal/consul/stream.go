@@ -36,7 +36,7 @@ var leaderSigns = []string{
 func (a *agent) WatchLeader(ctx context.Context, changed func()) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	trip := &tripper{ctx: ctx, token: a.target.Token, next: a.transport}
+	trip := &tripper{ctx: ctx, token: a.target.Token, next: a.line}
 	err := a.readLog(trip, cancel, changed)
 	return newCallError("watch of the leader", a.target.Address, a.target.Token, trip.connected.Load(), withCause(ctx, err))
 }
@@ -75,7 +75,7 @@ func (a *agent) readLog(trip *tripper, cancel context.CancelCauseFunc, changed f
 // the buffer comes in parts.
 func eachLine(r io.Reader, do func(line string)) error {
 	limiter := newLogLimiter()
-	for lines := bufio.NewReader(r); ; {
+	for lines := bufio.NewReaderSize(r, lineBuffer); ; {
 		line, _, err := lines.ReadLine()
 		if err != nil {
 			return err

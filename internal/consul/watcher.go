@@ -5,9 +5,11 @@ import (
 	"context"
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/go-logr/logr"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/wait"
 )
 
 // Watcher wakes the operator, without polling, when something happens in an idle cluster. A wake is a hint: the reconcile that
@@ -86,7 +88,22 @@ func (w *Watcher) Follow(cluster types.NamespacedName, leader Target, servers []
 	w.follows[cluster] = f
 	w.wg.Go(func() { f.watchServers(ctx) })
 	w.wg.Go(func() { f.watchLeader(ctx) })
-	w.wg.Go(func() { f.watchHealth(ctx) })
+	w.askHealthLater(ctx, f)
+}
+
+// askHealthLater asks for autopilot's verdicts again and again until ctx is done. In between a timer waits, not a goroutine.
+func (w *Watcher) askHealthLater(ctx context.Context, f *follow) {
+	time.AfterFunc(wait.Jitter(healthEvery, 0.1), func() {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		if ctx.Err() != nil { // Close may wait already
+			return
+		}
+		w.wg.Go(func() {
+			f.askHealth(ctx)
+			w.askHealthLater(ctx, f)
+		})
+	})
 }
 
 func byAddress(a, b Target) int { return cmp.Compare(a.Address, b.Address) }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"net/http"
 	"os"
@@ -202,6 +203,7 @@ type counted struct {
 	// apiWrites are those that the API server got from others than this program, and operatorWrites those that the operator
 	// says it made. The rest would be the API server's own.
 	apiWrites, operatorWrites int
+	writes                    map[string]int // all of them, by what is written
 	calls                     int
 	revision                  int // of etcd
 	reconciles                histogram
@@ -219,7 +221,7 @@ func (b *bench) count(ctx context.Context) (c counted, err error) {
 	if err != nil {
 		return c, err
 	}
-	c.apiWrites = int(m.sum("apiserver_request_total", isWrite)) - ours
+	c.apiWrites, c.writes = int(m.sum(answered, isWrite))-ours, m.writes()
 	if m, err = b.operatorMetrics(ctx); err != nil {
 		return c, err
 	}
@@ -239,6 +241,10 @@ func (b *bench) count(ctx context.Context) (c counted, err error) {
 // since is what was counted since another time.
 func (c counted) since(before counted) counted {
 	c.apiWrites -= before.apiWrites
+	c.writes = maps.Clone(c.writes)
+	for what, number := range before.writes {
+		c.writes[what] -= number
+	}
 	c.operatorWrites -= before.operatorWrites
 	c.calls -= before.calls
 	c.revision -= before.revision + 1 // the second look writes as well

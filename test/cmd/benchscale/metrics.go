@@ -128,6 +128,21 @@ func isWrite(of labels) bool {
 	return false
 }
 
+// answered are the requests that the API server has answered.
+const answered = "apiserver_request_total"
+
+// writes are what the API server was asked to change, and how often.
+func (m metrics) writes() map[string]int {
+	found := map[string]int{}
+	m.each(answered, func(of labels, metric *dto.Metric) {
+		if isWrite(of) {
+			what := strings.TrimSuffix(of["verb"]+" "+of["resource"]+"/"+of["subresource"], "/")
+			found[what] += int(metric.GetCounter().GetValue())
+		}
+	})
+	return found
+}
+
 // process is what the kernel says of a process.
 type process struct {
 	rss, peak int // in bytes

@@ -89,6 +89,11 @@ func (b *bench) doNothing(ctx context.Context) error {
 	idle := b.results.idle
 	b.say("%s, %s, %s of memory, %s of it heap and %s stacks", report.Count(idle.apiWrites, "API write"),
 		report.Count(idle.calls, "agent call"), megabytes(idle.process.rss), megabytes(idle.heap), megabytes(idle.stacks))
+	for what, number := range idle.writes {
+		if number > 0 {
+			b.say("  %s: %d, those of this program included", what, number)
+		}
+	}
 	return b.keepProfile(ctx, "heap-idle", "heap?gc=1")
 }
 

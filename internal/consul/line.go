@@ -1,0 +1,91 @@
+package consul
+
+import (
+	"bufio"
+	"cmp"
+	"context"
+	"crypto/tls"
+	"fmt"
+	"io"
+	"math"
+	"net"
+	"net/http"
+	"net/http/httptrace"
+)
+
+// lineBuffer is what is read ahead of a request that stays open, in bytes.
+const lineBuffer = 1 << 10
+
+// line is a RoundTripper for a request that stays open for minutes: it has a connection of its own, which the goroutine that made
+// the request reads. The connections of a http.Transport have two goroutines each, with their stacks and buffers; a thousand idle
+// clusters keep two thousand such requests open (make bench-scale).
+type line struct {
+	// like says how to dial, and whom to trust.
+	like *http.Transport
+}
+
+func (l line) RoundTrip(req *http.Request) (*http.Response, error) {
+	conn, err := l.connect(req)
+	if err != nil {
+		return nil, err
+	}
+	if trace := httptrace.ContextClientTrace(req.Context()); trace != nil && trace.GotConn != nil {
+		trace.GotConn(httptrace.GotConnInfo{Conn: conn})
+	}
+	unhook := context.AfterFunc(req.Context(), func() { _ = conn.Close() })
+	resp, err := exchangeOn(conn, req)
+	if err != nil {
+		unhook()
+		_ = conn.Close()
+		return nil, err
+	}
+	resp.Body = &lineBody{ReadCloser: resp.Body, conn: conn, unhook: unhook}
+	return resp, nil
+}
+
+func (l line) connect(req *http.Request) (net.Conn, error) {
+	conn, err := l.like.DialContext(req.Context(), "tcp", req.URL.Host)
+	if err != nil || req.URL.Scheme != "https" {
+		return conn, err
+	}
+	config := &tls.Config{MinVersion: tls.VersionTLS12}
+	if l.like.TLSClientConfig != nil {
+		config = l.like.TLSClientConfig.Clone()
+	}
+	config.ServerName = cmp.Or(config.ServerName, req.URL.Hostname())
+	secure := tls.Client(conn, config)
+	if err := secure.HandshakeContext(req.Context()); err != nil {
+		_ = conn.Close()
+		return nil, err
+	}
+	return secure, nil
+}
+
+// exchangeOn sends a request, and reads the header of the answer.
+func exchangeOn(conn net.Conn, req *http.Request) (*http.Response, error) {
+	last := req.Clone(req.Context())
+	last.Close = true // nothing else comes on this connection
+	if err := last.Write(conn); err != nil {
+		return nil, err
+	}
+	header := &io.LimitedReader{R: conn, N: maxHeader}
+	resp, err := http.ReadResponse(bufio.NewReaderSize(header, lineBuffer), req)
+	if header.N <= 0 {
+		return nil, fmt.Errorf("%w: its header exceeded %d bytes", errStrange, maxHeader)
+	}
+	header.N = math.MaxInt64 // the body has a limit of its own
+	return resp, err
+}
+
+// lineBody ends the connection with the answer.
+type lineBody struct {
+	io.ReadCloser
+	conn   net.Conn
+	unhook func() bool
+}
+
+// Close does not read what is left: a stream has no end.
+func (b *lineBody) Close() error {
+	b.unhook()
+	return b.conn.Close()
+}
