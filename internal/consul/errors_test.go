@@ -11,6 +11,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -224,15 +225,55 @@ func TestTLSVerifiesTheServer(t *testing.T) {
 	server.Config.ErrorLog = log.New(io.Discard, "", 0)
 	trusted := x509.NewCertPool()
 	trusted.AddCert(server.Certificate())
-	members := func(config *tls.Config) error {
-		target := Target{Scheme: "https", Address: server.Listener.Addr().String(), Token: secret, TLS: NewTLS(config)}
-		_, err := NewDialer(0)(target).Members(t.Context())
-		return err
+	calls := map[string]func(Agent) error{
+		"a call":                    func(a Agent) error { _, err := a.Members(t.Context()); return err },
+		"a request that stays open": func(a Agent) error { _, err := a.WatchServers(t.Context(), 0, time.Hour); return err },
 	}
-	g.Expect(members(&tls.Config{RootCAs: trusted, ServerName: "example.com"})).To(Succeed())
-	g.Expect(token).To(Equal(secret))
-	g.Expect(members(&tls.Config{RootCAs: trusted, ServerName: "server.dc1.consul"})).To(MatchError(ContainSubstring("certificate")))
-	g.Expect(members(&tls.Config{RootCAs: x509.NewCertPool()})).To(MatchError(ContainSubstring("certificate")))
+	for name, call := range calls {
+		with := func(config *tls.Config) error {
+			return call(NewDialer(0)(Target{
+				Scheme: "https", Address: server.Listener.Addr().String(), Token: secret, TLS: NewTLS(config),
+			}))
+		}
+		token = ""
+		g.Expect(with(&tls.Config{RootCAs: trusted, ServerName: "example.com"})).To(Succeed(), name)
+		g.Expect(token).To(Equal(secret), name)
+		g.Expect(with(&tls.Config{RootCAs: trusted, ServerName: "server.dc1.consul"})).To(MatchError(ContainSubstring("certificate")), name)
+		g.Expect(with(&tls.Config{RootCAs: x509.NewCertPool()})).To(MatchError(ContainSubstring("certificate")), name)
+	}
+}
+
+// A thousand idle clusters wait for two thousand answers.
+func TestARequestThatStaysOpenTakesOneGoroutine(t *testing.T) {
+	g := NewWithT(t)
+	const open = 50
+	asked, release := make(chan struct{}, 2*open), make(chan struct{})
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.(http.Flusher).Flush()
+		asked <- struct{}{}
+		<-release
+	}))
+	t.Cleanup(server.Close)
+	t.Cleanup(func() { close(release) })
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	a := NewDialer(0)(Target{Address: server.Listener.Addr().String()})
+	for range open {
+		go func() { _, _ = a.WatchServers(ctx, 1, time.Hour) }()
+		go func() { _ = a.WatchLeader(ctx, func() {}) }()
+	}
+	for range 2 * open {
+		<-asked
+	}
+	stacks := make([]byte, 16<<20)
+	clients := 0
+	for stack := range strings.SplitSeq(string(stacks[:runtime.Stack(stacks, true)]), "\n\n") {
+		if strings.Contains(stack, "net/http.(*persistConn)") || strings.Contains(stack, "consul.line") ||
+			strings.Contains(stack, "consul.(*agent)") {
+			clients++
+		}
+	}
+	g.Expect(clients).To(Equal(2 * open))
 }
 
 func TestConnectionsAreReused(t *testing.T) {
