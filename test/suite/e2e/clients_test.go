@@ -70,7 +70,7 @@ func (c *consul) joinAgent(name string) string {
 		},
 		Env: []corev1.EnvVar{{Name: "POD_IP", ValueFrom: &corev1.EnvVarSource{
 			FieldRef: &corev1.ObjectFieldSelector{FieldPath: "status.podIP"},
-		}}},
+		}}, {Name: "CONSUL_HTTP_ADDR", Value: "127.0.0.1:8500"}}, // localhost by default, which the Consul of the tests cannot look up
 		VolumeMounts: []corev1.VolumeMount{{Name: "data", MountPath: "/consul/data"}},
 		// Any answer from the catalog is an answer from a server.
 		ReadinessProbe: &corev1.Probe{PeriodSeconds: 1, ProbeHandler: corev1.ProbeHandler{
