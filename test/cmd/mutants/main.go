@@ -13,11 +13,14 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
+	"golang.org/x/sync/errgroup"
 	"sigs.k8s.io/yaml"
 )
 
@@ -61,31 +64,48 @@ func run(match *regexp.Regexp) error {
 		return err
 	}
 	defer os.RemoveAll(work)
-	var wrong []string
+	var (
+		group errgroup.Group
+		mu    sync.Mutex
+		done  int
+		wrong []string
+	)
+	group.SetLimit(runtime.GOMAXPROCS(0)) // each mostly keeps one processor busy
 	for i, m := range mutants {
-		start := time.Now()
-		violated, err := m.caught(work)
-		if err != nil {
-			return fmt.Errorf("%s: %w", m.Breaks, err)
-		}
-		verdict := "caught by " + violated
-		switch violated {
-		case "":
-			verdict = "SURVIVES"
-		case m.CaughtBy:
-		default:
-			verdict += ", " + m.CaughtBy + " was expected"
-		}
-		if violated != m.CaughtBy {
-			wrong = append(wrong, m.Breaks)
-		}
-		fmt.Printf("[%2d/%d] %-78s %s (%.0f s)\n", i+1, len(mutants), m.Breaks, verdict, time.Since(start).Seconds())
+		group.Go(func() error {
+			start := time.Now()
+			violated, err := m.caught(filepath.Join(work, strconv.Itoa(i)))
+			if err != nil {
+				return fmt.Errorf("%s: %w", m.Breaks, err)
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			done++
+			if violated != m.CaughtBy {
+				wrong = append(wrong, m.Breaks)
+			}
+			fmt.Printf("[%2d/%d] %-78s %s (%.0f s)\n", done, len(mutants), m.Breaks, m.verdict(violated), time.Since(start).Seconds())
+			return nil
+		})
+	}
+	if err := group.Wait(); err != nil {
+		return err
 	}
 	if len(wrong) > 0 {
 		return fmt.Errorf("%d of %d were not caught as they should be: %s", len(wrong), len(mutants), strings.Join(wrong, "; "))
 	}
 	fmt.Printf("%d of %d mutants were caught, each by the invariant or the test that the list says\n", len(mutants), len(mutants))
 	return nil
+}
+
+func (m mutant) verdict(violated string) string {
+	switch violated {
+	case "":
+		return "SURVIVES"
+	case m.CaughtBy:
+		return "caught by " + violated
+	}
+	return "caught by " + violated + ", " + m.CaughtBy + " was expected"
 }
 
 func all() ([]mutant, error) {
@@ -99,8 +119,12 @@ func all() ([]mutant, error) {
 	return append(planner, effects...), nil
 }
 
-// caught says what notices a mutant; nothing if it survives.
+// caught says what notices a mutant; nothing if it survives. It has a folder of its own.
 func (m mutant) caught(work string) (string, error) {
+	if err := os.Mkdir(work, 0o700); err != nil {
+		return "", err
+	}
+	defer os.RemoveAll(work)
 	if m.In == "" {
 		return m.violates(work)
 	}
