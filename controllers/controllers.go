@@ -3,6 +3,7 @@ package controllers
 
 import (
 	"context"
+	"maps"
 	"slices"
 
 	corev1 "k8s.io/api/core/v1"
@@ -18,6 +19,7 @@ import (
 
 	"github.com/consul-operator/consul-operator/api/v1alpha1"
 	"github.com/consul-operator/consul-operator/internal/consul"
+	"github.com/consul-operator/consul-operator/internal/resources"
 )
 
 // Options of the controllers.
@@ -95,7 +97,7 @@ func stripPod(object any) (any, error) {
 	return kept, nil
 }
 
-// stripSecret leaves out what a Secret holds: it is read where a pod is created of it.
+// stripSecret leaves out what a Secret holds, and says what that was: it is read where a pod is created of it.
 func stripSecret(object any) (any, error) {
 	secret, ok := object.(*corev1.Secret)
 	if !ok {
@@ -103,6 +105,11 @@ func stripSecret(object any) (any, error) {
 	}
 	kept := &corev1.Secret{ObjectMeta: secret.ObjectMeta, Immutable: secret.Immutable, Type: secret.Type}
 	kept.ManagedFields = nil
+	kept.Annotations = maps.Clone(secret.Annotations)
+	if kept.Annotations == nil {
+		kept.Annotations = map[string]string{}
+	}
+	kept.Annotations[resources.AnnotationDigest] = resources.Digest(&corev1.Secret{Data: secret.Data})
 	return kept, nil
 }
 

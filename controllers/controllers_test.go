@@ -1,6 +1,7 @@
 package controllers
 
 import (
+	"maps"
 	"reflect"
 	"testing"
 
@@ -10,6 +11,8 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/consul-operator/consul-operator/api/v1alpha1"
+
+	"github.com/consul-operator/consul-operator/internal/resources"
 )
 
 // A cache of thousands of servers has no room for what nobody reads.
@@ -36,6 +39,8 @@ func TestTheCacheKeepsWhatIsRead(t *testing.T) {
 	g.Expect(kept(t, pod)).To(Equal(&corev1.Pod{ObjectMeta: slim, Status: status, Spec: corev1.PodSpec{
 		NodeName: "node-1", Volumes: []corev1.Volume{settings},
 	}}))
+	slim.Annotations = maps.Clone(slim.Annotations)
+	slim.Annotations[resources.AnnotationDigest] = resources.Digest(secret)
 	g.Expect(kept(t, secret)).To(Equal(&corev1.Secret{ObjectMeta: slim, Immutable: new(true)}))
 	g.Expect(pod.Spec.Containers).NotTo(BeEmpty(), "what is not the cache's is left alone")
 }

@@ -69,6 +69,13 @@ type ConsulClusterStatus struct {
 	// +optional
 	Revision string `json:"revision,omitempty"`
 
+	// Revisions are those that servers run or are to run.
+	//
+	// +listType=map
+	// +listMapKey=name
+	// +optional
+	Revisions []RevisionStatus `json:"revisions,omitempty"`
+
 	// Selector of the servers' pods, for the scale subresource.
 	//
 	// +optional
@@ -142,6 +149,15 @@ type Failure struct {
 
 	// Last is when it failed last.
 	Last metav1.Time `json:"last"`
+}
+
+// RevisionStatus is a revision as the operator has written it down.
+type RevisionStatus struct {
+	// Name of the revision. Its Secret is called after the cluster and the revision: consul-0123456789.
+	Name string `json:"name"`
+
+	// Digest is the SHA-256 of what the Secret holds. Pods are created of it, so a Secret that holds anything else is not used.
+	Digest string `json:"digest"`
 }
 
 // ServerStatus is the last observed state of one server.

@@ -47,12 +47,22 @@ func (w *world) prepareFounder(t *testing.T, server string) *corev1.Secret {
 	t.Helper()
 	revision, err := resources.RevisionSecret(w.seen.Cluster)
 	w.Expect(err).NotTo(HaveOccurred())
-	w.Expect(w.client.Create(t.Context(), revision)).To(Succeed())
+	w.write(t, revision)
 	w.seen.Claims[server].Annotations = map[string]string{
 		v1alpha1.AnnotationRevision: resources.Revision(w.seen.Cluster), v1alpha1.AnnotationBootstrapExpect: "3",
 	}
 	w.Expect(w.client.Delete(t.Context(), w.seen.Pods[server])).To(Succeed())
 	return revision
+}
+
+// write writes a revision down, as the operator does.
+func (w *world) write(t *testing.T, revision *corev1.Secret) {
+	t.Helper()
+	w.Expect(w.client.Create(t.Context(), revision)).To(Succeed())
+	w.seen.Spec.Revision = resources.Revision(w.seen.Cluster)
+	w.seen.Revisions = append(w.seen.Revisions, v1alpha1.RevisionStatus{
+		Name: w.seen.Spec.Revision, Digest: resources.Digest(revision),
+	})
 }
 
 // created is a founder's pod after it has been made anew.

@@ -165,7 +165,7 @@ func TestAPodOfAnotherRevision(t *testing.T) {
 			w.seen.Cluster.Spec.Version = "1.22.8"
 			newer, err := resources.RevisionSecret(w.seen.Cluster)
 			w.Expect(err).NotTo(HaveOccurred())
-			w.Expect(w.client.Create(t.Context(), newer)).To(Succeed())
+			w.write(t, newer)
 			w.seen.Claims["consul-1"].Annotations[v1alpha1.AnnotationRevision] = resources.Revision(w.seen.Cluster)
 			_, err = w.executor.Do(t.Context(), w.seen, plan.CreatePod{Server: "consul-1"})
 			w.Expect(err).NotTo(HaveOccurred())
@@ -220,6 +220,32 @@ func TestRevisionsOfOthersAreNotRun(t *testing.T) {
 			w.Expect(apierrors.IsNotFound(w.client.Get(t.Context(), key("consul-1"), &corev1.Pod{}))).To(BeTrue())
 		})
 	}
+}
+
+// The same where the Secret says that it belongs to the cluster: anybody can write that.
+func TestSecretsThatHoldSomethingElse(t *testing.T) {
+	w := newWorld(t)
+	secret := w.prepareFounder(t, "consul-1")
+	secret.Data["pod.json"] = []byte(`{"spec": {"containers": [{"name": "consul", "image": "theirs"}]}}`)
+	w.Expect(w.client.Update(t.Context(), secret)).To(Succeed())
+	create := func() (execute.Outcome, error) {
+		outcome, err := w.executor.Do(t.Context(), w.seen, plan.CreatePod{Server: "consul-1"})
+		w.Expect(apierrors.IsNotFound(w.client.Get(t.Context(), key("consul-1"), &corev1.Pod{}))).To(BeTrue())
+		return outcome, err
+	}
+
+	w.seen.Spec.Revision = "another"
+	_, err := create()
+	w.Expect(err).To(MatchError(ContainSubstring("secret " + secret.Name + " does not hold what the operator wrote")))
+	w.Expect(w.read(t, secret)).NotTo(BeNil(), "it may be all that is left of the revision")
+
+	w.seen.Spec.Revision = resources.Revision(w.seen.Cluster)
+	outcome, err := create()
+	w.Expect(err).NotTo(HaveOccurred())
+	w.Expect(outcome.Event).To(Equal("Secret " + secret.Name + " did not hold what the operator wrote: it is written anew"))
+	w.Expect(apierrors.IsNotFound(w.client.Get(t.Context(), key(secret.Name), secret))).To(BeTrue())
+	w.carryOut(t, plan.Decision{Upkeep: []plan.Action{plan.CreatePod{Server: "consul-1"}}})
+	w.Expect(w.client.Get(t.Context(), key("consul-1"), &corev1.Pod{})).To(Succeed())
 }
 
 // A cluster whose Service is somebody else's creates no server that nobody would find.

@@ -18,9 +18,9 @@ import (
 
 func (e *Executor) createPod(ctx context.Context, s *observe.Snapshot, a plan.CreatePod) (Outcome, error) {
 	claim := s.Claims[a.Server]
-	revision, err := e.revisionOf(ctx, s, claim)
-	if err != nil {
-		return Outcome{}, err
+	revision, event, err := e.revisionOf(ctx, s, claim)
+	if revision == nil || err != nil {
+		return Outcome{Event: event}, err
 	}
 	server := resources.Server{Name: a.Server, Avoid: a.Avoid}
 	if !s.Spec.Bootstrapped {
@@ -41,17 +41,28 @@ func (e *Executor) createPod(ctx context.Context, s *observe.Snapshot, a plan.Cr
 }
 
 // revisionOf is what the server on a claim is to run. Only the operator's own word counts: a pod is created of it. The cache does
-// not have what Secrets hold.
+// not have what Secrets hold. The wanted revision can be written anew: if its Secret holds anything else, it is deleted, and
+// there is none yet.
 func (e *Executor) revisionOf(
 	ctx context.Context, s *observe.Snapshot, claim *corev1.PersistentVolumeClaim,
-) (*corev1.Secret, error) {
-	revision := &corev1.Secret{}
+) (revision *corev1.Secret, event string, err error) {
+	revision = &corev1.Secret{}
 	name := claim.Annotations[v1alpha1.AnnotationRevision]
 	key := client.ObjectKey{Namespace: claim.Namespace, Name: resources.RevisionName(s.Cluster.Name, name)}
 	if err := e.readLive(ctx, key, revision); err != nil {
-		return nil, err
+		return nil, "", err
 	}
-	return revision, e.relabel(ctx, s.Cluster, revision, resources.RevisionLabels(s.Cluster, name))
+	if err := e.relabel(ctx, s.Cluster, revision, resources.RevisionLabels(s.Cluster, name)); err != nil {
+		return nil, "", err
+	}
+	switch {
+	case s.HasWritten(name, revision):
+		return revision, "", nil
+	case name == s.Spec.Revision:
+		return nil, "Secret " + key.Name + " did not hold what the operator wrote: it is written anew", e.delete(ctx, revision)
+	}
+	return nil, "", fmt.Errorf("secret %s does not hold what the operator wrote, and no server is started with it: restore it, or "+
+		"change the spec, so that servers get another revision", key.Name)
 }
 
 func (e *Executor) deletePod(ctx context.Context, s *observe.Snapshot, pod, event string) (Outcome, error) {

@@ -36,6 +36,8 @@ type Snapshot struct {
 	Pods map[string]*corev1.Pod
 	// Budget is the disruption budget; nil until it is created, or if the one of its name is not this cluster's.
 	Budget *policyv1.PodDisruptionBudget
+	// Revisions are those in use, with what their Secrets have to hold.
+	Revisions []v1alpha1.RevisionStatus
 	// Access is how the cluster's agents are called. Only the address is missing.
 	Access consul.Target
 	// Copied reports whether the records on the ConsulCluster do not count: they were written for another one.
@@ -88,6 +90,9 @@ func (o *Observer) Observe(ctx context.Context, c *v1alpha1.ConsulCluster) (*Sna
 		s.Servers = append(s.Servers, server(s, name, routed))
 	}
 	slices.SortFunc(s.Servers, func(a, b plan.Server) int { return a.Serial - b.Serial })
+	if err := o.revisions(ctx, s); err != nil {
+		return nil, err
+	}
 	if err := o.nodes(ctx, s); err != nil {
 		return nil, err
 	}

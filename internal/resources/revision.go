@@ -5,6 +5,8 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"maps"
+	"slices"
 
 	corev1 "k8s.io/api/core/v1"
 
@@ -55,6 +57,22 @@ func fileConfig(c *v1alpha1.ConsulCluster) *v1alpha1.Config {
 		return c.Spec.Config
 	}
 	return sorted
+}
+
+// AnnotationDigest is on a Secret whose data the cache has left out, and is what Digest was before.
+const AnnotationDigest = "consuloperator.io/digest"
+
+// Digest identifies what a Secret holds.
+func Digest(secret *corev1.Secret) string {
+	if len(secret.Data) == 0 {
+		return secret.Annotations[AnnotationDigest]
+	}
+	sum := sha256.New()
+	for _, key := range slices.Sorted(maps.Keys(secret.Data)) {
+		fmt.Fprintf(sum, "%d %s %d ", len(key), key, len(secret.Data[key]))
+		_, _ = sum.Write(secret.Data[key])
+	}
+	return hex.EncodeToString(sum.Sum(nil))
 }
 
 // RevisionName returns the name of the Secret that holds a revision.

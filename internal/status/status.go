@@ -43,7 +43,7 @@ func Build(s *observe.Snapshot, d plan.Decision, o Outcome, now time.Time) v1alp
 		status.LastHandoff = o.Handoff
 	}
 	status.Replicas = int32(len(s.Servers)) //nolint:gosec // a handful of servers
-	status.Revision = s.Spec.Revision
+	status.Revision, status.Revisions = s.Spec.Revision, s.Revisions
 	status.Selector = labels.SelectorFromSet(resources.Selector(c)).String()
 	status.VolumesRetained = volumesRetained(s)
 	status.ReadyReplicas, status.UpdatedReplicas = 0, 0

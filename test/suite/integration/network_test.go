@@ -87,7 +87,7 @@ func inNetwork(t *testing.T, pods, services []corev1.IPFamily) *harness.Env {
 func (s *story) upgradesUnderLoad() {
 	s.t.Helper()
 	s.Observer.AllowLeaderChanges(1)
-	s.patch(toVersion(newest))
+	s.patch(func(c *v1alpha1.ConsulCluster) { c.Spec.Version, c.Spec.Update.MaxSurge = newest, 3 })
 	s.reach("upgraded", 6*time.Minute)
 	status := s.cluster().Status
 	s.Expect(status.Version).To(Equal(newest))

@@ -1,0 +1,95 @@
+package observe
+
+import (
+	"context"
+	"fmt"
+	"slices"
+
+	corev1 "k8s.io/api/core/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/consul-operator/consul-operator/api/v1alpha1"
+	"github.com/consul-operator/consul-operator/internal/resources"
+)
+
+// revisions fills in what the Secret of each revision in use has to hold. Pods are created of it, and who may write Secrets may
+// not be allowed to create pods.
+func (o *Observer) revisions(ctx context.Context, s *Snapshot) error {
+	var secrets corev1.SecretList
+	if err := o.Reader.List(ctx, &secrets, client.InNamespace(s.Cluster.Namespace), client.MatchingLabels{
+		v1alpha1.LabelCluster: s.Cluster.Name, v1alpha1.LabelClusterUID: string(s.Cluster.UID),
+	}); err != nil {
+		return fmt.Errorf("listing revisions: %w", err)
+	}
+	present := map[string]string{}
+	for i := range secrets.Items {
+		if secret := &secrets.Items[i]; resources.Belongs(s.Cluster, secret) {
+			present[secret.Labels[v1alpha1.LabelRevision]] = resources.Digest(secret)
+		}
+	}
+	s.Revisions = believed(s, present)
+	return nil
+}
+
+// believed are the digests that count. What the status has recorded does, unless the Secret is gone and is about to be written
+// anew. A Secret without a record is believed if pods were created of it, or if no operator has recorded any of a cluster that has
+// servers. Otherwise it has to be what this operator would write.
+func believed(s *Snapshot, present map[string]string) []v1alpha1.RevisionStatus {
+	recorded := map[string]string{}
+	if hasStatus(s.Cluster) {
+		for _, revision := range s.Cluster.Status.Revisions {
+			recorded[revision.Name] = revision.Digest
+		}
+	}
+	noneRecorded := s.Cluster.Status.ObservedGeneration > 0 && len(recorded) == 0 && len(s.Servers) > 0
+	var all []v1alpha1.RevisionStatus
+	for _, name := range inUse(s) {
+		digest := recorded[name]
+		if digest == "" && (noneRecorded || runs(s, name)) {
+			digest = present[name]
+		}
+		if name == s.Spec.Revision && (digest == "" || present[name] == "") {
+			digest = rendered(s.Cluster)
+		}
+		if digest != "" {
+			all = append(all, v1alpha1.RevisionStatus{Name: name, Digest: digest})
+		}
+	}
+	return all
+}
+
+// inUse are the revisions that servers run or are to run, by name.
+func inUse(s *Snapshot) []string {
+	names := []string{s.Spec.Revision}
+	for _, server := range s.Servers {
+		names = append(names, server.Revision)
+		if server.Pod != nil {
+			names = append(names, server.Pod.Revision)
+		}
+	}
+	slices.Sort(names)
+	return slices.DeleteFunc(slices.Compact(names), func(name string) bool { return name == "" })
+}
+
+func runs(s *Snapshot, revision string) bool {
+	for _, server := range s.Servers {
+		if server.Pod != nil && server.Pod.Revision == revision {
+			return true
+		}
+	}
+	return false
+}
+
+// rendered is the digest of the wanted revision as this operator writes it; empty if the spec cannot be honored.
+func rendered(c *v1alpha1.ConsulCluster) string {
+	secret, err := resources.RevisionSecret(c)
+	if err != nil {
+		return ""
+	}
+	return resources.Digest(secret)
+}
+
+// HasWritten reports whether a Secret holds what the operator has written down for a revision.
+func (s *Snapshot) HasWritten(revision string, secret *corev1.Secret) bool {
+	return slices.Contains(s.Revisions, v1alpha1.RevisionStatus{Name: revision, Digest: resources.Digest(secret)})
+}
