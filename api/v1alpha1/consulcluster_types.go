@@ -263,8 +263,7 @@ type PodTemplate struct {
 	// +optional
 	Metadata PodMetadata `json:"metadata,omitempty"`
 
-	// Resources of the Consul container. Without any, it requests 100m of CPU and 256Mi of memory: a pod that requests nothing is
-	// the first to be stopped when its node runs short.
+	// Resources of the Consul container. A pod that requests nothing is the first to be stopped when its node runs short.
 	//
 	// +optional
 	Resources corev1.ResourceRequirements `json:"resources,omitempty"`

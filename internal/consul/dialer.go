@@ -27,7 +27,7 @@ func NewDialer(timeout time.Duration) Dialer {
 	plain := newTransport(timeout)
 	return func(t Target) Agent {
 		pool := cmp.Or(t.TLS, plain)
-		return &agent{target: t, timeout: timeout, pool: pool, line: line{like: pool}}
+		return &agent{target: t, timeout: timeout, pool: pool, line: line{like: pool, within: timeout}}
 	}
 }
 

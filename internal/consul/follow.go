@@ -43,13 +43,20 @@ type follow struct {
 	log     logr.Logger
 	bell    *bell
 	cancel  context.CancelFunc
+	timer   *time.Timer // of the next question for autopilot's verdicts
 	// streaming is whether the stream would report a new leader.
 	streaming atomic.Bool
 }
 
 func (f *follow) end() {
-	f.cancel()
+	f.leave()
 	f.bell.stop()
+}
+
+// leave ends all requests. The lock of the Watcher is held.
+func (f *follow) leave() {
+	f.cancel()
+	f.timer.Stop()
 }
 
 // watchServers keeps a blocking query open on the leader's agent.

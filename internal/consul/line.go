@@ -11,6 +11,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptrace"
+	"time"
 )
 
 // lineBuffer is what is read ahead of a request that stays open, in bytes.
@@ -22,6 +23,8 @@ const lineBuffer = 1 << 10
 type line struct {
 	// like says how to dial, and whom to trust.
 	like *http.Transport
+	// within is how long it may take to connect.
+	within time.Duration
 }
 
 func (l line) RoundTrip(req *http.Request) (*http.Response, error) {
@@ -44,7 +47,9 @@ func (l line) RoundTrip(req *http.Request) (*http.Response, error) {
 }
 
 func (l line) connect(req *http.Request) (net.Conn, error) {
-	conn, err := l.like.DialContext(req.Context(), "tcp", req.URL.Host)
+	ctx, cancel := context.WithTimeout(req.Context(), l.within)
+	defer cancel()
+	conn, err := l.like.DialContext(ctx, "tcp", req.URL.Host)
 	if err != nil || req.URL.Scheme != "https" {
 		return conn, err
 	}
@@ -52,9 +57,9 @@ func (l line) connect(req *http.Request) (net.Conn, error) {
 	if l.like.TLSClientConfig != nil {
 		config = l.like.TLSClientConfig.Clone()
 	}
-	config.ServerName = cmp.Or(config.ServerName, req.URL.Hostname())
+	config.ServerName, config.NextProtos = cmp.Or(config.ServerName, req.URL.Hostname()), []string{"http/1.1"}
 	secure := tls.Client(conn, config)
-	if err := secure.HandshakeContext(req.Context()); err != nil {
+	if err := secure.HandshakeContext(ctx); err != nil {
 		_ = conn.Close()
 		return nil, err
 	}

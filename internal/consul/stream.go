@@ -50,6 +50,7 @@ func (a *agent) readLog(trip *tripper, cancel context.CancelCauseFunc, changed f
 	}
 	// An agent sends the header at once (measured) unless it hangs.
 	late := time.AfterFunc(a.timeout, func() { cancel(context.DeadlineExceeded) })
+	defer late.Stop()
 	resp, err := trip.RoundTrip(req)
 	if err != nil {
 		return err

@@ -77,7 +77,7 @@ func (w *Watcher) Follow(cluster types.NamespacedName, leader Target, servers []
 		leader: leader, servers: servers, dial: w.dial, log: w.log.WithValues("cluster", cluster),
 	}
 	if old != nil { // keep the bell, or a change of addresses would bypass the limit of wakes
-		old.cancel()
+		old.leave()
 		f.bell = old.bell
 	} else {
 		f.bell = &bell{wake: func() { w.wake(cluster) }}
@@ -91,9 +91,10 @@ func (w *Watcher) Follow(cluster types.NamespacedName, leader Target, servers []
 	w.askHealthLater(ctx, f)
 }
 
-// askHealthLater asks for autopilot's verdicts again and again until ctx is done. In between a timer waits, not a goroutine.
+// askHealthLater asks for autopilot's verdicts again and again until ctx is done. In between a timer waits, not a goroutine. The
+// lock of the Watcher is held.
 func (w *Watcher) askHealthLater(ctx context.Context, f *follow) {
-	time.AfterFunc(wait.Jitter(healthEvery, 0.1), func() {
+	f.timer = time.AfterFunc(wait.Jitter(healthEvery, 0.1), func() {
 		w.mu.Lock()
 		defer w.mu.Unlock()
 		if ctx.Err() != nil { // Close may wait already
@@ -101,7 +102,11 @@ func (w *Watcher) askHealthLater(ctx context.Context, f *follow) {
 		}
 		w.wg.Go(func() {
 			f.askHealth(ctx)
-			w.askHealthLater(ctx, f)
+			w.mu.Lock()
+			defer w.mu.Unlock()
+			if ctx.Err() == nil {
+				w.askHealthLater(ctx, f)
+			}
 		})
 	})
 }

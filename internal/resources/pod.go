@@ -23,10 +23,8 @@ const (
 	volumeData   = "data"
 	volumeConfig = "config"
 	volumeTmp    = "tmp"
-	volumeSerf   = "consul-serf"
 
 	pathData   = "/consul/data"
-	pathSerf   = pathData + "/serf"
 	pathConfig = "/consul/config"
 	pathTmp    = "/tmp"
 
@@ -129,18 +127,6 @@ func podSecurity(user v1alpha1.PodTemplate) *corev1.PodSecurityContext {
 	}
 }
 
-// consulResources keeps servers from being the first to go when a node runs short: all of them would go alike.
-func consulResources(user v1alpha1.PodTemplate) corev1.ResourceRequirements {
-	if len(user.Resources.Requests) > 0 || len(user.Resources.Limits) > 0 {
-		return user.Resources
-	}
-	asked := user.Resources
-	asked.Requests = corev1.ResourceList{
-		corev1.ResourceCPU: resource.MustParse("100m"), corev1.ResourceMemory: resource.MustParse("256Mi"),
-	}
-	return asked
-}
-
 // podLabels adds to labels those by which the operator and the Services find a pod.
 func podLabels(c *v1alpha1.ConsulCluster, labels map[string]string) map[string]string {
 	all := map[string]string{}
@@ -192,12 +178,12 @@ func consulContainer(c *v1alpha1.ConsulCluster) corev1.Container {
 			{Name: "CONSUL_HTTP_ADDR", Value: fmt.Sprintf("127.0.0.1:%d", PortHTTP)},
 		}, user.Env...),
 		Ports: containerPorts(c),
-		VolumeMounts: slices.Concat([]corev1.VolumeMount{
+		VolumeMounts: append([]corev1.VolumeMount{
 			{Name: volumeData, MountPath: pathData},
 			{Name: volumeConfig, MountPath: pathConfig, ReadOnly: true},
 			{Name: volumeTmp, MountPath: pathTmp},
-		}, serfMounts(c), user.VolumeMounts),
-		Resources: consulResources(user),
+		}, user.VolumeMounts...),
+		Resources: user.Resources,
 		// A server may have to read a long log before it listens.
 		StartupProbe:  probe("/v1/status/leader", 1, 600),
 		LivenessProbe: probe("/v1/status/leader", 10, 6),
@@ -231,7 +217,7 @@ func probe(path string, periodSeconds, failures int32) *corev1.Probe {
 }
 
 func volumes(c *v1alpha1.ConsulCluster, revision string) []corev1.Volume {
-	all := []corev1.Volume{
+	return []corev1.Volume{
 		{Name: volumeData, VolumeSource: corev1.VolumeSource{PersistentVolumeClaim: &corev1.PersistentVolumeClaimVolumeSource{}}},
 		{Name: volumeConfig, VolumeSource: corev1.VolumeSource{Secret: &corev1.SecretVolumeSource{
 			SecretName: RevisionName(c.Name, revision),
@@ -241,29 +227,6 @@ func volumes(c *v1alpha1.ConsulCluster, revision string) []corev1.Volume {
 			SizeLimit: ptr.To(resource.MustParse("64Mi")),
 		}}},
 	}
-	if forgetsMembers(c) {
-		all = append(all, corev1.Volume{Name: volumeSerf, VolumeSource: corev1.VolumeSource{EmptyDir: &corev1.EmptyDirVolumeSource{
-			Medium: corev1.StorageMediumMemory, SizeLimit: ptr.To(resource.MustParse("64Mi")),
-		}}})
-	}
-	return all
-}
-
-func serfMounts(c *v1alpha1.ConsulCluster) []corev1.VolumeMount {
-	if !forgetsMembers(c) {
-		return nil
-	}
-	return []corev1.VolumeMount{{Name: volumeSerf, MountPath: pathSerf}}
-}
-
-// forgetsMembers reports whether what Serf knows of other members goes with the pod. On the volume it would outlast their
-// addresses: Serf tries them after a restart, whoever has them by then, and if that is a server of another cluster without a key
-// of its own, the two become one (hashicorp/consul#4074). The headless Service has the addresses of today. With spec.config.encrypt
-// there is such a key, and Serf keeps the keyring in the same folder: a restart must not bring a former key back.
-func forgetsMembers(c *v1alpha1.ConsulCluster) bool {
-	values, err := c.Spec.Config.Values()
-	_, _, encrypted := lookup(values, "encrypt")
-	return err == nil && !encrypted
 }
 
 // affinity prefers different nodes for servers unless the user sets an affinity. It also spreads the servers of a revision among

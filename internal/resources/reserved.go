@@ -7,13 +7,13 @@ func ReservedContainer(name string) bool { return name == ContainerConsul || nam
 
 // ReservedVolume reports whether the name of a volume is reserved for the operator.
 func ReservedVolume(name string) bool {
-	return name == volumeData || name == volumeConfig || name == volumeSettings || name == volumeTmp || name == volumeSerf
+	return name == volumeData || name == volumeConfig || name == volumeSettings || name == volumeTmp
 }
 
 // ReservedPath reports whether the operator mounts a volume at this path of the Consul container.
 func ReservedPath(mount string) bool {
 	mount = path.Clean(mount)
-	return mount == pathData || mount == pathConfig || mount == pathSettings || mount == pathTmp || mount == pathSerf
+	return mount == pathData || mount == pathConfig || mount == pathSettings || mount == pathTmp
 }
 
 // ReservedEnv reports whether an environment variable of the Consul container is reserved for the operator.

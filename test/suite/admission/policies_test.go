@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -24,6 +25,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/envtest"
 
 	"github.com/consul-operator/consul-operator/api/v1alpha1"
+	"github.com/consul-operator/consul-operator/internal/resources"
 	"github.com/consul-operator/consul-operator/test/lib/harness"
 )
 
@@ -177,16 +179,34 @@ func annotation(key, value string) client.Patch {
 
 // ofPods are the parts of a ConsulCluster that run something, or show something to what runs.
 var ofPods = map[string]values{
-	"spec.image":                         {"image": "x"},
-	"spec.podTemplate.containers":        template("containers", []any{values{"name": "x", "image": "x"}}),
-	"spec.podTemplate.env":               template("env", []any{values{"name": "X", "value": "x"}}),
-	"spec.podTemplate.imagePullSecrets":  template("imagePullSecrets", []any{values{"name": "x"}}),
-	"spec.podTemplate.initContainers":    template("initContainers", []any{values{"name": "x", "image": "x"}}),
-	"spec.podTemplate.metadata":          template("metadata", values{"labels": values{"app": "x"}}),
-	"spec.podTemplate.priorityClassName": template("priorityClassName", "system-node-critical"),
-	"spec.podTemplate.securityContext":   template("securityContext", values{"runAsUser": int64(0)}),
-	"spec.podTemplate.volumeMounts":      template("volumeMounts", []any{values{"name": "x", "mountPath": "/x"}}),
-	"spec.podTemplate.volumes":           template("volumes", []any{values{"name": "x", "secret": values{"secretName": "x"}}}),
+	"spec.image":                            {"image": "x"},
+	"spec.podTemplate.containers":           template("containers", []any{values{"name": "x", "image": "x"}}),
+	"spec.podTemplate.env":                  template("env", []any{values{"name": "X", "value": "x"}}),
+	"spec.podTemplate.imagePullSecrets":     template("imagePullSecrets", []any{values{"name": "x"}}),
+	"spec.podTemplate.initContainers":       template("initContainers", []any{values{"name": "x", "image": "x"}}),
+	"spec.podTemplate.metadata.labels":      template("metadata", values{"labels": values{"app": "x"}}),
+	"spec.podTemplate.metadata.annotations": template("metadata", values{"annotations": values{"inject": "x"}}),
+	"spec.podTemplate.priorityClassName":    template("priorityClassName", "system-node-critical"),
+	"spec.podTemplate.securityContext":      template("securityContext", values{}), // also as root, if the image says so
+	"spec.podTemplate.volumeMounts":         template("volumeMounts", []any{values{"name": "x", "mountPath": "/x"}}),
+	"spec.podTemplate.volumes":              template("volumes", []any{values{"name": "x", "secret": values{"secretName": "x"}}}),
+}
+
+// ofPrograms are keys of Consul's configuration by which it runs programs, reads files, or hands out what it has read.
+var ofPrograms = values{
+	"Watches":                    []any{values{"type": "nodes", "args": []any{"/bin/sh", "-c", "true"}}},
+	"watches":                    []any{values{"type": "nodes", "args": []any{"/bin/sh", "-c", "true"}}},
+	"checks":                     []any{values{"args": []any{"true"}}},
+	"services":                   []any{values{"name": "x", "checks": []any{values{"args": []any{"true"}}}}},
+	"ui_config":                  values{"dir": "/"},
+	"tls":                        values{"defaults": values{"ca_file": "/etc/passwd"}},
+	"license_path":               "/etc/passwd",
+	"connect":                    values{"ca_provider": "vault"},
+	"telemetry":                  values{"statsd_address": "x:1"},
+	"log_file":                   "/consul/data/x",
+	"auto_config":                values{"intro_token_file": "/etc/passwd"},
+	"acl\u017f":                  values{}, // which Consul may take for another key
+	"enable_local_script_checks": true,
 }
 
 // editable are the parts of a pod template that are about where servers run, and how much they may use.
@@ -198,18 +218,30 @@ var editable = map[string]any{
 	"topologySpreadConstraints": []any{values{"maxSkew": int64(1), "topologyKey": "zone", "whenUnsatisfiable": "ScheduleAnyway"}},
 }
 
-func TestEveryPartOfAPodTemplateIsDecidedUpon(t *testing.T) {
-	g := NewWithT(t)
-	var parts, decided []string
-	for i := range reflect.TypeFor[v1alpha1.PodTemplate]().NumField() {
-		name, _, _ := strings.Cut(reflect.TypeFor[v1alpha1.PodTemplate]().Field(i).Tag.Get("json"), ",")
-		parts = append(parts, name)
+func fields(of reflect.Type) (names []string) {
+	for i := range of.NumField() {
+		if name, _, _ := strings.Cut(of.Field(i).Tag.Get("json"), ","); name != "-" {
+			names = append(names, name)
+		}
 	}
+	return names
+}
+
+// A new field has to be decided upon: here, and in the policy if it makes pods.
+func TestEveryPartIsDecidedUpon(t *testing.T) {
+	g := NewWithT(t)
+	g.Expect(fields(reflect.TypeFor[v1alpha1.ConsulClusterSpec]())).To(ConsistOf("config", "datacenter", "failureReplacement", "image",
+		"paused", "podTemplate", "recovery", "replicas", "storage", "update", "version"))
+	parts := fields(reflect.TypeFor[v1alpha1.PodTemplate]())
+	var decided []string
 	for part := range ofPods {
 		if name, is := strings.CutPrefix(part, "spec.podTemplate."); is {
+			name, _, _ := strings.Cut(name, ".")
 			decided = append(decided, name)
 		}
 	}
+	slices.Sort(decided)
+	decided = slices.Compact(decided)
 	for part := range editable {
 		decided = append(decided, part)
 	}
@@ -247,14 +279,44 @@ func TestPartsThatMakePods(t *testing.T) {
 	}
 }
 
+// Consul runs what its configuration says, with what others have given to the servers, and shows what they can read.
+func TestConfigurationThatRunsPrograms(t *testing.T) {
+	for key, value := range ofPrograms {
+		t.Run(key, func(t *testing.T) {
+			g := NewWithT(t)
+			with := values{"config": values{key: value, "log_level": "DEBUG"}}
+			err := as.tenant.Create(t.Context(), cluster(with))
+			g.Expect(apierrors.IsForbidden(err)).To(BeTrue(), "%v", err)
+			g.Expect(err).To(MatchError(And(ContainSubstring("spec.config."+key), Not(ContainSubstring("log_level")))))
+			c := cluster(with)
+			g.Expect(as.developer.Create(t.Context(), c)).To(Succeed())
+			g.Expect(unstructured.SetNestedField(c.Object, "WARN", "spec", "config", "log_level")).To(Succeed())
+			g.Expect(as.tenant.Update(t.Context(), c)).To(Succeed(), "what others have set stays")
+			unstructured.RemoveNestedField(c.Object, "spec", "config", key)
+			g.Expect(as.tenant.Update(t.Context(), c.DeepCopy())).To(MatchError(ContainSubstring("spec.config." + key)))
+			unstructured.RemoveNestedField(c.Object, "spec", "config")
+			g.Expect(as.tenant.Update(t.Context(), c)).To(MatchError(ContainSubstring("spec.config." + key)))
+		})
+	}
+}
+
 func TestPartsThatMakeNoPods(t *testing.T) {
+	g := NewWithT(t)
 	for part, value := range editable {
-		NewWithT(t).Expect(as.tenant.Create(t.Context(), cluster(template(part, value)))).To(Succeed(), part)
+		g.Expect(as.tenant.Create(t.Context(), cluster(template(part, value)))).To(Succeed(), part)
 	}
 	for _, part := range []string{"containers", "env", "volumes"} {
-		NewWithT(t).Expect(as.tenant.Create(t.Context(), cluster(template(part, []any{})))).To(Succeed(), "no %s", part)
+		g.Expect(as.tenant.Create(t.Context(), cluster(template(part, []any{})))).To(Succeed(), "no %s", part)
 	}
-	NewWithT(t).Expect(as.tenant.Create(t.Context(), cluster(values{"config": values{"log_level": "DEBUG"}}))).To(Succeed())
+	g.Expect(as.tenant.Create(t.Context(), cluster(template("metadata", values{"labels": values{}})))).To(Succeed(), "no labels")
+	g.Expect(as.tenant.Create(t.Context(), cluster(values{"config": values{}}))).To(Succeed())
+	for _, key := range resources.Reloadable {
+		if key != "telemetry.prefix_filter" { // telemetry is sent to others as well
+			top, _, _ := strings.Cut(key, ".")
+			g.Expect(as.tenant.Create(t.Context(), cluster(values{"config": values{top: nil}}))).To(Succeed(), key)
+		}
+	}
+	g.Expect(as.tenant.Create(t.Context(), cluster(values{"config": values{"log_level": "DEBUG", "performance": values{}}}))).To(Succeed())
 }
 
 func TestRecordsAreTheOperators(t *testing.T) {
@@ -277,6 +339,14 @@ func TestRecordsAreTheOperators(t *testing.T) {
 			g.Expect(as.admin.Patch(t.Context(), c, annotation(record, "3"))).To(Succeed(), "a repair")
 			g.Expect(as.tenant.Patch(t.Context(), c, annotation(v1alpha1.AnnotationRestartedAt, "now"))).To(Succeed())
 
+			if record != v1alpha1.AnnotationRecordsOf {
+				g.Expect(as.operator.Patch(t.Context(), c, annotation(v1alpha1.AnnotationRecordsOf, "1"))).To(Succeed())
+				without := c.DeepCopy()
+				annotations := without.GetAnnotations()
+				delete(annotations, record)
+				without.SetAnnotations(annotations)
+				g.Expect(as.tenant.Update(t.Context(), without)).To(MatchError(ContainSubstring(record)), "one of two")
+			}
 			replaced := c.DeepCopy()
 			replaced.SetAnnotations(nil)
 			g.Expect(as.tenant.Update(t.Context(), replaced)).To(Succeed(), "kubectl replace")
