@@ -2,11 +2,13 @@ package harness
 
 import (
 	"context"
+	"net"
 	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
 
+	"github.com/hashicorp/consul/api"
 	corev1 "k8s.io/api/core/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -45,6 +47,16 @@ func (e *Env) serverPID(ctx context.Context, key client.ObjectKey) (int, bool) {
 }
 
 // read returns nothing of a process that has ended.
+// NodeMeta is the metadata that the agent at an address shows of its node. Consul's catalog has it within two minutes.
+func NodeMeta(ip string) (map[string]any, error) {
+	agent, err := api.NewClient(&api.Config{Address: net.JoinHostPort(ip, "8500")})
+	if err != nil {
+		return nil, err
+	}
+	self, err := agent.Agent().Self()
+	return self["Meta"], err
+}
+
 func read(path string) string {
 	content, err := os.ReadFile(path) //nolint:gosec // of /proc
 	if err != nil {

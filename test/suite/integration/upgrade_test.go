@@ -2,11 +2,9 @@ package integration
 
 import (
 	"math/rand/v2"
-	"net"
 	"testing"
 	"time"
 
-	"github.com/hashicorp/consul/api"
 	. "github.com/onsi/gomega"
 	corev1 "k8s.io/api/core/v1"
 	apimeta "k8s.io/apimachinery/pkg/api/meta"
@@ -103,7 +101,7 @@ func TestSettingsAreReadAgain(t *testing.T) {
 		pod := s.pod(server)
 		s.Expect(pod.UID).To(Equal(uid), "%s was not replaced", server)
 		s.Expect(pod.Status.ContainerStatuses[0].RestartCount).To(BeZero(), "nor restarted")
-		s.Expect(nodeMeta(t, pod.Status.PodIP)).To(HaveKeyWithValue("room", "blue"))
+		s.Expect(harness.NodeMeta(pod.Status.PodIP)).To(HaveKeyWithValue("room", "blue"))
 	}
 	s.end(0)
 }
@@ -113,16 +111,6 @@ func reasonOf(c *v1alpha1.ConsulCluster, kind string) string {
 		return found.Reason
 	}
 	return ""
-}
-
-// nodeMeta is the metadata that an agent shows of its node.
-func nodeMeta(t *testing.T, ip string) map[string]any {
-	t.Helper()
-	agent, err := api.NewClient(&api.Config{Address: net.JoinHostPort(ip, "8500")})
-	NewWithT(t).Expect(err).NotTo(HaveOccurred())
-	self, err := agent.Agent().Self()
-	NewWithT(t).Expect(err).NotTo(HaveOccurred())
-	return self["Meta"]
 }
 
 func TestRestartOnRequest(t *testing.T) {
