@@ -238,8 +238,9 @@ func TestTLSVerifiesTheServer(t *testing.T) {
 		token = ""
 		g.Expect(with(&tls.Config{RootCAs: trusted, ServerName: "example.com"})).To(Succeed(), name)
 		g.Expect(token).To(Equal(secret), name)
-		g.Expect(with(&tls.Config{RootCAs: trusted, ServerName: "server.dc1.consul"})).To(MatchError(ContainSubstring("certificate")), name)
-		g.Expect(with(&tls.Config{RootCAs: x509.NewCertPool()})).To(MatchError(ContainSubstring("certificate")), name)
+		refused := MatchError(ContainSubstring("certificate"))
+		g.Expect(with(&tls.Config{RootCAs: trusted, ServerName: "server.dc1.consul"})).To(refused, name)
+		g.Expect(with(&tls.Config{RootCAs: x509.NewCertPool()})).To(refused, name)
 	}
 }
 

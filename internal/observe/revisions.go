@@ -32,8 +32,8 @@ func (o *Observer) revisions(ctx context.Context, s *Snapshot) error {
 }
 
 // believed are the digests that count. What the status has recorded does, unless the Secret is gone and is about to be written
-// anew. A Secret without a record is believed if pods were created of it, or if no operator has recorded any of a cluster that has
-// servers. Otherwise it has to be what this operator would write.
+// anew. A Secret without a record is believed if pods were created of it, or if no operator has recorded any for a cluster that
+// has servers. Otherwise it has to be what this operator would write.
 func believed(s *Snapshot, present map[string]string) []v1alpha1.RevisionStatus {
 	recorded := map[string]string{}
 	if hasStatus(s.Cluster) {
@@ -48,14 +48,13 @@ func believed(s *Snapshot, present map[string]string) []v1alpha1.RevisionStatus 
 		if digest == "" && (noneRecorded || runs(s, name)) {
 			digest = present[name]
 		}
-		if name == s.Spec.Revision && (digest == "" || present[name] == "") {
+		isWritten := digest != "" && present[name] != ""
+		if name == s.Spec.Revision && !isWritten {
 			digest = rendered(s.Cluster)
 		}
-		if digest != "" {
-			all = append(all, v1alpha1.RevisionStatus{Name: name, Digest: digest})
-		}
+		all = append(all, v1alpha1.RevisionStatus{Name: name, Digest: digest})
 	}
-	return all
+	return slices.DeleteFunc(all, func(r v1alpha1.RevisionStatus) bool { return r.Digest == "" })
 }
 
 // inUse are the revisions that servers run or are to run, by name.

@@ -46,7 +46,6 @@ func (e *Env) serverPID(ctx context.Context, key client.ObjectKey) (int, bool) {
 	return 0, false
 }
 
-// read returns nothing of a process that has ended.
 // NodeMeta is the metadata that the agent at an address shows of its node. Consul's catalog has it within two minutes.
 func NodeMeta(ip string) (map[string]any, error) {
 	agent, err := api.NewClient(&api.Config{Address: net.JoinHostPort(ip, "8500")})
@@ -57,6 +56,7 @@ func NodeMeta(ip string) (map[string]any, error) {
 	return self["Meta"], err
 }
 
+// read returns nothing of a process that has ended.
 func read(path string) string {
 	content, err := os.ReadFile(path) //nolint:gosec // of /proc
 	if err != nil {

@@ -230,8 +230,9 @@ func fields(of reflect.Type) (names []string) {
 // A new field has to be decided upon: here, and in the policy if it makes pods.
 func TestEveryPartIsDecidedUpon(t *testing.T) {
 	g := NewWithT(t)
-	g.Expect(fields(reflect.TypeFor[v1alpha1.ConsulClusterSpec]())).To(ConsistOf("config", "datacenter", "failureReplacement", "image",
-		"paused", "podTemplate", "recovery", "replicas", "storage", "update", "version"))
+	g.Expect(fields(reflect.TypeFor[v1alpha1.ConsulClusterSpec]())).To(ConsistOf(
+		"config", "datacenter", "failureReplacement", "image", "paused", "podTemplate", "recovery",
+		"replicas", "storage", "update", "version"))
 	parts := fields(reflect.TypeFor[v1alpha1.PodTemplate]())
 	var decided []string
 	for part := range ofPods {
@@ -316,7 +317,8 @@ func TestPartsThatMakeNoPods(t *testing.T) {
 			g.Expect(as.tenant.Create(t.Context(), cluster(values{"config": values{top: nil}}))).To(Succeed(), key)
 		}
 	}
-	g.Expect(as.tenant.Create(t.Context(), cluster(values{"config": values{"log_level": "DEBUG", "performance": values{}}}))).To(Succeed())
+	harmless := values{"log_level": "DEBUG", "performance": values{}}
+	g.Expect(as.tenant.Create(t.Context(), cluster(values{"config": harmless}))).To(Succeed())
 }
 
 func TestRecordsAreTheOperators(t *testing.T) {
