@@ -1,6 +1,8 @@
 package integration
 
 import (
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -91,8 +93,11 @@ func TestACorrectionWithoutALeader(t *testing.T) {
 	for _, server := range s.servers() {
 		s.Expect(s.Client.Delete(t.Context(), s.pod(server))).To(Succeed())
 	}
-	s.until("nobody leads, and the message says why", func(c *v1alpha1.ConsulCluster) bool {
-		return condition(c, v1alpha1.ConditionReconciling, string(reason.NoLeader)) && c.Status.ReadyReplicas == 0
+	s.until("nobody leads, and no node takes a server", func(c *v1alpha1.ConsulCluster) bool {
+		return condition(c, v1alpha1.ConditionReconciling, string(reason.NoLeader)) &&
+			!slices.ContainsFunc(c.Status.Servers, func(server v1alpha1.ServerStatus) bool {
+				return server.State != v1alpha1.ServerPending || !strings.Contains(server.Message, "node affinity/selector")
+			})
 	})
 	s.patch(func(c *v1alpha1.ConsulCluster) { c.Spec.PodTemplate.NodeSelector = nil })
 	s.reach("corrected", 2*time.Minute)
