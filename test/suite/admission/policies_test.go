@@ -115,7 +115,9 @@ func user(ctx context.Context, environment *envtest.Environment, name string, ro
 	if err != nil {
 		return nil, err
 	}
-	return client.New(added.Config(), client.Options{Scheme: harness.Scheme()})
+	config := added.Config()
+	config.QPS = -1 // as often as it can
+	return client.New(config, client.Options{Scheme: harness.Scheme()})
 }
 
 // createAll creates the objects of a file.
