@@ -69,8 +69,13 @@ func Pod(c *v1alpha1.ConsulCluster, server Server, revision *corev1.Secret) (*co
 	pod.Labels = podLabels(c, pod.Labels)
 	pod.Labels[v1alpha1.LabelServer] = server.Name
 	for i := range pod.Spec.Volumes {
-		if claim := pod.Spec.Volumes[i].PersistentVolumeClaim; claim != nil && pod.Spec.Volumes[i].Name == volumeData {
-			claim.ClaimName = server.Name
+		switch volume := &pod.Spec.Volumes[i]; {
+		case volume.Name == volumeData && volume.PersistentVolumeClaim != nil:
+			volume.PersistentVolumeClaim.ClaimName = server.Name
+		case volume.Name == volumeTmp && volume.EmptyDir != nil:
+			// Consul writes a snapshot that is saved or restored here, and the kubelet stops a pod that exceeds the limit. What
+			// fits on the volume has to fit.
+			volume.EmptyDir.SizeLimit = ptr.To(c.Spec.Storage.Size)
 		}
 	}
 	mountSettings(pod, &pod.Spec.Containers[consul])
