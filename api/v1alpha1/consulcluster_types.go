@@ -113,6 +113,12 @@ type ConsulClusterSpec struct {
 	// +optional
 	Paused bool `json:"paused,omitempty"`
 
+	// DeletionProtection makes the API server refuse to delete the ConsulCluster, whoever asks, until it is false again; a
+	// namespace that is being deleted waits for that. It takes the admission policies that come with the operator.
+	//
+	// +optional
+	DeletionProtection bool `json:"deletionProtection,omitempty"`
+
 	// PodTemplate customizes the servers' pods.
 	//
 	// +kubebuilder:default={}

@@ -35,10 +35,11 @@ const (
 )
 
 var (
-	podsPolicy    = filepath.Join(root, "config", "admission", "pods.yaml")
-	recordsPolicy = filepath.Join(root, "config", "admission", "records.yaml")
-	editorRole    = filepath.Join(root, "config", "rbac", "consulcluster_editor_role.yaml")
-	operatorRole  = filepath.Join(root, "config", "rbac", "role.yaml")
+	podsPolicy     = filepath.Join(root, "config", "admission", "pods.yaml")
+	deletionPolicy = filepath.Join(root, "config", "admission", "deletion.yaml")
+	recordsPolicy  = filepath.Join(root, "config", "admission", "records.yaml")
+	editorRole     = filepath.Join(root, "config", "rbac", "consulcluster_editor_role.yaml")
+	operatorRole   = filepath.Join(root, "config", "rbac", "role.yaml")
 )
 
 // users are the administrator, and those who are bound to roles: tenant edits ConsulClusters, developer may create pods besides,
@@ -72,7 +73,7 @@ func setUp(environment *envtest.Environment) error {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
-	for _, file := range []string{podsPolicy, recordsPolicy, editorRole, operatorRole} {
+	for _, file := range []string{deletionPolicy, podsPolicy, recordsPolicy, editorRole, operatorRole} {
 		if err := createAll(ctx, file); err != nil {
 			return err
 		}
@@ -141,19 +142,20 @@ func createAll(ctx context.Context, file string) error {
 
 // inForce waits until the API server asks the policies, which it begins to do a moment after they were created.
 func inForce(ctx context.Context) error {
-	existing := cluster(nil)
+	existing := cluster(values{"deletionProtection": true})
 	if err := as.admin.Create(ctx, existing); err != nil {
 		return err
 	}
 	for {
 		created := as.tenant.Create(ctx, cluster(map[string]any{"image": "x"}), client.DryRunAll)
 		changed := as.tenant.Patch(ctx, existing, annotation(v1alpha1.AnnotationNextSerial, "1"), client.DryRunAll)
-		if apierrors.IsForbidden(created) && apierrors.IsForbidden(changed) {
+		deleted := as.admin.Delete(ctx, existing.DeepCopy(), client.DryRunAll)
+		if apierrors.IsForbidden(created) && apierrors.IsForbidden(changed) && apierrors.IsForbidden(deleted) {
 			return nil
 		}
 		select {
 		case <-ctx.Done():
-			return errors.Join(ctx.Err(), created, changed)
+			return errors.Join(ctx.Err(), created, changed, deleted)
 		case <-time.After(100 * time.Millisecond):
 		}
 	}
@@ -233,7 +235,7 @@ func fields(of reflect.Type) (names []string) {
 func TestEveryPartIsDecidedUpon(t *testing.T) {
 	g := NewWithT(t)
 	g.Expect(fields(reflect.TypeFor[v1alpha1.ConsulClusterSpec]())).To(ConsistOf(
-		"config", "datacenter", "failureReplacement", "image", "paused", "podTemplate", "recovery",
+		"config", "datacenter", "deletionProtection", "failureReplacement", "image", "paused", "podTemplate", "recovery",
 		"replicas", "storage", "update", "version"))
 	parts := fields(reflect.TypeFor[v1alpha1.PodTemplate]())
 	var decided []string
@@ -360,4 +362,27 @@ func TestRecordsAreTheOperators(t *testing.T) {
 			g.Expect(string(policy)).To(ContainSubstring("'" + record + "'"))
 		})
 	}
+}
+
+// It takes two steps to lose the data of a cluster that is protected.
+func TestDeletionProtection(t *testing.T) {
+	g := NewWithT(t)
+	c := cluster(values{"deletionProtection": true})
+	c.SetLabels(map[string]string{"protected": "true"})
+	g.Expect(as.tenant.Create(t.Context(), c)).To(Succeed())
+	all := client.MatchingLabels(c.GetLabels()) // a namespace that is deleted deletes collections
+	g.Expect(as.admin.DeleteAllOf(t.Context(), cluster(nil), client.InNamespace(namespace), all)).NotTo(Succeed())
+	for _, user := range []client.Client{as.tenant, as.admin} {
+		err := user.Delete(t.Context(), c)
+		g.Expect(apierrors.IsForbidden(err)).To(BeTrue(), "%v", err)
+		g.Expect(err).To(MatchError(ContainSubstring(`kubectl patch consulcluster ` + c.GetName() + ` -n default --type=merge -p ` +
+			`'{"spec": {"deletionProtection": false}}'`)))
+	}
+	g.Expect(unstructured.SetNestedField(c.Object, false, "spec", "deletionProtection")).To(Succeed())
+	g.Expect(as.tenant.Update(t.Context(), c)).To(Succeed())
+	g.Expect(as.tenant.Delete(t.Context(), c)).To(Succeed())
+
+	unprotected := cluster(nil)
+	g.Expect(as.tenant.Create(t.Context(), unprotected)).To(Succeed())
+	g.Expect(as.tenant.Delete(t.Context(), unprotected)).To(Succeed())
 }
