@@ -109,7 +109,7 @@ func stripSecret(object any) (any, error) {
 	if kept.Annotations == nil {
 		kept.Annotations = map[string]string{}
 	}
-	kept.Annotations[resources.AnnotationDigest] = resources.Digest(&corev1.Secret{Data: secret.Data})
+	kept.Annotations[resources.AnnotationDigest] = resources.Digest(secret)
 	return kept, nil
 }
 

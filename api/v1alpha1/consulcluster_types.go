@@ -113,8 +113,9 @@ type ConsulClusterSpec struct {
 	// +optional
 	Paused bool `json:"paused,omitempty"`
 
-	// DeletionProtection makes the API server refuse to delete the ConsulCluster, whoever asks, until it is false again; a
-	// namespace that is being deleted waits for that. It takes the admission policies that come with the operator.
+	// DeletionProtection makes the API server refuse to delete the ConsulCluster until it is false again. It works only where
+	// the operator's admission policies are installed, and does not protect from deleting the namespace, the CRD or volume
+	// claims.
 	//
 	// +optional
 	DeletionProtection bool `json:"deletionProtection,omitempty"`
@@ -269,14 +270,15 @@ type PodTemplate struct {
 	// +optional
 	Metadata PodMetadata `json:"metadata,omitempty"`
 
-	// Resources of the Consul container. A pod that requests nothing is the first to be stopped when its node runs short.
+	// Resources of the Consul container. A pod that requests nothing is among the first to be evicted when
+	// its node runs out of memory.
 	//
 	// +optional
 	Resources corev1.ResourceRequirements `json:"resources,omitempty"`
 
-	// SecurityContext of the pods, instead of the operator's, which is the user 100 and the group 1000 of Consul's image and
-	// meets the restricted Pod Security Standard. Set it to {} where the platform chooses users, as OpenShift does. The format is
-	// that of a Pod.
+	// SecurityContext of the pods, instead of the operator's, which runs them as user 100 and group 1000 and meets the
+	// restricted Pod Security Standard. Set it to {} where the platform assigns users, as OpenShift does. The format is that of
+	// a Pod.
 	//
 	// +kubebuilder:pruning:PreserveUnknownFields
 	// +kubebuilder:validation:Schemaless

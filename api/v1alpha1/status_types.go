@@ -69,7 +69,7 @@ type ConsulClusterStatus struct {
 	// +optional
 	Revision string `json:"revision,omitempty"`
 
-	// Revisions are those that servers run or are to run.
+	// Revisions that servers run, or should run, each with a digest of its Secret.
 	//
 	// +listType=map
 	// +listMapKey=name
@@ -153,10 +153,10 @@ type Failure struct {
 
 // RevisionStatus is a revision as the operator has written it down.
 type RevisionStatus struct {
-	// Name of the revision. Its Secret is called after the cluster and the revision: consul-0123456789.
+	// Name of the revision. Its Secret is named <cluster>-<revision>, for example consul-0123456789.
 	Name string `json:"name"`
 
-	// Digest is the SHA-256 of what the Secret holds. Pods are created of it, so a Secret that holds anything else is not used.
+	// Digest is the SHA-256 of what the Secret holds. Pods are created from it, and not from a Secret that holds anything else.
 	Digest string `json:"digest"`
 }
 

@@ -243,7 +243,7 @@ func TestSecretsThatHoldSomethingElse(t *testing.T) {
 	outcome, err := create()
 	w.Expect(err).NotTo(HaveOccurred())
 	w.Expect(outcome.Event).To(Equal("Secret " + secret.Name + " did not hold what the operator wrote: it is written anew"))
-	w.Expect(apierrors.IsNotFound(w.client.Get(t.Context(), key(secret.Name), secret))).To(BeTrue())
+	w.Expect(resources.Digest(w.read(t, secret).(*corev1.Secret))).To(Equal(w.seen.Revisions[0].Digest))
 	w.carryOut(t, plan.Decision{Upkeep: []plan.Action{plan.CreatePod{Server: "consul-1"}}})
 	w.Expect(w.client.Get(t.Context(), key("consul-1"), &corev1.Pod{})).To(Succeed())
 }

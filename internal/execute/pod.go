@@ -40,9 +40,8 @@ func (e *Executor) createPod(ctx context.Context, s *observe.Snapshot, a plan.Cr
 	return Outcome{}, e.relabel(ctx, s.Cluster, live, resources.PodLabels(s.Cluster, live))
 }
 
-// revisionOf is what the server on a claim is to run. Only the operator's own word counts: a pod is created of it. The cache does
-// not have what Secrets hold. The wanted revision can be written anew: if its Secret holds anything else, it is deleted, and
-// there is none yet.
+// revisionOf is what the server on a claim is to run. Only the operator's own word counts: a pod is created from it. The cache
+// does not have what Secrets hold. If that of the wanted revision holds anything else, it is written anew, and there is none yet.
 func (e *Executor) revisionOf(
 	ctx context.Context, s *observe.Snapshot, claim *corev1.PersistentVolumeClaim,
 ) (revision *corev1.Secret, event string, err error) {
@@ -59,10 +58,22 @@ func (e *Executor) revisionOf(
 	case s.HasWritten(name, revision):
 		return revision, "", nil
 	case name == s.Spec.Revision:
-		return nil, "Secret " + key.Name + " did not hold what the operator wrote: it is written anew", e.delete(ctx, revision)
+		return nil, "Secret " + key.Name + " did not hold what the operator wrote: it is written anew", e.rewrite(ctx, s, revision)
 	}
-	return nil, "", fmt.Errorf("secret %s does not hold what the operator wrote, and no server is started with it: restore it, or "+
-		"change the spec, so that servers get another revision", key.Name)
+	return nil, "", fmt.Errorf("secret %s does not hold what the operator wrote, and no server is started with it: delete it and "+
+		"restore it from a backup, or let the servers get another revision", key.Name)
+}
+
+// rewrite puts the wanted revision in the place of a Secret.
+func (e *Executor) rewrite(ctx context.Context, s *observe.Snapshot, secret *corev1.Secret) error {
+	wanted, err := resources.RevisionSecret(s.Cluster)
+	if err != nil {
+		return err
+	}
+	if err := e.delete(ctx, secret); err != nil {
+		return err
+	}
+	return client.IgnoreAlreadyExists(e.Client.Create(ctx, wanted))
 }
 
 func (e *Executor) deletePod(ctx context.Context, s *observe.Snapshot, pod, event string) (Outcome, error) {

@@ -15,6 +15,7 @@ import (
 
 	"github.com/consul-operator/consul-operator/api/v1alpha1"
 	"github.com/consul-operator/consul-operator/internal/observe"
+	"github.com/consul-operator/consul-operator/internal/plan"
 	"github.com/consul-operator/consul-operator/internal/resources"
 )
 
@@ -72,9 +73,11 @@ func (e *Executor) owners(s *observe.Snapshot) []attempt {
 	return attempts
 }
 
-// ensureRevision writes the wanted revision down. A spec that cannot be honored has none.
+// ensureRevision writes the wanted revision down. A spec that cannot be honored has none, unless servers have it already: much of
+// a spec is no part of the revision.
 func (e *Executor) ensureRevision(ctx context.Context, s *observe.Snapshot) error {
-	if s.Spec.Invalid != nil {
+	isTheirs := slices.ContainsFunc(s.Servers, func(server plan.Server) bool { return server.Revision == s.Spec.Revision })
+	if s.Spec.Invalid != nil && !isTheirs {
 		return nil
 	}
 	secret, err := resources.RevisionSecret(s.Cluster)

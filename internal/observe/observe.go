@@ -38,6 +38,8 @@ type Snapshot struct {
 	Budget *policyv1.PodDisruptionBudget
 	// Revisions are those in use, with what their Secrets have to hold.
 	Revisions []v1alpha1.RevisionStatus
+	// rendered is the digest of the wanted revision as this operator writes it.
+	rendered string
 	// Access is how the cluster's agents are called. Only the address is missing.
 	Access consul.Target
 	// Copied reports whether the records on the ConsulCluster do not count: they were written for another one.

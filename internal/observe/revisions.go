@@ -24,16 +24,15 @@ func (o *Observer) revisions(ctx context.Context, s *Snapshot) error {
 	present := map[string]string{}
 	for i := range secrets.Items {
 		if secret := &secrets.Items[i]; resources.Belongs(s.Cluster, secret) {
-			present[secret.Labels[v1alpha1.LabelRevision]] = resources.Digest(secret)
+			present[secret.Labels[v1alpha1.LabelRevision]] = resources.CachedDigest(secret)
 		}
 	}
+	s.rendered = rendered(s.Cluster)
 	s.Revisions = believed(s, present)
 	return nil
 }
 
-// believed are the digests that count. What the status has recorded does, unless the Secret is gone and is about to be written
-// anew. A Secret without a record is believed if pods were created of it, or if no operator has recorded any for a cluster that
-// has servers. Otherwise it has to be what this operator would write.
+// believed are the digests that count.
 func believed(s *Snapshot, present map[string]string) []v1alpha1.RevisionStatus {
 	recorded := map[string]string{}
 	if hasStatus(s.Cluster) {
@@ -45,16 +44,32 @@ func believed(s *Snapshot, present map[string]string) []v1alpha1.RevisionStatus 
 	var all []v1alpha1.RevisionStatus
 	for _, name := range inUse(s) {
 		digest := recorded[name]
-		if digest == "" && (noneRecorded || runs(s, name)) {
+		if digest == "" && noneRecorded {
 			digest = present[name]
 		}
-		isWritten := digest != "" && present[name] != ""
-		if name == s.Spec.Revision && !isWritten {
-			digest = rendered(s.Cluster)
+		if digest = s.believe(name, digest, present[name]); digest != "" {
+			all = append(all, v1alpha1.RevisionStatus{Name: name, Digest: digest})
 		}
-		all = append(all, v1alpha1.RevisionStatus{Name: name, Digest: digest})
 	}
-	return slices.DeleteFunc(all, func(r v1alpha1.RevisionStatus) bool { return r.Digest == "" })
+	return all
+}
+
+// believe is what a Secret has to hold. What the status has recorded counts, and of the wanted revision also what this operator
+// would write, which it may have written since. Without a record, a revision that is not wanted any more is believed while pods
+// run that were created from it.
+func (s *Snapshot) believe(revision, recorded, present string) string {
+	isWanted := revision == s.Spec.Revision
+	switch {
+	case isWanted && s.rendered != "" && present == s.rendered:
+		return present
+	case recorded != "":
+		return recorded
+	case isWanted:
+		return s.rendered
+	case runs(s, revision):
+		return present
+	}
+	return ""
 }
 
 // inUse are the revisions that servers run or are to run, by name.
@@ -79,7 +94,7 @@ func runs(s *Snapshot, revision string) bool {
 	return false
 }
 
-// rendered is the digest of the wanted revision as this operator writes it; empty if the spec cannot be honored.
+// rendered is the digest of the wanted revision as this operator writes it; empty if spec.config cannot be parsed.
 func rendered(c *v1alpha1.ConsulCluster) string {
 	secret, err := resources.RevisionSecret(c)
 	if err != nil {
@@ -88,7 +103,9 @@ func rendered(c *v1alpha1.ConsulCluster) string {
 	return resources.Digest(secret)
 }
 
-// HasWritten reports whether a Secret holds what the operator has written down for a revision.
+// HasWritten reports whether a Secret holds what the operator has written for a revision.
 func (s *Snapshot) HasWritten(revision string, secret *corev1.Secret) bool {
-	return slices.Contains(s.Revisions, v1alpha1.RevisionStatus{Name: revision, Digest: resources.Digest(secret)})
+	digest := resources.Digest(secret)
+	return slices.Contains(s.Revisions, v1alpha1.RevisionStatus{Name: revision, Digest: digest}) ||
+		revision == s.Spec.Revision && digest != "" && digest == s.rendered
 }

@@ -35,15 +35,16 @@ func TestWhichRevisionsAreBelieved(t *testing.T) {
 		"written":                  {ours, ours, []plan.Server{{Pod: running}}, ours},
 		"put in its place":         {ours, theirs, []plan.Server{{Pod: running}}, ours},
 		"by an older operator":     {older, older, []plan.Server{{Pod: running}}, older},
-		"it is gone":               {older, nil, []plan.Server{{Pod: running}}, ours},
-		"never recorded, it runs":  {nil, older, []plan.Server{{Pod: running}}, older},
+		"it is gone":               {older, nil, []plan.Server{{Pod: running}}, older},
+		"written anew":             {older, ours, []plan.Server{{Pod: running}}, ours},
+		"never recorded, it runs":  {nil, older, []plan.Server{{Pod: running}}, ours},
 		"none recorded, it rests":  {digests{}, older, []plan.Server{{Revision: wanted}}, older},
 		"another one runs":         {nil, both, []plan.Server{{Pod: &plan.Pod{Revision: "old"}}}, both},
 		"another one is gone":      {both, nil, []plan.Server{{Revision: "old"}}, both},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := &Snapshot{Cluster: c.DeepCopy()}
-			s.Spec.Revision, s.Servers = wanted, test.servers
+			s.Spec.Revision, s.Servers, s.rendered = wanted, test.servers, rendered(c)
 			if test.status != nil {
 				s.Cluster.Status.ObservedGeneration = 1
 			}
@@ -67,4 +68,7 @@ func TestADigestIsOfAllThatASecretHolds(t *testing.T) {
 	g.Expect(digest(map[string][]byte{"a": []byte("b")})).NotTo(Equal(one))
 	g.Expect(digest(map[string][]byte{"a": []byte("b1 c 1 d")})).NotTo(Equal(one))
 	g.Expect(digest(nil)).To(BeEmpty())
+	said := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Annotations: map[string]string{resources.AnnotationDigest: one}}}
+	g.Expect(resources.Digest(said)).To(BeEmpty(), "anybody can write that")
+	g.Expect(resources.CachedDigest(said)).To(Equal(one))
 }

@@ -1,6 +1,7 @@
 package resources
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
@@ -59,13 +60,13 @@ func fileConfig(c *v1alpha1.ConsulCluster) *v1alpha1.Config {
 	return sorted
 }
 
-// AnnotationDigest is on a Secret whose data the cache has left out, and is what Digest was before.
+// AnnotationDigest is on a Secret whose data the cache has left out, and holds the digest of the data.
 const AnnotationDigest = "consuloperator.io/digest"
 
-// Digest identifies what a Secret holds.
+// Digest identifies what a Secret holds; empty if that is nothing.
 func Digest(secret *corev1.Secret) string {
 	if len(secret.Data) == 0 {
-		return secret.Annotations[AnnotationDigest]
+		return ""
 	}
 	sum := sha256.New()
 	for _, key := range slices.Sorted(maps.Keys(secret.Data)) {
@@ -73,6 +74,11 @@ func Digest(secret *corev1.Secret) string {
 		_, _ = sum.Write(secret.Data[key])
 	}
 	return hex.EncodeToString(sum.Sum(nil))
+}
+
+// CachedDigest is the same of a Secret from the cache.
+func CachedDigest(secret *corev1.Secret) string {
+	return cmp.Or(Digest(secret), secret.Annotations[AnnotationDigest])
 }
 
 // RevisionName returns the name of the Secret that holds a revision.

@@ -211,6 +211,7 @@ var ofPrograms = values{
 	"auto_config":                values{"intro_token_file": "/etc/passwd"},
 	"acl\u017f":                  values{}, // which Consul may take for another key
 	"enable_local_script_checks": true,
+	"acl":                        values{"tokens": values{"initial_management": "00000000-0000-0000-0000-000000000001"}},
 }
 
 // editable are the parts of a pod template that are about where servers run, and how much they may use.
@@ -260,7 +261,8 @@ func TestPartsThatMakePods(t *testing.T) {
 			g := NewWithT(t)
 			err := as.tenant.Create(t.Context(), cluster(changes))
 			g.Expect(apierrors.IsForbidden(err)).To(BeTrue(), "%v", err)
-			g.Expect(err).To(MatchError(And(ContainSubstring(field), ContainSubstring("create pods in namespace "+namespace))))
+			g.Expect(err).To(MatchError(And(
+				ContainSubstring(field), ContainSubstring("create pods or deployments in namespace "+namespace))))
 			g.Expect(as.developer.Create(t.Context(), cluster(changes))).To(Succeed())
 
 			existing := cluster(nil)
@@ -315,14 +317,20 @@ func TestPartsThatMakeNoPods(t *testing.T) {
 	}
 	g.Expect(as.tenant.Create(t.Context(), cluster(template("metadata", values{"labels": values{}})))).To(Succeed(), "no labels")
 	g.Expect(as.tenant.Create(t.Context(), cluster(values{"config": values{}}))).To(Succeed())
-	for _, key := range resources.Reloadable {
-		if key != "telemetry.prefix_filter" { // telemetry is sent to others as well
-			top, _, _ := strings.Cut(key, ".")
-			g.Expect(as.tenant.Create(t.Context(), cluster(values{"config": values{top: nil}}))).To(Succeed(), key)
-		}
+	// All of them are, and those that servers read again are among them, but for telemetry, which is sent to others as well.
+	harmless := values{
+		"autopilot": values{"cleanup_dead_servers": true}, "discard_check_output": true, "dns_config": values{"node_ttl": "5s"},
+		"enable_debug": true, "limits": values{"http_max_conns_per_client": int64(500)}, "log_level": "DEBUG",
+		"node_meta": values{"room": "blue"}, "performance": values{"raft_multiplier": int64(2)}, "ports": values{"dns": int64(8600)},
+		"raft_snapshot_interval": "20s", "raft_snapshot_threshold": int64(1000), "raft_trailing_logs": int64(1000),
 	}
-	harmless := values{"log_level": "DEBUG", "performance": values{}}
-	g.Expect(as.tenant.Create(t.Context(), cluster(values{"config": harmless}))).To(Succeed())
+	for key, value := range harmless {
+		g.Expect(as.tenant.Create(t.Context(), cluster(values{"config": values{key: value}}))).To(Succeed(), key)
+	}
+	for _, key := range resources.Reloadable {
+		top, _, _ := strings.Cut(key, ".")
+		g.Expect(harmless[top] != nil || top == "telemetry").To(BeTrue(), key)
+	}
 }
 
 func TestRecordsAreTheOperators(t *testing.T) {
