@@ -12,8 +12,8 @@ import (
 	"github.com/consul-operator/consul-operator/internal/resources"
 )
 
-// revisions fills in what the Secret of each revision in use has to hold. Pods are created of it, and who may write Secrets may
-// not be allowed to create pods.
+// revisions fills in what the Secret of each revision in use has to hold. Pods are created from it, and who may write Secrets
+// may not be allowed to create pods.
 func (o *Observer) revisions(ctx context.Context, s *Snapshot) error {
 	var secrets corev1.SecretList
 	if err := o.Reader.List(ctx, &secrets, client.InNamespace(s.Cluster.Namespace), client.MatchingLabels{
