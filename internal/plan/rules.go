@@ -49,7 +49,8 @@
 //  7. Retire: a retiring server goes on: out of the Service and the endpoints gone, leadership handed over, leave, gone from
 //     Raft, pod, claim. The pod of a lost server is not waited for; the claim of a server that is lost or was given up is set
 //     aside and not deleted. A server that is wanted after all stays, and so does a server that the cluster cannot do without
-//     any more under a stable leader: otherwise it could deadlock, since no server is created while one is retiring.
+//     any more under a stable leader: otherwise it could deadlock, since no server is created while one is retiring. One that
+//     takes part although its pod is stopping has missed the signal: it is asked to leave.
 //  8. AwaitRelease: a paused cluster, or one whose spec cannot be honored, is left as it is.
 //  9. ReplaceIdle: idle outdated servers get the wanted revision, as many as are needed: pod, revision, pod. So a bad spec is
 //     rolled back without a person.

@@ -2,7 +2,7 @@ package sim
 
 // faults that a scenario may inject; each costs one of the state's budget.
 var faults = []*kind{
-	{name: "process is killed", can: runs, do: fault(func(s *State, i int) { s.stop(i) })},
+	{name: "process is killed", can: runs, do: fault((*State).stop)},
 	{name: "agent hangs", can: isUpOnNode, do: fault(hang)},
 	{name: "pod is evicted", can: hasPod, do: fault(func(s *State, i int) { s.Servers[i].Pod = PodTerminating })},
 	{name: "pod is deleted by force", can: hasAnyPod, do: fault(killPod)},
@@ -10,6 +10,7 @@ var faults = []*kind{
 	{name: "is cut off from the other servers", can: canBeAlone, do: fault(cutOff)},
 	{name: "node dies", can: hasPod, do: fault(nodeDies)},
 	{name: "kubelet dies", can: isUpOnNode, do: fault(func(s *State, i int) { s.Servers[i].Pod = PodLost })},
+	{name: "signal to stop comes while Consul starts, and is lost", can: isToldToStop, do: fault(missSignal)},
 	{name: "claim is deleted by a person", can: hasClaim, do: fault(func(s *State, i int) { s.Servers[i].Claim = ClaimDeleting })},
 	{name: "claim and pod are lost", can: hasClaim, do: fault(loseAll)},
 	{name: "loses leadership", can: isLeader, do: fault(stepDown)},
@@ -55,6 +56,10 @@ func hasAnyPod(s *State, i int) bool  { return s.Faults > 0 && s.Servers[i].Pod 
 func hasClaim(s *State, i int) bool {
 	return s.Faults > 0 && s.Servers[i].Claim == ClaimBound && !s.Servers[i].outlives()
 }
+func isToldToStop(s *State, i int) bool {
+	x := &s.Servers[i]
+	return s.Faults > 0 && x.Pod == PodTerminating && x.Process == Up && !x.Deaf
+}
 func isLeader(s *State, i int) bool { return s.Faults > 0 && int(s.Leader) == i }
 func isGone(s *State, i int) bool {
 	x := &s.Servers[i]
@@ -83,6 +88,8 @@ func hang(s *State, i int) {
 	s.Servers[i].Process = Hung
 	s.commit()
 }
+
+func missSignal(s *State, i int) { s.Servers[i].Deaf = true }
 
 func killPod(s *State, i int) {
 	if !s.Servers[i].outlives() {

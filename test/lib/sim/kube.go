@@ -61,7 +61,13 @@ func restart(s *State, i int) { s.Servers[i].Process = Up }
 
 func canGetSignal(s *State, i int) bool {
 	x := &s.Servers[i]
-	return x.Pod == PodTerminating && (x.Process == Up || x.Process == Hung)
+	return x.Pod == PodTerminating && (x.Process == Up && !x.Deaf || x.Process == Hung)
+}
+
+// hasMissedSignal reports whether only the end of the grace period ends a process.
+func hasMissedSignal(s *State, i int) bool {
+	x := &s.Servers[i]
+	return x.Pod == PodTerminating && x.Process == Up && x.Deaf
 }
 
 // getSignal is SIGTERM, and SIGKILL after the grace period for a process that does not hear it.

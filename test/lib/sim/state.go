@@ -102,6 +102,7 @@ type Server struct {
 	Routed      bool // the client Service sends connections here
 
 	Process Process
+	Deaf    bool // its process has missed the signal to stop
 	Alone   bool // it and the other servers do not hear each other; the operator hears all
 	Data    bool // its disk holds the Raft log
 	Behind  bool // it misses entries that were committed
@@ -296,6 +297,7 @@ func (x *Server) String() string {
 		[...]string{"down", "", "hung", "leaving"}[x.Process],
 		[...]string{"no-peer", "nonvoter", "voter"}[x.Peer],
 		[...]string{"absent", "", "serf-leaving", "left", "failed"}[x.Serf])
+	add(x.Deaf, "missed-its-signal")
 	add(x.Behind, "behind")
 	add(x.Alone, "cut-off-from-the-others")
 	add(x.Peer != NoPeer && !x.Healthy && !x.Long, "unhealthy")
