@@ -116,11 +116,12 @@ func (w *world) happen(c *cluster, next timed.Happening) {
 	})
 }
 
-// former is a server that runs and that a cluster's servers find by their cluster's name, although it is another one's.
+// former is a server that runs, or is leaving, and that a cluster's servers find by their cluster's name, although it is another
+// one's.
 func (w *world) former(c *cluster) string {
 	for _, other := range w.clusters {
 		for i, x := range other.Servers[:other.State.N] {
-			if other != c && other.Name == c.Name && x.IP != "" && other.State.Servers[i].Process == sim.Up {
+			if other != c && other.Name == c.Name && x.IP != "" && other.State.Servers[i].Process != sim.Down {
 				return x.Name
 			}
 		}
