@@ -25,6 +25,7 @@ const (
 	NotEnoughHealthyVoters Reason = "NotEnoughHealthyVoters"
 	FormerClusterStopping  Reason = "FormerClusterStopping"
 	Paused                 Reason = "Paused"
+	WaitingForAgents       Reason = "WaitingForAgents"
 )
 
 // Somebody refuses what the operator does, or does not answer.
@@ -59,6 +60,7 @@ const (
 	RecoveringQuorum            Reason = "RecoveringQuorum"
 	UpdatingInPlace             Reason = "UpdatingInPlace"
 	ReloadingSettings           Reason = "ReloadingSettings"
+	SecuringGossip              Reason = "SecuringGossip"
 	NodeDraining                Reason = "NodeDraining"
 	PruningDeadPeer             Reason = "PruningDeadPeer"
 	LeadershipTransferRequested Reason = "LeadershipTransferRequested"

@@ -27,6 +27,9 @@ const (
 	AnnotationAcceptLoss = "consuloperator.io/accept-loss-of"
 	// AnnotationAllowDowngrade set to a version allows a downgrade to exactly that version.
 	AnnotationAllowDowngrade = "consuloperator.io/allow-downgrade"
+	// AnnotationAgentsReady confirms that the client agents are prepared for the phase of gossip encryption that it names. The
+	// operator removes it when the phase begins.
+	AnnotationAgentsReady = "consuloperator.io/agents-ready-for"
 )
 
 // Annotations that the operator sets on a ConsulCluster, where neither a lost status nor a crash can lose them.
@@ -40,6 +43,9 @@ const (
 	// AnnotationRecovery is the recovery of a lost quorum that is under way, as JSON: id, survivor, lost. On a pod it is the
 	// id of the recovery for which it was created.
 	AnnotationRecovery = "consuloperator.io/recovery"
+	// AnnotationGossip is the phase of gossip encryption that servers have, or are getting: see GossipPhase. It is written before
+	// the first server of that phase is created. On a pod it is the phase of its server.
+	AnnotationGossip = "consuloperator.io/gossip-encryption"
 	// AnnotationRecordsOf is the UID of the ConsulCluster for which these annotations were written. On a copy of it, which has
 	// another UID, they do not count.
 	AnnotationRecordsOf = "consuloperator.io/records-of"

@@ -90,6 +90,12 @@ type ConsulClusterSpec struct {
 	// +optional
 	Config *Config `json:"config,omitempty"`
 
+	// GossipEncryption encrypts gossip (Serf) between servers and client agents. The key is in the Secret
+	// NAME-gossip-encryption-key, which the operator creates.
+	//
+	// +optional
+	GossipEncryption GossipEncryption `json:"gossipEncryption,omitzero"`
+
 	// Update configures rolling upgrades.
 	//
 	// +kubebuilder:default={}

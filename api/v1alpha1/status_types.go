@@ -76,6 +76,12 @@ type ConsulClusterStatus struct {
 	// +optional
 	Revisions []RevisionStatus `json:"revisions,omitempty"`
 
+	// GossipEncryption is the current phase of gossip encryption: Off, Accepting (servers have the key, send unencrypted, accept
+	// both), Sending (send encrypted, accept both) or Required (send and accept encrypted only). Omitted if it was never enabled.
+	//
+	// +optional
+	GossipEncryption GossipPhase `json:"gossipEncryption,omitempty"`
+
 	// Selector of the servers' pods, for the scale subresource.
 	//
 	// +optional

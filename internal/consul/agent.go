@@ -18,6 +18,11 @@ type Agent interface {
 	RaftPeers(ctx context.Context) ([]plan.Peer, error)
 	// Members returns the servers in Serf LAN, as this agent sees them, without client agents.
 	Members(ctx context.Context) ([]plan.Member, error)
+	// ClientAgents returns the names of the client agents that are alive or have failed, and so may come back; sorted, 1000 at most.
+	ClientAgents(ctx context.Context) ([]string, error)
+	// Keyring returns the gossip keys in Serf LAN. It asks all members, client agents included, and fails unless each of them
+	// answers: with ErrNoKey if one has no key.
+	Keyring(ctx context.Context) (Keyring, error)
 	// Catalog returns the servers in Consul's catalog, as this server has it, leader or not. It is briefly empty in a new
 	// cluster, and empty if ACLs hide it.
 	Catalog(ctx context.Context) ([]plan.Node, error)

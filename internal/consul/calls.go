@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -164,8 +165,21 @@ func (a *agent) Members(ctx context.Context) ([]plan.Member, error) {
 	return answer.servers, nil
 }
 
-// membersAnswer is what is read of the members: the servers.
-type membersAnswer struct{ servers []plan.Member }
+// ClientAgents reads the same list: /v1/agent/members.
+func (a *agent) ClientAgents(ctx context.Context) ([]string, error) {
+	var answer membersAnswer
+	if err := a.query(ctx, "agent members", pathMembers, nil, &answer); err != nil {
+		return nil, err
+	}
+	slices.Sort(answer.clients)
+	return answer.clients, nil
+}
+
+// membersAnswer is what is read of the members: the servers, and the names of the clients.
+type membersAnswer struct {
+	servers []plan.Member
+	clients []string
+}
 
 func (answer *membersAnswer) UnmarshalJSON(data []byte) error {
 	return each(data, func(m struct {
@@ -174,6 +188,10 @@ func (answer *membersAnswer) UnmarshalJSON(data []byte) error {
 		Status int
 	}) error {
 		if m.Tags["role"] != "consul" {
+			status := serfStatus[m.Status]
+			if (status == plan.MemberAlive || status == plan.MemberFailed) && len(answer.clients) < maxList && short(m.Name) == nil {
+				answer.clients = append(answer.clients, m.Name)
+			}
 			return nil
 		}
 		if len(answer.servers) == maxList {

@@ -22,6 +22,8 @@ var (
 	ErrTransferInProgress = errors.New("leadership transfer in progress")
 	// ErrNotFound means that Consul does not know the named peer or member.
 	ErrNotFound = errors.New("not found")
+	// ErrNoKey means that gossip is not encrypted, or that a member has no key.
+	ErrNoKey = errors.New("without a gossip key")
 	// ErrForbidden means that the ACL token does not allow the call.
 	ErrForbidden = errors.New("forbidden by Consul ACLs")
 	// ErrUnanswered means that the request was sent but not answered (timeout, EOF, reset), so it may have been applied.
@@ -138,6 +140,7 @@ var statusTexts = []struct {
 	{"Could not find address for server id", ErrNotFound},    // transfer-leader
 	{"was not found in the Raft configuration", ErrNotFound}, // raft/peer
 	{"No node found with name", ErrNotFound},                 // force-leave
+	{"Keyring is empty", ErrNoKey},                           // keyring; it names the members
 	{"Permission denied", ErrForbidden},                      // as a 403; 500 when a server forwarded the request
 	{"ACL not found", ErrForbidden},                          // the same
 	{"rpc error making call: ACL not found", ErrForbidden},   // the same

@@ -25,6 +25,8 @@ type realServers struct {
 	block  string
 	expect int
 	dial   Dialer
+	// prepare is called before a server starts for the first time; nil for nothing.
+	prepare func(*realServer)
 
 	list []*realServer
 }
@@ -72,6 +74,16 @@ func nextBlock() string {
 // startServers starts n servers of a version, which elect a leader after some seconds.
 func startServers(t *testing.T, version string, n int) *realServers {
 	t.Helper()
+	s := newServers(t, version, n)
+	for range n {
+		s.start()
+	}
+	return s
+}
+
+// newServers are none yet. Those that are started expect n.
+func newServers(t *testing.T, version string, n int) *realServers {
+	t.Helper()
 	binary, err := filepath.Abs("../../bin/consul-" + version)
 	if err == nil {
 		_, err = os.Stat(binary)
@@ -79,14 +91,7 @@ func startServers(t *testing.T, version string, n int) *realServers {
 	if err != nil {
 		t.Fatalf("run make tools: %v", err)
 	}
-	s := &realServers{
-		t: t, binary: binary, expect: n, dial: NewDialer(0),
-		block: nextBlock(),
-	}
-	for range n {
-		s.start()
-	}
-	return s
+	return &realServers{t: t, binary: binary, expect: n, dial: NewDialer(0), block: nextBlock()}
 }
 
 // start adds one server.
@@ -110,6 +115,9 @@ func (s *realServers) start() *realServer {
 		args = append(args, fmt.Sprintf("-retry-join=%s.%d", s.block, j+1))
 	}
 	server.args = args
+	if s.prepare != nil {
+		s.prepare(server)
+	}
 	s.run(server)
 	s.list = append(s.list, server)
 	return server

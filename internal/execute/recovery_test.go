@@ -41,6 +41,7 @@ func TestRecordsAreBoundToTheCluster(t *testing.T) {
 	w.seen.Cluster.Annotations = map[string]string{
 		v1alpha1.AnnotationBootstrapped: "then", v1alpha1.AnnotationNextSerial: "9", v1alpha1.AnnotationRecovery: "{}",
 		v1alpha1.AnnotationRecordsOf: "another", v1alpha1.AnnotationRestartedAt: "then",
+		v1alpha1.AnnotationGossip: "Required",
 	}
 	w.Expect(w.client.Update(t.Context(), w.seen.Cluster.DeepCopy())).To(Succeed())
 	w.look(t)

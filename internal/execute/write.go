@@ -96,7 +96,8 @@ func (e *Executor) record(ctx context.Context, s *observe.Snapshot, event string
 func (e *Executor) book(ctx context.Context, s *observe.Snapshot, change func(client.Object)) error {
 	return e.patch(ctx, s.Cluster, func(o client.Object) {
 		if s.Copied {
-			unannotate(v1alpha1.AnnotationBootstrapped, v1alpha1.AnnotationNextSerial, v1alpha1.AnnotationRecovery)(o)
+			unannotate(v1alpha1.AnnotationBootstrapped, v1alpha1.AnnotationNextSerial, v1alpha1.AnnotationRecovery,
+				v1alpha1.AnnotationGossip)(o)
 		}
 		annotate(v1alpha1.AnnotationRecordsOf, string(s.Cluster.UID))(o)
 		change(o)

@@ -114,6 +114,12 @@ func (o *Observer) cluster(ctx context.Context, s *Snapshot, leader string) erro
 		func() error { s.Raft.Catalog, s.Raft.CatalogUnanswered = catalogOf(ctx, agent); return nil },
 		func() (err error) { health, err = agent.Health(ctx); return err },
 		func() (err error) { s.Raft.Autopilot, err = agent.Autopilot(ctx); return err },
+		func() error {
+			if gossip := s.Spec.Gossip; gossip.Phase != gossip.Target {
+				s.Raft.Gossip = gossipMembers(ctx, s, agent)
+			}
+			return nil
+		},
 	); err != nil {
 		return err
 	}

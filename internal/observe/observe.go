@@ -121,6 +121,7 @@ func spec(c *v1alpha1.ConsulCluster) plan.Spec {
 	}
 	spec.Autopilot, _ = resources.Autopilot(c) // the errors are found again, see invalid
 	_, spec.Settings, _ = resources.Settings(c)
+	spec.Gossip = gossip(c)
 	recovery(&spec, c)
 	return spec
 }

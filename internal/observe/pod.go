@@ -26,6 +26,7 @@ func podFacts(pod *corev1.Pod) *plan.Pod {
 		Finished:    pod.Status.Phase == corev1.PodFailed || pod.Status.Phase == corev1.PodSucceeded,
 		Created:     pod.CreationTimestamp.Time,
 	}
+	facts.Gossip, _ = plan.ParseGossipPhase(pod.Annotations[v1alpha1.AnnotationGossip]) // a pod without it has no key
 	facts.Settings, facts.Reloads = resources.SettingsOf(pod)
 	// Absent on a pod that has its first settings.
 	facts.GivenAt, _ = time.Parse(time.RFC3339, pod.Annotations[v1alpha1.AnnotationSettingsGiven])

@@ -2,7 +2,6 @@ package observe
 
 import (
 	"fmt"
-	"slices"
 	"strconv"
 
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -20,20 +19,13 @@ func recordsCount(c *v1alpha1.ConsulCluster, present bool) bool {
 	if of, bound := c.Annotations[v1alpha1.AnnotationRecordsOf]; bound {
 		return of == string(c.UID)
 	}
-	return present || hasStatus(c) && (wasLed(c) || len(c.Status.Servers) > 0)
+	return present || resources.HasOwnStatus(c) && (wasLed(c) || len(c.Status.Servers) > 0)
 }
 
 // wasLed reports whether the status is a witness that a leader was seen: a person who replaces the object takes its
 // annotations away, and not its status.
 func wasLed(c *v1alpha1.ConsulCluster) bool {
-	return hasStatus(c) && (c.Status.Term > 0 || c.Status.Leader != "")
-}
-
-// hasStatus reports whether the status is that of this cluster: a backup may restore that of another one.
-func hasStatus(c *v1alpha1.ConsulCluster) bool {
-	return !slices.ContainsFunc(c.Status.Servers, func(s v1alpha1.ServerStatus) bool {
-		return s.ID != "" && s.ID != resources.NodeID(c.UID, s.Name)
-	})
+	return resources.HasOwnStatus(c) && (c.Status.Term > 0 || c.Status.Leader != "")
 }
 
 // readRecords fills in what the records say, and says which one is damaged without which it is not known which servers may
@@ -43,6 +35,9 @@ func readRecords(s *Snapshot) *plan.Problem {
 	recorded := !s.Copied && s.Cluster.Annotations[v1alpha1.AnnotationBootstrapped] != ""
 	s.Spec.Bootstrapped = recorded || wasLed(s.Cluster)
 	s.Spec.Unrecorded = s.Spec.Bootstrapped && !recorded
+	if _, err := plan.ParseGossipPhase(string(resources.GossipPhase(s.Cluster))); err != nil {
+		return damaged(v1alpha1.AnnotationGossip, err, "set it to the phase that the servers' pods have in the same annotation")
+	}
 	if s.Copied {
 		return damagedFounder(s)
 	}

@@ -42,6 +42,9 @@ func TestDamagedRecords(t *testing.T) {
 			},
 			"id or survivor is missing",
 		},
+		"a phase of gossip encryption that is none": {
+			func(w *world) { w.inPhase("Perhaps") }, "the servers' pods have in the same annotation",
+		},
 		"a founder of a cluster without a leader so far": {
 			func(w *world) {
 				delete(w.cluster.Annotations, v1alpha1.AnnotationBootstrapped)

@@ -9,21 +9,23 @@ import (
 	"github.com/consul-operator/consul-operator/internal/resources"
 )
 
-// reserved returns a field of the pod template whose value is reserved for the operator; empty if there is none. The API server
-// would refuse the pod, but perhaps only when a quorum is recovered, and a pod cannot be created because of its init container.
-func reserved(t v1alpha1.PodTemplate) string {
+// reserved returns a field of a cluster's pod template whose value is reserved for the operator; empty if there is none. The API
+// server would refuse the pod, but perhaps only when a quorum is recovered, and a pod cannot be created because of its init
+// container.
+func reserved(c *v1alpha1.ConsulCluster) string {
+	t := c.Spec.PodTemplate
 	for _, list := range []struct {
 		field      string
 		containers []corev1.Container
 	}{{"initContainers", t.InitContainers}, {"containers", t.Containers}} {
 		for i, container := range list.containers {
-			if resources.ReservedContainer(container.Name) {
+			if resources.ReservedContainer(c, container.Name) {
 				return fmt.Sprintf("spec.podTemplate.%s[%d].name: %s", list.field, i, container.Name)
 			}
 		}
 	}
 	for i, volume := range t.Volumes {
-		if resources.ReservedVolume(volume.Name) {
+		if resources.ReservedVolume(c, volume.Name) {
 			return fmt.Sprintf("spec.podTemplate.volumes[%d].name: %s", i, volume.Name)
 		}
 	}

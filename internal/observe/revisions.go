@@ -35,7 +35,7 @@ func (o *Observer) revisions(ctx context.Context, s *Snapshot) error {
 // believed are the digests that count.
 func believed(s *Snapshot, present map[string]string) []v1alpha1.RevisionStatus {
 	recorded := map[string]string{}
-	if hasStatus(s.Cluster) {
+	if resources.HasOwnStatus(s.Cluster) {
 		for _, revision := range s.Cluster.Status.Revisions {
 			recorded[revision.Name] = revision.Digest
 		}

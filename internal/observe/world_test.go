@@ -1,6 +1,7 @@
 package observe_test
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -38,6 +39,9 @@ type agent struct {
 	serf  []plan.Member
 	nodes []plan.Node
 	votes map[string]plan.Health
+
+	keyring consul.Keyring
+	keyless error
 	// silent are the calls that the agent does not answer.
 	silent map[string]bool
 	// fails is how all calls fail; nil if they do not.
@@ -62,6 +66,13 @@ func (a *agent) Health(context.Context) (map[string]plan.Health, error) {
 	return a.votes, a.says("health")
 }
 func (a *agent) Reload(context.Context) error { return a.says("reload") }
+func (a *agent) ClientAgents(context.Context) ([]string, error) {
+	return []string{"app-1"}, a.says("clients")
+}
+
+func (a *agent) Keyring(context.Context) (consul.Keyring, error) {
+	return a.keyring, cmp.Or(a.keyless, a.says("keyring"))
+}
 func (a *agent) Autopilot(context.Context) (map[string]string, error) {
 	return map[string]string{"min_quorum": "3", "last_contact_threshold": "200ms"}, a.says("autopilot")
 }

@@ -66,6 +66,8 @@ type (
 	SetMinQuorum struct{ Servers int }
 	// SetAutopilot changes settings of autopilot, by name.
 	SetAutopilot struct{ Settings map[string]string }
+	// SetGossip records a phase of gossip encryption, which is part of the wanted revision.
+	SetGossip struct{ Phase GossipPhase }
 	// GiveSettings writes the wanted settings into the file of a server.
 	GiveSettings struct{ Server string }
 	// Reload makes a server read its settings again.
@@ -107,6 +109,7 @@ func (QuarantineClaim) name() string    { return "QuarantineClaim" }
 func (SetMinAvailable) name() string    { return "SetMinAvailable" }
 func (SetMinQuorum) name() string       { return "SetMinQuorum" }
 func (SetAutopilot) name() string       { return "SetAutopilot" }
+func (SetGossip) name() string          { return "SetGossip" }
 func (GiveSettings) name() string       { return "GiveSettings" }
 func (Reload) name() string             { return "Reload" }
 func (NameTransferTarget) name() string { return "NameTransferTarget" }

@@ -28,6 +28,10 @@ func bootstrap(v view) *Decision {
 		return wait(often, reason.FormerClusterStopping, "%s of a former cluster of this name is stopping, and new servers would "+
 			"join it; if its node is lost, delete the pod by force", v.Former[0])
 	}
+	if len(v.Servers) == 0 && v.Spec.Gossip.Phase != v.Spec.Gossip.Target { // there is nobody to be cut off
+		return step(SetGossip{Phase: v.Spec.Gossip.Target}, reason.Bootstrapping, "gossip encryption is %s from the beginning",
+			v.Spec.Gossip.Target)
+	}
 	if expect := v.founders(); len(v.Servers) < expect {
 		return step(CreateServer{Serial: v.Spec.NextSerial, BootstrapExpect: expect}, reason.Bootstrapping,
 			"creating server %d of %d", len(v.Servers)+1, expect)

@@ -41,5 +41,5 @@ func ExampleRules() {
 	// Output:
 	// AwaitRecords (necessary): a record of the operator that is damaged is never guessed at
 	// Bootstrap (necessary): a cluster is founded once: bootstrap_expect with an empty disk founds a second, empty one
-	// ReviseStopped (necessary): a spec that keeps servers from running is corrected without a leader
+	// RevertGossip (necessary): a phase in which servers do not start can be taken back
 }

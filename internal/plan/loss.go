@@ -1,7 +1,6 @@
 package plan
 
 import (
-	"fmt"
 	"slices"
 	"strings"
 )
@@ -106,6 +105,5 @@ func (l loss) quorumWithout(names []string) bool {
 
 // acceptLossCommand is the command with which a person gives servers up.
 func (v view) acceptLossCommand(names []string) string {
-	return fmt.Sprintf("kubectl annotate consulcluster %s --overwrite consuloperator.io/accept-loss-of=%s",
-		v.Spec.Object, strings.Join(names, ","))
+	return v.annotateCommand("accept-loss-of", strings.Join(names, ","))
 }

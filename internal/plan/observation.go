@@ -60,6 +60,8 @@ type Spec struct {
 	Autopilot map[string]string
 	// Settings is the hash of what servers are to read again while they run; empty for nothing.
 	Settings string
+	// Gossip is the encryption of gossip.
+	Gossip Gossip
 	// Invalid says why the spec cannot be honored; nil if it can.
 	Invalid *Problem
 	// Bootstrapped reports whether a leader was ever seen. Unrecorded reports whether its record is missing.
@@ -159,6 +161,8 @@ type Pod struct {
 	Problem Problem
 	// Recovery is the id of the recovery that it was created for; empty for none.
 	Recovery string
+	// Gossip is the phase of gossip encryption of its server.
+	Gossip GossipPhase
 	// Settings is the hash of the settings in its file, which were given to it last at GivenAt. Reloads reports whether it has
 	// such a file: a pod of an older operator has none.
 	Settings string
@@ -225,6 +229,20 @@ type Raft struct {
 	MinQuorum int
 	// Autopilot are its settings by name.
 	Autopilot map[string]string
+	// Gossip is who else takes part in gossip. It is asked for while a phase of its encryption lies ahead.
+	Gossip GossipMembers
+}
+
+// GossipMembers are those whom a phase of gossip encryption could cut off.
+type GossipMembers struct {
+	// Unanswered says why the leader did not tell; empty if it did, or was not asked.
+	Unanswered string
+	// Keyless says how many do not have the gossip key; empty if all have. It is asked for when all servers have it.
+	Keyless string
+	// Encrypted reports whether gossip is encrypted in phase Off: with a key that the operator does not know.
+	Encrypted bool
+	// ClientAgents are the names of the client agents that have not left Serf.
+	ClientAgents []string
 }
 
 // Peer is an entry of the Raft configuration.

@@ -317,35 +317,6 @@ func TestStep(t *testing.T) {
 				s.Pod.Terminating, s.Pod.StopBy, s.Member = true, noon.Add(time.Second), plan.MemberLeft
 			}, nil, reason.RemovingServer,
 		},
-		"I1 retiring: it came back and missed the signal to stop": {
-			func(o *plan.Observation) {
-				fourth(o)
-				s := retiring(o, 1)
-				s.Pod.Terminating, s.Pod.StopBy, s.Peer.Voter = true, noon.Add(time.Second), false
-			}, plan.Leave{Server: "consul-1"}, reason.Leaving,
-		},
-		"I1 retiring: a voter missed the signal to stop": {
-			func(o *plan.Observation) {
-				fourth(o)
-				s := retiring(o, 1)
-				s.Pod.Terminating, s.Pod.StopBy = true, noon.Add(time.Second)
-			}, plan.Leave{Server: "consul-1"}, reason.Leaving,
-		},
-		"I1 retiring: a voter that missed the signal to stop is not asked to leave without others": {
-			func(o *plan.Observation) {
-				fourth(o)
-				o.Servers[2].Health = plan.HealthUnhealthy
-				s := retiring(o, 1)
-				s.Pod.Terminating, s.Pod.StopBy = true, noon.Add(time.Second)
-			}, nil, reason.RemovingServer,
-		},
-		"I3 retiring: a leader whose pod is stopping is not asked to leave": {
-			func(o *plan.Observation) {
-				fourth(o)
-				s := retiring(o, 0)
-				s.Pod.Terminating, s.Pod.StopBy = true, noon.Add(time.Second)
-			}, nil, reason.RemovingServer,
-		},
 		"retiring: its pod should have stopped by now": {
 			func(o *plan.Observation) {
 				fourth(o)

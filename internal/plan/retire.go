@@ -107,8 +107,8 @@ func isPresentVoter(s Server) bool {
 // retireStopped waits for a server that leaves or has left, and deletes its pod before the kubelet can start it anew.
 func (v view) retireStopped(s Server) *Decision {
 	switch {
-	case s.Pod.Terminating && v.hasMissedSignal(s):
-		return step(Leave{Server: s.Name}, reason.Leaving, "%s was told to stop and goes on: it is asked to leave", s.Name)
+	case s.Pod.Terminating && missedSIGTERM(s) && v.mayLeave(s):
+		return step(Leave{Server: s.Name}, reason.Leaving, "%s missed SIGTERM and still runs: it is asked to leave", s.Name)
 	case s.Pod.Terminating:
 		return v.awaitPodToStop(s)
 	case isLeaving(s):
@@ -129,13 +129,13 @@ func (v view) awaitPodToStop(s Server) *Decision {
 	return wait(soon, reason.RemovingServer, "the pod of %s is stopping", s.Name)
 }
 
-// hasMissedSignal reports whether a server takes part as if its pod were not stopping. Consul loses a SIGTERM that comes while it
+// missedSIGTERM reports whether a server runs on although its pod is being deleted. Consul loses a SIGTERM that comes while it
 // starts, as when the kubelet has started a server again that had left. It would become a voter, and be killed as one.
-func (v view) hasMissedSignal(s Server) bool {
-	if s.Member != MemberAlive || !s.Agent.Answered || v.hasClients(s) || v.leads(s) {
-		return false
-	}
-	return !isVoter(s) || v.enoughWithout(s, v.toKeep(s))
+func missedSIGTERM(s Server) bool { return s.Member == MemberAlive && s.Agent.Answered }
+
+// mayLeave reports whether a server can go: it has no clients, does not lead, and is no voter that is needed.
+func (v view) mayLeave(s Server) bool {
+	return !v.hasClients(s) && !v.leads(s) && (!isVoter(s) || v.enoughWithout(s, v.toKeep(s)))
 }
 
 // isLeaving reports whether a server is on its way out of Serf and Raft.

@@ -14,6 +14,9 @@ func upkeep(v view) []Action {
 	if v.Spec.Unrecorded {
 		actions = append(actions, RecordBootstrapped{})
 	}
+	if v.Spec.Gossip.Unrecorded {
+		actions = append(actions, SetGossip{Phase: v.Spec.Gossip.Phase})
+	}
 	if action := v.guard(); action != nil { // before a pod is created: the budget has to count it
 		actions = append(actions, action)
 	}

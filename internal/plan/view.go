@@ -338,6 +338,11 @@ func (v view) avoidsOtherNodes(s Server) bool {
 
 // Small helpers.
 
+// annotateCommand is the command with which a person confirms something to the operator.
+func (v view) annotateCommand(key, value string) string {
+	return fmt.Sprintf("kubectl annotate consulcluster %s --overwrite consuloperator.io/%s=%s", v.Spec.Object, key, value)
+}
+
 // clock is a time of day for people. A time to come says more than a duration, which would change with each observation.
 func clock(t time.Time) string { return t.UTC().Format("15:04:05 MST") }
 

@@ -4,6 +4,7 @@ package resources
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -90,4 +91,11 @@ func meta(c *v1alpha1.ConsulCluster, name string) metav1.ObjectMeta {
 
 func ownerReference(c *v1alpha1.ConsulCluster) metav1.OwnerReference {
 	return *metav1.NewControllerRef(c, v1alpha1.GroupVersion.WithKind("ConsulCluster"))
+}
+
+// HasOwnStatus reports whether the status is that of this cluster: a backup may restore that of another one.
+func HasOwnStatus(c *v1alpha1.ConsulCluster) bool {
+	return !slices.ContainsFunc(c.Status.Servers, func(s v1alpha1.ServerStatus) bool {
+		return s.ID != "" && s.ID != NodeID(c.UID, s.Name)
+	})
 }

@@ -97,7 +97,7 @@ func podTemplate(c *v1alpha1.ConsulCluster, revision string) *corev1.PodTemplate
 	user := c.Spec.PodTemplate
 	labels := podLabels(c, user.Metadata.Labels)
 	labels[v1alpha1.LabelRevision] = revision
-	return &corev1.PodTemplateSpec{
+	template := &corev1.PodTemplateSpec{
 		ObjectMeta: metav1.ObjectMeta{Labels: labels, Annotations: user.Metadata.Annotations},
 		Spec: corev1.PodSpec{
 			ServiceAccountName:            ServiceAccountName(c.Name),
@@ -118,6 +118,8 @@ func podTemplate(c *v1alpha1.ConsulCluster, revision string) *corev1.PodTemplate
 			ImagePullSecrets:              user.ImagePullSecrets,
 		},
 	}
+	prepareGossip(template, c)
+	return template
 }
 
 func podSecurity(user v1alpha1.PodTemplate) *corev1.PodSecurityContext {

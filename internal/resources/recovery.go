@@ -85,20 +85,27 @@ func prepareRecovery(pod *corev1.Pod, c *v1alpha1.ConsulCluster, server Server, 
 		pod.Annotations = map[string]string{}
 	}
 	pod.Annotations[v1alpha1.AnnotationRecovery] = server.Recovery.ID
-	pod.Spec.InitContainers = slices.Insert(pod.Spec.InitContainers, 0, corev1.Container{
-		Name: ContainerRecover, Image: consul.Image, ImagePullPolicy: consul.ImagePullPolicy,
-		Command: []string{"/bin/sh", "-euc", recoverScript},
-		Env: []corev1.EnvVar{
-			podIP(),
-			{Name: "RECOVERY", Value: server.Recovery.ID},
-			{Name: EnvVoter, Value: voter},
-			{Name: "PORT", Value: strconv.Itoa(PortServer)},
-		},
+	prepare := initContainer(ContainerRecover, recoverScript, consul)
+	prepare.Env = []corev1.EnvVar{
+		podIP(),
+		{Name: "RECOVERY", Value: server.Recovery.ID},
+		{Name: EnvVoter, Value: voter},
+		{Name: "PORT", Value: strconv.Itoa(PortServer)},
+	}
+	pod.Spec.InitContainers = slices.Insert(pod.Spec.InitContainers, 0, prepare)
+}
+
+// initContainer returns a container that runs a script on the volume of a server before it starts, with the server's image and
+// rights.
+func initContainer(name, script string, consul corev1.Container) corev1.Container {
+	return corev1.Container{
+		Name: name, Image: consul.Image, ImagePullPolicy: consul.ImagePullPolicy,
+		Command: []string{"/bin/sh", "-euc", script},
 		VolumeMounts: slices.DeleteFunc(slices.Clone(consul.VolumeMounts), func(m corev1.VolumeMount) bool {
 			return m.Name != volumeData
 		}),
 		Resources:                consul.Resources,
 		SecurityContext:          consul.SecurityContext,
 		TerminationMessagePolicy: consul.TerminationMessagePolicy,
-	})
+	}
 }

@@ -1,19 +1,26 @@
 package resources
 
-import "path"
+import (
+	"path"
+	"slices"
 
-// ReservedContainer reports whether the name of a container or init container is reserved for the operator.
-func ReservedContainer(name string) bool { return name == ContainerConsul || name == ContainerRecover }
+	"github.com/consul-operator/consul-operator/api/v1alpha1"
+)
 
-// ReservedVolume reports whether the name of a volume is reserved for the operator.
-func ReservedVolume(name string) bool {
-	return name == volumeData || name == volumeConfig || name == volumeSettings || name == volumeTmp
+// ReservedContainer reports whether the name of a container or init container of a cluster is reserved for the operator.
+func ReservedContainer(c *v1alpha1.ConsulCluster, name string) bool {
+	return name == ContainerConsul || name == ContainerRecover || name == ContainerGossipKey && UsesGossipKey(c)
+}
+
+// ReservedVolume reports whether the name of a volume of a cluster is reserved for the operator.
+func ReservedVolume(c *v1alpha1.ConsulCluster, name string) bool {
+	return slices.Contains([]string{volumeData, volumeConfig, volumeSettings, volumeTmp}, name) ||
+		name == volumeGossip && UsesGossipKey(c)
 }
 
 // ReservedPath reports whether the operator mounts a volume at this path of the Consul container.
 func ReservedPath(mount string) bool {
-	mount = path.Clean(mount)
-	return mount == pathData || mount == pathConfig || mount == pathSettings || mount == pathTmp
+	return slices.Contains([]string{pathData, pathConfig, pathSettings, pathTmp}, path.Clean(mount))
 }
 
 // ReservedEnv reports whether an environment variable of the Consul container is reserved for the operator.

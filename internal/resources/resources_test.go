@@ -81,18 +81,22 @@ func rendered(t *testing.T, c *v1alpha1.ConsulCluster) string {
 
 func TestRendered(t *testing.T) {
 	for name, c := range map[string]*v1alpha1.ConsulCluster{"plain": plain(), "customized": customized(t)} {
-		t.Run(name, func(t *testing.T) {
-			g := NewWithT(t)
-			file := filepath.Join("testdata", name+".yaml")
-			if *update {
-				g.Expect(os.MkdirAll("testdata", 0o750)).To(Succeed())
-				g.Expect(os.WriteFile(file, []byte(rendered(t, c)), 0o600)).To(Succeed())
-			}
-			golden, err := os.ReadFile(file) //nolint:gosec // our own file
-			g.Expect(err).NotTo(HaveOccurred(), "run with -update to write it")
-			g.Expect(rendered(t, c)).To(Equal(string(golden)), "run with -update if this is what is wanted")
-		})
+		t.Run(name, func(t *testing.T) { golden(t, name+".yaml", rendered(t, c)) })
 	}
+}
+
+// golden compares a text with a file, which -update writes.
+func golden(t *testing.T, name, text string) {
+	t.Helper()
+	g := NewWithT(t)
+	file := filepath.Join("testdata", name)
+	if *update {
+		g.Expect(os.MkdirAll("testdata", 0o750)).To(Succeed())
+		g.Expect(os.WriteFile(file, []byte(text), 0o600)).To(Succeed())
+	}
+	kept, err := os.ReadFile(file) //nolint:gosec // our own file
+	g.Expect(err).NotTo(HaveOccurred(), "run with -update to write it")
+	g.Expect(text).To(Equal(string(kept)), "run with -update if this is what is wanted")
 }
 
 // I6: these names are in users' clusters. An operator that computes another name for the same spec restarts all servers

@@ -29,6 +29,8 @@ type inputs struct {
 	Config      *v1alpha1.Config     `json:"config,omitempty"`
 	PodTemplate v1alpha1.PodTemplate `json:"podTemplate"`
 	RestartedAt string               `json:"restartedAt,omitempty"`
+	// Gossip is the phase of gossip encryption: a word of the operator, which users change by way of their spec.
+	Gossip v1alpha1.GossipPhase `json:"gossip,omitempty"`
 }
 
 // Revision returns the wanted revision: a hash of the user's input, not of what the operator renders from it. The rendered pod
@@ -37,7 +39,7 @@ type inputs struct {
 func Revision(c *v1alpha1.ConsulCluster) string {
 	said, err := json.Marshal(inputs{
 		Version: c.Spec.Version, Image: c.Spec.Image, Datacenter: c.Spec.Datacenter, Config: fileConfig(c),
-		PodTemplate: c.Spec.PodTemplate, RestartedAt: c.Annotations[v1alpha1.AnnotationRestartedAt],
+		PodTemplate: c.Spec.PodTemplate, RestartedAt: c.Annotations[v1alpha1.AnnotationRestartedAt], Gossip: GossipPhase(c),
 	})
 	if err != nil { // impossible: the API server has parsed it
 		said = []byte(err.Error())

@@ -44,6 +44,9 @@ func Build(s *observe.Snapshot, d plan.Decision, o Outcome, now time.Time) v1alp
 	}
 	status.Replicas = int32(len(s.Servers)) //nolint:gosec // a handful of servers
 	status.Revision, status.Revisions = s.Spec.Revision, s.Revisions
+	if s.Damaged == nil { // what is not a phase, the API server would refuse
+		status.GossipEncryption = resources.GossipPhase(c)
+	}
 	status.Selector = labels.SelectorFromSet(resources.Selector(c)).String()
 	status.VolumesRetained = volumesRetained(s)
 	status.ReadyReplicas, status.UpdatedReplicas = 0, 0

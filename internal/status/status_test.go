@@ -195,3 +195,19 @@ func TestVolumesRetained(t *testing.T) {
 func owned(s *observe.Snapshot) []metav1.OwnerReference {
 	return []metav1.OwnerReference{{UID: s.Cluster.UID}}
 }
+
+// The API server refuses a status with a phase that is none, and then nobody would learn what is damaged.
+func TestADamagedPhaseIsNotTold(t *testing.T) {
+	g := NewWithT(t)
+	s := snapshot()
+	s.Cluster.Annotations = map[string]string{
+		v1alpha1.AnnotationGossip: "Sending", v1alpha1.AnnotationRecordsOf: string(s.Cluster.UID),
+	}
+	s.Cluster.Status.GossipEncryption = v1alpha1.GossipAccepting
+	told := func() v1alpha1.GossipPhase {
+		return status.Build(s, plan.Decision{}, status.Outcome{}, noon).GossipEncryption
+	}
+	g.Expect(told()).To(Equal(v1alpha1.GossipSending))
+	s.Damaged = &plan.Problem{Reason: reason.DamagedRecord}
+	g.Expect(told()).To(Equal(v1alpha1.GossipAccepting))
+}

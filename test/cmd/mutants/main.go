@@ -39,7 +39,7 @@ type mutant struct {
 	// Find is in the file exactly once.
 	Find    string `json:"find"`
 	Replace string `json:"replace"`
-	// CaughtBy is the invariant that has to be violated: I1 to I9; or the tests that have to fail, in a package.
+	// CaughtBy is the invariant that has to be violated: I1 to I10; or the tests that have to fail, in a package.
 	CaughtBy string `json:"caughtBy"`
 	In       string `json:"in"`
 }
@@ -183,7 +183,7 @@ func explore(program string, states int) (string, error) {
 	if err == nil {
 		return "", nil
 	}
-	found := regexp.MustCompile(`(?m)^(I[1-9]) `).FindSubmatch(output)
+	found := regexp.MustCompile(`(?m)^(I[0-9]+) `).FindSubmatch(output)
 	if found == nil {
 		return "", fmt.Errorf("the simulation did not run:\n%s", output)
 	}

@@ -4,7 +4,7 @@ package invariant
 
 // Invariant holds whatever the operator does.
 type Invariant struct {
-	// Name is I1 to I9.
+	// Name is I1 to I10.
 	Name string
 	// Sentence says what holds.
 	Sentence string
@@ -23,7 +23,9 @@ var (
 	I7 = Invariant{"I7", "the desired state is reached once faults stop"}
 	I8 = Invariant{"I8", "an acknowledged write is never lost, and no second cluster is founded"}
 	I9 = Invariant{"I9", "the client Service sends connections to voters that stay, and to no other server"}
+
+	I10 = Invariant{"I10", "no server is started that others cannot hear"}
 )
 
 // All lists the invariants in order.
-var All = []Invariant{I1, I2, I3, I4, I5, I6, I7, I8, I9}
+var All = []Invariant{I1, I2, I3, I4, I5, I6, I7, I8, I9, I10}

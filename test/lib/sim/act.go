@@ -25,6 +25,8 @@ func act(action plan.Action, seen, s *State) bool {
 		return sameRecord(seen, s) && cancelRecovery(s)
 	case plan.FinishRecovery:
 		return sameRecord(seen, s) && finishRecovery(s)
+	case plan.SetGossip:
+		return sameClaims(seen, s) && sameRecord(seen, s) && setGossip(s, a.Phase)
 	case plan.SetMinAvailable:
 		return sameClaims(seen, s) && seen.MinAvailable == s.MinAvailable && setMinAvailable(s, a)
 	case plan.SetMinQuorum:
@@ -158,8 +160,8 @@ func sameClaim(a, b *Server) bool {
 
 // sameRecord is the resourceVersion of the ConsulCluster.
 func sameRecord(seen, s *State) bool {
-	return seen.Replicas == s.Replicas && seen.Wanted == s.Wanted && seen.Paused == s.Paused && seen.InPlace == s.InPlace &&
-		seen.Bootstrapped == s.Bootstrapped && seen.Transfer == s.Transfer && sameRecovery(seen, s)
+	return seen.Replicas == s.Replicas && seen.Wanted == s.Wanted && seen.Gossip == s.Gossip && seen.Paused == s.Paused &&
+		seen.InPlace == s.InPlace && seen.Bootstrapped == s.Bootstrapped && seen.Transfer == s.Transfer && sameRecovery(seen, s)
 }
 
 // samePod is the UID and resourceVersion of a pod: its status counts.
@@ -232,6 +234,15 @@ func gate(x *Server, serving bool) bool {
 
 func setTransfer(s *State, to int8) bool {
 	s.Transfer = to
+	return true
+}
+
+// setGossip makes another revision wanted, so leadership moves once more.
+func setGossip(s *State, phase plan.GossipPhase) bool {
+	s.Wanted = s.Wanted.In(phase)
+	if s.Handoffs < unlimited {
+		s.Handoffs++
+	}
 	return true
 }
 

@@ -37,7 +37,7 @@ var progress = []*kind{
 	{name: "is on a node that takes pods again", can: isEvicted, do: quietly(uncordon)},
 	{name: "is on a node that is not drained after all", unreliable: true, can: isCordoned, do: quietly(uncordon)},
 	{name: "does not answer and is killed", can: isHung, do: quietly((*State).stop)},
-	{name: "has not stopped in time and is killed", can: hasMissedSignal, do: quietly((*State).stop)},
+	{name: "has not stopped in time and is killed", can: missedSIGTERM, do: quietly((*State).stop)},
 	{name: "is deleted with its dead node", can: isLost, do: quietly(evictFromNode)},
 	{name: "should be gone by now", can: isStuck, do: quietly(becomeOverdue)},
 	{name: "is unhealthy for long", can: canBeSick, do: quietly(func(s *State, i int) { s.Servers[i].Long = true })},
@@ -223,7 +223,7 @@ func canBeSick(s *State, i int) bool {
 // Autopilot promotes who was healthy for 10 s. A pod that is being deleted has got its signal, or missed it, long before that.
 func canPromote(s *State, i int) bool {
 	x := &s.Servers[i]
-	return s.works() && x.Peer == NonVoter && x.Healthy && x.heard() && !x.Behind && (x.Pod != PodTerminating || x.Deaf)
+	return s.works() && x.Peer == NonVoter && x.Healthy && x.heard() && !x.Behind && (x.Pod != PodTerminating || x.MissedSIGTERM)
 }
 
 func promote(s *State, i int) { s.Servers[i].Peer = Voter }
@@ -285,7 +285,7 @@ func (s *State) stop(i int) {
 		x.Alone = false
 		x.Data = x.Data && x.Claim != ClaimNone
 	}
-	x.Process, x.Deaf = Down, false
+	x.Process, x.MissedSIGTERM = Down, false
 	if int(s.Leader) == i {
 		stepDown(s, i)
 	}

@@ -112,7 +112,7 @@ func (x *explorer) reach(s State, how node) {
 	x.known[key] = struct{}{}
 	x.nodes = append(x.nodes, how)
 	x.next = append(x.next, s)
-	if violation, story := x.settles(s, key); violation != nil {
+	if violation, story := x.settles(s); violation != nil {
 		x.fail(violation, int32(len(x.nodes)-1), story) //nolint:gosec // fewer than 2³¹
 	}
 }

@@ -1,5 +1,7 @@
 package sim
 
+import "github.com/consul-operator/consul-operator/internal/plan"
+
 // faults that a scenario may inject; each costs one of the state's budget.
 var faults = []*kind{
 	{name: "process is killed", can: runs, do: fault((*State).stop)},
@@ -10,7 +12,7 @@ var faults = []*kind{
 	{name: "is cut off from the other servers", can: canBeAlone, do: fault(cutOff)},
 	{name: "node dies", can: hasPod, do: fault(nodeDies)},
 	{name: "kubelet dies", can: isUpOnNode, do: fault(func(s *State, i int) { s.Servers[i].Pod = PodLost })},
-	{name: "signal to stop comes while Consul starts, and is lost", can: isToldToStop, do: fault(missSignal)},
+	{name: "misses SIGTERM, which comes while Consul starts", can: isToldToStop, do: fault(missSIGTERM)},
 	{name: "claim is deleted by a person", can: hasClaim, do: fault(func(s *State, i int) { s.Servers[i].Claim = ClaimDeleting })},
 	{name: "claim and pod are lost", can: hasClaim, do: fault(loseAll)},
 	{name: "loses leadership", can: isLeader, do: fault(stepDown)},
@@ -58,7 +60,7 @@ func hasClaim(s *State, i int) bool {
 }
 func isToldToStop(s *State, i int) bool {
 	x := &s.Servers[i]
-	return s.Faults > 0 && x.Pod == PodTerminating && x.Process == Up && !x.Deaf
+	return s.Faults > 0 && x.Pod == PodTerminating && x.Process == Up && !x.MissedSIGTERM
 }
 func isLeader(s *State, i int) bool { return s.Faults > 0 && int(s.Leader) == i }
 func isGone(s *State, i int) bool {
@@ -70,7 +72,7 @@ func isHealthy(s *State, i int) bool { return s.Faults > 0 && s.Servers[i].Healt
 // canOutlive reports whether a process can outlive its pod. A lost volume beside it is left out, and so is a revision that
 // cannot start: a server that takes part without a pod could be given it, and its vote be missing.
 func canOutlive(s *State, i int) bool {
-	return isUpOnNode(s, i) && s.Servers[i].Claim == ClaimBound && s.Bad == 0
+	return isUpOnNode(s, i) && s.Servers[i].Claim == ClaimBound && s.Bad == 0 && s.BadPhase == 0
 }
 
 // canBeAlone reports whether a server can be cut off: the only voter needs nobody, so it cannot.
@@ -89,7 +91,7 @@ func hang(s *State, i int) {
 	s.commit()
 }
 
-func missSignal(s *State, i int) { s.Servers[i].Deaf = true }
+func missSIGTERM(s *State, i int) { s.Servers[i].MissedSIGTERM = true }
 
 func killPod(s *State, i int) {
 	if !s.Servers[i].outlives() {
@@ -127,7 +129,7 @@ func change(name string, can func(*State) bool, do func(*State)) *kind {
 // want changes version, configuration or pod template, or asks for a restart: all are another revision.
 func want(r Revision) *kind {
 	names := map[Revision]string{1: "the spec goes back to r1", 2: "the spec becomes r2", 3: "the spec becomes r3"}
-	return change(names[r], func(s *State) bool { return s.Wanted != r }, func(s *State) { s.Wanted = r })
+	return change(names[r], func(s *State) bool { return s.Wanted.spec() != r }, func(s *State) { s.Wanted = s.Wanted.withSpec(r) })
 }
 
 func scale(n uint8) *kind {
@@ -146,6 +148,13 @@ func unpause() *kind {
 		can: func(s *State, _ int) bool { return s.Paused },
 		do:  quietly(func(s *State, _ int) { s.Paused = false }),
 	}
+}
+
+// secure switches gossip encryption on or off.
+func secure(target plan.GossipPhase) *kind {
+	phase := uint8(target) //nolint:gosec // 0 to 3
+	return change("gossip encryption is to be "+target.String(),
+		func(s *State) bool { return s.Gossip != phase }, func(s *State) { s.Gossip = phase })
 }
 
 // otherType changes spec.update.type.

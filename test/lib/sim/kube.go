@@ -1,9 +1,19 @@
 package sim
 
+import (
+	"github.com/consul-operator/consul-operator/internal/plan"
+	"github.com/consul-operator/consul-operator/test/lib/invariant"
+)
+
 func canStart(s *State, i int) bool {
 	x := &s.Servers[i]
 	return x.Pod == PodPending && x.Process == Down && x.Claim != ClaimNone && !s.unschedulable(x) &&
-		(s.Bad == 0 || x.PodRevision != s.Bad)
+		!s.isBad(x.PodRevision)
+}
+
+// isBad reports whether no server starts with a revision.
+func (s *State) isBad(r Revision) bool {
+	return s.Bad != 0 && r.spec() == s.Bad || s.BadPhase != 0 && r.Phase() == plan.GossipPhase(s.BadPhase)
 }
 
 // unschedulable reports whether no node takes a server: where nodes are full, it has to go where its volume is, and a new
@@ -40,6 +50,9 @@ func (s *State) drainWaits() bool {
 
 func start(s *State, i int) *Violation {
 	x := &s.Servers[i]
+	if other := s.unheardBy(x); other >= 0 {
+		return violated(invariant.I10, "#%d is started, and it and #%d do not hear each other", i, other)
+	}
 	x.Pod, x.Process = PodRunning, Up
 	if x.PodRescue == NoRescue || x.Rescued || !x.Data {
 		return nil
@@ -49,6 +62,18 @@ func start(s *State, i int) *Violation {
 		return s.rescue(i)
 	}
 	return nil
+}
+
+// unheardBy is a server that runs and that does not hear another one, nor that one it; -1 if there is none. They hear each other
+// if their phases of gossip encryption are the same or next to each other (TestGossipPhases).
+func (s *State) unheardBy(x *Server) int {
+	for i := range s.slots() {
+		y := &s.Servers[i]
+		if apart := y.PodRevision.Phase() - x.PodRevision.Phase(); y.Claim != ClaimNone && y.runsInPod() && (apart > 1 || apart < -1) {
+			return i
+		}
+	}
+	return -1
 }
 
 // restartPolicy Always, also after a leave.
@@ -61,13 +86,13 @@ func restart(s *State, i int) { s.Servers[i].Process = Up }
 
 func canGetSignal(s *State, i int) bool {
 	x := &s.Servers[i]
-	return x.Pod == PodTerminating && (x.Process == Up && !x.Deaf || x.Process == Hung)
+	return x.Pod == PodTerminating && (x.Process == Up && !x.MissedSIGTERM || x.Process == Hung)
 }
 
-// hasMissedSignal reports whether only the end of the grace period ends a process.
-func hasMissedSignal(s *State, i int) bool {
+// missedSIGTERM reports whether only the end of the grace period ends a process.
+func missedSIGTERM(s *State, i int) bool {
 	x := &s.Servers[i]
-	return x.Pod == PodTerminating && x.Process == Up && x.Deaf
+	return x.Pod == PodTerminating && x.Process == Up && x.MissedSIGTERM
 }
 
 // getSignal is SIGTERM, and SIGKILL after the grace period for a process that does not hear it.

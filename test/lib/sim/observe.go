@@ -23,12 +23,20 @@ const (
 var (
 	names     = numbered("consul-%d")
 	ids       = numbered("id-%d")
-	revisions = numbered("r%d")
+	revisions = revisionNames()
 )
 
 func numbered(format string) (all [maxServers + 1]string) {
 	for i := range all {
 		all[i] = fmt.Sprintf(format, i)
+	}
+	return all
+}
+
+// revisionNames are made once: a state is observed a million times.
+func revisionNames() (all [4 << phaseShift]string) {
+	for i := range all {
+		all[i] = Revision(i).String() //nolint:gosec // less than 64
 	}
 	return all
 }
@@ -74,6 +82,7 @@ func (s *State) spec() plan.Spec {
 		Replicas: int(s.Replicas), MaxSurge: int(s.Surge), InPlace: s.InPlace, LeaderStableFor: stableFor,
 		Revision: revisions[s.Wanted], Paused: s.Paused, Bootstrapped: s.Bootstrapped, NextSerial: int(s.N),
 		ReplacementsLeft: 1,
+		Gossip:           plan.Gossip{Phase: s.Wanted.Phase(), Target: plan.GossipPhase(s.Gossip)},
 	}
 	if s.Replace {
 		spec.ReplaceFailedAfter = replaceAfter
@@ -135,7 +144,7 @@ func pod(s *State, x *Server) *plan.Pod {
 	pod := &plan.Pod{
 		Revision: revisions[x.PodRevision], Running: x.runsInPod() || x.cutOff(), Ready: s.ready(x),
 		Serving: x.Serving, ServingFrom: longAgo, Cordoned: x.Cordoned && x.Pod != PodPending,
-		Recovery:    recoveries[x.PodRescue],
+		Recovery: recoveries[x.PodRescue], Gossip: x.PodRevision.Phase(),
 		Terminating: x.Pod == PodTerminating || x.Pod == PodStuck || x.Pod == PodOverdue, StopBy: now,
 	}
 	if x.Pod == PodOverdue {
@@ -152,7 +161,7 @@ func pod(s *State, x *Server) *plan.Pod {
 	if s.unschedulable(x) {
 		pod.Problem = plan.Problem{Reason: reason.Unschedulable, Message: "no node takes it"}
 	}
-	if s.Bad != 0 && x.PodRevision == s.Bad && x.Pod == PodPending {
+	if x.Pod == PodPending && s.isBad(x.PodRevision) {
 		pod.Problem = plan.Problem{Reason: reason.ServerCannotStart, Message: "it cannot start"}
 	}
 	return pod

@@ -3,13 +3,39 @@ package sim
 import (
 	"fmt"
 	"strings"
+
+	"github.com/consul-operator/consul-operator/internal/plan"
 )
 
 // maxServers is the most servers that are in the model at a time: 5 wanted, 3 of surge, and three that are lost.
 const maxServers = 11
 
-// Revision is what a server runs, in the order in which users ask for it.
+// Revision is what a server runs: what users ask for, in the order in which they do, and a phase of gossip encryption.
 type Revision uint8
+
+// phaseShift is where the phase is in a Revision.
+const phaseShift = 4
+
+// spec is what users asked for.
+func (r Revision) spec() Revision { return r & (1<<phaseShift - 1) }
+
+// Phase is the phase of gossip encryption.
+func (r Revision) Phase() plan.GossipPhase { return plan.GossipPhase(r >> phaseShift) }
+
+func (r Revision) withSpec(spec Revision) Revision { return r - r.spec() + spec }
+
+// In is the same revision in another phase.
+func (r Revision) In(phase plan.GossipPhase) Revision {
+	return r.spec() + Revision(phase)<<phaseShift //nolint:gosec // 0 to 3
+}
+
+// String is r1, or r1 with the phase.
+func (r Revision) String() string {
+	if r.Phase() == plan.GossipOff {
+		return fmt.Sprintf("r%d", uint8(r))
+	}
+	return fmt.Sprintf("r%d-%s", uint8(r.spec()), r.Phase())
+}
 
 // Claim is a volume claim.
 type Claim uint8
@@ -102,16 +128,17 @@ type Server struct {
 	Routed      bool // the client Service sends connections here
 
 	Process Process
-	Deaf    bool // its process has missed the signal to stop
-	Alone   bool // it and the other servers do not hear each other; the operator hears all
-	Data    bool // its disk holds the Raft log
-	Behind  bool // it misses entries that were committed
-	Rescued bool // its disk says that it has taken part in this recovery
-	Peer    Suffrage
-	Serf    Serf
-	Healthy bool // autopilot's opinion, which is late
-	Long    bool // it has been unhealthy for longer than failureReplacement.after
-	Session bool // an application has opened a session at it
+	// MissedSIGTERM is set if only the end of the grace period ends the process.
+	MissedSIGTERM bool
+	Alone         bool // it and the other servers do not hear each other; the operator hears all
+	Data          bool // its disk holds the Raft log
+	Behind        bool // it misses entries that were committed
+	Rescued       bool // its disk says that it has taken part in this recovery
+	Peer          Suffrage
+	Serf          Serf
+	Healthy       bool // autopilot's opinion, which is late
+	Long          bool // it has been unhealthy for longer than failureReplacement.after
+	Session       bool // an application has opened a session at it
 }
 
 // State of a cluster and of what surrounds it.
@@ -123,7 +150,9 @@ type State struct {
 	Replicas, Surge uint8
 	InPlace         bool // servers are updated on the claims they have
 	Wanted          Revision
-	Bad             Revision // a revision that never starts; 0 for none
+	Bad             Revision // what users asked for and what never starts; 0 for none
+	Gossip          uint8    // the phase of gossip encryption that is wanted in the end
+	BadPhase        uint8    // a phase in which no server starts; 0 for none
 	Paused          bool
 	Replace         bool  // failureReplacement is on
 	Full            bool  // no node takes a server that is new
@@ -255,7 +284,7 @@ func moved(slot int8, gone int) int8 {
 // String is a state for people, one line.
 func (s *State) String() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "wants %d of r%d", s.Replicas, s.Wanted)
+	fmt.Fprintf(&b, "wants %d of %s", s.Replicas, s.Wanted)
 	if s.Paused {
 		b.WriteString(" paused")
 	}
@@ -277,7 +306,7 @@ func (s *State) String() string {
 }
 
 func (x *Server) String() string {
-	words := []string{fmt.Sprintf("r%d", x.Revision)}
+	words := []string{x.Revision.String()}
 	add := func(is bool, word string) {
 		if is {
 			words = append(words, word)
@@ -297,7 +326,7 @@ func (x *Server) String() string {
 		[...]string{"down", "", "hung", "leaving"}[x.Process],
 		[...]string{"no-peer", "nonvoter", "voter"}[x.Peer],
 		[...]string{"absent", "", "serf-leaving", "left", "failed"}[x.Serf])
-	add(x.Deaf, "missed-its-signal")
+	add(x.MissedSIGTERM, "missed-sigterm")
 	add(x.Behind, "behind")
 	add(x.Alone, "cut-off-from-the-others")
 	add(x.Peer != NoPeer && !x.Healthy && !x.Long, "unhealthy")

@@ -11,21 +11,51 @@ import (
 	"k8s.io/utils/ptr"
 
 	"github.com/consul-operator/consul-operator/api/v1alpha1"
+	"github.com/consul-operator/consul-operator/internal/plan"
 	"github.com/consul-operator/consul-operator/internal/resources"
 	"github.com/consul-operator/consul-operator/test/lib/sim"
 )
 
 // Revisions are known by number; the model's revisions count from 1.
-type Revisions []string
+type Revisions []revision
 
-// Number of a revision.
-func (r *Revisions) Number(name string) sim.Revision {
-	i := slices.Index(*r, name)
+type revision struct {
+	name  string
+	phase plan.GossipPhase
+}
+
+// number of a revision, with its phase of gossip encryption.
+func (r *Revisions) number(name string) sim.Revision {
+	i := slices.IndexFunc(*r, func(known revision) bool { return known.name == name })
 	if i < 0 {
-		*r = append(*r, name)
+		*r = append(*r, revision{name: name})
 		i = len(*r) - 1
 	}
-	return sim.Revision(i + 1) //nolint:gosec // a handful of revisions
+	return sim.Revision(i + 1).In((*r)[i].phase) //nolint:gosec // a handful of revisions
+}
+
+// wanted is the number of the revision that a ConsulCluster asks for.
+func (r *Revisions) wanted(o *v1alpha1.ConsulCluster) sim.Revision {
+	name := resources.Revision(o)
+	if !slices.ContainsFunc(*r, func(known revision) bool { return known.name == name }) {
+		phase, err := plan.ParseGossipPhase(string(resources.GossipPhase(o)))
+		if err != nil {
+			panic(err) // no test damages it
+		}
+		*r = append(*r, revision{name, phase})
+	}
+	return r.number(name)
+}
+
+// gossipTarget is where the phases of gossip encryption lead.
+func gossipTarget(o *v1alpha1.ConsulCluster, wanted sim.Revision) plan.GossipPhase {
+	switch enabled := o.Spec.GossipEncryption.Enabled; {
+	case enabled == nil:
+		return wanted.Phase()
+	case *enabled:
+		return plan.GossipRequired
+	}
+	return plan.GossipOff
 }
 
 // Adopt takes over what a ConsulCluster says.
@@ -33,7 +63,8 @@ func (c *Cluster) Adopt(o *v1alpha1.ConsulCluster, revisions *Revisions) {
 	s := &c.State
 	s.Replicas, s.Surge = uint8(o.Spec.Replicas), uint8(o.Spec.Update.MaxSurge) //nolint:gosec // at most 7
 	s.InPlace = o.Spec.Update.Type == v1alpha1.UpdateInPlace
-	s.Wanted, s.Paused = revisions.Number(resources.Revision(o)), o.Spec.Paused
+	s.Wanted, s.Paused = revisions.wanted(o), o.Spec.Paused
+	s.Gossip = uint8(gossipTarget(o, s.Wanted)) //nolint:gosec // 0 to 3
 	s.Replace = o.Spec.FailureReplacement.After == nil || o.Spec.FailureReplacement.After.Duration > 0
 	s.Bootstrapped = o.Annotations[v1alpha1.AnnotationBootstrapped] != ""
 	s.Automatic = o.Spec.Recovery.Mode == v1alpha1.RecoveryAutomatic
@@ -56,7 +87,7 @@ func (c *Cluster) WroteClaim(o *corev1.PersistentVolumeClaim, revisions *Revisio
 		c.State.Servers[i].Claim = sim.ClaimBound
 	}
 	x := &c.State.Servers[i]
-	x.Revision = revisions.Number(o.Annotations[v1alpha1.AnnotationRevision])
+	x.Revision = revisions.number(o.Annotations[v1alpha1.AnnotationRevision])
 	_, x.Retiring = o.Annotations[v1alpha1.AnnotationRetiring]
 	_, x.InPlace = o.Annotations[v1alpha1.AnnotationInPlace]
 	_, x.Failed = o.Annotations[v1alpha1.AnnotationFailed]
@@ -80,7 +111,7 @@ func (c *Cluster) CreatedPod(o *corev1.Pod, ip string, revisions *Revisions) {
 	x := &c.State.Servers[i]
 	c.Servers[i].IP, c.Servers[i].Version, c.Servers[i].Restarts = ip, versionOf(o), 0
 	c.Servers[i].Given, _ = resources.SettingsOf(o)
-	x.Pod, x.PodRevision = sim.PodPending, revisions.Number(o.Labels[v1alpha1.LabelRevision])
+	x.Pod, x.PodRevision = sim.PodPending, revisions.number(o.Labels[v1alpha1.LabelRevision])
 	x.PodFounder, x.Serving, x.Settled, x.PodRescue = founder(o), false, true, c.rescueOf(o)
 }
 

@@ -236,8 +236,8 @@ func fields(of reflect.Type) (names []string) {
 func TestEveryPartIsDecidedUpon(t *testing.T) {
 	g := NewWithT(t)
 	g.Expect(fields(reflect.TypeFor[v1alpha1.ConsulClusterSpec]())).To(ConsistOf(
-		"config", "datacenter", "deletionProtection", "failureReplacement", "image", "paused", "podTemplate", "recovery",
-		"replicas", "storage", "update", "version"))
+		"config", "datacenter", "deletionProtection", "failureReplacement", "gossipEncryption", "image", "paused", "podTemplate",
+		"recovery", "replicas", "storage", "update", "version"))
 	parts := fields(reflect.TypeFor[v1alpha1.PodTemplate]())
 	var decided []string
 	for part := range ofPods {

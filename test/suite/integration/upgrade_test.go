@@ -21,16 +21,18 @@ func TestUpgrade(t *testing.T) {
 	for name, test := range map[string]struct {
 		replicas, surge int32
 		from            string
+		encrypted       bool
 	}{
 		"one-voter":              {replicas: 1, surge: 1, from: older},
 		"three-servers-surge-1":  {replicas: 3, surge: 1, from: older},
-		"five-servers-surge-3":   {replicas: 5, surge: 3, from: older},
-		"three-from-old-surge-3": {replicas: 3, surge: 3, from: oldest},
+		"five-servers-surge-3":   {replicas: 5, surge: 3, from: older, encrypted: true},
+		"three-from-old-surge-3": {replicas: 3, surge: 3, from: oldest, encrypted: true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			s := begin(t, shared, name, func(spec *v1alpha1.ConsulClusterSpec) {
 				spec.Replicas, spec.Update.MaxSurge, spec.Version = test.replicas, test.surge, test.from
+				spec.GossipEncryption.Enabled = &test.encrypted
 			})
 			before := s.cluster().Status.Leader
 			s.Observer.AllowLeaderChanges(1)
@@ -39,6 +41,9 @@ func TestUpgrade(t *testing.T) {
 			status := s.cluster().Status
 			s.Expect(status.Version).To(Equal(newest))
 			s.Expect(status.Voters).To(Equal(test.replicas))
+			if test.encrypted {
+				s.expectEncryptedGossip()
+			}
 			if test.from != oldest && s.Undisturbed() {
 				// Consul 1.19 keeps appending writes while it hands over: its successor may miss the last one and lose
 				// the vote, and seconds later another server leads, which may have to hand over in its turn.

@@ -121,6 +121,20 @@ func (a *agent) Members(ctx context.Context) (members []plan.Member, err error) 
 	return members, err
 }
 
+// ClientAgents are none: the model has servers only.
+func (a *agent) ClientAgents(ctx context.Context) ([]string, error) {
+	return nil, a.ask(ctx, "members", false, func(*cluster, int) (time.Duration, error) { return 0, nil })
+}
+
+func (a *agent) Keyring(ctx context.Context) (keyring consul.Keyring, err error) {
+	err = a.ask(ctx, "keyring", false, func(c *cluster, _ int) (time.Duration, error) {
+		var err error
+		keyring, err = c.Keyring()
+		return 0, err
+	})
+	return keyring, err
+}
+
 func (a *agent) Catalog(ctx context.Context) (nodes []plan.Node, err error) {
 	err = a.ask(ctx, "catalog", false, func(c *cluster, _ int) (time.Duration, error) {
 		nodes = c.Catalog()

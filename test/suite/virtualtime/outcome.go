@@ -9,6 +9,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/consul-operator/consul-operator/api/v1alpha1"
+	"github.com/consul-operator/consul-operator/internal/plan"
 	"github.com/consul-operator/consul-operator/test/lib/sim"
 )
 
@@ -54,12 +55,12 @@ func (r *run) end() string {
 	servers := make([]string, 0, c.State.N)
 	for _, x := range c.State.Servers[:c.State.N] {
 		if x.Claim != sim.ClaimNone || x.Pod != sim.PodNone || x.Peer != sim.NoPeer || x.Serf == sim.Failed {
-			servers = append(servers, "server "+strings.Replace(x.String(), fmt.Sprintf("r%d", c.State.Wanted), "as wanted", 1))
+			servers = append(servers, "server "+strings.Replace(x.String(), c.State.Wanted.String(), "as wanted", 1))
 		}
 	}
 	slices.Sort(servers)
-	fmt.Fprintf(&b, "%s\nleader: %t, min_quorum %d, bootstrapped %t, transfer %d\n", strings.Join(servers, "\n"),
-		c.State.Leader != sim.Nobody, c.State.MinQuorum, c.State.Bootstrapped, c.State.Transfer)
+	fmt.Fprintf(&b, "%s\nleader: %t, min_quorum %d, bootstrapped %t, transfer %d, %s\n", strings.Join(servers, "\n"),
+		c.State.Leader != sim.Nobody, c.State.MinQuorum, c.State.Bootstrapped, c.State.Transfer, gossip(&c.State))
 	kinds := map[string]int{}
 	for _, o := range r.world.api.objects() {
 		kinds[kindOf(o)]++
@@ -70,6 +71,15 @@ func (r *run) end() string {
 	}
 	fmt.Fprint(&b, kinds)
 	return b.String()
+}
+
+const gossipAsWanted = "gossip encryption as wanted"
+
+func gossip(s *sim.State) string {
+	if phase, target := s.Wanted.Phase(), plan.GossipPhase(s.Gossip); phase != target {
+		return fmt.Sprintf("gossip encryption %s instead of %s", phase, target)
+	}
+	return gossipAsWanted
 }
 
 // lists says where the servers are by the status, and what disagrees, without names.

@@ -14,6 +14,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/consul-operator/consul-operator/api/reason"
+	"github.com/consul-operator/consul-operator/test/lib/timed"
 )
 
 // wholeStories has each run with trouble told to its end, also where it has come to a situation that is known from the
@@ -28,7 +29,7 @@ type checkpoint struct {
 	objects     []client.Object
 	tally       tally
 	uids, ips   int
-	revisions   []string
+	revisions   timed.Revisions
 	clusters    []cluster
 }
 
@@ -124,7 +125,7 @@ func newBaseline(t *testing.T, story scenario) *baseline {
 	if len(b.violations) > 0 {
 		t.Fatalf("without any trouble: %v\n%s", b.violations, b.trace)
 	}
-	if !strings.Contains(b.end, string(reason.Healthy)) {
+	if !strings.Contains(b.end, string(reason.Healthy)) || !strings.Contains(b.end, gossipAsWanted) {
 		t.Fatalf("without any trouble the cluster is not as wanted: %s\n%s", b.end, b.trace)
 	}
 	return b

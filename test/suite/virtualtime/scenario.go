@@ -46,6 +46,7 @@ func scenarios() []scenario {
 		{name: "upgrade of 1", replicas: 1, steps: []step{upgrade(newer, 1)}},
 		{name: "upgrade of 3 in place", replicas: 3, steps: []step{upgradeInPlace(newer)}},
 		{name: "upgrade of 1 in place", replicas: 1, steps: []step{upgradeInPlace(newer)}},
+		{name: "gossip encryption of 3", replicas: 3, steps: []step{encrypt()}},
 		{name: "scale 3 to 5 to 3", replicas: 3, steps: []step{scale(5), scale(3)}},
 		{name: "rollback in the middle", replicas: 3, steps: []step{upgrade(newer, 1), rollback()}},
 		{name: "a version that does not exist, corrected", replicas: 3, steps: []step{mistype(), correct()}, spare: true},
@@ -114,6 +115,10 @@ func upgradeInPlace(version string) step {
 	return change("version "+version+" in place", func(c *v1alpha1.ConsulCluster) {
 		c.Spec.Version, c.Spec.Update.Type = version, v1alpha1.UpdateInPlace
 	})
+}
+
+func encrypt() step {
+	return change("gossip encryption", func(c *v1alpha1.ConsulCluster) { c.Spec.GossipEncryption.Enabled = new(true) })
 }
 
 // rollback while the second new server waits for its vote.

@@ -1,0 +1,175 @@
+package resources
+
+import (
+	"crypto/rand"
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"slices"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/utils/ptr"
+
+	"github.com/consul-operator/consul-operator/api/v1alpha1"
+)
+
+// ContainerGossipKey is the name of the init container that gives a server the gossip key.
+const ContainerGossipKey = "gossip-key"
+
+const (
+	volumeGossip = "gossip"
+	pathGossip   = "/consul/gossip"
+	// keyGossip is the key of the Secret that holds the primary gossip key: that of HashiCorp's Helm chart, so that client agents
+	// can read it from there. keyKeyring holds all keys, primary first, as the file that Consul reads.
+	keyGossip  = "key"
+	keyKeyring = "keyring"
+	// gossipKeySize is in bytes: AES-256, as `consul keygen` makes it.
+	gossipKeySize = 32
+)
+
+// GossipPhase returns the phase of gossip encryption that servers have, or are getting: empty for a cluster that never had a key.
+// Its record counts if it was written for this cluster. Without one, the status is the witness: a person who replaces the object
+// takes its annotations away, and not its status.
+func GossipPhase(c *v1alpha1.ConsulCluster) v1alpha1.GossipPhase {
+	if said, recorded := gossipRecord(c); recorded {
+		return v1alpha1.GossipPhase(said)
+	}
+	if HasOwnStatus(c) {
+		return c.Status.GossipEncryption
+	}
+	return ""
+}
+
+// GossipRecordLost reports whether only the status has the phase.
+func GossipRecordLost(c *v1alpha1.ConsulCluster) bool {
+	_, recorded := gossipRecord(c)
+	return !recorded && GossipPhase(c) != ""
+}
+
+func gossipRecord(c *v1alpha1.ConsulCluster) (phase string, recorded bool) {
+	phase, recorded = c.Annotations[v1alpha1.AnnotationGossip]
+	return phase, recorded && c.Annotations[v1alpha1.AnnotationRecordsOf] == string(c.UID)
+}
+
+// HasGossipKey reports whether servers have the gossip key in a phase.
+func HasGossipKey(phase v1alpha1.GossipPhase) bool {
+	return slices.Contains([]v1alpha1.GossipPhase{
+		v1alpha1.GossipAccepting, v1alpha1.GossipSending, v1alpha1.GossipRequired,
+	}, phase)
+}
+
+// gossipConfig is what the servers' configuration says of gossip in a phase. By default Consul requires encryption as soon as it
+// has a key (https://developer.hashicorp.com/consul/docs/reference/agent/configuration-file/encryption).
+func gossipConfig(phase v1alpha1.GossipPhase) map[string]any {
+	if !HasGossipKey(phase) {
+		return nil
+	}
+	return map[string]any{
+		"encrypt_verify_incoming": phase == v1alpha1.GossipRequired,
+		"encrypt_verify_outgoing": phase != v1alpha1.GossipAccepting,
+	}
+}
+
+// giveKeyScript gives a server the keys in the Secret, whatever its volume has. If the Secret is gone, a server that has keys
+// keeps them. What Serf remembers of addresses goes: by now they may belong to servers of another cluster.
+const giveKeyScript = `umask 077
+mkdir -p /consul/data/serf
+cd /consul/data/serf
+rm -f local.snapshot
+if [ -e /consul/gossip/keyring ]; then
+  cat /consul/gossip/keyring >local.keyring.new
+  sync
+  mv local.keyring.new local.keyring
+  echo "written: serf/local.keyring"
+elif [ ! -e local.keyring ]; then
+  echo "the Secret with the gossip key is gone, and this server has no key yet"
+  exit 1
+fi
+sync
+`
+
+// takeKeyScript takes the keys away: Consul would encrypt as long as the file is there.
+const takeKeyScript = `rm -f /consul/data/serf/local.snapshot /consul/data/serf/local.keyring
+sync
+`
+
+// prepareGossip gives the servers of a revision what they need in its phase. A cluster that never had a key needs nothing.
+func prepareGossip(template *corev1.PodTemplateSpec, c *v1alpha1.ConsulCluster) {
+	phase := GossipPhase(c)
+	if phase == "" {
+		return
+	}
+	annotations := map[string]string{}
+	maps.Copy(annotations, template.Annotations)
+	annotations[v1alpha1.AnnotationGossip] = string(phase)
+	template.Annotations = annotations
+	pod := &template.Spec
+	prepare := initContainer(ContainerGossipKey, takeKeyScript, pod.Containers[0])
+	if HasGossipKey(phase) {
+		prepare = initContainer(ContainerGossipKey, giveKeyScript, pod.Containers[0])
+		pod.Volumes = append(pod.Volumes, corev1.Volume{Name: volumeGossip, VolumeSource: corev1.VolumeSource{
+			Secret: &corev1.SecretVolumeSource{
+				SecretName: GossipSecretName(c.Name),
+				Items:      []corev1.KeyToPath{{Key: keyKeyring, Path: keyKeyring}},
+				Optional:   ptr.To(true), // a server that has the key starts without it
+			},
+		}})
+		prepare.VolumeMounts = append(prepare.VolumeMounts, corev1.VolumeMount{
+			Name: volumeGossip, MountPath: pathGossip, ReadOnly: true,
+		})
+	}
+	pod.InitContainers = slices.Insert(slices.Clone(pod.InitContainers), 0, prepare)
+}
+
+// GivenGossipKey reports whether the server of a pod has the gossip key, if it has started.
+func GivenGossipKey(pod *corev1.Pod) bool {
+	return HasGossipKey(v1alpha1.GossipPhase(pod.Annotations[v1alpha1.AnnotationGossip]))
+}
+
+// GossipSecretName returns the name of the Secret with the gossip key, which is that of HashiCorp's Helm chart.
+func GossipSecretName(cluster string) string { return cluster + "-gossip-encryption-key" }
+
+// GossipSecret returns the Secret with the gossip key. It is immutable: servers and client agents have the key, and another one
+// in the Secret alone would cut off those that start next.
+func GossipSecret(c *v1alpha1.ConsulCluster, key string) (*corev1.Secret, error) {
+	keyring, err := json.Marshal([]string{key})
+	if err != nil {
+		return nil, err
+	}
+	return &corev1.Secret{
+		ObjectMeta: meta(c, GossipSecretName(c.Name)),
+		Data:       map[string][]byte{keyGossip: []byte(key), keyKeyring: keyring},
+		Immutable:  ptr.To(true),
+	}, nil
+}
+
+// NewGossipKey returns a random key.
+func NewGossipKey() string {
+	key := make([]byte, gossipKeySize)
+	_, _ = rand.Read(key) // it never fails: https://pkg.go.dev/crypto/rand#Read
+	return base64.StdEncoding.EncodeToString(key)
+}
+
+// checkGossip refuses keys of spec.config that say again, or otherwise, what spec.gossipEncryption says.
+func checkGossip(c *v1alpha1.ConsulCluster, config map[string]any) error {
+	if !UsesGossipKey(c) {
+		return nil
+	}
+	for _, key := range []string{"encrypt", "encrypt_verify_incoming", "encrypt_verify_outgoing"} {
+		written, _, found := lookup(config, key)
+		switch {
+		case found && HasGossipKey(GossipPhase(c)):
+			return fmt.Errorf("spec.config.%s: remove it, since spec.gossipEncryption encrypts gossip", written)
+		case found:
+			return fmt.Errorf("spec.gossipEncryption.enabled: remove it, since spec.config.%s encrypts gossip, and the operator "+
+				"cannot take that over", written)
+		}
+	}
+	return nil
+}
+
+// UsesGossipKey reports whether a cluster has gossip encryption, or asks for it.
+func UsesGossipKey(c *v1alpha1.ConsulCluster) bool {
+	return GossipPhase(c) != "" || ptr.Deref(c.Spec.GossipEncryption.Enabled, false)
+}
