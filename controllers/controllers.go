@@ -4,7 +4,6 @@ package controllers
 import (
 	"context"
 	"maps"
-	"slices"
 
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
@@ -89,7 +88,12 @@ func stripPod(object any) (any, error) {
 	if !ok {
 		return object, nil
 	}
-	ofItself := slices.DeleteFunc(slices.Clone(pod.Spec.Volumes), func(v corev1.Volume) bool { return v.DownwardAPI == nil })
+	var ofItself []corev1.Volume // no part of the list of all, which would stay in memory
+	for _, volume := range pod.Spec.Volumes {
+		if volume.DownwardAPI != nil {
+			ofItself = append(ofItself, volume)
+		}
+	}
 	kept := &corev1.Pod{
 		ObjectMeta: pod.ObjectMeta, Spec: corev1.PodSpec{NodeName: pod.Spec.NodeName, Volumes: ofItself}, Status: pod.Status,
 	}
