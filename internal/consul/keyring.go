@@ -3,6 +3,7 @@ package consul
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"github.com/hashicorp/consul/api"
 )
@@ -32,6 +33,10 @@ func (k Keyring) Shared() (shared string) {
 	return shared
 }
 
+// keyringWithin is how long Serf waits for members that do not answer, of up to 99, and a little more: 200 ms of gossip interval
+// times 16 times the rounded logarithm (hashicorp/serf, DefaultQueryTimeout). Then Consul says how many did not.
+const keyringWithin = 8 * time.Second
+
 // Keyring reads GET /v1/operator/keyring?local-only. Servers forward it to nobody: each asks all members by a query of Serf.
 func (a *agent) Keyring(ctx context.Context) (Keyring, error) {
 	var answer list[struct { // one for each gossip pool
@@ -40,7 +45,7 @@ func (a *agent) Keyring(ctx context.Context) (Keyring, error) {
 		NumNodes          int
 		Keys, PrimaryKeys map[string]int
 	}]
-	if err := a.call(ctx, "gossip keyring", func(c *api.Client) error {
+	if err := a.wait(ctx, keyringWithin, "gossip keyring", func(c *api.Client) error {
 		_, err := c.Raw().Query("/v1/operator/keyring", &answer, &api.QueryOptions{LocalOnly: true})
 		return err
 	}); err != nil {

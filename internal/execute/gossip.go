@@ -1,15 +1,18 @@
 package execute
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/consul-operator/consul-operator/api/v1alpha1"
+	"github.com/consul-operator/consul-operator/internal/consul"
 	"github.com/consul-operator/consul-operator/internal/observe"
 	"github.com/consul-operator/consul-operator/internal/plan"
 	"github.com/consul-operator/consul-operator/internal/resources"
@@ -62,6 +65,9 @@ func (e *Executor) provideGossipKey(ctx context.Context, s *observe.Snapshot) er
 	if err != nil {
 		return err
 	}
+	if !live.DeletionTimestamp.IsZero() {
+		return fmt.Errorf("the Secret %s is being deleted: the finalizers that hold it have to go first", live.Name)
+	}
 	return e.relabel(ctx, s.Cluster, live, resources.Labels(s.Cluster))
 }
 
@@ -77,34 +83,39 @@ func (e *Executor) createGossipKey(ctx context.Context, s *observe.Snapshot) err
 	return e.Client.Create(ctx, secret)
 }
 
-// gossipKey is the key that servers have, and a new one if none has any. A server that was given one has it on its volume and in
-// its process, whatever the Secret says by now.
+// gossipKey is the key that servers have, and a new one if it is certain that none has any. A server that was given one has it on
+// its volume, whatever the Secret says by now.
 func (e *Executor) gossipKey(ctx context.Context, s *observe.Snapshot) (string, error) {
-	given := false
-	why := errors.New("wait for a server that answers: it tells the key")
+	if !slices.ContainsFunc(s.Servers, func(server plan.Server) bool { return mayHaveKey(s.Pods[server.Name]) }) {
+		return resources.NewGossipKey(), nil
+	}
 	for _, server := range s.Servers {
-		if server.Pod == nil || !hasStarted(s.Pods[server.Name]) || !resources.GivenGossipKey(s.Pods[server.Name]) {
+		if pod := s.Pods[server.Name]; pod == nil || !server.Agent.Answered || !resources.GivenGossipKey(pod) {
 			continue
 		}
-		given = true
-		if !server.Agent.Answered {
-			continue
-		}
-		keyring, err := e.Dial(s.Target(server.Name)).Keyring(ctx)
+		keyring, err := e.Dial(s.Target(server.Name)).Keyring(ctx) // of all members, so one answer is as good as another
 		switch {
+		case errors.Is(err, consul.ErrNoKey):
+			return "", fmt.Errorf("set spec.gossipEncryption.enabled back: some members have no key, and so none is told: %w", err)
 		case err != nil:
-			why = fmt.Errorf("see why Consul does not tell the key: %w", err)
+			return "", fmt.Errorf("see why Consul does not tell the key: %w", err)
 		case keyring.Shared() == "":
-			why = fmt.Errorf("give all %d members the same key: they do not share one", keyring.Members)
-		default:
-			return keyring.Shared(), nil
+			return "", fmt.Errorf("give all %d members the same key: they do not share one", keyring.Members)
 		}
+		return keyring.Shared(), nil
 	}
-	if given {
-		return "", why
-	}
-	return resources.NewGossipKey(), nil
+	return "", errors.New("wait for a server that answers: it tells the key")
 }
 
-// hasStarted reports whether the init containers of a pod have run, whatever its containers do by now.
-func hasStarted(pod *corev1.Pod) bool { return pod.Status.Phase == corev1.PodRunning }
+// mayHaveKey reports whether the server of a pod may have the gossip key. It has none if it was given none, or if its init
+// container found none, neither in the Secret nor on the volume. Of a server without a pod nobody knows.
+func mayHaveKey(pod *corev1.Pod) bool {
+	if pod == nil {
+		return true
+	}
+	foundNone := slices.ContainsFunc(pod.Status.InitContainerStatuses, func(status corev1.ContainerStatus) bool {
+		ended := cmp.Or(status.State.Terminated, status.LastTerminationState.Terminated)
+		return status.Name == resources.ContainerGossipKey && ended != nil && ended.ExitCode != 0
+	})
+	return resources.GivenGossipKey(pod) && !foundNone
+}

@@ -47,7 +47,6 @@ func (w *world) runs(name string, phase v1alpha1.GossipPhase) {
 		Name: name, Pod: &plan.Pod{Running: true}, Agent: plan.Agent{Answered: true},
 	})
 	w.seen.Pods[name].Annotations = map[string]string{v1alpha1.AnnotationGossip: string(phase)}
-	w.seen.Pods[name].Status.Phase = corev1.PodRunning
 }
 
 // gossipKey is what the Secret holds; empty if there is none.
@@ -74,7 +73,13 @@ func TestTheGossipKey(t *testing.T) {
 		}
 	}
 	silent := func(w *world) { w.seen.Servers[0].Agent.Answered = false }
-	down := func(w *world) { w.seen.Servers[0].Pod.Running = false }
+	gone := func(w *world) { w.seen.Pods["consul-0"] = nil }
+	foundNone := func(w *world) {
+		w.seen.Pods["consul-0"].Status.InitContainerStatuses = []corev1.ContainerStatus{{
+			Name:  resources.ContainerGossipKey,
+			State: corev1.ContainerState{Terminated: &corev1.ContainerStateTerminated{ExitCode: 1}},
+		}}
+	}
 	for name, test := range map[string]struct {
 		phase   v1alpha1.GossipPhase
 		changes []func(w *world)
@@ -92,8 +97,14 @@ func TestTheGossipKey(t *testing.T) {
 		"I10 it is not guessed while none answers": {
 			v1alpha1.GossipRequired, []func(*world){tells(ring{keys: all}), silent}, none, "wait for a server that answers",
 		},
-		"I10 nor while a process starts again": {
-			v1alpha1.GossipRequired, []func(*world){tells(ring{keys: all}), silent, down}, none, "wait for a server that answers",
+		"I10 nor of a server without a pod": {
+			v1alpha1.GossipRequired, []func(*world){tells(ring{keys: all}), silent, gone}, none, "wait for a server that answers",
+		},
+		"a server that found no key has none": {
+			v1alpha1.GossipRequired, []func(*world){tells(ring{keys: all}), silent, foundNone}, anew, "",
+		},
+		"some have no key": {
+			v1alpha1.GossipAccepting, []func(*world){tells(ring{err: consul.ErrNoKey})}, none, "set spec.gossipEncryption.enabled back",
 		},
 		"I10 nor where they do not tell": {
 			v1alpha1.GossipSending, []func(*world){tells(ring{err: errors.New("not today")})}, none, "not today",

@@ -32,8 +32,8 @@ func gossip(c *v1alpha1.ConsulCluster) plan.Gossip {
 	return gossip
 }
 
-// gossipMembers asks the leader's agent whom the phase after this one could cut off. It asks for the keys of all members before
-// servers are given one, and once all have it: whoever has none logs the question.
+// gossipMembers asks the leader's agent whom the phase after this one could cut off. It asks for the keys of all members when a
+// phase could end: whoever has none logs the question, and whoever does not answer is waited for.
 func gossipMembers(ctx context.Context, s *Snapshot, agent consul.Agent) plan.GossipMembers {
 	clients, err := agent.ClientAgents(ctx)
 	if err != nil {
@@ -41,7 +41,7 @@ func gossipMembers(ctx context.Context, s *Snapshot, agent consul.Agent) plan.Go
 	}
 	members := plan.GossipMembers{ClientAgents: clients}
 	phase := s.Spec.Gossip.Phase
-	if phase != plan.GossipOff && phase != plan.GossipAccepting || !allInPhase(s) {
+	if phase != plan.GossipOff && phase != plan.GossipAccepting || !allAsWanted(s) {
 		return members
 	}
 	switch keyring, err := agent.Keyring(ctx); {
@@ -61,9 +61,9 @@ func gossipMembers(ctx context.Context, s *Snapshot, agent consul.Agent) plan.Go
 // keyless is how many members have no key in Consul's answer, which lists them in any order.
 var keyless = regexp.MustCompile(`\d+/\d+ nodes`)
 
-// allInPhase reports whether the servers have the phase that is wanted of them.
-func allInPhase(s *Snapshot) bool {
-	return !slices.ContainsFunc(s.Servers, func(server plan.Server) bool {
-		return server.Pod == nil || server.Pod.Gossip != s.Spec.Gossip.Phase
+// allAsWanted reports whether all servers that are wanted serve with the wanted revision.
+func allAsWanted(s *Snapshot) bool {
+	return len(s.Servers) == s.Spec.Replicas && !slices.ContainsFunc(s.Servers, func(server plan.Server) bool {
+		return server.Pod == nil || !server.Pod.Ready || server.Pod.Revision != s.Spec.Revision
 	})
 }

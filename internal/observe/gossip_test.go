@@ -5,10 +5,12 @@ import (
 	"testing"
 
 	. "github.com/onsi/gomega"
+	corev1 "k8s.io/api/core/v1"
 
 	"github.com/consul-operator/consul-operator/api/v1alpha1"
 	"github.com/consul-operator/consul-operator/internal/consul"
 	"github.com/consul-operator/consul-operator/internal/plan"
+	"github.com/consul-operator/consul-operator/internal/resources"
 )
 
 func (w *world) inPhase(phase v1alpha1.GossipPhase) {
@@ -88,9 +90,7 @@ func TestWhomAPhaseCouldLockOut(t *testing.T) {
 			w := newWorld(t)
 			w.inPhase(test.phase)
 			w.cluster.Spec.GossipEncryption.Enabled = &test.enabled
-			for _, pod := range w.pods {
-				pod.Annotations = map[string]string{v1alpha1.AnnotationGossip: string(test.phase)}
-			}
+			w.serve()
 			test.change(w.agent(0))
 			s := w.look()
 			w.Expect(s.Raft.Known).To(BeTrue(), "an answer that is missing costs nothing else")
@@ -99,12 +99,21 @@ func TestWhomAPhaseCouldLockOut(t *testing.T) {
 	}
 }
 
+// serve makes all servers serve with the wanted revision.
+func (w *world) serve() {
+	for _, pod := range w.pods {
+		pod.Labels[v1alpha1.LabelRevision] = resources.Revision(w.cluster)
+		pod.Status.Conditions = []corev1.PodCondition{{Type: corev1.PodReady, Status: corev1.ConditionTrue}}
+	}
+}
+
 // Each member that has no key logs the question, so it is asked when the servers have theirs.
-func TestTheKeysAreAskedForOnce(t *testing.T) {
+func TestWhenTheKeysAreAskedFor(t *testing.T) {
 	w := newWorld(t)
 	w.inPhase(v1alpha1.GossipAccepting)
 	w.cluster.Spec.GossipEncryption.Enabled = new(true)
-	w.pods[1].Annotations = map[string]string{v1alpha1.AnnotationGossip: string(v1alpha1.GossipAccepting)}
+	w.serve()
+	w.pods[1].Labels[v1alpha1.LabelRevision] = "older"
 	w.agent(0).silent["keyring"] = true
 	w.Expect(w.look().Raft.Gossip).To(Equal(plan.GossipMembers{ClientAgents: []string{"app-1"}}))
 }

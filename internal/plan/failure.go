@@ -37,6 +37,11 @@ func AttemptOf(a Action) string {
 	return strings.TrimSpace(fmt.Sprintf("%s %.200s", NameOf(a), strings.Trim(fmt.Sprintf("%+v", a), "{}")))
 }
 
+// failsAt reports whether an action failed in the last pass.
+func (o Observation) failsAt(a Action) bool {
+	return slices.ContainsFunc(o.Failures, func(f Failure) bool { return f.Attempt == AttemptOf(a) })
+}
+
 // IsWithheld reports whether an attempt failed so lately that it is not made again yet.
 func (o Observation) IsWithheld(attempt string, now time.Time) bool {
 	return slices.ContainsFunc(o.Failures, func(f Failure) bool { return f.Attempt == attempt && now.Before(f.retryAt()) })

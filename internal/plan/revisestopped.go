@@ -1,7 +1,5 @@
 package plan
 
-import "slices"
-
 // reviseStopped gives the wanted revision, on its volume, to a server that cannot start with the one it has, while nobody leads:
 // whatever keeps servers from running (a node label, an image, a memory limit) has to be correctable without a leader, which
 // there may not be before. Nothing is stopped by it. A server that was only interrupted keeps its revision: that one is known to
@@ -29,9 +27,7 @@ func (v view) cannotStart(s Server) bool {
 	if s.Pod != nil {
 		return s.Pod.Problem.Reason != ""
 	}
-	return slices.ContainsFunc(v.Failures, func(f Failure) bool {
-		return f.Attempt == AttemptOf(CreatePod{Server: s.Name, Avoid: v.drainedNodes()})
-	})
+	return v.failsAt(CreatePod{Server: s.Name, Avoid: v.drainedNodes()})
 }
 
 // isSingleToBe reports whether one server, updated in place, is all that is wanted of a cluster that exists.

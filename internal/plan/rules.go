@@ -33,7 +33,7 @@
 //     record that a leader was seen. Never again. Until then outdated servers are replaced on their claims. The pods of a
 //     deleted cluster of the same name have to be gone first: new servers would join the old ones.
 //  3. RevertGossip: a phase of gossip encryption that servers are still getting is taken back when the opposite is asked for,
-//     with or without a leader: no server may start in it. Servers are in this phase and the one before.
+//     with or without a leader: no server may start in it. Some servers have this phase, and the others the one before.
 //  4. ReviseStopped: while nobody leads, a server that cannot start with the revision it has gets the wanted one on its
 //     volume, so that a correction of the spec arrives. A single server that is updated in place gets it while its process
 //     does not run, whatever the cause: it would be the leader.

@@ -114,8 +114,15 @@ func TestRevertGossip(t *testing.T) {
 		"I10 nor while a server has the revision of another phase and no pod": {
 			between(off, accepting, off, func(o *plan.Observation) { o.Servers[1].Pod = nil }), goesOn, reason.CreatingServer,
 		},
-		"the only server, which is updated in place, does not start": {
-			between(off, accepting, off, single), back(off), reason.SecuringGossip,
+		"a single server in place: going on looks the same, and agents would not be waited for": {
+			between(sending, accepting, off, single), nil, reason.ServerCannotStart,
+		},
+		"what cannot be recorded holds nothing up": {
+			between(off, accepting, off, func(o *plan.Observation) {
+				o.Failures = []plan.Failure{{
+					Attempt: plan.AttemptOf(back(off)), Since: noon, Last: noon, Problem: plan.Problem{Reason: reason.AttemptFails},
+				}}
+			}), goesOn, reason.CreatingServer,
 		},
 		"paused": {between(off, accepting, off, func(o *plan.Observation) { o.Spec.Paused = true }), nil, reason.Paused},
 	})

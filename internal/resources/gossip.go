@@ -119,7 +119,7 @@ func prepareGossip(template *corev1.PodTemplateSpec, c *v1alpha1.ConsulCluster) 
 			Name: volumeGossip, MountPath: pathGossip, ReadOnly: true,
 		})
 	}
-	pod.InitContainers = slices.Insert(slices.Clone(pod.InitContainers), 0, prepare)
+	pod.InitContainers = append(slices.Clone(pod.InitContainers), prepare) // the user's may have to prepare the volume
 }
 
 // GivenGossipKey reports whether the server of a pod has the gossip key, if it has started.
@@ -153,7 +153,7 @@ func NewGossipKey() string {
 
 // checkGossip refuses keys of spec.config that say again, or otherwise, what spec.gossipEncryption says.
 func checkGossip(c *v1alpha1.ConsulCluster, config map[string]any) error {
-	if !UsesGossipKey(c) {
+	if !HasGossipKey(GossipPhase(c)) && !ptr.Deref(c.Spec.GossipEncryption.Enabled, false) {
 		return nil
 	}
 	for _, key := range []string{"encrypt", "encrypt_verify_incoming", "encrypt_verify_outgoing"} {
@@ -169,7 +169,7 @@ func checkGossip(c *v1alpha1.ConsulCluster, config map[string]any) error {
 	return nil
 }
 
-// UsesGossipKey reports whether a cluster has gossip encryption, or asks for it.
+// UsesGossipKey reports whether a cluster has or had gossip encryption, or asks for it.
 func UsesGossipKey(c *v1alpha1.ConsulCluster) bool {
 	return GossipPhase(c) != "" || ptr.Deref(c.Spec.GossipEncryption.Enabled, false)
 }

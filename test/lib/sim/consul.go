@@ -32,7 +32,7 @@ var progress = []*kind{
 	{name: "the leader becomes stable", whole: true, can: canSettleLeader, do: quietly(settleLeader)},
 	{name: "endpoints follow", whole: true, can: canRoute, do: quietly(route)},
 	{name: "clients have noticed", whole: true, can: canSettle, do: quietly(settle)},
-	{name: "container is started again", can: canRestart, do: quietly(restart)},
+	{name: "container is started again", can: canRestart, do: restart},
 	{name: "is evicted by the drain of its node", can: canBeEvicted, do: quietly(evict)},
 	{name: "is on a node that takes pods again", can: isEvicted, do: quietly(uncordon)},
 	{name: "is on a node that is not drained after all", unreliable: true, can: isCordoned, do: quietly(uncordon)},

@@ -150,11 +150,17 @@ func unpause() *kind {
 	}
 }
 
-// secure switches gossip encryption on or off.
+// secure switches gossip encryption on or off. Each phase costs a change of leadership, and not the wish for it.
 func secure(target plan.GossipPhase) *kind {
 	phase := uint8(target) //nolint:gosec // 0 to 3
-	return change("gossip encryption is to be "+target.String(),
-		func(s *State) bool { return s.Gossip != phase }, func(s *State) { s.Gossip = phase })
+	return &kind{
+		name: "gossip encryption is to be " + target.String(), whole: true,
+		can: func(s *State, _ int) bool { return s.Changes > 0 && s.Gossip != phase },
+		do: quietly(func(s *State, _ int) {
+			s.Changes--
+			s.Gossip = phase
+		}),
+	}
 }
 
 // otherType changes spec.update.type.

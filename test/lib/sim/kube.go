@@ -82,7 +82,13 @@ func canRestart(s *State, i int) bool {
 	return x.Pod == PodRunning && x.Process == Down
 }
 
-func restart(s *State, i int) { s.Servers[i].Process = Up }
+func restart(s *State, i int) *Violation {
+	if other := s.unheardBy(&s.Servers[i]); other >= 0 {
+		return violated(invariant.I10, "#%d is started again, and it and #%d do not hear each other", i, other)
+	}
+	s.Servers[i].Process = Up
+	return nil
+}
 
 func canGetSignal(s *State, i int) bool {
 	x := &s.Servers[i]

@@ -35,7 +35,7 @@ var deeds = map[Deed]func(*State, int){
 	CutOff:     cutOff,
 	Join:       beHeard,
 	Terminate:  getSignal,
-	StartAgain: restart,
+	StartAgain: func(s *State, i int) { restart(s, i) },
 	Leave:      leave,
 	Transfer:   func(s *State, i int) { transfer(s, i) },
 	ForceLeave: func(s *State, i int) { forceLeave(s, i) },
