@@ -42,8 +42,8 @@ func TestWhereGossipEncryptionLeads(t *testing.T) {
 	}
 }
 
-// Who could be locked out is asked for while a phase lies ahead, and for the key only in the phase that gives it to all.
-func TestWhomAPhaseCouldLockOut(t *testing.T) {
+// Who could be cut off is asked for while a phase lies ahead, and the keys only before servers get one and once all have it.
+func TestWhomAPhaseCouldCutOff(t *testing.T) {
 	shared := consul.Keyring{Members: 4, Keys: map[string]int{"a": 4}, Primary: map[string]int{"a": 4}}
 	several := consul.Keyring{Members: 4, Keys: map[string]int{"a": 2, "b": 2}, Primary: map[string]int{"a": 2, "b": 2}}
 	clients := []string{"app-1"}
