@@ -68,15 +68,16 @@ bench: ## Compare the operator's upgrade with restarts as a StatefulSet does the
 
 .PHONY: bench-scale
 bench-scale: ## Measure one operator with 1,000 clusters whose agents are one program (CLUSTERS=, PROFILE= folder; 20 minutes).
-	@$(BUILD) $(CONTROL_PLANE) consul-operator benchscale
-	@exec bin/benchscale --clusters=$(CLUSTERS) $(if $(PROFILE),--profile=$(PROFILE))
+	@$(BUILD) $(CONTROL_PLANE) benchscale
+	@$(MAKE) release
+	@exec bin/benchscale --clusters=$(CLUSTERS) --operator=bin/images/consul-operator $(if $(PROFILE),--profile=$(PROFILE))
 
 ##@ Test
 
 .PHONY: test
 test: ## Run the daily tests: unit, integration on real Consul, and a part of the simulation beside it (about 13 minutes).
 	@$(BUILD) $(TEST_TOOLS)
-	@hack/parts.sh test-unit test-stories test-others+test-sim
+	@hack/parts.sh test-unit test-stories,test-others+test-sim
 
 .PHONY: test-unit
 test-unit: ## Run the tests that need no load on real Consul: packages, admission, the chart.
@@ -113,7 +114,7 @@ test-e2e-all: ## Run all tests on real nodes (about 20 minutes).
 .PHONY: test-all
 test-all: ## Run all that tests, which takes long; make verify and make vulncheck are apart.
 	@$(BUILD) $(TEST_TOOLS) chaos
-	@hack/parts.sh test test-e2e-all+sim+sim-errors+mutants+fuzz chaos chaos-nodes race
+	@hack/parts.sh test test-e2e-all,chaos,chaos-nodes+sim+sim-errors+mutants+fuzz race
 
 .PHONY: sim
 sim: ## Explore the states of the simulation's scenarios: with crashes, faults and stale reads (about 3 minutes).
@@ -168,11 +169,15 @@ verify: ## Regenerate everything, lint, and fail if a file changed by it.
 build: ## Build the operator, bin/consul-operator.
 	@$(BUILD) consul-operator
 
+.PHONY: release
+release: ## Build the operator as it is in the image, bin/images/consul-operator (ARCH=).
+	@mkdir -p bin/images
+	GOFLAGS=-trimpath GOOS=linux GOARCH=$(ARCH) go build -ldflags "-s -w -X main.version=$(VERSION)" -o bin/images/consul-operator .
+
 .PHONY: image
 image: ## Build the operator's image as an archive, bin/images/consul-operator.tar, without a container engine (IMAGE= ARCH=).
 	@$(BUILD) image
-	@mkdir -p bin/images
-	GOFLAGS=-trimpath GOOS=linux GOARCH=$(ARCH) go build -ldflags "-s -w -X main.version=$(VERSION)" -o bin/images/consul-operator .
+	@$(MAKE) release
 	bin/image --name=$(IMAGE) --out=bin/images/consul-operator.tar --arch=$(ARCH) --entrypoint=/consul-operator \
 	  bin/images/consul-operator=/consul-operator
 
@@ -201,7 +206,7 @@ manifests: ## Generate the CRDs and the operator's ClusterRole from the markers 
 	cp config/rbac/role.yaml charts/consul-operator/files/role.yaml
 	rm -rf charts/consul-operator/files/admission
 	mkdir charts/consul-operator/files/admission
-	cp config/admission/{deletion,pods,records}.yaml charts/consul-operator/files/admission
+	cp config/admission/{deletion,pods,records,secrets}.yaml charts/consul-operator/files/admission
 
 .PHONY: docs
 docs: ## Generate the tables of rules and reasons in docs/ from the code.

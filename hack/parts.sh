@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Runs targets of the Makefile one after the other, and ends with a table of how each went and how long it took. Of `A+B+C`
-# A runs, which mostly waits, and beside it B and then C, which only compute and give way to it; what they print follows.
+# Runs targets of the Makefile one after the other, and ends with a table of how each went and how long it took. Of `A,B+C+D`
+# A and then B run, which mostly wait, and beside them C and then D, which only compute and give way; what they print follows.
 # A part that fails ends nothing: the others run all the same.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -23,8 +23,10 @@ part() {
   } | tee -a "$left/table"
 }
 
-# lane FIRST OTHER...
+# lane FIRST[,SECOND...] OTHER...
 lane() {
+  local waiting
+  IFS=, read -ra waiting <<<"$1"
   set -m # a process group of its own, to be ended as a whole
   (
     renice -n 19 "$BASHPID" >/dev/null
@@ -32,8 +34,8 @@ lane() {
   ) &>"$left/said" </dev/null &
   beside=$!
   set +m
-  echo "=== beside it: ${*:2}"
-  part "$1"
+  echo "=== beside: ${*:2}"
+  for one in "${waiting[@]}"; do part "$one"; done
   echo "=== waiting for ${*:2}"
   wait "$beside" || echo "${*:2}" >>"$left/failed"
   beside=

@@ -61,7 +61,7 @@ func (b *bench) start(ctx context.Context) (err error) {
 	}
 	b.metricsAddress, b.pprofAddress = ports[0], ports[1]
 	b.env, err = harness.Start(starting, harness.Options{
-		Name: "benchscale", APIServerOnly: true, WithoutOperator: true,
+		Name: "benchscale", APIServerOnly: true, WithoutOperator: true, OperatorBinary: b.operator,
 		OperatorArgs: []string{
 			"--metrics-bind-address=" + b.metricsAddress, "--metrics-secure=false", "--pprof-bind-address=" + b.pprofAddress,
 		},

@@ -29,6 +29,7 @@ type options struct {
 	idle              time.Duration
 	pace              int
 	profiles          string
+	operator          string
 }
 
 func main() {
@@ -40,6 +41,7 @@ func main() {
 	flag.IntVar(&o.turns, "turns", 2, "how often these are changed in turn with and without others that hang")
 	flag.DurationVar(&o.idle, "idle", time.Minute, "how long to watch the operator idle")
 	flag.IntVar(&o.pace, "pace", 1, "how many times faster than in reality Consul and kubelets are")
+	flag.StringVar(&o.operator, "operator", "", "the operator's program; bin/consul-operator by default")
 	flag.StringVar(&o.profiles, "profile", "", "folder for profiles of the operator; none by default")
 	harness.Main(version, func(ctx context.Context) error { return run(ctx, o, os.Stdout) })
 }

@@ -4,6 +4,7 @@
 package harness
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -44,8 +45,9 @@ type Options struct {
 	Log logr.Logger
 	// WithoutOperator leaves the operator to StartOperator.
 	WithoutOperator bool
-	// OperatorArgs are added to the operator's command line.
-	OperatorArgs []string
+	// OperatorBinary is the operator's program; bin/consul-operator if empty. OperatorArgs are added to its command line.
+	OperatorBinary string
+	OperatorArgs   []string
 	// Kubeconfig of a cluster that runs already, from where its pods are reached; by default a local one is started.
 	Kubeconfig string
 }
@@ -62,6 +64,7 @@ type Env struct {
 
 	root         string
 	kubeconfig   string
+	binary       string
 	operatorArgs []string
 
 	mu       sync.Mutex
@@ -89,7 +92,9 @@ func Start(ctx context.Context, options Options) (*Env, error) {
 	if err != nil {
 		return nil, err
 	}
-	e := &Env{Dir: dir, root: root, operatorArgs: options.OperatorArgs, crashed: make(chan struct{})}
+	e := &Env{
+		Dir: dir, root: root, binary: options.OperatorBinary, operatorArgs: options.OperatorArgs, crashed: make(chan struct{}),
+	}
 	if err := e.start(ctx, options); err != nil {
 		return nil, errors.Join(err, e.Stop())
 	}
@@ -176,8 +181,8 @@ func (e *Env) StartOperator() error {
 	command := e.Operator
 	if command == nil {
 		command = append([]string{
-			filepath.Join(e.root, "bin", "consul-operator"), "--kubeconfig=" + e.kubeconfig, "--leader-elect=false",
-			"--metrics-bind-address=0", "--health-probe-bind-address=0",
+			cmp.Or(e.binary, filepath.Join(e.root, "bin", "consul-operator")), "--kubeconfig=" + e.kubeconfig, "--leader-elect=false",
+			"--metrics-bind-address=0", "--health-probe-bind-address=0", "--secret-delay=5s", // pods read it when they start
 		}, e.operatorArgs...)
 	}
 	operator, err := child.Start(e.OperatorLog(), command[0], command[1:]...)
