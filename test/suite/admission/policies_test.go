@@ -16,10 +16,12 @@ import (
 	"time"
 
 	. "github.com/onsi/gomega"
+	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/yaml"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/envtest"
@@ -38,13 +40,14 @@ var (
 	podsPolicy     = filepath.Join(root, "config", "admission", "pods.yaml")
 	deletionPolicy = filepath.Join(root, "config", "admission", "deletion.yaml")
 	recordsPolicy  = filepath.Join(root, "config", "admission", "records.yaml")
+	secretsPolicy  = filepath.Join(root, "config", "admission", "secrets.yaml")
 	editorRole     = filepath.Join(root, "config", "rbac", "consulcluster_editor_role.yaml")
 	operatorRole   = filepath.Join(root, "config", "rbac", "role.yaml")
 )
 
 // users are the administrator, and those who are bound to roles: tenant edits ConsulClusters, developer may create pods besides,
-// and operator is what its name says.
-type users struct{ admin, tenant, developer, operator client.Client }
+// keeper may do everything with Secrets, and operator is what its name says.
+type users struct{ admin, tenant, developer, keeper, operator client.Client }
 
 var as users
 
@@ -73,17 +76,19 @@ func setUp(environment *envtest.Environment) error {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
-	for _, file := range []string{deletionPolicy, podsPolicy, recordsPolicy, editorRole, operatorRole} {
+	for _, file := range []string{deletionPolicy, podsPolicy, recordsPolicy, secretsPolicy, editorRole, operatorRole} {
 		if err := createAll(ctx, file); err != nil {
 			return err
 		}
 	}
-	pods := &rbacv1.ClusterRole{
-		ObjectMeta: metav1.ObjectMeta{Name: "pod-creator"},
-		Rules:      []rbacv1.PolicyRule{{APIGroups: []string{""}, Resources: []string{"pods"}, Verbs: []string{"create"}}},
-	}
-	if err := as.admin.Create(ctx, pods); err != nil {
-		return err
+	for name, rule := range map[string]rbacv1.PolicyRule{
+		"pod-creator":   {APIGroups: []string{""}, Resources: []string{"pods"}, Verbs: []string{"create"}},
+		"secret-keeper": {APIGroups: []string{""}, Resources: []string{"secrets"}, Verbs: []string{"*"}},
+	} {
+		role := &rbacv1.ClusterRole{ObjectMeta: metav1.ObjectMeta{Name: name}, Rules: []rbacv1.PolicyRule{rule}}
+		if err := as.admin.Create(ctx, role); err != nil {
+			return err
+		}
 	}
 	for name, who := range map[string]struct {
 		client *client.Client
@@ -91,6 +96,7 @@ func setUp(environment *envtest.Environment) error {
 	}{
 		"tenant":    {&as.tenant, []string{"consul-operator-editor"}},
 		"developer": {&as.developer, []string{"consul-operator-editor", "pod-creator"}},
+		"keeper":    {&as.keeper, []string{"consul-operator-editor", "secret-keeper"}},
 		"operator":  {&as.operator, []string{"consul-operator"}},
 	} {
 		if *who.client, err = user(ctx, environment, name, who.roles); err != nil {
@@ -150,12 +156,14 @@ func inForce(ctx context.Context) error {
 		created := as.tenant.Create(ctx, cluster(map[string]any{"image": "x"}), client.DryRunAll)
 		changed := as.tenant.Patch(ctx, existing, annotation(v1alpha1.AnnotationNextSerial, "1"), client.DryRunAll)
 		deleted := as.admin.Delete(ctx, existing.DeepCopy(), client.DryRunAll)
-		if apierrors.IsForbidden(created) && apierrors.IsForbidden(changed) && apierrors.IsForbidden(deleted) {
+		kept := as.keeper.Create(ctx, secretOf(existing), client.DryRunAll)
+		if apierrors.IsForbidden(created) && apierrors.IsForbidden(changed) && apierrors.IsForbidden(deleted) &&
+			apierrors.IsForbidden(kept) {
 			return nil
 		}
 		select {
 		case <-ctx.Done():
-			return errors.Join(ctx.Err(), created, changed, deleted)
+			return errors.Join(ctx.Err(), created, changed, deleted, kept)
 		case <-time.After(100 * time.Millisecond):
 		}
 	}
@@ -370,6 +378,60 @@ func TestRecordsAreTheOperators(t *testing.T) {
 			g.Expect(string(policy)).To(ContainSubstring("'" + record + "'"))
 		})
 	}
+}
+
+// secretOf is a Secret that says that it is a cluster's.
+func secretOf(c *unstructured.Unstructured) *corev1.Secret {
+	return &corev1.Secret{
+		ObjectMeta: metav1.ObjectMeta{
+			Namespace: namespace, GenerateName: "keys-",
+			OwnerReferences: []metav1.OwnerReference{*metav1.NewControllerRef(c, v1alpha1.GroupVersion.WithKind("ConsulCluster"))},
+		},
+		Data: map[string][]byte{"key": []byte("k")},
+	}
+}
+
+func TestSecretsAreTheOperators(t *testing.T) {
+	g := NewWithT(t)
+	c := cluster(nil)
+	g.Expect(as.tenant.Create(t.Context(), c)).To(Succeed())
+	denied := And(MatchError(apierrors.IsForbidden, "Forbidden"),
+		MatchError(ContainSubstring("only the operator creates and changes")))
+	g.Expect(as.keeper.Create(t.Context(), secretOf(c))).To(denied, "it would be taken for the operator's")
+	secret := secretOf(c)
+	g.Expect(as.operator.Create(t.Context(), secret)).To(Succeed())
+
+	for what, change := range map[string]func(*corev1.Secret){
+		"its data":           func(s *corev1.Secret) { s.Data["key"] = []byte("mine") },
+		"its data, in words": func(s *corev1.Secret) { s.StringData = map[string]string{"key": "mine"} },
+		"that it can change": func(s *corev1.Secret) { s.Immutable = new(true) },
+		"whose it is":        func(s *corev1.Secret) { s.OwnerReferences = nil },
+		"since when it is so": func(s *corev1.Secret) {
+			s.Annotations = map[string]string{v1alpha1.AnnotationKeysChanged: "2099"}
+		},
+		"whose it is, and its data": func(s *corev1.Secret) { s.OwnerReferences, s.Data["key"] = nil, []byte("mine") },
+	} {
+		changed := secret.DeepCopy()
+		change(changed)
+		g.Expect(as.keeper.Update(t.Context(), changed)).To(denied, what)
+	}
+	labeled := secret.DeepCopy()
+	labeled.Labels = map[string]string{"team": "blue"}
+	g.Expect(as.keeper.Update(t.Context(), labeled)).To(Succeed(), "nobody starts with that")
+	another := func(key string) client.Patch {
+		return client.RawPatch(types.MergePatchType, []byte(`{"data":{"key":"`+key+`"}}`))
+	}
+	g.Expect(as.operator.Patch(t.Context(), labeled, another("eA=="))).To(Succeed())
+	g.Expect(as.admin.Patch(t.Context(), labeled, another("eQ=="))).To(Succeed(), "a repair")
+
+	theirs := secretOf(c)
+	theirs.OwnerReferences = nil
+	g.Expect(as.keeper.Create(t.Context(), theirs)).To(Succeed(), "Secrets of others are not ours to judge")
+	theirs.Data["key"] = []byte("mine")
+	g.Expect(as.keeper.Update(t.Context(), theirs)).To(Succeed())
+	theirs.OwnerReferences = secret.OwnerReferences
+	g.Expect(as.keeper.Update(t.Context(), theirs)).To(denied, "in two steps")
+	g.Expect(as.keeper.Delete(t.Context(), secret)).To(Succeed(), "the operator writes it again")
 }
 
 // It takes two steps to lose the data of a cluster that is protected.
