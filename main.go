@@ -49,6 +49,7 @@ type flags struct {
 	nodes         bool
 	concurrent    int
 	consulTimeout time.Duration
+	secretDelay   time.Duration
 	showVersion   bool
 	zap           zap.Options
 }
@@ -64,6 +65,7 @@ func parseFlags() flags {
 	flag.BoolVar(&f.nodes, "watch-nodes", true, "move servers off draining nodes; needs permission to read nodes")
 	flag.IntVar(&f.concurrent, "max-concurrent-reconciles", 32, "maximum concurrent reconciles; most of them wait for agents")
 	flag.DurationVar(&f.consulTimeout, "consul-timeout", 2*time.Second, "timeout of a call to a Consul agent")
+	flag.DurationVar(&f.secretDelay, "secret-delay", 2*time.Minute, "how long kubelets may take to show pods a changed Secret")
 	flag.BoolVar(&f.showVersion, "version", false, "print the version and exit")
 	f.zap.BindFlags(flag.CommandLine)
 	flag.Parse()
@@ -86,7 +88,7 @@ func main() {
 	ctrl.SetLogger(zap.New(zap.UseFlagOptions(&f.zap)))
 	// The operator waits most of the time: memory is worth more than what it takes to collect it sooner.
 	if os.Getenv("GOGC") == "" {
-		debug.SetGCPercent(50)
+		debug.SetGCPercent(25)
 	}
 	if err := run(f); err != nil {
 		ctrl.Log.Error(err, "the operator stops")
@@ -150,7 +152,9 @@ func run(f flags) error {
 	if err := mgr.AddReadyzCheck("readyz", hasRead(mgr.GetCache())); err != nil {
 		return err
 	}
-	options := controllers.Options{Concurrent: f.concurrent, Nodes: f.nodes, Dial: consul.NewDialer(f.consulTimeout)}
+	options := controllers.Options{
+		Concurrent: f.concurrent, Nodes: f.nodes, SecretDelay: f.secretDelay, Dial: consul.NewDialer(f.consulTimeout),
+	}
 	if err := controllers.Setup(mgr, options); err != nil {
 		return err
 	}

@@ -47,11 +47,13 @@ func setupConsulCluster(mgr manager.Manager, options Options) error {
 	if err := addIndexes(mgr.GetFieldIndexer()); err != nil {
 		return err
 	}
-	cached := indexed{mgr.GetClient()}
+	cached, live := indexed{mgr.GetClient()}, mgr.GetAPIReader()
 	reconciler := &ConsulClusterReconciler{
-		Client:   cached,
-		Observer: &observe.Observer{Reader: cached, Nodes: options.Nodes, Dial: dial, Now: time.Now},
-		Executor: &execute.Executor{Client: cached, Live: mgr.GetAPIReader(), Dial: dial, Now: time.Now},
+		Client: cached,
+		Observer: &observe.Observer{
+			Reader: cached, Live: live, SecretDelay: options.SecretDelay, Nodes: options.Nodes, Dial: dial, Now: time.Now,
+		},
+		Executor: &execute.Executor{Client: cached, Live: live, Dial: dial, Now: time.Now},
 		Watcher:  watcher,
 		Events:   mgr.GetEventRecorder("consul-operator"),
 		Now:      time.Now,

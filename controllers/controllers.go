@@ -4,6 +4,7 @@ package controllers
 import (
 	"context"
 	"maps"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
@@ -27,6 +28,8 @@ type Options struct {
 	Concurrent int
 	// Nodes is set if the operator may read nodes, and so sees which of them are draining.
 	Nodes bool
+	// SecretDelay is how long kubelets may take to show pods a changed Secret.
+	SecretDelay time.Duration
 	// Dial makes the clients of Consul agents.
 	Dial consul.Dialer
 }
@@ -110,10 +113,12 @@ func stripSecret(object any) (any, error) {
 	kept := &corev1.Secret{ObjectMeta: secret.ObjectMeta, Immutable: secret.Immutable, Type: secret.Type}
 	kept.ManagedFields = nil
 	kept.Annotations = maps.Clone(secret.Annotations)
+	delete(kept.Annotations, corev1.LastAppliedConfigAnnotation) // what it holds once more
 	if kept.Annotations == nil {
 		kept.Annotations = map[string]string{}
 	}
 	kept.Annotations[resources.AnnotationDigest] = resources.Digest(secret)
+	kept.Annotations[resources.AnnotationGossipStage] = string(resources.GossipStageOf(secret))
 	return kept, nil
 }
 

@@ -40,7 +40,15 @@ func TestTheCacheKeepsWhatIsRead(t *testing.T) {
 	}}))
 	slim.Annotations = maps.Clone(slim.Annotations)
 	slim.Annotations[resources.AnnotationDigest] = resources.Digest(secret)
+	slim.Annotations[resources.AnnotationGossipStage] = ""
 	g.Expect(kept(t, secret)).To(Equal(&corev1.Secret{ObjectMeta: slim, Immutable: new(true)}))
+	keys := resources.NewGossipKeys().WithNext()
+	gossip := resources.GossipSecret(&v1alpha1.ConsulCluster{}, keys)
+	gossip.Annotations = map[string]string{corev1.LastAppliedConfigAnnotation: keys.New()} // kubectl apply of a backup
+	cached := kept(t, gossip).(*corev1.Secret)
+	g.Expect(cached.Data).To(BeEmpty(), "no key is kept in memory")
+	g.Expect(cached.Annotations).NotTo(HaveKey(corev1.LastAppliedConfigAnnotation), "nor there")
+	g.Expect(resources.CachedGossipStage(cached)).To(Equal(resources.GossipComing))
 	g.Expect(pod.Spec.Containers).NotTo(BeEmpty(), "what is not the cache's is left alone")
 }
 

@@ -55,6 +55,10 @@ var all = []Info{
 	{WaitingForAgents, AttentionIfItLasts,
 		"client agents must be prepared before the next [phase](security.md#phases) of gossip encryption",
 		"[prepare them](security.md#client-agents), then run the command of the message", ""},
+	{WaitingForMembers, AttentionIfItLasts,
+		"a [rotation](security.md#rotate-the-key) of the gossip key waits for members that are down or do not answer",
+		"start the agents that the message names, or remove those that are gone for good with `consul force-leave`. If it has a " +
+			"number only, `consul members` shows who is not alive", ""},
 	{Bootstrapping, NoAttention, "the first servers are being created, or are electing their first leader", "", ""},
 	{CreatingServer, NoAttention, "a server is being added", "", ""},
 	{WaitingForServer, NoAttention, "a server is starting, or its agent does not answer yet",
@@ -81,6 +85,7 @@ var all = []Info{
 		"servers read [settings](operate.md#what-changes-without-a-restart) again, one after the other, and none is replaced",
 		"if it lasts, the message has Consul's answer: correct `spec.config`", ""},
 	{SecuringGossip, NoAttention, "gossip encryption is being switched on or off, one rolling update for each phase", "", ""},
+	{RotatingGossipKey, NoAttention, "the gossip key is being [rotated](security.md#rotate-the-key), without a restart", "", ""},
 	{NodeDraining, NoAttention, "a server moves away from a cordoned node", "", ""},
 	{PruningDeadPeer, NoAttention, "a dead peer is being removed from Serf and Raft", "", ""},
 	{LeadershipTransferRequested, NoAttention, "a transfer of leadership was [requested](operate.md#hand-leadership-over)",

@@ -26,6 +26,7 @@ const (
 	FormerClusterStopping  Reason = "FormerClusterStopping"
 	Paused                 Reason = "Paused"
 	WaitingForAgents       Reason = "WaitingForAgents"
+	WaitingForMembers      Reason = "WaitingForMembers"
 )
 
 // Somebody refuses what the operator does, or does not answer.
@@ -61,6 +62,7 @@ const (
 	UpdatingInPlace             Reason = "UpdatingInPlace"
 	ReloadingSettings           Reason = "ReloadingSettings"
 	SecuringGossip              Reason = "SecuringGossip"
+	RotatingGossipKey           Reason = "RotatingGossipKey"
 	NodeDraining                Reason = "NodeDraining"
 	PruningDeadPeer             Reason = "PruningDeadPeer"
 	LeadershipTransferRequested Reason = "LeadershipTransferRequested"

@@ -30,6 +30,8 @@ const (
 	// AnnotationAgentsReady confirms that the client agents are prepared for the phase of gossip encryption that it names. The
 	// operator removes it when the phase begins.
 	AnnotationAgentsReady = "consuloperator.io/agents-ready-for"
+	// AnnotationRotateGossipKey holds a timestamp, or anything else; changing it replaces the gossip key, without a restart.
+	AnnotationRotateGossipKey = "consuloperator.io/rotate-gossip-key"
 )
 
 // Annotations that the operator sets on a ConsulCluster, where neither a lost status nor a crash can lose them.
@@ -77,6 +79,10 @@ const (
 	RetiredFailed     = "failed"
 	// AnnotationRevision on a claim is the revision that the server is to run.
 	AnnotationRevision = "consuloperator.io/revision"
+	// AnnotationRotatedFor on the Secret of the gossip keys is the value of AnnotationRotateGossipKey for which it got its
+	// newest key, and AnnotationKeysChanged when its keys were changed last.
+	AnnotationRotatedFor  = "consuloperator.io/rotated-for"
+	AnnotationKeysChanged = "consuloperator.io/keys-changed"
 	// AnnotationBootstrapExpect on a claim makes its server one of the first: its value is bootstrap_expect.
 	AnnotationBootstrapExpect = "consuloperator.io/bootstrap-expect"
 	// AnnotationRetiring on a claim says since when the server retires. It is written before the first step that cannot be

@@ -3,8 +3,8 @@ package v1alpha1
 // GossipEncryption configures the encryption of gossip.
 type GossipEncryption struct {
 	// Enabled is whether servers encrypt gossip and accept only encrypted gossip. Changing it on a running cluster takes three
-	// rolling updates, one for each phase: see status.gossipEncryption. If omitted, a new cluster is unencrypted, and a running
-	// one stays as it is.
+	// rolling updates, one for each phase: see status.gossipEncryption. If omitted, a new cluster is encrypted unless its
+	// spec.config says how gossip is encrypted, and a running one stays as it is.
 	//
 	// +optional
 	Enabled *bool `json:"enabled,omitempty"`

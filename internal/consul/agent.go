@@ -18,11 +18,19 @@ type Agent interface {
 	RaftPeers(ctx context.Context) ([]plan.Peer, error)
 	// Members returns the servers in Serf LAN, as this agent sees them, without client agents.
 	Members(ctx context.Context) ([]plan.Member, error)
-	// ClientAgents returns the names of the client agents that are alive or have failed, and so may come back; sorted, 1000 at most.
-	ClientAgents(ctx context.Context) ([]string, error)
+	// ClientAgents returns the client agents that have not left.
+	ClientAgents(ctx context.Context) (ClientAgents, error)
 	// Keyring returns the gossip keys in Serf LAN. It asks all members, client agents included, and fails unless each of them
-	// answers: with ErrNoKey if one has no key.
+	// answers: with ErrNoKey if one has no key. A member that is just starting may crash on the question, a nil pointer in Serf
+	// (measured, 1.22.7): ask when all servers run.
 	Keyring(ctx context.Context) (Keyring, error)
+	// InstallGossipKey gives a gossip key to all members of Serf LAN, UseGossipKey makes them encrypt with it, and RemoveGossipKey
+	// makes them forget it. They write it down, and fail unless each member that is alive did it; the others have done it all the
+	// same, and so do members that join within seconds: such a query goes on being spread (measured). A member refuses to use a
+	// key that it does not have, and to remove the one that it uses.
+	InstallGossipKey(ctx context.Context, key string) error
+	UseGossipKey(ctx context.Context, key string) error
+	RemoveGossipKey(ctx context.Context, key string) error
 	// Catalog returns the servers in Consul's catalog, as this server has it, leader or not. It is briefly empty in a new
 	// cluster, and empty if ACLs hide it.
 	Catalog(ctx context.Context) ([]plan.Node, error)
@@ -59,6 +67,15 @@ type Agent interface {
 	// changed once when the stream is open: from then on nothing is missed. A sign is a hint, not a fact. It never returns
 	// nil.
 	WatchLeader(ctx context.Context, changed func()) error
+}
+
+// ClientAgents are the client agents of a cluster.
+type ClientAgents struct {
+	// Alive is how many are alive.
+	Alive int
+	// Names are those that are alive or have failed, and so may come back; Down those that have failed. Both are sorted, and 1000 at
+	// most.
+	Names, Down []string
 }
 
 // Self is what an agent reports about itself.

@@ -166,19 +166,20 @@ func (a *agent) Members(ctx context.Context) ([]plan.Member, error) {
 }
 
 // ClientAgents reads the same list: /v1/agent/members.
-func (a *agent) ClientAgents(ctx context.Context) ([]string, error) {
+func (a *agent) ClientAgents(ctx context.Context) (ClientAgents, error) {
 	var answer membersAnswer
 	if err := a.query(ctx, "agent members", pathMembers, nil, &answer); err != nil {
-		return nil, err
+		return ClientAgents{}, err
 	}
-	slices.Sort(answer.clients)
+	slices.Sort(answer.clients.Names)
+	slices.Sort(answer.clients.Down)
 	return answer.clients, nil
 }
 
-// membersAnswer is what is read of the members: the servers, and the names of the clients.
+// membersAnswer is what is read of the members.
 type membersAnswer struct {
 	servers []plan.Member
-	clients []string
+	clients ClientAgents
 }
 
 func (answer *membersAnswer) UnmarshalJSON(data []byte) error {
@@ -187,19 +188,31 @@ func (answer *membersAnswer) UnmarshalJSON(data []byte) error {
 		Tags   map[string]string
 		Status int
 	}) error {
+		member := plan.Member{ID: m.Tags["id"], Name: m.Name, Status: serfStatus[m.Status]}
 		if m.Tags["role"] != "consul" {
-			status := serfStatus[m.Status]
-			if (status == plan.MemberAlive || status == plan.MemberFailed) && len(answer.clients) < maxList && short(m.Name) == nil {
-				answer.clients = append(answer.clients, m.Name)
-			}
+			answer.clients.add(member)
 			return nil
 		}
 		if len(answer.servers) == maxList {
 			return fmt.Errorf("%w: it lists more than %d servers", errStrange, maxList)
 		}
-		answer.servers = append(answer.servers, plan.Member{ID: m.Tags["id"], Name: m.Name, Status: serfStatus[m.Status]})
-		return short(m.Tags["id"], m.Name)
+		answer.servers = append(answer.servers, member)
+		return short(member.ID, member.Name)
 	})
+}
+
+// add takes note of a client agent. Names that are too many or too long are left out.
+func (c *ClientAgents) add(m plan.Member) {
+	alive, down := m.Status == plan.MemberAlive, m.Status == plan.MemberFailed
+	if alive {
+		c.Alive++
+	}
+	if (alive || down) && len(c.Names) < maxList && short(m.Name) == nil {
+		c.Names = append(c.Names, m.Name)
+	}
+	if down && len(c.Down) < maxList && short(m.Name) == nil {
+		c.Down = append(c.Down, m.Name)
+	}
 }
 
 func (answer *membersAnswer) check() error { return nil }

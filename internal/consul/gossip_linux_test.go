@@ -28,13 +28,13 @@ func TestGossipPhases(t *testing.T) {
 }
 
 func testGossipPhases(t *testing.T, version string) {
-	g, key := NewWithT(t), resources.NewGossipKey()
+	g, keys := NewWithT(t), resources.NewGossipKeys()
 	var inPhase []*realServer
 	for _, phase := range []v1alpha1.GossipPhase{
 		v1alpha1.GossipOff, v1alpha1.GossipAccepting, v1alpha1.GossipSending, v1alpha1.GossipRequired,
 	} {
 		servers := newServers(t, version, 1)
-		servers.prepare = func(s *realServer) { s.enterPhase(t, phase, key) }
+		servers.prepare = func(s *realServer) { s.enterPhase(t, phase, keys) }
 		inPhase = append(inPhase, servers.start())
 	}
 	for order, s := range inPhase {
@@ -46,7 +46,7 @@ func testGossipPhases(t *testing.T, version string) {
 			}
 			g.Expect(err).NotTo(HaveOccurred())
 			g.Expect(ring.Members).To(Equal(1))
-			g.Expect(ring.Shared()).To(Equal(key))
+			g.Expect(ring.Shared()).To(Equal(keys.New()))
 		}, 30*time.Second, 50*time.Millisecond).Should(Succeed(), "%s, phase %d", version, order)
 	}
 	joins := func(a, b int) error { return inPhase[a].client().Agent().Join(inPhase[b].ip, false) }
@@ -69,7 +69,7 @@ func testGossipPhases(t *testing.T, version string) {
 }
 
 // enterPhase gives a server the key and the configuration of a phase, as its pod would.
-func (s *realServer) enterPhase(t *testing.T, phase v1alpha1.GossipPhase, key string) {
+func (s *realServer) enterPhase(t *testing.T, phase v1alpha1.GossipPhase, keys resources.GossipKeys) {
 	t.Helper()
 	g := NewWithT(t)
 	s.name = "s-" + strings.ToLower(string(phase))
@@ -93,8 +93,14 @@ func (s *realServer) enterPhase(t *testing.T, phase v1alpha1.GossipPhase, key st
 	if !resources.HasGossipKey(phase) {
 		return
 	}
-	secret, err := resources.GossipSecret(cluster, key)
-	g.Expect(err).NotTo(HaveOccurred())
+	s.giveKeys(t, keys)
+}
+
+// giveKeys gives a server the gossip keys that the Secret would hold, as its init container does.
+func (s *realServer) giveKeys(t *testing.T, keys resources.GossipKeys) {
+	t.Helper()
+	g := NewWithT(t)
+	secret := resources.GossipSecret(&v1alpha1.ConsulCluster{}, keys)
 	serf := filepath.Join(s.dir, "data", "serf")
 	g.Expect(os.MkdirAll(serf, 0o700)).To(Succeed())
 	g.Expect(os.WriteFile(filepath.Join(serf, "local.keyring"), secret.Data["keyring"], 0o600)).To(Succeed())
@@ -105,19 +111,20 @@ func TestClientAgents(t *testing.T) {
 	g := NewWithT(t)
 	servers := startServers(t, "1.22.7", 1)
 	leader := servers.leader()
-	g.Expect(leader.ClientAgents(t.Context())).To(BeEmpty())
+	g.Expect(leader.ClientAgents(t.Context())).To(BeZero())
 	servers.prepare = func(s *realServer) {
 		s.writeSettings(t, `{"server": false}`)
 		s.args = slices.DeleteFunc(s.args, func(arg string) bool { return strings.HasPrefix(arg, "-bootstrap-expect=") })
 	}
 	client := servers.start()
-	g.Eventually(func() ([]string, error) { return leader.ClientAgents(t.Context()) }, 30*time.Second, 50*time.Millisecond).
-		Should(Equal([]string{client.name}))
+	name := []string{client.name}
+	g.Eventually(func() (ClientAgents, error) { return leader.ClientAgents(t.Context()) }, 30*time.Second, 50*time.Millisecond).
+		Should(Equal(ClientAgents{Alive: 1, Names: name}))
 	g.Expect(leader.Members(t.Context())).To(HaveLen(1), "it is no server")
 	client.kill()
 	g.Eventually(func() (int, error) { return client.statusBy(leader) }, 30*time.Second, 50*time.Millisecond).
 		Should(Equal(4), "failed")
-	g.Expect(leader.ClientAgents(t.Context())).To(Equal([]string{client.name}), "it may come back")
+	g.Expect(leader.ClientAgents(t.Context())).To(Equal(ClientAgents{Names: name, Down: name}), "it may come back")
 }
 
 // statusBy is the status of a member in Serf as another one sees it.

@@ -103,6 +103,8 @@ func (e *Executor) dispatch( //nolint:cyclop,funlen // a table
 		return e.setAutopilot(ctx, s, a)
 	case plan.SetGossip:
 		return e.setGossip(ctx, s, a)
+	case plan.RotateGossip:
+		return e.rotateGossip(ctx, s, a)
 	case plan.GiveSettings:
 		return e.giveSettings(ctx, s, a)
 	case plan.Reload:

@@ -1,14 +1,13 @@
 package execute
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/consul-operator/consul-operator/api/v1alpha1"
@@ -29,7 +28,7 @@ func (e *Executor) setGossip(ctx context.Context, s *observe.Snapshot, a plan.Se
 		err := e.provideGossipKey(ctx, s)
 		var taken *TakenError
 		if errors.As(err, &taken) && !errors.Is(err, ErrStale) { // nothing needs the name yet, so it holds nothing up
-			return Outcome{}, errors.New(taken.Error())
+			return Outcome{}, fmt.Errorf("%s, or set spec.gossipEncryption.enabled to false", taken.Error())
 		}
 		if err != nil {
 			return Outcome{}, err
@@ -50,7 +49,7 @@ func (e *Executor) ensureGossipKey(ctx context.Context, s *observe.Snapshot) err
 	return e.provideGossipKey(ctx, s)
 }
 
-// provideGossipKey creates the Secret with the gossip key, or gives it its labels back.
+// provideGossipKey creates the Secret with the gossip key, or gives it its labels and its keys back.
 func (e *Executor) provideGossipKey(ctx context.Context, s *observe.Snapshot) error {
 	live, key := &corev1.Secret{}, client.ObjectKey{
 		Namespace: s.Cluster.Namespace, Name: resources.GossipSecretName(s.Cluster.Name),
@@ -68,54 +67,179 @@ func (e *Executor) provideGossipKey(ctx context.Context, s *observe.Snapshot) er
 	if !live.DeletionTimestamp.IsZero() {
 		return fmt.Errorf("the Secret %s is being deleted: the finalizers that hold it have to go first", live.Name)
 	}
-	return e.relabel(ctx, s.Cluster, live, resources.Labels(s.Cluster))
+	if err := e.relabel(ctx, s.Cluster, live, resources.Labels(s.Cluster)); err != nil {
+		return err
+	}
+	if resources.CachedGossipStage(live) == resources.GossipDamaged {
+		return e.repairGossipKey(ctx, s, key)
+	}
+	return nil
 }
 
 func (e *Executor) createGossipKey(ctx context.Context, s *observe.Snapshot) error {
-	key, err := e.gossipKey(ctx, s)
+	keys, isNew, err := e.gossipKeys(ctx, s)
 	if err != nil {
-		return fmt.Errorf("the Secret %s is gone: restore it from a backup, or %w", resources.GossipSecretName(s.Cluster.Name), err)
+		return fmt.Errorf("the Secret %s is gone: %w", resources.GossipSecretName(s.Cluster.Name), err)
 	}
-	secret, err := resources.GossipSecret(s.Cluster, key)
-	if err != nil {
-		return err
+	secret := resources.GossipSecret(s.Cluster, keys)
+	if isNew { // otherwise a rotation that is asked for begins anew
+		resources.SetRotatedFor(secret, s.Cluster)
 	}
 	return e.Client.Create(ctx, secret)
 }
 
-// gossipKey is the key that servers have, and a new one if it is certain that none has any. A server that was given one has it on
-// its volume, whatever the Secret says by now.
-func (e *Executor) gossipKey(ctx context.Context, s *observe.Snapshot) (string, error) {
-	if !slices.ContainsFunc(s.Servers, func(server plan.Server) bool { return mayHaveKey(s.Pods[server.Name]) }) {
-		return resources.NewGossipKey(), nil
+// repairGossipKey writes the keys again that servers have.
+func (e *Executor) repairGossipKey(ctx context.Context, s *observe.Snapshot, key client.ObjectKey) error {
+	live := &corev1.Secret{}
+	if err := e.readLive(ctx, key, live); err != nil {
+		return err
 	}
-	for _, server := range s.Servers {
-		if pod := s.Pods[server.Name]; pod == nil || !server.Agent.Answered || !resources.GivenGossipKey(pod) {
-			continue
-		}
-		keyring, err := e.Dial(s.Target(server.Name)).Keyring(ctx) // of all members, so one answer is as good as another
-		switch {
-		case errors.Is(err, consul.ErrNoKey):
-			return "", fmt.Errorf("set spec.gossipEncryption.enabled back: some members have no key, and so none is told: %w", err)
-		case err != nil:
-			return "", fmt.Errorf("see why Consul does not tell the key: %w", err)
-		case keyring.Shared() == "":
-			return "", fmt.Errorf("give all %d members the same key: they do not share one", keyring.Members)
-		}
-		return keyring.Shared(), nil
+	_, damaged := resources.GossipKeysOf(live)
+	if damaged == nil {
+		return nil
 	}
-	return "", errors.New("wait for a server that answers: it tells the key")
+	keys, _, err := e.gossipKeys(ctx, s)
+	if err != nil {
+		return fmt.Errorf("the Secret %s is damaged (%w): %w", live.Name, damaged, err)
+	}
+	return e.setGossipKeys(ctx, live, keys, resources.ForgetRotation)
 }
 
-// mayHaveKey reports whether the server of a pod may have the gossip key. It has none if it was given none, or if its init
-// container found none, neither in the Secret nor on the volume. Of a server without a pod nobody knows.
-func mayHaveKey(pod *corev1.Pod) bool {
-	if pod == nil {
-		return true
+// setGossipKeys changes the keys in a Secret.
+func (e *Executor) setGossipKeys(
+	ctx context.Context, live *corev1.Secret, keys resources.GossipKeys, besides func(*corev1.Secret),
+) error {
+	if ptr.Deref(live.Immutable, false) {
+		return fmt.Errorf("the Secret %s is immutable: delete it, and the operator writes it again with the servers' key", live.Name)
 	}
-	foundNone := slices.ContainsFunc(pod.Status.InitContainerStatuses, func(status corev1.ContainerStatus) bool {
-		ended := cmp.Or(status.State.Terminated, status.LastTerminationState.Terminated)
-		return status.Name == resources.ContainerGossipKey && ended != nil && ended.ExitCode != 0
+	return e.patch(ctx, live, func(o client.Object) {
+		secret := o.(*corev1.Secret)
+		resources.SetGossipKeys(secret, keys, e.Now())
+		besides(secret)
 	})
-	return resources.GivenGossipKey(pod) && !foundNone
+}
+
+// gossipKeys are the keys that servers have, or a new one: see plan.GossipKeySource.
+func (e *Executor) gossipKeys(ctx context.Context, s *observe.Snapshot) (keys resources.GossipKeys, isNew bool, err error) {
+	source := s.GossipKeySource()
+	switch {
+	case source.New:
+		return resources.NewGossipKeys(), true, nil
+	case source.Server == "":
+		return keys, false, errors.New("wait for a server that answers: it tells the key")
+	}
+	keyring, err := e.Dial(s.Target(source.Server)).Keyring(ctx)
+	switch {
+	case errors.Is(err, consul.ErrNoKey):
+		return keys, false, fmt.Errorf(
+			"set spec.gossipEncryption.enabled back: some members have no key, and so none is told: %w", err)
+	case err != nil:
+		return keys, false, fmt.Errorf("see why Consul does not tell the key: %w", err)
+	case keyring.Shared() == "":
+		return keys, false, fmt.Errorf("give all %d members the same key: they do not share one", keyring.Members)
+	}
+	return resources.KnownGossipKeys(keyring.Shared(), keyring.All()), false, nil
+}
+
+// rotateGossip takes a step of the rotation of the gossip key, if the Secret is as it was observed.
+func (e *Executor) rotateGossip(ctx context.Context, s *observe.Snapshot, a plan.RotateGossip) (Outcome, error) {
+	r, err := e.rotationOf(ctx, s)
+	if err != nil {
+		return Outcome{}, err
+	}
+	switch a.Step {
+	case plan.AddKey:
+		return Outcome{Event: "the gossip key is rotated: all members get a new one"}, r.addKey(ctx)
+	case plan.InstallKey:
+		return Outcome{}, r.leader.InstallGossipKey(ctx, r.keys.New())
+	case plan.PreferKey:
+		return Outcome{Event: "the new gossip key is used: all members have it"}, r.preferKey(ctx)
+	case plan.UseKey:
+		return Outcome{}, r.useKey(ctx)
+	case plan.DropKeys:
+		return Outcome{Event: "all members encrypt with the new gossip key"}, r.write(ctx, r.keys.Removing())
+	case plan.RemoveKeys:
+		return Outcome{}, r.removeOtherKeys(ctx)
+	case plan.SettleKey:
+		return Outcome{Event: "the gossip key is rotated: no member has another one"}, r.write(ctx, r.keys.Settled())
+	}
+	return Outcome{}, fmt.Errorf("%s is no step of a rotation", a.Step)
+}
+
+// rotation is what a step of it needs.
+type rotation struct {
+	*Executor
+	cluster *v1alpha1.ConsulCluster
+	secret  *corev1.Secret
+	keys    resources.GossipKeys
+	leader  consul.Agent
+}
+
+// rotationOf reads the keys, which the cache leaves out.
+func (e *Executor) rotationOf(ctx context.Context, s *observe.Snapshot) (*rotation, error) {
+	if s.GossipSecret == nil {
+		return nil, fmt.Errorf("%w: the Secret of the gossip keys was not there", ErrStale)
+	}
+	secret := &corev1.Secret{}
+	if err := e.readLive(ctx, client.ObjectKeyFromObject(s.GossipSecret), secret); err != nil {
+		return nil, err
+	}
+	keys, damaged := resources.GossipKeysOf(secret)
+	if damaged != nil || secret.UID != s.GossipSecret.UID || secret.ResourceVersion != s.GossipSecret.ResourceVersion {
+		return nil, fmt.Errorf("%w: the Secret of the gossip keys has changed", ErrStale)
+	}
+	return &rotation{e, s.Cluster, secret, keys, e.leader(s)}, nil
+}
+
+func (r *rotation) write(ctx context.Context, keys resources.GossipKeys) error {
+	return r.setGossipKeys(ctx, r.secret, keys, func(*corev1.Secret) {})
+}
+
+func (r *rotation) addKey(ctx context.Context) error {
+	return r.setGossipKeys(ctx, r.secret, r.keys.WithNext(), func(secret *corev1.Secret) {
+		resources.SetRotatedFor(secret, r.cluster)
+	})
+}
+
+// preferKey has servers and agents that start use the new key, and those that run at once: whoever starts in between with the new
+// key alone does not hear the others.
+func (r *rotation) preferKey(ctx context.Context) error {
+	if err := r.write(ctx, r.keys.WithNewFirst()); err != nil {
+		return err
+	}
+	return r.useKey(ctx)
+}
+
+// useKey makes all members encrypt with the new key, if all have it.
+func (r *rotation) useKey(ctx context.Context) error {
+	key := r.keys.New()
+	keyring, err := r.leader.Keyring(ctx)
+	if err != nil {
+		return err
+	}
+	if keyring.Keys[key] < keyring.Members {
+		return fmt.Errorf("%w: a member does not have the gossip key", ErrStale)
+	}
+	return r.leader.UseGossipKey(ctx, key)
+}
+
+// removeOtherKeys makes all members forget all keys but one, if all encrypt with that one.
+func (r *rotation) removeOtherKeys(ctx context.Context) error {
+	key := r.keys.New()
+	keyring, err := r.leader.Keyring(ctx)
+	if err != nil {
+		return err
+	}
+	if keyring.Primary[key] < keyring.Members {
+		return fmt.Errorf("%w: a member encrypts with another gossip key", ErrStale)
+	}
+	for _, other := range keyring.All() {
+		if other == key {
+			continue
+		}
+		if err := r.leader.RemoveGossipKey(ctx, other); err != nil {
+			return err
+		}
+	}
+	return nil
 }

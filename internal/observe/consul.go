@@ -114,17 +114,14 @@ func (o *Observer) cluster(ctx context.Context, s *Snapshot, leader string) erro
 		func() error { s.Raft.Catalog, s.Raft.CatalogUnanswered = catalogOf(ctx, agent); return nil },
 		func() (err error) { health, err = agent.Health(ctx); return err },
 		func() (err error) { s.Raft.Autopilot, err = agent.Autopilot(ctx); return err },
-		func() error {
-			if gossip := s.Spec.Gossip; gossip.Phase != gossip.Target {
-				s.Raft.Gossip = gossipMembers(ctx, s, agent)
-			}
-			return nil
-		},
 	); err != nil {
 		return err
 	}
 	if err := tellsOfItself(s, leader); err != nil {
 		return err
+	}
+	if gossip := s.Spec.Gossip; gossip.Phase != gossip.Target || isRotated(gossip) {
+		s.Raft.Gossip = gossipMembers(ctx, s, agent)
 	}
 	s.Raft.MinQuorum, _ = strconv.Atoi(s.Raft.Autopilot[consul.SettingMinQuorum]) // the client made it of a number
 	for i := range s.Servers {

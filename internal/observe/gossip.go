@@ -7,6 +7,10 @@ import (
 	"fmt"
 	"regexp"
 	"slices"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/consul-operator/consul-operator/api/v1alpha1"
 	"github.com/consul-operator/consul-operator/internal/consul"
@@ -15,7 +19,7 @@ import (
 )
 
 // gossip is the phase of gossip encryption that a cluster has, and the one that it is to have in the end: where the spec says
-// nothing, the same.
+// nothing, the same. See encryptNewCluster.
 func gossip(c *v1alpha1.ConsulCluster) plan.Gossip {
 	phase, _ := plan.ParseGossipPhase(string(resources.GossipPhase(c))) // the error is found again, see readRecords
 	gossip := plan.Gossip{
@@ -32,19 +36,92 @@ func gossip(c *v1alpha1.ConsulCluster) plan.Gossip {
 	return gossip
 }
 
-// gossipMembers asks the leader's agent whom the phase after this one could cut off. It asks for the keys of all members when a
-// phase could end: whoever has none logs the question, and whoever does not answer is waited for.
-func gossipMembers(ctx context.Context, s *Snapshot, agent consul.Agent) plan.GossipMembers {
+// encryptNewCluster has gossip encrypted from the beginning where the spec says nothing. A cluster that has anything
+// already, or had a leader, stays as it is.
+func encryptNewCluster(s *Snapshot) {
+	c := s.Cluster
+	isNew := !s.present && !s.Spec.Bootstrapped && resources.GossipPhase(c) == ""
+	if isNew && c.Spec.GossipEncryption.Enabled == nil && canBeEncrypted(c) {
+		s.Spec.Gossip.Target = plan.GossipRequired
+	}
+}
+
+// canBeEncrypted reports whether a spec leaves gossip, and the names that its encryption needs, to the operator.
+func canBeEncrypted(c *v1alpha1.ConsulCluster) bool {
+	asks := c.DeepCopy()
+	asks.Spec.GossipEncryption.Enabled = new(true)
+	return resources.CheckConfig(asks) == nil && reserved(asks) == ""
+}
+
+// gossipKeys reads how far the rotation of the gossip keys is and, while there is one, the keys. A Secret that is gone, not the
+// cluster's, or damaged is put right by whoever surrounds the servers with what they need.
+func (o *Observer) gossipKeys(ctx context.Context, s *Snapshot) error {
+	if s.Spec.Gossip.Phase == plan.GossipOff {
+		return nil
+	}
+	secret := &corev1.Secret{}
+	key := client.ObjectKey{Namespace: s.Cluster.Namespace, Name: resources.GossipSecretName(s.Cluster.Name)}
+	err := o.Reader.Get(ctx, key, secret)
+	stage := resources.CachedGossipStage(secret)
+	needsKeys := resources.IsRotationAsked(s.Cluster, secret) || stage != resources.GossipSettled
+	if err == nil && needsKeys && stage != resources.GossipDamaged {
+		err = o.Live.Get(ctx, key, secret)
+		stage = resources.GossipStageOf(secret)
+	}
+	if client.IgnoreNotFound(err) != nil {
+		return fmt.Errorf("reading the gossip keys: %w", err)
+	}
+	rotation := &s.Spec.Gossip.Rotation
+	rotation.Stage, rotation.Asked = plan.KeyUnknown, s.Cluster.Annotations[v1alpha1.AnnotationRotateGossipKey] != ""
+	if err != nil || !resources.Belongs(s.Cluster, secret) {
+		return nil
+	}
+	s.GossipSecret = secret
+	s.GossipKeys, _ = resources.GossipKeysOf(secret) // none, if the cache has left them out
+	changed, _ := time.Parse(time.RFC3339, secret.Annotations[v1alpha1.AnnotationKeysChanged])
+	*rotation = plan.Rotation{
+		Stage: keyStages[stage], Asked: resources.IsRotationAsked(s.Cluster, secret), ShownAt: changed.Add(o.SecretDelay),
+		Federated: resources.ConnectsDatacenters(s.Cluster),
+	}
+	return nil
+}
+
+var keyStages = map[resources.GossipStage]plan.KeyStage{
+	resources.GossipDamaged: plan.KeyUnknown, resources.GossipSettled: plan.KeySettled, resources.GossipComing: plan.KeyComing,
+	resources.GossipGoing: plan.KeyGoing, resources.GossipRemoving: plan.KeyRemoving,
+}
+
+// isRotated reports whether the gossip keys are being replaced, or are to be, and known.
+func isRotated(g plan.Gossip) bool {
+	return g.Rotation.Stage != plan.KeyUnknown && (g.Rotation.Stage != plan.KeySettled || g.Rotation.Asked)
+}
+
+// gossipMembers asks the leader's agent whom the phase after this one, or another key, could cut off. It asks for the keys of all
+// members when a phase could end, and during a rotation: whoever has none logs the question, and whoever does not answer is
+// waited for. The members are listed afterwards, so that one that fails meanwhile is in the list.
+func gossipMembers(ctx context.Context, s *Snapshot, agent consul.Agent) (members plan.GossipMembers) {
+	gossip := s.Spec.Gossip
+	endsWithKeys := gossip.Phase == plan.GossipOff || gossip.Phase == plan.GossipAccepting
+	if (endsWithKeys || isRotated(gossip)) && allAsWanted(s) {
+		members = keysOfMembers(ctx, s, agent)
+	}
 	clients, err := agent.ClientAgents(ctx)
 	if err != nil {
 		return plan.GossipMembers{Unanswered: err.Error()}
 	}
-	members := plan.GossipMembers{ClientAgents: clients}
-	phase := s.Spec.Gossip.Phase
-	if phase != plan.GossipOff && phase != plan.GossipAccepting || !allAsWanted(s) {
-		return members
+	members.ClientAgents, members.DownAgents = clients.Names, clients.Down
+	told, alive := members.Keyring.Members, clients.Alive+aliveServers(s)
+	if told > 0 && told != alive {
+		members.Keyring = plan.Keyring{}
+		members.Unanswered = fmt.Sprintf("%d told them, and %d are alive", told, alive)
 	}
-	switch keyring, err := agent.Keyring(ctx); {
+	return members
+}
+
+func keysOfMembers(ctx context.Context, s *Snapshot, agent consul.Agent) (members plan.GossipMembers) {
+	phase := s.Spec.Gossip.Phase
+	keyring, err := agent.Keyring(ctx)
+	switch {
 	case phase == plan.GossipOff && err == nil:
 		members.Encrypted = true
 	case errors.Is(err, consul.ErrNoKey) && phase == plan.GossipOff:
@@ -54,8 +131,28 @@ func gossipMembers(ctx context.Context, s *Snapshot, agent consul.Agent) plan.Go
 		members.Unanswered = err.Error()
 	case keyring.Shared() == "":
 		members.Keyless = fmt.Sprintf("the %d members do not share one", keyring.Members)
+	case isRotated(s.Spec.Gossip):
+		members.Keyring = keyringOf(keyring, s.GossipKeys.New())
 	}
 	return members
+}
+
+func aliveServers(s *Snapshot) (alive int) {
+	for _, m := range s.Raft.Members {
+		if m.Status == plan.MemberAlive {
+			alive++
+		}
+	}
+	return alive
+}
+
+// keyringOf is what members have of a key.
+func keyringOf(ring consul.Keyring, key string) plan.Keyring {
+	seen := plan.Keyring{Members: ring.Members, HaveKey: ring.Keys[key], UseKey: ring.Primary[key], OtherKeys: len(ring.Keys)}
+	if seen.HaveKey > 0 {
+		seen.OtherKeys--
+	}
+	return seen
 }
 
 // keyless is how many members have no key in Consul's answer, which lists them in any order.

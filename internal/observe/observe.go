@@ -36,6 +36,10 @@ type Snapshot struct {
 	Pods map[string]*corev1.Pod
 	// Budget is the disruption budget; nil until it is created, or if the one of its name is not this cluster's.
 	Budget *policyv1.PodDisruptionBudget
+	// GossipSecret holds the gossip keys that servers start with; nil if there is none of this cluster. GossipKeys are known while
+	// they are rotated.
+	GossipSecret *corev1.Secret
+	GossipKeys   resources.GossipKeys
 	// Revisions are those in use, with what their Secrets have to hold.
 	Revisions []v1alpha1.RevisionStatus
 	// rendered is the digest of the wanted revision as this operator writes it.
@@ -60,6 +64,10 @@ func (s *Snapshot) Target(server string) consul.Target {
 // Observer observes clusters.
 type Observer struct {
 	Reader client.Reader
+	// Live reads past the cache, which leaves out what Secrets hold.
+	Live client.Reader
+	// SecretDelay is how long kubelets may take to show pods what a Secret has become.
+	SecretDelay time.Duration
 	// Nodes is whether the Reader may read nodes.
 	Nodes bool
 	Dial  consul.Dialer
@@ -95,10 +103,14 @@ func (o *Observer) Observe(ctx context.Context, c *v1alpha1.ConsulCluster) (*Sna
 	if err := o.revisions(ctx, s); err != nil {
 		return nil, err
 	}
+	if err := o.gossipKeys(ctx, s); err != nil {
+		return nil, err
+	}
 	if err := o.nodes(ctx, s); err != nil {
 		return nil, err
 	}
 	s.Damaged = readRecords(s)
+	encryptNewCluster(s)
 	o.consul(ctx, s)
 	serial := readSerial(s)
 	remember(s, o.Now())

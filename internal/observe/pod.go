@@ -1,6 +1,7 @@
 package observe
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -27,6 +28,7 @@ func podFacts(pod *corev1.Pod) *plan.Pod {
 		Created:     pod.CreationTimestamp.Time,
 	}
 	facts.Gossip, _ = plan.ParseGossipPhase(pod.Annotations[v1alpha1.AnnotationGossip]) // a pod without it has no key
+	facts.MayHaveKey = mayHaveKey(pod)
 	facts.Settings, facts.Reloads = resources.SettingsOf(pod)
 	// Absent on a pod that has its first settings.
 	facts.GivenAt, _ = time.Parse(time.RFC3339, pod.Annotations[v1alpha1.AnnotationSettingsGiven])
@@ -51,6 +53,16 @@ func podFacts(pod *corev1.Pod) *plan.Pod {
 		containerFacts(facts, status)
 	}
 	return facts
+}
+
+// mayHaveKey reports whether the server of a pod may have the gossip key. It has none if it was given none, or if its init
+// container found none, neither in the Secret nor on the volume.
+func mayHaveKey(pod *corev1.Pod) bool {
+	foundNone := slices.ContainsFunc(pod.Status.InitContainerStatuses, func(status corev1.ContainerStatus) bool {
+		ended := cmp.Or(status.State.Terminated, status.LastTerminationState.Terminated)
+		return status.Name == resources.ContainerGossipKey && ended != nil && ended.ExitCode != 0
+	})
+	return resources.GivenGossipKey(pod) && !foundNone
 }
 
 // containerFacts adds what one container's status says. Only the first problem is reported.

@@ -24,6 +24,8 @@ import (
 	"github.com/consul-operator/consul-operator/internal/resources"
 )
 
+const secretDelay = 2 * time.Minute
+
 const clusterUID = types.UID("7d9c2f5e-3b8a-4c57-9c55-0f4f0f1f9a01")
 
 var (
@@ -42,6 +44,8 @@ type agent struct {
 
 	keyring consul.Keyring
 	keyless error
+	// clientDown is set if the client agent app-1 has failed.
+	clientDown bool
 	// silent are the calls that the agent does not answer.
 	silent map[string]bool
 	// fails is how all calls fail; nil if they do not.
@@ -66,8 +70,12 @@ func (a *agent) Health(context.Context) (map[string]plan.Health, error) {
 	return a.votes, a.says("health")
 }
 func (a *agent) Reload(context.Context) error { return a.says("reload") }
-func (a *agent) ClientAgents(context.Context) ([]string, error) {
-	return []string{"app-1"}, a.says("clients")
+func (a *agent) ClientAgents(context.Context) (consul.ClientAgents, error) {
+	names := []string{"app-1"}
+	if a.clientDown {
+		return consul.ClientAgents{Names: names, Down: names}, a.says("clients")
+	}
+	return consul.ClientAgents{Alive: 1, Names: names}, a.says("clients")
 }
 
 func (a *agent) Keyring(context.Context) (consul.Keyring, error) {
@@ -167,9 +175,9 @@ func (w *world) observer() *observe.Observer {
 	for _, o := range w.pods {
 		objects = append(objects, o)
 	}
+	reader := fake.NewClientBuilder().WithScheme(scheme).WithObjects(objects...).Build()
 	return &observe.Observer{
-		Reader: fake.NewClientBuilder().WithScheme(scheme).WithObjects(objects...).Build(),
-		Dial:   w.dial, Now: func() time.Time { return now },
+		Reader: reader, Live: reader, SecretDelay: secretDelay, Dial: w.dial, Now: func() time.Time { return now },
 	}
 }
 

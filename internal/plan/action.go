@@ -68,6 +68,8 @@ type (
 	SetAutopilot struct{ Settings map[string]string }
 	// SetGossip records a phase of gossip encryption, which is part of the wanted revision.
 	SetGossip struct{ Phase GossipPhase }
+	// RotateGossip takes a step of the rotation of the gossip key.
+	RotateGossip struct{ Step KeyStep }
 	// GiveSettings writes the wanted settings into the file of a server.
 	GiveSettings struct{ Server string }
 	// Reload makes a server read its settings again.
@@ -110,6 +112,7 @@ func (SetMinAvailable) name() string    { return "SetMinAvailable" }
 func (SetMinQuorum) name() string       { return "SetMinQuorum" }
 func (SetAutopilot) name() string       { return "SetAutopilot" }
 func (SetGossip) name() string          { return "SetGossip" }
+func (RotateGossip) name() string       { return "RotateGossip" }
 func (GiveSettings) name() string       { return "GiveSettings" }
 func (Reload) name() string             { return "Reload" }
 func (NameTransferTarget) name() string { return "NameTransferTarget" }

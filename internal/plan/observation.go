@@ -161,8 +161,9 @@ type Pod struct {
 	Problem Problem
 	// Recovery is the id of the recovery that it was created for; empty for none.
 	Recovery string
-	// Gossip is the phase of gossip encryption of its server.
-	Gossip GossipPhase
+	// Gossip is the phase of gossip encryption of its server. MayHaveKey is false if the server certainly has no gossip key.
+	Gossip     GossipPhase
+	MayHaveKey bool
 	// Settings is the hash of the settings in its file, which were given to it last at GivenAt. Reloads reports whether it has
 	// such a file: a pod of an older operator has none.
 	Settings string
@@ -229,11 +230,11 @@ type Raft struct {
 	MinQuorum int
 	// Autopilot are its settings by name.
 	Autopilot map[string]string
-	// Gossip is who else takes part in gossip. It is asked for while a phase of its encryption lies ahead.
+	// Gossip is who else takes part in gossip. It is asked for while a phase of its encryption lies ahead, or its key is rotated.
 	Gossip GossipMembers
 }
 
-// GossipMembers are those whom a phase of gossip encryption could cut off.
+// GossipMembers are those whom a phase of gossip encryption, or another key, could cut off.
 type GossipMembers struct {
 	// Unanswered says why the leader did not tell; empty if it did, or was not asked.
 	Unanswered string
@@ -241,8 +242,10 @@ type GossipMembers struct {
 	Keyless string
 	// Encrypted reports whether gossip is encrypted in phase Off: with a key that the operator does not know.
 	Encrypted bool
-	// ClientAgents are the names of the client agents that have not left Serf.
-	ClientAgents []string
+	// ClientAgents are the names of the client agents that have not left Serf, and DownAgents of those that have failed.
+	ClientAgents, DownAgents []string
+	// Keyring is what they have of the key. It is asked for while the key is rotated.
+	Keyring Keyring
 }
 
 // Peer is an entry of the Raft configuration.

@@ -74,6 +74,10 @@
 //  21. SecureGossip: when nothing else is left to do and the encryption of gossip is not as wanted, it goes one phase on: Off,
 //     Accepting, Sending, Required, or back. The phase is part of the revision, and servers of neighboring phases hear each
 //     other. A phase that could cut off client agents waits: for the key, which Consul reports, or for a person's word.
+//  22. RotateGossip: the gossip key is replaced on request, without a restart: all members get the new key, all encrypt
+//     with it, all forget the former one. The Secret, from which servers that start take their keys, has both meanwhile.
+//     Each step is taken when all members, client agents included, have told that they took the last one. Those that are
+//     down are waited for before they could be cut off, and kubelets until they show all pods the Secret as it is.
 //
 // # Updates in place
 //
@@ -164,6 +168,7 @@ var rules = []Rule{
 	{"AwaitReload", awaitReload, Necessary, "a setting that changes while servers run stops at the first one that it harms"},
 	{"AwaitStrays", awaitStrays, Necessary, "a cluster that counts on a peer that is not ours is not healthy"},
 	{"SecureGossip", secureGossip, Voluntary, "servers that encrypt and servers that do not never meet"},
+	{"RotateGossip", rotateGossip, Voluntary, "a key is not kept for ever, and nobody is cut off when it is replaced"},
 }
 
 // Rules returns the list of rules, in the order in which they decide.

@@ -44,6 +44,7 @@ type Gossip struct {
 	Phase, Target GossipPhase
 	// Unrecorded reports whether the record of the phase is missing.
 	Unrecorded bool
+	Rotation   Rotation
 	// AgentsReady is the phase for which a person says that the client agents are prepared; empty for none.
 	AgentsReady string
 }

@@ -1,8 +1,6 @@
 package resources
 
 import (
-	"crypto/rand"
-	"encoding/base64"
 	"encoding/json"
 	"fmt"
 	"maps"
@@ -20,12 +18,6 @@ const ContainerGossipKey = "gossip-key"
 const (
 	volumeGossip = "gossip"
 	pathGossip   = "/consul/gossip"
-	// keyGossip is the key of the Secret that holds the primary gossip key: that of HashiCorp's Helm chart, so that client agents
-	// can read it from there. keyKeyring holds all keys, primary first, as the file that Consul reads.
-	keyGossip  = "key"
-	keyKeyring = "keyring"
-	// gossipKeySize is in bytes: AES-256, as `consul keygen` makes it.
-	gossipKeySize = 32
 )
 
 // GossipPhase returns the phase of gossip encryption that servers have, or are getting: empty for a cluster that never had a key.
@@ -127,49 +119,45 @@ func GivenGossipKey(pod *corev1.Pod) bool {
 	return HasGossipKey(v1alpha1.GossipPhase(pod.Annotations[v1alpha1.AnnotationGossip]))
 }
 
-// GossipSecretName returns the name of the Secret with the gossip key, which is that of HashiCorp's Helm chart.
-func GossipSecretName(cluster string) string { return cluster + "-gossip-encryption-key" }
-
-// GossipSecret returns the Secret with the gossip key. It is immutable: servers and client agents have the key, and another one
-// in the Secret alone would cut off those that start next.
-func GossipSecret(c *v1alpha1.ConsulCluster, key string) (*corev1.Secret, error) {
-	keyring, err := json.Marshal([]string{key})
-	if err != nil {
-		return nil, err
-	}
-	return &corev1.Secret{
-		ObjectMeta: meta(c, GossipSecretName(c.Name)),
-		Data:       map[string][]byte{keyGossip: []byte(key), keyKeyring: keyring},
-		Immutable:  ptr.To(true),
-	}, nil
-}
-
-// NewGossipKey returns a random key.
-func NewGossipKey() string {
-	key := make([]byte, gossipKeySize)
-	_, _ = rand.Read(key) // it never fails: https://pkg.go.dev/crypto/rand#Read
-	return base64.StdEncoding.EncodeToString(key)
-}
-
 // checkGossip refuses keys of spec.config that say again, or otherwise, what spec.gossipEncryption says.
 func checkGossip(c *v1alpha1.ConsulCluster, config map[string]any) error {
 	if !HasGossipKey(GossipPhase(c)) && !ptr.Deref(c.Spec.GossipEncryption.Enabled, false) {
 		return nil
 	}
+	switch written := gossipSetting(config); {
+	case written == "":
+		return nil
+	case HasGossipKey(GossipPhase(c)):
+		return fmt.Errorf("spec.config.%s: remove it, since spec.gossipEncryption encrypts gossip", written)
+	default:
+		return fmt.Errorf("spec.gossipEncryption.enabled: remove it, since spec.config.%s encrypts gossip, and the operator "+
+			"cannot take that over", written)
+	}
+}
+
+// gossipSetting is what a configuration says about the encryption of gossip, as it is written there; empty for nothing.
+func gossipSetting(config map[string]any) string {
 	for _, key := range []string{"encrypt", "encrypt_verify_incoming", "encrypt_verify_outgoing"} {
-		written, _, found := lookup(config, key)
-		switch {
-		case found && HasGossipKey(GossipPhase(c)):
-			return fmt.Errorf("spec.config.%s: remove it, since spec.gossipEncryption encrypts gossip", written)
-		case found:
-			return fmt.Errorf("spec.gossipEncryption.enabled: remove it, since spec.config.%s encrypts gossip, and the operator "+
-				"cannot take that over", written)
+		if written, _, found := lookup(config, key); found {
+			return written
 		}
 	}
-	return nil
+	return ""
 }
 
 // UsesGossipKey reports whether a cluster has or had gossip encryption, or asks for it.
 func UsesGossipKey(c *v1alpha1.ConsulCluster) bool {
 	return GossipPhase(c) != "" || ptr.Deref(c.Spec.GossipEncryption.Enabled, false)
+}
+
+// ConnectsDatacenters reports whether servers take part in gossip between datacenters, which is off unless spec.config sets
+// its port.
+func ConnectsDatacenters(c *v1alpha1.ConsulCluster) bool {
+	config, err := c.Spec.Config.Values()
+	if err != nil {
+		return false // the spec is invalid, and nothing is done
+	}
+	_, said, found := lookup(config, "ports.serf_wan")
+	number, isNumber := said.(json.Number)
+	return found && (!isNumber || portNumber(number) > 0)
 }

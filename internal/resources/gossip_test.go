@@ -136,18 +136,6 @@ func serverPod(t *testing.T, c *v1alpha1.ConsulCluster) *corev1.Pod {
 	return pod
 }
 
-func TestGossipKeys(t *testing.T) {
-	g := NewWithT(t)
-	key := resources.NewGossipKey()
-	g.Expect(key).NotTo(Equal(resources.NewGossipKey()))
-	secret, err := resources.GossipSecret(inPhase(v1alpha1.GossipRequired), key)
-	g.Expect(err).NotTo(HaveOccurred())
-	var keyring []string
-	g.Expect(json.Unmarshal(secret.Data["keyring"], &keyring)).To(Succeed())
-	g.Expect(keyring).To(Equal([]string{key}))
-	g.Expect(resources.Belongs(inPhase(v1alpha1.GossipRequired), secret)).To(BeTrue())
-}
-
 // A server has the keys of the Secret, whatever its volume had, and nothing of what Serf remembers.
 func TestTheKeyOnAVolume(t *testing.T) {
 	prepared := func(d *disk, phase v1alpha1.GossipPhase) string {
@@ -188,5 +176,16 @@ func TestGossipIsConfiguredOnce(t *testing.T) {
 			c.Spec.GossipEncryption.Enabled = new(true)
 			g.Expect(resources.CheckConfig(c)).To(MatchError(ContainSubstring("spec.config." + key)))
 		})
+	}
+}
+
+func TestWhoConnectsDatacenters(t *testing.T) {
+	for text, connects := range map[string]bool{
+		``: false, `{}`: false, `{"ports": {"serf_wan": -1}}`: false, `{"ports": {"serf_wan": 8302}}`: true,
+		`{"Ports": [{"Serf_WAN": 8302}]}`: true, `{"ports": {"serf_wan": "8302"}}`: true,
+	} {
+		c := plain()
+		c.Spec.Config = &v1alpha1.Config{Raw: []byte(text)}
+		NewWithT(t).Expect(resources.ConnectsDatacenters(c)).To(Equal(connects), text)
 	}
 }

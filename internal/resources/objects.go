@@ -2,6 +2,7 @@ package resources
 
 import (
 	"slices"
+	"strings"
 
 	corev1 "k8s.io/api/core/v1"
 	policyv1 "k8s.io/api/policy/v1"
@@ -112,16 +113,26 @@ func OwnClaim(c *v1alpha1.ConsulCluster, claim *corev1.PersistentVolumeClaim) bo
 	return !equality.Semantic.DeepEqual(before.ObjectMeta, claim.ObjectMeta)
 }
 
-// Belongs reports whether an object is this cluster's: by its controller or, if it has none, by the label with the cluster's
-// UID. A Secret holds the pods that the operator creates, so it has to have the controller, and nobody may have changed it.
+// Belongs reports whether an object is this cluster's: by its controller or, if it has none, by the label with the
+// cluster's UID. A Secret has to have the controller. One that holds the pods that the operator creates is immutable, so
+// nobody has changed it.
 func Belongs(c *v1alpha1.ConsulCluster, o metav1.Object) bool {
 	if secret, is := o.(*corev1.Secret); is {
-		return metav1.IsControlledBy(o, c) && ptr.Deref(secret.Immutable, false)
+		changes := o.GetName() == GossipSecretName(c.Name)
+		return isControlledBy(c, o) && (changes || ptr.Deref(secret.Immutable, false))
 	}
 	if metav1.GetControllerOf(o) == nil {
 		return o.GetLabels()[v1alpha1.LabelClusterUID] == string(c.UID)
 	}
 	return metav1.IsControlledBy(o, c)
+}
+
+// isControlledBy compares the kind as well: admission goes by it, and not by the UID, which anybody can write next to
+// another kind.
+func isControlledBy(c *v1alpha1.ConsulCluster, o metav1.Object) bool {
+	owner, wanted := metav1.GetControllerOf(o), ownerReference(c)
+	return owner != nil && owner.UID == wanted.UID && owner.Kind == wanted.Kind && owner.Name == wanted.Name &&
+		strings.HasPrefix(owner.APIVersion, v1alpha1.GroupVersion.Group+"/")
 }
 
 // WithOwner adds the cluster to the owners of an object.

@@ -27,6 +27,8 @@ func act(action plan.Action, seen, s *State) bool {
 		return sameRecord(seen, s) && finishRecovery(s)
 	case plan.SetGossip:
 		return sameClaims(seen, s) && sameRecord(seen, s) && setGossip(s, a.Phase)
+	case plan.RotateGossip:
+		return sameClaims(seen, s) && rotate(seen, s, a.Step)
 	case plan.SetMinAvailable:
 		return sameClaims(seen, s) && seen.MinAvailable == s.MinAvailable && setMinAvailable(s, a)
 	case plan.SetMinQuorum:
@@ -161,6 +163,7 @@ func sameClaim(a, b *Server) bool {
 // sameRecord is the resourceVersion of the ConsulCluster.
 func sameRecord(seen, s *State) bool {
 	return seen.Replicas == s.Replicas && seen.Wanted == s.Wanted && seen.Gossip == s.Gossip && seen.Paused == s.Paused &&
+		seen.Rotate == s.Rotate &&
 		seen.InPlace == s.InPlace && seen.Bootstrapped == s.Bootstrapped && seen.Transfer == s.Transfer && sameRecovery(seen, s)
 }
 

@@ -31,6 +31,7 @@ var progress = []*kind{
 	{name: "is cleaned up by autopilot", can: canCleanUp, do: quietly(cleanUp)},
 	{name: "the leader becomes stable", whole: true, can: canSettleLeader, do: quietly(settleLeader)},
 	{name: "endpoints follow", whole: true, can: canRoute, do: quietly(route)},
+	{name: "kubelets show the gossip keys", whole: true, can: areKeysUnseen, do: quietly(showKeys)},
 	{name: "clients have noticed", whole: true, can: canSettle, do: quietly(settle)},
 	{name: "container is started again", can: canRestart, do: restart},
 	{name: "is evicted by the drain of its node", can: canBeEvicted, do: quietly(evict)},

@@ -214,6 +214,9 @@ func (s *State) asWanted() *Violation {
 	if phase := s.Wanted.Phase(); phase != plan.GossipPhase(s.Gossip) {
 		return violated(invariant.I7, "gossip encryption stays %s", phase)
 	}
+	if s.Wanted.Phase() != plan.GossipOff && (s.Rotate || s.keyStage() != plan.KeySettled) {
+		return violated(invariant.I7, "the rotation of the gossip key does not end")
+	}
 	if s.Leader == nobody || !s.Bootstrapped || s.MinQuorum != s.Replicas || s.Transfer != noTransfer ||
 		int(s.MinAvailable) != observe(s, s).AllPods() {
 		return violated(invariant.I7, "%s",

@@ -22,7 +22,7 @@
 //     asked in every one of them. Its actions are applied completely, up to each of them (the operator was killed), to the
 //     states one event later (the world moved between the look and the act), and once more by an operator whose cache does
 //     not show yet what happened.
-//   - invariants.go says which invariant each action must keep (I1 to I4, I8, I9), and kube.go asserts I10.
+//   - invariants.go says which invariant each action must keep (I1 to I4, I8, I9); kube.go and keys.go assert I10.
 //   - converge.go follows each state on a fair run without further faults until nothing is left to do, and some of them on
 //     another one, in the opposite order (I5, I7).
 //

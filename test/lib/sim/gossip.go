@@ -41,7 +41,7 @@ func encrypted(scenario Scenario) Scenario {
 	}
 	s.Wanted = s.Wanted.In(plan.GossipRequired)
 	for i := range s.slots() {
-		s.Servers[i].Revision, s.Servers[i].PodRevision = s.Wanted, s.Wanted
+		s.Servers[i].Revision, s.Servers[i].PodRevision, s.Servers[i].Ring = s.Wanted, s.Wanted, HasA
 	}
 	return scenario
 }

@@ -57,6 +57,8 @@ func check(action plan.Action, s *State) *Violation {
 		return checkQuarantine(s, slot(a.Server))
 	case plan.StartServing:
 		return checkServe(s, slot(a.Server))
+	case plan.RotateGossip:
+		return checkRotate(s, a.Step)
 	case plan.StopServing:
 		return checkStopServing(s, slot(a.Server))
 	}

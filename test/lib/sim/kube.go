@@ -49,7 +49,12 @@ func (s *State) drainWaits() bool {
 }
 
 func start(s *State, i int) *Violation {
+	return startWith(s, i, s.given(s.Servers[i].PodRevision))
+}
+
+func startWith(s *State, i int, keys Ring) *Violation {
 	x := &s.Servers[i]
+	x.Ring = keys
 	if other := s.unheardBy(x); other >= 0 {
 		return violated(invariant.I10, "#%d is started, and it and #%d do not hear each other", i, other)
 	}
@@ -64,12 +69,15 @@ func start(s *State, i int) *Violation {
 	return nil
 }
 
-// unheardBy is a server that runs and that does not hear another one, nor that one it; -1 if there is none. They hear each other
-// if their phases of gossip encryption are the same or next to each other (TestGossipPhases).
+// unheardBy is a server that runs and that does not hear another one, nor that one it; -1 if there is none. They hear each
+// other if their phases of gossip encryption are the same or next to each other (TestGossipPhases), and if each has the key
+// of the other.
 func (s *State) unheardBy(x *Server) int {
 	for i := range s.slots() {
 		y := &s.Servers[i]
-		if apart := y.PodRevision.Phase() - x.PodRevision.Phase(); y.Claim != ClaimNone && y.runsInPod() && (apart > 1 || apart < -1) {
+		apart := y.PodRevision.Phase() - x.PodRevision.Phase()
+		hear := apart <= 1 && apart >= -1 && x.Ring.hear(y.Ring)
+		if y.Claim != ClaimNone && y.runsInPod() && !hear {
 			return i
 		}
 	}
@@ -205,6 +213,9 @@ func settle(s *State, _ int) {
 func (s *State) canonical() {
 	for i := int(s.N) - 1; i >= 0; i-- {
 		x := &s.Servers[i]
+		if x.Process == Down && (x.Pod == PodNone || x.Pod == PodPending) {
+			x.Ring = 0 // whoever starts gets the keys of the Secret
+		}
 		if x.Claim == ClaimNone && x.Pod == PodNone && x.Process == Down && x.Peer == NoPeer && (x.Serf == Absent || x.Serf == Left) {
 			s.remove(i)
 		}

@@ -53,6 +53,12 @@ func observe(kube, consul *State) plan.Observation {
 		Spec: kube.spec(), Raft: consul.raft(), NodesKnown: true, MinAvailable: new(int(kube.MinAvailable)),
 		Unclaimed: kube.count((*Server).isUnclaimed),
 	}
+	if kube.Wanted.Phase() != plan.GossipOff && kube.keyStage() != plan.KeySettled {
+		o.Spec.Gossip.Rotation = consul.rotation() // the Secret is read past the cache
+	}
+	if rotation := o.Spec.Gossip.Rotation; (rotation.Stage != plan.KeySettled || rotation.Asked) && consul.readable() {
+		o.Raft.Gossip.Keyring, o.Raft.Gossip.Unanswered = consul.keyring()
+	}
 	for i := range kube.slots() {
 		switch x := &kube.Servers[i]; {
 		case x.Claim != ClaimNone:
@@ -73,6 +79,7 @@ func (s *State) kubernetes() State {
 	for i := range k.slots() {
 		x := &k.Servers[i]
 		x.Data, x.Behind, x.Peer, x.Serf, x.Healthy, x.Long, x.Rescued = false, false, NoPeer, Absent, false, false, false
+		x.Ring = 0
 	}
 	return k
 }
@@ -84,6 +91,7 @@ func (s *State) spec() plan.Spec {
 		ReplacementsLeft: 1,
 		Gossip:           plan.Gossip{Phase: s.Wanted.Phase(), Target: plan.GossipPhase(s.Gossip)},
 	}
+	spec.Gossip.Rotation.Asked = s.Rotate
 	if s.Replace {
 		spec.ReplaceFailedAfter = replaceAfter
 	}
@@ -96,6 +104,14 @@ func (s *State) spec() plan.Spec {
 		spec.Transfer = &plan.TransferRequest{To: names[s.Transfer]}
 	}
 	return spec
+}
+
+func (s *State) rotation() plan.Rotation {
+	rotation := plan.Rotation{Stage: s.keyStage(), Asked: s.Rotate, ShownAt: now.Add(time.Minute)}
+	if s.KeysShown {
+		rotation.ShownAt = longAgo
+	}
+	return rotation
 }
 
 func (s *State) raft() plan.Raft {

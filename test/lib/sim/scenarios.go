@@ -57,6 +57,7 @@ func Scenarios() []Scenario {
 	all = append(all, scaledDown(), createdAnew(1, 1), createdAnew(3, 0), createdAnew(3, 1))
 	all = append(all, updatesInPlace()...)
 	all = append(all, encryptions()...)
+	all = append(all, rotations()...)
 	for i := range all {
 		all[i].Limit = 30_000
 	}

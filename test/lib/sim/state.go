@@ -139,6 +139,7 @@ type Server struct {
 	Healthy       bool // autopilot's opinion, which is late
 	Long          bool // it has been unhealthy for longer than failureReplacement.after
 	Session       bool // an application has opened a session at it
+	Ring          Ring // the gossip keys on its disk
 }
 
 // State of a cluster and of what surrounds it.
@@ -153,6 +154,9 @@ type State struct {
 	Bad             Revision // what users asked for and what never starts; 0 for none
 	Gossip          uint8    // the phase of gossip encryption that is wanted in the end
 	BadPhase        uint8    // a phase in which no server starts; 0 for none
+	Keys            uint8    // how far the rotation of the gossip key is, in the Secret
+	KeysShown       bool     // kubelets show all pods the Secret as it is
+	Rotate          bool     // a person asks for another key
 	Paused          bool
 	Replace         bool  // failureReplacement is on
 	Full            bool  // no node takes a server that is new
@@ -332,6 +336,9 @@ func (x *Server) String() string {
 	add(x.Peer != NoPeer && !x.Healthy && !x.Long, "unhealthy")
 	add(x.Long, "unhealthy-for-long")
 	add(x.Session, "session")
+	add(x.Ring&HasB != 0, "has-new-key")
+	add(x.Ring&UsesB != 0, "uses-new-key")
+	add(x.Ring != 0 && x.Ring&HasA == 0, "forgot-former-key")
 	add(x.Serving, "gate")
 	add(x.Routed, "routed")
 	add(x.Cordoned, "cordoned")

@@ -49,22 +49,6 @@ func (c *Cluster) Members() (members []plan.Member) {
 	return members
 }
 
-// Keyring is what the members know of the gossip key.
-func (c *Cluster) Keyring() (consul.Keyring, error) {
-	members := 0
-	for _, x := range c.State.Servers[:c.State.N] {
-		if x.Serf != sim.Alive {
-			continue
-		}
-		if x.PodRevision.Phase() == plan.GossipOff {
-			return consul.Keyring{}, consul.ErrNoKey
-		}
-		members++
-	}
-	known := map[string]int{"the key": members}
-	return consul.Keyring{Members: members, Keys: known, Primary: known}, nil
-}
-
 // Catalog has the servers that are in Serf, and none that has left. That the leader takes a moment for both is left out.
 func (c *Cluster) Catalog() (nodes []plan.Node) {
 	for i := range c.Servers[:c.State.N] {

@@ -47,6 +47,7 @@ var takes = map[string]time.Duration{
 	"is promoted":                           14 * time.Second,
 	"endpoints follow":                      100 * time.Millisecond,
 	"clients have noticed":                  500 * time.Millisecond,
+	"kubelets show the gossip keys":         time.Minute,
 	StartsAgain:                             time.Second,
 	"is cleaned up by autopilot":            10 * time.Second,
 	"the leader becomes stable":             10 * time.Second,
@@ -89,6 +90,9 @@ type Cluster struct {
 	Pace time.Duration
 	// recovery is the id of the recovery that is under way; empty for none.
 	recovery string
+	// keys are the gossip keys that the Secret holds, for rotatedFor. A user asks for those of rotationAsked.
+	keys                      gossipKeys
+	rotationAsked, rotatedFor string
 }
 
 // New is a cluster before its first server.

@@ -69,6 +69,8 @@ func (c *Cluster) Adopt(o *v1alpha1.ConsulCluster, revisions *Revisions) {
 	s.Bootstrapped = o.Annotations[v1alpha1.AnnotationBootstrapped] != ""
 	s.Automatic = o.Spec.Recovery.Mode == v1alpha1.RecoveryAutomatic
 	c.adoptRecovery(RecoveryOf(o))
+	c.rotationAsked = o.Annotations[v1alpha1.AnnotationRotateGossipKey]
+	s.Rotate = c.rotationAsked != c.rotatedFor
 	s.Transfer = sim.NoTransfer
 	if to, asked := o.Annotations[v1alpha1.AnnotationTransferLeadership]; asked {
 		s.Transfer = sim.AnyServer

@@ -13,6 +13,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/consul-operator/consul-operator/api/v1alpha1"
+	"github.com/consul-operator/consul-operator/internal/resources"
 	"github.com/consul-operator/consul-operator/test/lib/invariant"
 	"github.com/consul-operator/consul-operator/test/lib/load"
 )
@@ -20,7 +21,7 @@ import (
 var _ = Describe("what is beside a cluster", Ordered, ContinueOnFailure, func() {
 	installed()
 
-	It("is scraped by Prometheus, and serves client agents that join by name, through an upgrade", func() {
+	It("is scraped by Prometheus, and serves client agents that join by name, through an upgrade and a rotation", func() {
 		c := create("beside", func(spec *v1alpha1.ConsulClusterSpec) {
 			spec.Update.MaxSurge = 3
 			config, err := v1alpha1.NewConfig(map[string]any{
@@ -43,20 +44,46 @@ var _ = Describe("what is beside a cluster", Ordered, ContinueOnFailure, func() 
 		Expect(c.end().HandedOver(1)).To(Succeed(), invariant.I3.String())
 
 		Expect(c.scraped()).To(HaveKeyWithValue("servers", 3.0))
-		var alive []string
-		for line := range strings.Lines(inAgent("members")) {
-			if fields := strings.Fields(line); fields[2] == "alive" {
-				alive = append(alive, fields[0])
-			}
-		}
-		servers := []any{"agent"}
+		members := []string{"agent"}
 		for server := range c.pods() {
-			servers = append(servers, server)
+			members = append(members, server)
 		}
-		Expect(alive).To(ConsistOf(servers...), "it knows the new servers and no old ones")
+		alive := func() (names []string) {
+			for line := range strings.Lines(inAgent("members")) {
+				if fields := strings.Fields(line); fields[2] == "alive" {
+					names = append(names, fields[0])
+				}
+			}
+			return names
+		}
+		Expect(alive()).To(ConsistOf(members), "it knows the new servers and no old ones")
 		Expect(inAgent("catalog", "nodes", "-service=web")).To(ContainSubstring("agent"), "its service is registered")
+
+		former, pods := c.gossipKey(), c.pods()
+		c.patch(func(cluster *v1alpha1.ConsulCluster) {
+			cluster.Annotations[v1alpha1.AnnotationRotateGossipKey] = "now"
+		})
+		Eventually(c.gossipKey, "2m", "1s").ShouldNot(Equal(former))
+		Eventually(c.gossipStage, "2m", "1s").Should(Equal(resources.GossipSettled))
+		c.ready(time.Minute)
+		Expect(c.pods()).To(Equal(pods), "no server was replaced, or started again")
+		Expect(alive()).To(ConsistOf(members), "the agent has the new key as well")
 	})
 })
+
+func (c *consul) gossipSecret() *corev1.Secret {
+	GinkgoHelper()
+	secret := &corev1.Secret{}
+	key := client.ObjectKey{Namespace: c.Key.Namespace, Name: resources.GossipSecretName(c.Key.Name)}
+	Expect(env.Client.Get(GinkgoT().Context(), key, secret)).To(Succeed())
+	return secret
+}
+
+func (c *consul) gossipKey() string { return string(c.gossipSecret().Data["key"]) }
+
+func (c *consul) gossipStage() resources.GossipStage {
+	return resources.GossipStageOf(c.gossipSecret())
+}
 
 // joinAgent runs a client agent in a pod, and returns the address of its API.
 func (c *consul) joinAgent(name string) string {
@@ -66,11 +93,13 @@ func (c *consul) joinAgent(name string) string {
 	pod.Spec = restrictedSpec(corev1.Container{
 		Command: []string{
 			"consul", "agent", "-node=" + name, "-data-dir=/consul/data", "-bind=$(POD_IP)", "-client=$(POD_IP) 127.0.0.1",
-			"-retry-join=" + c.Key.Name + "-join." + c.Key.Namespace + ".svc", "-retry-interval=1s",
+			"-retry-join=" + c.Key.Name + "-join." + c.Key.Namespace + ".svc", "-retry-interval=1s", "-encrypt=$(GOSSIP_KEY)",
 		},
 		Env: []corev1.EnvVar{{Name: "POD_IP", ValueFrom: &corev1.EnvVarSource{
 			FieldRef: &corev1.ObjectFieldSelector{FieldPath: "status.podIP"},
-		}}, {Name: "CONSUL_HTTP_ADDR", Value: "127.0.0.1:8500"}}, // localhost by default, which the Consul of the tests cannot look up
+		}}, {Name: "GOSSIP_KEY", ValueFrom: &corev1.EnvVarSource{SecretKeyRef: &corev1.SecretKeySelector{
+			LocalObjectReference: corev1.LocalObjectReference{Name: resources.GossipSecretName(c.Key.Name)}, Key: "key",
+		}}}, {Name: "CONSUL_HTTP_ADDR", Value: "127.0.0.1:8500"}}, // localhost by default, which the Consul of the tests cannot look up
 		VolumeMounts: []corev1.VolumeMount{{Name: "data", MountPath: "/consul/data"}},
 		// Any answer from the catalog is an answer from a server.
 		ReadinessProbe: &corev1.Probe{PeriodSeconds: 1, ProbeHandler: corev1.ProbeHandler{

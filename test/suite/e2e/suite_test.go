@@ -81,6 +81,7 @@ func release(flags ...string) {
 	helm(append([]string{
 		"upgrade", "--install", "consul-operator", "charts/consul-operator", "--namespace=" + operators, "--wait", "--timeout=2m",
 		"--set=image.repository=consul-operator,image.tag=local,image.pullPolicy=Never",
+		"--set=secretDelay=10s", // these kubelets watch
 	}, flags...)...)
 }
 

@@ -17,7 +17,10 @@ import (
 // A cluster that serves gets its gossip encrypted, in three rolling updates. A Secret that is lost afterwards is written again.
 func TestGossipEncryption(t *testing.T) {
 	t.Parallel()
-	s := begin(t, shared, "encrypted-later", soonVoters)
+	s := begin(t, shared, "encrypted-later", func(spec *v1alpha1.ConsulClusterSpec) {
+		soonVoters(spec)
+		spec.Update.MaxSurge, spec.GossipEncryption.Enabled = 3, new(false)
+	})
 	s.Observer.AllowLeaderChanges(3)
 	s.patch(func(c *v1alpha1.ConsulCluster) { c.Spec.GossipEncryption.Enabled = new(true) })
 	s.until("the servers have the key", inGossipPhase(v1alpha1.GossipAccepting))
@@ -35,6 +38,46 @@ func TestGossipEncryption(t *testing.T) {
 		g.Expect(string(again.Data["key"])).To(Equal(key), "servers that start later need the key of those that run")
 	}, time.Minute, 100*time.Millisecond).Should(Succeed())
 	s.end(3)
+}
+
+// The gossip key is replaced without a restart and without another leader. A rollout that is asked for in the middle goes
+// first, and its servers start with the keys that the others have by then.
+func TestRotateTheGossipKey(t *testing.T) {
+	t.Parallel()
+	s := begin(t, shared, "rotated", soonVoters)
+	s.Observer.AllowLeaderChanges(0)
+	former, before := string(s.gossipSecret().Data["key"]), s.processes()
+	s.rotate()
+	s.reach("rotated", 2*time.Minute)
+	s.Expect(string(s.gossipSecret().Data["key"])).NotTo(Equal(former))
+	s.Expect(s.processes()).To(Equal(before), "no server was replaced, or started again")
+	s.expectEncryptedGossip()
+
+	s.Observer.AllowLeaderChanges(1)
+	former = string(s.gossipSecret().Data["key"])
+	s.rotate()
+	s.patch(toVersion(newest))
+	s.reach("rotated and upgraded", 3*time.Minute)
+	s.Expect(string(s.gossipSecret().Data["key"])).NotTo(Equal(former))
+	s.expectEncryptedGossip()
+	s.end(1)
+}
+
+func (s *story) rotate() {
+	s.t.Helper()
+	s.patch(func(c *v1alpha1.ConsulCluster) {
+		c.Annotations[v1alpha1.AnnotationRotateGossipKey] = time.Now().String()
+	})
+	s.Eventually(func() map[string][]byte { return s.gossipSecret().Data }, time.Minute, 50*time.Millisecond).
+		Should(HaveKey("next"), "the rotation begins")
+}
+
+// processes are the pods of the servers, and how often each was started.
+func (s *story) processes() map[string]string {
+	s.t.Helper()
+	pods, err := s.Pods(s.t.Context())
+	s.Expect(err).NotTo(HaveOccurred())
+	return pods
 }
 
 func inGossipPhase(phase v1alpha1.GossipPhase) func(*v1alpha1.ConsulCluster) bool {

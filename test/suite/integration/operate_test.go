@@ -183,7 +183,7 @@ func TestDeadPeerIsPruned(t *testing.T) {
 
 func TestBadSpecsNeverHurtAndAreTakenBack(t *testing.T) {
 	t.Parallel()
-	s := begin(t, shared, "mistaken", func(*v1alpha1.ConsulClusterSpec) {})
+	s := begin(t, shared, "mistaken", func(spec *v1alpha1.ConsulClusterSpec) { spec.GossipEncryption.Enabled = new(false) })
 	s.Observer.AllowLeaderChanges(0)
 	cannotStart := func(c *v1alpha1.ConsulCluster) bool {
 		return condition(c, v1alpha1.ConditionStalled, "ServerCannotStart") && condition(c, v1alpha1.ConditionAvailable, "Available")

@@ -21,7 +21,7 @@ func TestUpgrade(t *testing.T) {
 	for name, test := range map[string]struct {
 		replicas, surge int32
 		from            string
-		encrypted       bool
+		encrypted       bool // which is the default
 	}{
 		"one-voter":              {replicas: 1, surge: 1, from: older},
 		"three-servers-surge-1":  {replicas: 3, surge: 1, from: older},

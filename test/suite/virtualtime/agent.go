@@ -122,8 +122,8 @@ func (a *agent) Members(ctx context.Context) (members []plan.Member, err error) 
 }
 
 // ClientAgents are none: the model has servers only.
-func (a *agent) ClientAgents(ctx context.Context) ([]string, error) {
-	return nil, a.ask(ctx, "members", false, func(*cluster, int) (time.Duration, error) { return 0, nil })
+func (a *agent) ClientAgents(ctx context.Context) (consul.ClientAgents, error) {
+	return consul.ClientAgents{}, a.ask(ctx, "members", false, func(*cluster, int) (time.Duration, error) { return 0, nil })
 }
 
 func (a *agent) Keyring(ctx context.Context) (keyring consul.Keyring, err error) {
@@ -133,6 +133,43 @@ func (a *agent) Keyring(ctx context.Context) (keyring consul.Keyring, err error)
 		return 0, err
 	})
 	return keyring, err
+}
+
+func (a *agent) InstallGossipKey(ctx context.Context, key string) error {
+	return a.changeKeyring(ctx, "install-key", func(c *cluster) error {
+		if !c.IsNewKey(key) {
+			return errors.New("this key is not known")
+		}
+		a.change(c, func(s *sim.State) { s.InstallKey() })
+		return nil
+	})
+}
+
+func (a *agent) UseGossipKey(ctx context.Context, key string) error {
+	return a.changeKeyring(ctx, "use-key", func(c *cluster) error {
+		if !c.IsNewKey(key) {
+			return errors.New("this key is not known")
+		}
+		a.o.run.judge(c, plan.RotateGossip{Step: plan.UseKey})
+		a.change(c, func(s *sim.State) { s.UseKey() })
+		return nil
+	})
+}
+
+func (a *agent) RemoveGossipKey(ctx context.Context, key string) error {
+	return a.changeKeyring(ctx, "remove-key", func(c *cluster) error {
+		if !c.IsFormerKey(key) {
+			return errors.New("this key is used")
+		}
+		a.o.run.judge(c, plan.RotateGossip{Step: plan.RemoveKeys})
+		a.change(c, func(s *sim.State) { s.RemoveKeys() })
+		return nil
+	})
+}
+
+// changeKeyring is an effect on all members.
+func (a *agent) changeKeyring(ctx context.Context, verb string, do func(*cluster) error) error {
+	return a.ask(ctx, verb, true, func(c *cluster, _ int) (time.Duration, error) { return 0, do(c) })
 }
 
 func (a *agent) Catalog(ctx context.Context) (nodes []plan.Node, err error) {

@@ -9,6 +9,7 @@ import (
 
 	"github.com/consul-operator/consul-operator/api/v1alpha1"
 	"github.com/consul-operator/consul-operator/internal/plan"
+	"github.com/consul-operator/consul-operator/internal/resources"
 	"github.com/consul-operator/consul-operator/test/lib/sim"
 	"github.com/consul-operator/consul-operator/test/lib/timed"
 )
@@ -37,6 +38,10 @@ func (r *run) judgeWrite(before, after client.Object) {
 	case *corev1.PersistentVolumeClaim:
 		if old, _ := before.(*corev1.PersistentVolumeClaim); c != nil {
 			r.judgeClaim(c, old, o)
+		}
+	case *corev1.Secret:
+		if c != nil && o.Name == resources.GossipSecretName(c.Name) {
+			r.judge(c, plan.RotateGossip{Step: c.StepOf(o)})
 		}
 	case *corev1.Pod:
 		if old, _ := before.(*corev1.Pod); c != nil && old != nil {

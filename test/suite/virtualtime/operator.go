@@ -66,7 +66,7 @@ func newOperator(r *run, former *cache) *operator {
 	writer := o.client(cached)
 	o.reconciler = &controllers.ConsulClusterReconciler{
 		Client:   writer,
-		Observer: &observe.Observer{Reader: writer, Nodes: true, Dial: o.dial, Now: time.Now},
+		Observer: &observe.Observer{Reader: writer, Live: live, SecretDelay: 2 * time.Minute, Nodes: true, Dial: o.dial, Now: time.Now},
 		Executor: &execute.Executor{Client: writer, Live: live, Dial: o.dial, Now: time.Now},
 		Watcher:  o.watcher,
 		Events:   recorder{r},

@@ -79,6 +79,9 @@ func gossip(s *sim.State) string {
 	if phase, target := s.Wanted.Phase(), plan.GossipPhase(s.Gossip); phase != target {
 		return fmt.Sprintf("gossip encryption %s instead of %s", phase, target)
 	}
+	if plan.KeyStage(s.Keys) != plan.KeySettled || s.Rotate {
+		return "the rotation of the gossip key goes on"
+	}
 	return gossipAsWanted
 }
 

@@ -69,7 +69,7 @@ func (r *run) restore(p checkpoint) {
 func play(t *testing.T, story scenario, from *checkpoint, s settings) outcome {
 	t.Helper()
 	if from == nil && story.replicas > 0 {
-		from = seedOf(t, story.replicas)
+		from = seedOf(t, start{story.replicas, story.encrypted})
 	}
 	var result outcome
 	synctest.Test(t, func(*testing.T) {
@@ -170,19 +170,29 @@ func (b *baseline) compare(t *testing.T, from *checkpoint, s settings) outcome {
 	return o
 }
 
-var seeds once[int32, *checkpoint]
-
-// seedOf is a cluster of so many servers at rest, from which stories start. It is founded once.
-func seedOf(t *testing.T, replicas int32) *checkpoint {
-	t.Helper()
-	return seeds.get(replicas, func() *checkpoint { return newSeed(t, replicas) })
+// start is a cluster of so many servers at rest, from which stories start.
+type start struct {
+	replicas  int32
+	encrypted bool
 }
 
-func newSeed(t *testing.T, replicas int32) *checkpoint {
+var seeds once[start, *checkpoint]
+
+// seedOf founds the cluster once.
+func seedOf(t *testing.T, s start) *checkpoint {
+	t.Helper()
+	return seeds.get(s, func() *checkpoint { return newSeed(t, s) })
+}
+
+func newSeed(t *testing.T, s start) *checkpoint {
 	t.Helper()
 	var made checkpoint
 	synctest.Test(t, func(t *testing.T) {
-		r := newRun(scenario{steps: []step{found(replicas)}}, settings{})
+		founding := found(s.replicas)
+		if s.encrypted {
+			founding = foundEncrypted(s.replicas)
+		}
+		r := newRun(scenario{steps: []step{founding}}, settings{})
 		r.tell()
 		if len(r.violations) > 0 {
 			t.Fatalf("no cluster to start from: %v\n%s", r.violations, r.world.trace)

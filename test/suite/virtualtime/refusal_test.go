@@ -32,7 +32,7 @@ func refusals() map[string]refusal {
 	down := apierrors.NewInternalError(errors.New(`failed calling webhook "pods.example.com": connection refused`))
 	denied := apierrors.NewBadRequest(`admission webhook "policy.example.com" denied the request: no such pods`)
 	claims := []string{"try out PersistentVolumeClaim", "create PersistentVolumeClaim"}
-	creation := scenario{name: "bootstrap of 3", steps: []step{found(3)}}
+	creation := scenario{name: "bootstrap of 3", steps: []step{foundEncrypted(3)}}
 	upgrades := scenario{name: "upgrade of 3, surge 1", replicas: 3, steps: []step{upgrade(newer, 1)}}
 	scales := scenario{name: "scale 3 to 5 to 3", replicas: 3, steps: []step{scale(5), scale(3)}}
 	return map[string]refusal{

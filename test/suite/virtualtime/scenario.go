@@ -24,7 +24,9 @@ type scenario struct {
 	name string
 	// replicas of the cluster that is there at the start; 0 for none.
 	replicas int32
-	steps    []step
+	// encrypted is set if its gossip is.
+	encrypted bool
+	steps     []step
 	// spare is set if a late cache may cost a server that never took part: what users ask for overtakes it.
 	spare bool
 	// stuck is set if a pod is left that nobody but a person can delete.
@@ -40,13 +42,15 @@ type step struct {
 // scenarios are the stories that are told in every way.
 func scenarios() []scenario {
 	return []scenario{
-		{name: "bootstrap of 3", steps: []step{found(3)}},
+		{name: "bootstrap of 3", steps: []step{foundEncrypted(3)}},
 		{name: "upgrade of 3, surge 1", replicas: 3, steps: []step{upgrade(newer, 1)}},
 		{name: "upgrade of 3, surge 3", replicas: 3, steps: []step{upgrade(newer, 3)}},
 		{name: "upgrade of 1", replicas: 1, steps: []step{upgrade(newer, 1)}},
 		{name: "upgrade of 3 in place", replicas: 3, steps: []step{upgradeInPlace(newer)}},
 		{name: "upgrade of 1 in place", replicas: 1, steps: []step{upgradeInPlace(newer)}},
 		{name: "gossip encryption of 3", replicas: 3, steps: []step{encrypt()}},
+		{name: "another gossip key for 3", replicas: 3, encrypted: true, steps: []step{
+			change("another gossip key is asked for", annotate(v1alpha1.AnnotationRotateGossipKey, "now"))}},
 		{name: "scale 3 to 5 to 3", replicas: 3, steps: []step{scale(5), scale(3)}},
 		{name: "rollback in the middle", replicas: 3, steps: []step{upgrade(newer, 1), rollback()}},
 		{name: "a version that does not exist, corrected", replicas: 3, steps: []step{mistype(), correct()}, spare: true},
@@ -72,7 +76,7 @@ func scenarios() []scenario {
 	}
 }
 
-// newCluster is what a user writes, with the defaults of the API.
+// newCluster is what a user writes, with the defaults of the API. Its gossip is not encrypted.
 func newCluster(replicas int32) *v1alpha1.ConsulCluster {
 	return &v1alpha1.ConsulCluster{
 		ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: clusterName, Generation: 1},
@@ -81,13 +85,22 @@ func newCluster(replicas int32) *v1alpha1.ConsulCluster {
 			Storage:            v1alpha1.Storage{Size: resource.MustParse("10Gi"), Retention: v1alpha1.RetentionDelete},
 			Update:             v1alpha1.Update{MaxSurge: 1, LeaderStableFor: &metav1.Duration{Duration: 10 * time.Second}},
 			FailureReplacement: v1alpha1.FailureReplacement{After: &metav1.Duration{Duration: 5 * time.Minute}, MaxPerHour: 3},
+			GossipEncryption:   v1alpha1.GossipEncryption{Enabled: new(false)},
 		},
 	}
 }
 
-func found(replicas int32) step {
-	return step{say: "a cluster is created", do: func(r *run) {
-		cluster := newCluster(replicas)
+func found(replicas int32) step { return create("a cluster is created", newCluster(replicas)) }
+
+func foundEncrypted(replicas int32) step {
+	cluster := newCluster(replicas)
+	cluster.Spec.GossipEncryption.Enabled = nil
+	return create("a cluster with gossip encryption is created", cluster)
+}
+
+func create(say string, cluster *v1alpha1.ConsulCluster) step {
+	return step{say: say, do: func(r *run) {
+		cluster := cluster.DeepCopy()
 		must(r.world.api.create(context.Background(), cluster))
 		r.world.wrote(nil, cluster)
 	}}

@@ -13,6 +13,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/consul-operator/consul-operator/api/v1alpha1"
+	"github.com/consul-operator/consul-operator/internal/resources"
 	"github.com/consul-operator/consul-operator/test/lib/invariant"
 	"github.com/consul-operator/consul-operator/test/lib/sim"
 	"github.com/consul-operator/consul-operator/test/lib/timed"
@@ -149,6 +150,14 @@ func (w *world) wrote(before, after client.Object) {
 	case *corev1.PersistentVolumeClaim:
 		if c := w.owner(o); c != nil {
 			w.change(c, now, func(*sim.State) { c.WroteClaim(o, &w.revisions) })
+		}
+	case *corev1.Secret:
+		if c := w.owner(o); c != nil && o.Name == resources.GossipSecretName(c.Name) {
+			w.change(c, now, func(*sim.State) {
+				if wrong := c.WroteGossipKeys(o); wrong != "" {
+					w.broken = append(w.broken, wrong)
+				}
+			})
 		}
 	case *corev1.Pod:
 		if c := w.owner(o); c != nil {
