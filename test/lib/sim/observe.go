@@ -91,7 +91,7 @@ func (s *State) spec() plan.Spec {
 		ReplacementsLeft: 1,
 		Gossip:           plan.Gossip{Phase: s.Wanted.Phase(), Target: plan.GossipPhase(s.Gossip)},
 	}
-	spec.Gossip.Rotation.Asked = s.Rotate
+	spec.Gossip.Rotation.Asked = s.Rotate && s.Wanted.Phase() != plan.GossipOff // otherwise there is no key to ask for
 	if s.Replace {
 		spec.ReplaceFailedAfter = replaceAfter
 	}
