@@ -75,7 +75,7 @@ bench-scale: ## Measure one operator with 1,000 clusters whose agents are one pr
 ##@ Test
 
 .PHONY: test
-test: ## Run the daily tests: unit, integration on real Consul, and a part of the simulation beside it (about 13 minutes).
+test: ## Run the daily tests: unit, integration on real Consul, and a part of the simulation beside it (about 16 minutes).
 	@$(BUILD) $(TEST_TOOLS)
 	@hack/parts.sh test-unit test-stories,test-others+test-sim
 
@@ -117,11 +117,11 @@ test-all: ## Run all that tests, which takes long; make verify and make vulnchec
 	@hack/parts.sh test test-e2e-all,chaos,chaos-nodes+sim+sim-errors+mutants+fuzz race
 
 .PHONY: sim
-sim: ## Explore the states of the simulation's scenarios: with crashes, faults and stale reads (about 3 minutes).
+sim: ## Explore the states of the simulation's scenarios: with crashes, faults and stale reads (10 to 15 minutes).
 	@go run ./test/cmd/explore
 
 .PHONY: sim-errors
-sim-errors: ## Let each call that the operator makes in each story fail in each way (about 7 minutes); make test tries a part.
+sim-errors: ## Let each call that the operator makes in each story fail in each way (15 to 20 minutes); make test tries a part.
 	@SIM_ERRORS=all go test -count=1 -timeout=1h -v -run '^TestEachErrorOfEachCall$$' ./test/suite/virtualtime
 
 .PHONY: mutants

@@ -227,6 +227,8 @@ func TestGossipKeysThatDoNotCount(t *testing.T) {
 	for name, change := range map[string]func(secret *corev1.Secret){
 		"damaged":       func(secret *corev1.Secret) { secret.Data["keyring"] = nil },
 		"somebody else": func(secret *corev1.Secret) { secret.OwnerReferences[0].UID = "another" },
+		"another kind":  func(secret *corev1.Secret) { secret.OwnerReferences[0].Kind = "ConfigMap" }, // which admission does not guard
+		"another group": func(secret *corev1.Secret) { secret.OwnerReferences[0].APIVersion = "example.com/v1" },
 		"gone":          func(secret *corev1.Secret) { secret.Name = "another" },
 	} {
 		t.Run(name, func(t *testing.T) {

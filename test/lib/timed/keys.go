@@ -98,8 +98,8 @@ func (c *Cluster) Keyring() (consul.Keyring, error) {
 	return ring, nil
 }
 
-// IsNewKey reports whether a key is the one that takes the place of the other, and IsFormerKey whether it is that one.
+// IsNewKey reports whether a key is the one that takes the place of the former one.
 func (c *Cluster) IsNewKey(key string) bool { return key == c.keys.b }
 
-// IsFormerKey is the opposite.
+// IsFormerKey reports whether a key is the one whose place is taken.
 func (c *Cluster) IsFormerKey(key string) bool { return key == c.keys.a }
