@@ -14,6 +14,7 @@ import (
 	"strings"
 	"time"
 
+	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/client-go/rest"
@@ -30,6 +31,7 @@ import (
 	"github.com/consul-operator/consul-operator/controllers"
 	"github.com/consul-operator/consul-operator/internal/check"
 	"github.com/consul-operator/consul-operator/internal/consul"
+	"github.com/consul-operator/consul-operator/internal/resources"
 )
 
 // version is set by the build.
@@ -50,6 +52,8 @@ type flags struct {
 	concurrent    int
 	consulTimeout time.Duration
 	secretDelay   time.Duration
+	podNamespace  string
+	podLabels     string
 	showVersion   bool
 	zap           zap.Options
 }
@@ -66,6 +70,8 @@ func parseFlags() flags {
 	flag.IntVar(&f.concurrent, "max-concurrent-reconciles", 32, "maximum concurrent reconciles; most of them wait for agents")
 	flag.DurationVar(&f.consulTimeout, "consul-timeout", 2*time.Second, "timeout of a call to a Consul agent")
 	flag.DurationVar(&f.secretDelay, "secret-delay", 2*time.Minute, "how long kubelets may take to show pods a changed Secret")
+	flag.StringVar(&f.podNamespace, "pod-namespace", "", "namespace of the operator's own pods; empty if it runs elsewhere")
+	flag.StringVar(&f.podLabels, "pod-labels", "", "labels of the operator's own pods (a=b,c=d), which NetworkPolicies let in")
 	flag.BoolVar(&f.showVersion, "version", false, "print the version and exit")
 	f.zap.BindFlags(flag.CommandLine)
 	flag.Parse()
@@ -152,8 +158,13 @@ func run(f flags) error {
 	if err := mgr.AddReadyzCheck("readyz", hasRead(mgr.GetCache())); err != nil {
 		return err
 	}
+	own, err := labels.ConvertSelectorToLabelsMap(f.podLabels)
+	if err != nil {
+		return fmt.Errorf("--pod-labels: %w", err)
+	}
 	options := controllers.Options{
 		Concurrent: f.concurrent, Nodes: f.nodes, SecretDelay: f.secretDelay, Dial: consul.NewDialer(f.consulTimeout),
+		Self: resources.Self{Namespace: f.podNamespace, Labels: own},
 	}
 	if err := controllers.Setup(mgr, options); err != nil {
 		return err

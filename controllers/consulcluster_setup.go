@@ -6,6 +6,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
+	networkingv1 "k8s.io/api/networking/v1"
 	policyv1 "k8s.io/api/policy/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/util/workqueue"
@@ -51,9 +52,10 @@ func setupConsulCluster(mgr manager.Manager, options Options) error {
 	reconciler := &ConsulClusterReconciler{
 		Client: cached,
 		Observer: &observe.Observer{
-			Reader: cached, Live: live, SecretDelay: options.SecretDelay, Nodes: options.Nodes, Dial: dial, Now: time.Now,
+			Reader: cached, Live: live, SecretDelay: options.SecretDelay, Nodes: options.Nodes, Self: options.Self,
+			Dial: dial, Now: time.Now,
 		},
-		Executor: &execute.Executor{Client: cached, Live: live, Dial: dial, Now: time.Now},
+		Executor: &execute.Executor{Client: cached, Live: live, Self: options.Self, Dial: dial, Now: time.Now},
 		Watcher:  watcher,
 		Events:   mgr.GetEventRecorder("consul-operator"),
 		Now:      time.Now,
@@ -69,6 +71,7 @@ func setupConsulCluster(mgr manager.Manager, options Options) error {
 		Watches(&corev1.Secret{}, byLabel).
 		Watches(&corev1.Service{}, byLabel).
 		Watches(&corev1.ServiceAccount{}, byLabel).
+		Watches(&networkingv1.NetworkPolicy{}, byLabel).
 		Watches(&policyv1.PodDisruptionBudget{}, byLabel).
 		Watches(&discoveryv1.EndpointSlice{}, byLabel).
 		WatchesRawSource(source.TypedChannel(woken, byName)).

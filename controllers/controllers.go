@@ -8,6 +8,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
+	networkingv1 "k8s.io/api/networking/v1"
 	policyv1 "k8s.io/api/policy/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
@@ -30,6 +31,8 @@ type Options struct {
 	Nodes bool
 	// SecretDelay is how long kubelets may take to show pods a changed Secret.
 	SecretDelay time.Duration
+	// Self is which pods are the operator's own.
+	Self resources.Self
 	// Dial makes the clients of Consul agents.
 	Dial consul.Dialer
 }
@@ -65,6 +68,7 @@ func Cache(namespaces map[string]cache.Config) cache.Options {
 			&corev1.Secret{}:                {Label: ours, Transform: stripSecret},
 			&corev1.Service{}:               only,
 			&corev1.ServiceAccount{}:        only,
+			&networkingv1.NetworkPolicy{}:   only,
 			&policyv1.PodDisruptionBudget{}: only,
 			&discoveryv1.EndpointSlice{}:    only,
 		},

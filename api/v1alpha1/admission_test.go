@@ -8,6 +8,7 @@ import (
 
 	. "github.com/onsi/gomega"
 	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -130,6 +131,10 @@ func TestCreateIsRefusedByName(t *testing.T) {
 		"block_endpoints": {
 			owned("http_config", values{"block_endpoints": []any{"x"}}), "spec.config.http_config.block_endpoints",
 		},
+		"nobody": {values{"networkPolicy": values{"clients": []any{values{}}}}, "spec.networkPolicy.clients"},
+		"pods and addresses": {values{"networkPolicy": values{"agents": []any{
+			values{"podSelector": values{}, "ipBlock": values{"cidr": "192.0.2.0/24"}},
+		}}}, "spec.networkPolicy.agents"},
 		"rpc_rate":       {owned("limits", values{"rpc_rate": int64(1)}), "spec.config.limits.rpc_rate"},
 		"rpc_max_burst":  {owned("limits", values{"rpc_max_burst": int64(1)}), "spec.config.limits.rpc_max_burst"},
 		"ports.serf_lan": {owned("ports", values{"serf_lan": int64(1)}), "spec.config.ports.serf_lan"},
@@ -182,7 +187,8 @@ func TestWhatUsersSetIsKept(t *testing.T) {
 			"env":        []any{values{"name": "A", "value": "B"}},
 			"affinity":   values{"nodeAffinity": values{}},
 		},
-		"storage": values{"size": "10Gi"},
+		"storage":       values{"size": "10Gi"},
+		"networkPolicy": values{"clients": []any{}, "agents": []any{values{"podSelector": values{}}}},
 	})
 	g.Expect(api.Create(t.Context(), c)).To(Succeed())
 	var read v1alpha1.ConsulCluster
@@ -194,6 +200,8 @@ func TestWhatUsersSetIsKept(t *testing.T) {
 	g.Expect(read.Spec.PodTemplate.Containers[0].Image).To(Equal("busybox"))
 	g.Expect(read.Spec.PodTemplate.Volumes[0].Name).To(Equal("extra"))
 	g.Expect(read.Spec.PodTemplate.Env[0].Value).To(Equal("B"))
+	g.Expect(read.Spec.NetworkPolicy.Clients).To(And(BeEmpty(), Not(BeNil())), "nobody is not everybody")
+	g.Expect(read.Spec.NetworkPolicy.Agents).To(Equal(v1alpha1.Peers{{PodSelector: &metav1.LabelSelector{}}}))
 
 	grown := read.DeepCopy()
 	grown.Spec.Storage.Size.Add(grown.Spec.Storage.Size)

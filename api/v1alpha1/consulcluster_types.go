@@ -96,6 +96,11 @@ type ConsulClusterSpec struct {
 	// +optional
 	GossipEncryption GossipEncryption `json:"gossipEncryption,omitzero"`
 
+	// NetworkPolicy restricts who reaches the servers.
+	//
+	// +optional
+	NetworkPolicy NetworkPolicy `json:"networkPolicy,omitzero"`
+
 	// Update configures rolling upgrades.
 	//
 	// +kubebuilder:default={}

@@ -82,6 +82,11 @@ type ConsulClusterStatus struct {
 	// +optional
 	GossipEncryption GossipPhase `json:"gossipEncryption,omitempty"`
 
+	// NetworkPolicy is the name of the NetworkPolicy that the operator keeps for the servers. Omitted if it keeps none.
+	//
+	// +optional
+	NetworkPolicy string `json:"networkPolicy,omitempty"`
+
 	// Selector of the servers' pods, for the scale subresource.
 	//
 	// +optional

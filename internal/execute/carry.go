@@ -33,7 +33,7 @@ type pass struct {
 
 // CarryOut brings what surrounds the servers to what it should be, and carries out a decision. What failed a moment ago is left
 // out, and what fails now keeps nothing else from being done: it is part of the failures, of which the status has to remember
-// those that are due later. But where a name is taken, there is no step. An error means that a part has to be planned again.
+// those that are due later. Some of it holds all steps. An error means that a part has to be planned again.
 func (e *Executor) CarryOut(ctx context.Context, s *observe.Snapshot, d plan.Decision) ([]Done, []plan.Failure, error) {
 	p := &pass{Executor: e, snapshot: s}
 	for _, attempt := range e.surroundings(s) {
@@ -42,7 +42,7 @@ func (e *Executor) CarryOut(ctx context.Context, s *observe.Snapshot, d plan.Dec
 	for _, action := range d.Upkeep {
 		p.act(ctx, action)
 	}
-	if d.Step != nil && !slices.ContainsFunc(p.failures, plan.Failure.HoldsSteps) {
+	if d.Step != nil && !slices.ContainsFunc(p.failures, s.HoldsSteps) {
 		p.act(ctx, d.Step)
 	}
 	return p.done, p.failures, errors.Join(p.stale...)

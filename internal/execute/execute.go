@@ -17,6 +17,7 @@ import (
 	"github.com/consul-operator/consul-operator/internal/consul"
 	"github.com/consul-operator/consul-operator/internal/observe"
 	"github.com/consul-operator/consul-operator/internal/plan"
+	"github.com/consul-operator/consul-operator/internal/resources"
 )
 
 // ErrStale means that the snapshot is out of date: nothing was done, observe again.
@@ -29,6 +30,8 @@ type Executor struct {
 	Live client.Reader
 	Dial consul.Dialer
 	Now  func() time.Time
+	// Self is let into the servers by their NetworkPolicy.
+	Self resources.Self
 }
 
 // Outcome is what a user would want to know of an action that was carried out.

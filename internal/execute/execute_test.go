@@ -82,6 +82,7 @@ func newWorld(t *testing.T) *world {
 	}).Build()
 	w.executor = &execute.Executor{
 		Client: w.client, Live: w.client, Now: time.Now,
+		Self: resources.Self{Namespace: "operators", Labels: map[string]string{"app": "consul-operator"}},
 		Dial: func(consul.Target) consul.Agent { return w.agents },
 	}
 	w.look(t)
@@ -108,7 +109,7 @@ func (w *world) look(t *testing.T) {
 		Cluster: &v1alpha1.ConsulCluster{},
 		Claims:  map[string]*corev1.PersistentVolumeClaim{}, Pods: map[string]*corev1.Pod{},
 	}
-	w.seen.Raft.Leader = "consul-0"
+	w.seen.Raft.Leader, w.seen.Spec.Network = "consul-0", plan.Network{Kept: true, SelfKnown: true}
 	w.Expect(w.client.Get(t.Context(), key("consul"), w.seen.Cluster)).To(Succeed())
 	for _, name := range []string{"consul-0", "consul-1"} {
 		w.seen.Claims[name], w.seen.Pods[name] = &corev1.PersistentVolumeClaim{}, &corev1.Pod{}

@@ -171,7 +171,7 @@ func TestAGossipKeyOfSomebodyElse(t *testing.T) {
 		w.Expect(failures).NotTo(BeEmpty())
 		for _, f := range failures {
 			w.Expect(f.Message).To(ContainSubstring("Secret " + gossipSecret + " exists and does not belong to this cluster"))
-			w.Expect(f.HoldsSteps()).To(Equal(holds))
+			w.Expect(w.seen.HoldsSteps(f)).To(Equal(holds))
 		}
 		w.Expect(w.gossipKey(t)).To(Equal("theirs"))
 		w.Expect(w.annotations(t)[v1alpha1.AnnotationGossip]).To(BeEmpty(), "nothing is recorded before the key is there")

@@ -23,6 +23,8 @@ type TakenError struct {
 	Kind, Name string
 	// Owner is its controller, such as "StatefulSet consul"; empty if it has none.
 	Owner string
+	// Or is another remedy, after a comma; empty for none.
+	Or string
 }
 
 // Error says what a person can do.
@@ -32,7 +34,7 @@ func (e *TakenError) Error() string {
 		of = ", but to " + e.Owner
 	}
 	return fmt.Sprintf("%s %s exists and does not belong to this cluster%s: delete or rename it, or create the ConsulCluster "+
-		"under another name", e.Kind, e.Name, of)
+		"under another name%s", e.Kind, e.Name, of, e.Or)
 }
 
 // Is makes a TakenError an ErrNameTaken.

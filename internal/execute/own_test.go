@@ -30,6 +30,7 @@ func (w *world) surrounding() map[string]client.Object {
 		"join Service":        resources.JoinService(c),
 		"client Service":      resources.ClientService(c),
 		"PodDisruptionBudget": resources.DisruptionBudget(c, 1),
+		"NetworkPolicy":       resources.NetworkPolicy(c, w.executor.Self),
 	}
 }
 

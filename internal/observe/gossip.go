@@ -19,7 +19,7 @@ import (
 )
 
 // gossip is the phase of gossip encryption that a cluster has, and the one that it is to have in the end: where the spec says
-// nothing, the same. See encryptNewCluster.
+// nothing, the same. See secureNewCluster.
 func gossip(c *v1alpha1.ConsulCluster) plan.Gossip {
 	phase, _ := plan.ParseGossipPhase(string(resources.GossipPhase(c))) // the error is found again, see readRecords
 	gossip := plan.Gossip{
@@ -36,12 +36,12 @@ func gossip(c *v1alpha1.ConsulCluster) plan.Gossip {
 	return gossip
 }
 
-// encryptNewCluster has gossip encrypted from the beginning where the spec says nothing. A cluster that has anything
-// already, or had a leader, stays as it is.
-func encryptNewCluster(s *Snapshot) {
+// secureNewCluster has a cluster closed, and its gossip encrypted, from the beginning where the spec says nothing. A cluster that
+// has anything already, or had a leader, stays as it is.
+func secureNewCluster(s *Snapshot) {
 	c := s.Cluster
-	isNew := !s.present && !s.Spec.Bootstrapped && resources.GossipPhase(c) == ""
-	if isNew && c.Spec.GossipEncryption.Enabled == nil && canBeEncrypted(c) {
+	s.Spec.Network.New = true
+	if resources.GossipPhase(c) == "" && c.Spec.GossipEncryption.Enabled == nil && canBeEncrypted(c) {
 		s.Spec.Gossip.Target = plan.GossipRequired
 	}
 }

@@ -52,6 +52,9 @@ type Snapshot struct {
 	present bool
 }
 
+// isNew reports whether the cluster has nothing yet, and never had a leader.
+func (s *Snapshot) isNew() bool { return !s.present && !s.Spec.Bootstrapped }
+
 // Target is how the agent of a server is called. Its address is empty if the server has none.
 func (s *Snapshot) Target(server string) consul.Target {
 	target := s.Access
@@ -70,8 +73,10 @@ type Observer struct {
 	SecretDelay time.Duration
 	// Nodes is whether the Reader may read nodes.
 	Nodes bool
-	Dial  consul.Dialer
-	Now   func() time.Time
+	// Self is which pods are the operator's own.
+	Self resources.Self
+	Dial consul.Dialer
+	Now  func() time.Time
 }
 
 // Observe takes a snapshot of one cluster. It fails only if Kubernetes cannot be read; silent servers are part of the
@@ -106,11 +111,16 @@ func (o *Observer) Observe(ctx context.Context, c *v1alpha1.ConsulCluster) (*Sna
 	if err := o.gossipKeys(ctx, s); err != nil {
 		return nil, err
 	}
+	if err := o.network(ctx, s); err != nil {
+		return nil, err
+	}
 	if err := o.nodes(ctx, s); err != nil {
 		return nil, err
 	}
 	s.Damaged = readRecords(s)
-	encryptNewCluster(s)
+	if s.isNew() {
+		secureNewCluster(s)
+	}
 	o.consul(ctx, s)
 	serial := readSerial(s)
 	remember(s, o.Now())

@@ -5,8 +5,6 @@ import (
 	"slices"
 	"strings"
 	"time"
-
-	"github.com/consul-operator/consul-operator/api/reason"
 )
 
 const (
@@ -27,10 +25,6 @@ type Failure struct {
 	// Since is when it failed first, and Last when it failed last.
 	Since, Last time.Time
 }
-
-// HoldsSteps reports whether a failure keeps the operator from taking any step. A name that is taken does: without the cluster's
-// own Service, for example, new servers would not find each other.
-func (f Failure) HoldsSteps() bool { return f.Reason == reason.NameTaken }
 
 // AttemptOf returns the name of an action with its arguments, at most 200 bytes of them.
 func AttemptOf(a Action) string {

@@ -62,6 +62,8 @@ type Spec struct {
 	Settings string
 	// Gossip is the encryption of gossip.
 	Gossip Gossip
+	// Network is who reaches the servers.
+	Network Network
 	// Invalid says why the spec cannot be honored; nil if it can.
 	Invalid *Problem
 	// Bootstrapped reports whether a leader was ever seen. Unrecorded reports whether its record is missing.

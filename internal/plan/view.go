@@ -35,13 +35,13 @@ type view struct {
 
 // The cluster.
 
-// held is why the cluster is left as it is: its spec cannot be honored, an object that it needs belongs to somebody else, or
+// held is why the cluster is left as it is: its spec cannot be honored, it lacks an object without which no step is taken, or
 // spec.paused is set. Nil if none.
 func (v view) held() *Problem {
 	if v.Spec.Invalid != nil {
 		return v.Spec.Invalid
 	}
-	if i := slices.IndexFunc(v.Failures, Failure.HoldsSteps); i >= 0 {
+	if i := slices.IndexFunc(v.Failures, v.HoldsSteps); i >= 0 {
 		return &v.Failures[i].Problem
 	}
 	if v.Spec.Paused {

@@ -153,11 +153,17 @@ func UsesGossipKey(c *v1alpha1.ConsulCluster) bool {
 // ConnectsDatacenters reports whether servers take part in gossip between datacenters, which is off unless spec.config sets
 // its port.
 func ConnectsDatacenters(c *v1alpha1.ConsulCluster) bool {
-	config, err := c.Spec.Config.Values()
-	if err != nil {
-		return false // the spec is invalid, and nothing is done
-	}
-	_, said, found := lookup(config, "ports.serf_wan")
+	said, found := wanPort(c)
 	number, isNumber := said.(json.Number)
 	return found && (!isNumber || portNumber(number) > 0)
+}
+
+// wanPort is what spec.config says of the port for gossip between datacenters.
+func wanPort(c *v1alpha1.ConsulCluster) (said any, found bool) {
+	config, err := c.Spec.Config.Values()
+	if err != nil {
+		return nil, false // the spec is invalid, and nothing is done
+	}
+	_, said, found = lookup(config, "ports.serf_wan")
+	return said, found
 }

@@ -60,15 +60,19 @@ func portNumber(said json.Number) int32 {
 	return int32(number)
 }
 
-// containerPorts returns all ports of a server.
-func containerPorts(c *v1alpha1.ConsulCluster) []corev1.ContainerPort {
-	between := []corev1.ServicePort{
+// serverPorts returns the ports that servers have among themselves, and for client agents.
+func serverPorts() []corev1.ServicePort {
+	return []corev1.ServicePort{
 		port("server", corev1.ProtocolTCP, PortServer),
 		port("serf-lan", corev1.ProtocolTCP, PortSerfLAN),
 		port("serf-lan-udp", corev1.ProtocolUDP, PortSerfLAN),
 	}
+}
+
+// containerPorts returns all ports of a server.
+func containerPorts(c *v1alpha1.ConsulCluster) []corev1.ContainerPort {
 	var ports []corev1.ContainerPort
-	for _, p := range append(between, clientPorts(c)...) {
+	for _, p := range append(serverPorts(), clientPorts(c)...) {
 		ports = append(ports, corev1.ContainerPort{Name: p.Name, ContainerPort: p.Port, Protocol: p.Protocol})
 	}
 	return ports

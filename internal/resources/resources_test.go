@@ -9,6 +9,7 @@ import (
 
 	. "github.com/onsi/gomega"
 	corev1 "k8s.io/api/core/v1"
+	networkingv1 "k8s.io/api/networking/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/yaml"
@@ -30,6 +31,9 @@ func plain() *v1alpha1.ConsulCluster {
 	}
 }
 
+// operator is an operator that runs in pods.
+var operator = resources.Self{Namespace: "operators", Labels: map[string]string{"app": "consul-operator"}}
+
 func config(t *testing.T, values map[string]any) *v1alpha1.Config {
 	c, err := v1alpha1.NewConfig(values)
 	NewWithT(t).Expect(err).NotTo(HaveOccurred())
@@ -44,6 +48,10 @@ func customized(t *testing.T) *v1alpha1.ConsulCluster {
 		"log_level": "DEBUG", "ports": map[string]any{"grpc": 8502, "serf_wan": 8302},
 		"limits": map[string]any{"kv_max_value_size": 10000000},
 	})
+	c.Spec.NetworkPolicy = v1alpha1.NetworkPolicy{
+		Clients: v1alpha1.Peers{{NamespaceSelector: &metav1.LabelSelector{MatchLabels: map[string]string{"team": "blue"}}}},
+		Agents:  v1alpha1.Peers{{IPBlock: &networkingv1.IPBlock{CIDR: "192.0.2.0/24"}}},
+	}
 	c.Spec.PodTemplate = v1alpha1.PodTemplate{
 		Metadata:     v1alpha1.PodMetadata{Labels: map[string]string{"team": "blue"}, Annotations: map[string]string{"a": "b"}},
 		NodeSelector: map[string]string{"disk": "fast"},
@@ -70,7 +78,7 @@ func rendered(t *testing.T, c *v1alpha1.ConsulCluster) string {
 	out.WriteString("# server.json\n" + string(secret.Data["server.json"]) + "\n")
 	for _, object := range []any{
 		pod, resources.Claim(c, "consul-0", nil), resources.ClientService(c), resources.JoinService(c),
-		resources.DisruptionBudget(c, 3), resources.ServiceAccount(c),
+		resources.DisruptionBudget(c, 3), resources.ServiceAccount(c), resources.NetworkPolicy(c, operator),
 	} {
 		text, err := yaml.Marshal(object)
 		g.Expect(err).NotTo(HaveOccurred())

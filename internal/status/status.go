@@ -47,6 +47,10 @@ func Build(s *observe.Snapshot, d plan.Decision, o Outcome, now time.Time) v1alp
 	if s.Damaged == nil { // what is not a phase, the API server would refuse
 		status.GossipEncryption = resources.GossipPhase(c)
 	}
+	status.NetworkPolicy = ""
+	if s.Spec.Network.Kept && s.NetworkPolicy() != plan.DeletePolicy {
+		status.NetworkPolicy = resources.NetworkPolicyName(c.Name)
+	}
 	status.Selector = labels.SelectorFromSet(resources.Selector(c)).String()
 	status.VolumesRetained = volumesRetained(s)
 	status.ReadyReplicas, status.UpdatedReplicas = 0, 0

@@ -59,6 +59,22 @@ func TestWhatUsersSee(t *testing.T) {
 	g.Expect(got.Servers[1].Lag).To(BeZero(), "a small lag only says how busy the cluster is")
 	g.Expect(got.Servers[2].Lag).To(Equal(int64(300)))
 	g.Expect(got.ObservedGeneration).To(Equal(int64(4)))
+	g.Expect(got.NetworkPolicy).To(BeEmpty())
+}
+
+// The status remembers a NetworkPolicy, and not the wish for one.
+func TestTheNetworkPolicyIsRemembered(t *testing.T) {
+	g := NewWithT(t)
+	s := snapshot()
+	build := func() string { return status.Build(s, done, status.Outcome{}, noon).NetworkPolicy }
+	s.Spec.Network = plan.Network{Asked: new(true), SelfKnown: true}
+	g.Expect(build()).To(BeEmpty())
+	s.Spec.Network.Kept = true
+	g.Expect(build()).To(Equal("consul-server"))
+	s.Spec.Network.Asked, s.Spec.Network.SelfKnown = nil, false
+	g.Expect(build()).To(Equal("consul-server"))
+	s.Spec.Network.Asked = new(false)
+	g.Expect(build()).To(BeEmpty())
 }
 
 // I5: an unchanged status is not written.

@@ -21,6 +21,13 @@ app.kubernetes.io/name: {{ include "consul-operator.name" . }}
 app.kubernetes.io/instance: {{ .Release.Name }}
 {{- end }}
 
+{{- /* Labels as a flag takes them. */}}
+{{- define "consul-operator.pairs" -}}
+{{- $pairs := list }}
+{{- range $key, $value := . }}{{ $pairs = append $pairs (printf "%s=%s" $key $value) }}{{ end }}
+{{- join "," $pairs }}
+{{- end }}
+
 {{- define "consul-operator.labels" -}}
 {{ include "consul-operator.selector" . }}
 app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}

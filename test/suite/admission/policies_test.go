@@ -39,6 +39,7 @@ const (
 var (
 	podsPolicy     = filepath.Join(root, "config", "admission", "pods.yaml")
 	deletionPolicy = filepath.Join(root, "config", "admission", "deletion.yaml")
+	networksPolicy = filepath.Join(root, "config", "admission", "networks.yaml")
 	recordsPolicy  = filepath.Join(root, "config", "admission", "records.yaml")
 	secretsPolicy  = filepath.Join(root, "config", "admission", "secrets.yaml")
 	editorRole     = filepath.Join(root, "config", "rbac", "consulcluster_editor_role.yaml")
@@ -46,8 +47,8 @@ var (
 )
 
 // users are the administrator, and those who are bound to roles: tenant edits ConsulClusters, developer may create pods besides,
-// keeper may do everything with Secrets, and operator is what its name says.
-type users struct{ admin, tenant, developer, keeper, operator client.Client }
+// keeper may do everything with Secrets, gatekeeper may create NetworkPolicies, and operator is what its name says.
+type users struct{ admin, tenant, developer, keeper, gatekeeper, operator client.Client }
 
 var as users
 
@@ -76,7 +77,9 @@ func setUp(environment *envtest.Environment) error {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
-	for _, file := range []string{deletionPolicy, podsPolicy, recordsPolicy, secretsPolicy, editorRole, operatorRole} {
+	for _, file := range []string{
+		deletionPolicy, networksPolicy, podsPolicy, recordsPolicy, secretsPolicy, editorRole, operatorRole,
+	} {
 		if err := createAll(ctx, file); err != nil {
 			return err
 		}
@@ -84,6 +87,7 @@ func setUp(environment *envtest.Environment) error {
 	for name, rule := range map[string]rbacv1.PolicyRule{
 		"pod-creator":   {APIGroups: []string{""}, Resources: []string{"pods"}, Verbs: []string{"create"}},
 		"secret-keeper": {APIGroups: []string{""}, Resources: []string{"secrets"}, Verbs: []string{"*"}},
+		"gatekeeper":    {APIGroups: []string{"networking.k8s.io"}, Resources: []string{"networkpolicies"}, Verbs: []string{"create"}},
 	} {
 		role := &rbacv1.ClusterRole{ObjectMeta: metav1.ObjectMeta{Name: name}, Rules: []rbacv1.PolicyRule{rule}}
 		if err := as.admin.Create(ctx, role); err != nil {
@@ -97,6 +101,7 @@ func setUp(environment *envtest.Environment) error {
 		"tenant":    {&as.tenant, []string{"consul-operator-editor"}},
 		"developer": {&as.developer, []string{"consul-operator-editor", "pod-creator"}},
 		"keeper":    {&as.keeper, []string{"consul-operator-editor", "secret-keeper"}},
+		"gate":      {&as.gatekeeper, []string{"consul-operator-editor", "gatekeeper"}},
 		"operator":  {&as.operator, []string{"consul-operator"}},
 	} {
 		if *who.client, err = user(ctx, environment, name, who.roles); err != nil {
@@ -157,13 +162,14 @@ func inForce(ctx context.Context) error {
 		changed := as.tenant.Patch(ctx, existing, annotation(v1alpha1.AnnotationNextSerial, "1"), client.DryRunAll)
 		deleted := as.admin.Delete(ctx, existing.DeepCopy(), client.DryRunAll)
 		kept := as.keeper.Create(ctx, secretOf(existing), client.DryRunAll)
-		if apierrors.IsForbidden(created) && apierrors.IsForbidden(changed) && apierrors.IsForbidden(deleted) &&
-			apierrors.IsForbidden(kept) {
+		opened := as.tenant.Create(ctx, cluster(open), client.DryRunAll)
+		denied := []error{created, changed, deleted, kept, opened}
+		if !slices.ContainsFunc(denied, func(err error) bool { return !apierrors.IsForbidden(err) }) {
 			return nil
 		}
 		select {
 		case <-ctx.Done():
-			return errors.Join(ctx.Err(), created, changed, deleted, kept)
+			return errors.Join(append(denied, ctx.Err())...)
 		case <-time.After(100 * time.Millisecond):
 		}
 	}
@@ -244,8 +250,8 @@ func fields(of reflect.Type) (names []string) {
 func TestEveryPartIsDecidedUpon(t *testing.T) {
 	g := NewWithT(t)
 	g.Expect(fields(reflect.TypeFor[v1alpha1.ConsulClusterSpec]())).To(ConsistOf(
-		"config", "datacenter", "deletionProtection", "failureReplacement", "gossipEncryption", "image", "paused", "podTemplate",
-		"recovery", "replicas", "storage", "update", "version"))
+		"config", "datacenter", "deletionProtection", "failureReplacement", "gossipEncryption", "image", "networkPolicy", "paused",
+		"podTemplate", "recovery", "replicas", "storage", "update", "version"))
 	parts := fields(reflect.TypeFor[v1alpha1.PodTemplate]())
 	var decided []string
 	for part := range ofPods {
@@ -432,6 +438,29 @@ func TestSecretsAreTheOperators(t *testing.T) {
 	theirs.OwnerReferences = secret.OwnerReferences
 	g.Expect(as.keeper.Update(t.Context(), theirs)).To(denied, "in two steps")
 	g.Expect(as.keeper.Delete(t.Context(), secret)).To(Succeed(), "the operator writes it again")
+}
+
+// open lets everybody reach the servers.
+var open = values{"networkPolicy": values{"clients": []any{values{"ipBlock": values{"cidr": "0.0.0.0/0"}}}}}
+
+// A NetworkPolicy adds to those that there are: by one that the operator makes, nobody opens what they could not open themselves.
+func TestNetworksAreOpenedByThoseWhoMay(t *testing.T) {
+	g := NewWithT(t)
+	denied := And(MatchError(apierrors.IsForbidden, "Forbidden"), MatchError(ContainSubstring("changing spec.networkPolicy requires")))
+	for _, changes := range []values{open, {"networkPolicy": values{"enabled": true}}, {"networkPolicy": values{"enabled": false}}} {
+		for _, user := range []client.Client{as.tenant, as.developer, as.keeper} {
+			g.Expect(user.Create(t.Context(), cluster(changes))).To(denied)
+		}
+		c := cluster(nil)
+		g.Expect(as.tenant.Create(t.Context(), c)).To(Succeed())
+		c.Object["spec"].(values)["networkPolicy"] = changes["networkPolicy"]
+		g.Expect(as.tenant.Update(t.Context(), c.DeepCopy())).To(denied)
+		g.Expect(as.gatekeeper.Update(t.Context(), c)).To(Succeed())
+		g.Expect(unstructured.SetNestedField(c.Object, int64(5), "spec", "replicas")).To(Succeed())
+		g.Expect(as.tenant.Update(t.Context(), c)).To(Succeed(), "what others have set stays")
+		unstructured.RemoveNestedField(c.Object, "spec", "networkPolicy")
+		g.Expect(as.tenant.Update(t.Context(), c)).To(denied)
+	}
 }
 
 // It takes two steps to lose the data of a cluster that is protected.

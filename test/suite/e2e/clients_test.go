@@ -8,6 +8,7 @@ import (
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
 	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/intstr"
 	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -24,6 +25,7 @@ var _ = Describe("what is beside a cluster", Ordered, ContinueOnFailure, func() 
 	It("is scraped by Prometheus, and serves client agents that join by name, through an upgrade and a rotation", func() {
 		c := create("beside", func(spec *v1alpha1.ConsulClusterSpec) {
 			spec.Update.MaxSurge = 3
+			spec.NetworkPolicy.Agents = v1alpha1.Peers{{PodSelector: &metav1.LabelSelector{}}}
 			config, err := v1alpha1.NewConfig(map[string]any{
 				// Without the second one each server gives its gauges names of their own.
 				"telemetry": map[string]any{"prometheus_retention_time": "1m", "disable_hostname": true},

@@ -88,15 +88,16 @@ var _ = Describe("the operator, installed by Helm", Ordered, ContinueOnFailure, 
 	It("reaches the API of a server and not its Raft port under its NetworkPolicy", func() {
 		onlyOnNodesHere() // elsewhere policies may not be enforced
 		release("--set=networkPolicy.enabled=true")
-		c := create("policed", func(spec *v1alpha1.ConsulClusterSpec) { spec.Replicas = 1 })
+		c := create("policed", func(spec *v1alpha1.ConsulClusterSpec) {
+			spec.Replicas, spec.NetworkPolicy.Enabled = 1, new(false)
+		})
 		server := kubectl("get", "pod", "consul-0", "--output=jsonpath={.status.podIP}", c.in())
 		api, raft := "http://"+net.JoinHostPort(server, "8500"), "http://"+net.JoinHostPort(server, "8300")
 		// One that the policy takes for the operator, and one that it does not: the operator's own image has no shell.
-		like := besideTheOperator("like-it", map[string]string{
+		like := asker(operators, "like-it", map[string]string{
 			"app.kubernetes.io/name": "consul-operator", "app.kubernetes.io/instance": "consul-operator",
 		})
-		unlike := besideTheOperator("unlike-it", nil)
-		const blocked = "connection refused"
+		unlike := asker(operators, "unlike-it", nil)
 		Eventually(membersBy, "30s", "1s").WithArguments(like, raft).Should(ContainSubstring(blocked))
 		Expect(membersBy(like, api)).To(ContainSubstring("alive"))
 		Expect(membersBy(unlike, api)).To(ContainSubstring("alive"))
@@ -117,14 +118,17 @@ var _ = Describe("the operator, installed by Helm", Ordered, ContinueOnFailure, 
 	})
 })
 
-// besideTheOperator is a pod in its namespace from which Consul can be asked.
-func besideTheOperator(name string, labels map[string]string) *corev1.Pod {
+// blocked is what a client says of a port that a policy closes here.
+const blocked = "connection refused"
+
+// asker is a pod from which Consul can be asked.
+func asker(namespace, name string, labels map[string]string) *corev1.Pod {
 	GinkgoHelper()
 	pod := &corev1.Pod{}
-	pod.Name, pod.Namespace, pod.Labels = name, operators, labels
+	pod.Name, pod.Namespace, pod.Labels = name, namespace, labels
 	pod.Spec = restrictedSpec(corev1.Container{Command: []string{"sleep", "3600"}})
 	runPod(pod)
-	DeferCleanup(func() { kubectl("delete", "pod", name, "--namespace="+operators) })
+	DeferCleanup(func() { kubectl("delete", "pod", name, "--namespace="+namespace) })
 	return pod
 }
 

@@ -15,6 +15,7 @@ import (
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
 	corev1 "k8s.io/api/core/v1"
+	networkingv1 "k8s.io/api/networking/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -129,7 +130,13 @@ func create(namespace string, change func(*v1alpha1.ConsulClusterSpec)) *consul 
 	restricted(namespace)
 	c := &v1alpha1.ConsulCluster{
 		ObjectMeta: metav1.ObjectMeta{Name: "consul", Namespace: namespace},
-		Spec:       v1alpha1.ConsulClusterSpec{Version: older, Storage: v1alpha1.Storage{Size: resource.MustParse("1Gi")}},
+		Spec: v1alpha1.ConsulClusterSpec{
+			Version: older, Storage: v1alpha1.Storage{Size: resource.MustParse("1Gi")},
+			// The specs themselves come from outside of pods.
+			NetworkPolicy: v1alpha1.NetworkPolicy{Clients: v1alpha1.Peers{
+				{IPBlock: &networkingv1.IPBlock{CIDR: "0.0.0.0/0"}}, {IPBlock: &networkingv1.IPBlock{CIDR: "::/0"}},
+			}},
+		},
 	}
 	change(&c.Spec)
 	one := &consul{env.Scene(client.ObjectKeyFromObject(c))}

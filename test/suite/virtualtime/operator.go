@@ -22,6 +22,7 @@ import (
 	"github.com/consul-operator/consul-operator/internal/consul"
 	"github.com/consul-operator/consul-operator/internal/execute"
 	"github.com/consul-operator/consul-operator/internal/observe"
+	"github.com/consul-operator/consul-operator/internal/resources"
 )
 
 // How long calls take.
@@ -30,6 +31,9 @@ const (
 	writeTakes    = 5 * time.Millisecond
 	askTakes      = time.Millisecond
 )
+
+// self is known, so new clusters have a NetworkPolicy.
+var self = resources.Self{Namespace: "operators", Labels: map[string]string{"app": "consul-operator"}}
 
 // errKilled is what a dead operator gets for each call.
 var errKilled = errors.New("this operator was killed")
@@ -65,9 +69,11 @@ func newOperator(r *run, former *cache) *operator {
 	cached, live := reader{o, false}, reader{o, true}
 	writer := o.client(cached)
 	o.reconciler = &controllers.ConsulClusterReconciler{
-		Client:   writer,
-		Observer: &observe.Observer{Reader: writer, Live: live, SecretDelay: 2 * time.Minute, Nodes: true, Dial: o.dial, Now: time.Now},
-		Executor: &execute.Executor{Client: writer, Live: live, Dial: o.dial, Now: time.Now},
+		Client: writer,
+		Observer: &observe.Observer{
+			Reader: writer, Live: live, SecretDelay: 2 * time.Minute, Nodes: true, Self: self, Dial: o.dial, Now: time.Now,
+		},
+		Executor: &execute.Executor{Client: writer, Live: live, Self: self, Dial: o.dial, Now: time.Now},
 		Watcher:  o.watcher,
 		Events:   recorder{r},
 		Now:      time.Now,

@@ -66,7 +66,7 @@ func (r *run) end() string {
 		kinds[kindOf(o)]++
 		if cluster, ok := o.(*v1alpha1.ConsulCluster); ok {
 			fmt.Fprintf(&b, "%s ready, Consul %s, %s\n", cluster.Status.Ready, cluster.Status.Version, readiness(cluster))
-			fmt.Fprintf(&b, "%s\n", lists(cluster))
+			fmt.Fprintf(&b, "%s NetworkPolicy:%s\n", lists(cluster), cluster.Status.NetworkPolicy)
 		}
 	}
 	fmt.Fprint(&b, kinds)
@@ -126,7 +126,8 @@ func (r *run) situation() string {
 	for _, o := range r.world.api.objects() {
 		fmt.Fprint(&b, "\n", keyOf(o), len(o.GetOwnerReferences()), o.GetDeletionTimestamp() != nil)
 		if c, ok := o.(*v1alpha1.ConsulCluster); ok {
-			fmt.Fprint(&b, c.Annotations[v1alpha1.AnnotationNextSerial], c.Status.Leader, len(c.Status.Failures), readiness(c))
+			fmt.Fprint(&b, c.Annotations[v1alpha1.AnnotationNextSerial], c.Status.Leader, c.Status.NetworkPolicy,
+				len(c.Status.Failures), readiness(c))
 		}
 	}
 	return b.String()

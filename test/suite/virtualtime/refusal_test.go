@@ -43,6 +43,8 @@ func refusals() map[string]refusal {
 		"ACLs":                                {upgrades, []string{"leave Consul"}, consul.ErrForbidden, reason.ConsulRefuses, false},
 		"a policy about budgets": {creation, []string{"create PodDisruptionBudget"}, denied,
 			reason.AdmissionDenied, true},
+		"a policy about NetworkPolicies, before there is a server": {creation, []string{"create NetworkPolicy"}, denied,
+			reason.AdmissionDenied, false},
 		"ACLs, of a call by the by": {scales, []string{"set-autopilot Consul"}, consul.ErrForbidden, reason.ConsulRefuses, true},
 	}
 }
