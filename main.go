@@ -14,6 +14,7 @@ import (
 	"strings"
 	"time"
 
+	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
@@ -138,8 +139,14 @@ func run(f flags) error {
 	if err != nil {
 		return err
 	}
+	ctx := ctrl.SetupSignalHandler()
+	mapper, err := awaitAPIServer(ctx, f.probeAddress, server, scheme)
+	if err != nil {
+		return err
+	}
 	mgr, err := ctrl.NewManager(server, ctrl.Options{
 		Scheme: scheme, Logger: ctrl.Log,
+		MapperProvider:         func(*rest.Config, *http.Client) (meta.RESTMapper, error) { return mapper, nil },
 		Metrics:                metricsOptions(f),
 		HealthProbeBindAddress: f.probeAddress,
 		PprofBindAddress:       f.pprof,
@@ -170,7 +177,19 @@ func run(f flags) error {
 		return err
 	}
 	ctrl.Log.Info("starting", "version", version, "namespaces", f.namespaces)
-	return mgr.Start(ctrl.SetupSignalHandler())
+	return mgr.Start(ctx)
+}
+
+// awaitAPIServer waits for the API server. Meanwhile the operator is alive, and not ready.
+func awaitAPIServer(ctx context.Context, probes string, server *rest.Config, scheme *runtime.Scheme) (meta.RESTMapper, error) {
+	if probes != "0" {
+		answers := http.NewServeMux()
+		answers.HandleFunc("/healthz", func(http.ResponseWriter, *http.Request) {})
+		meanwhile := &http.Server{Addr: probes, Handler: answers, ReadHeaderTimeout: readWithin}
+		go func() { _ = meanwhile.ListenAndServe() }() // without it, a kubelet starts the operator again
+		defer func() { _ = meanwhile.Shutdown(ctx) }() // the manager takes over
+	}
+	return controllers.AwaitAPIServer(ctx, ctrl.Log, server, scheme)
 }
 
 // hasRead makes an operator ready when it has read all that it watches. One that stands by watches nothing yet.

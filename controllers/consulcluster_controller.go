@@ -60,6 +60,7 @@ func (r *ConsulClusterReconciler) Reconcile(ctx context.Context, request ctrl.Re
 	err := r.Client.Get(ctx, request.NamespacedName, cluster)
 	if err != nil || !cluster.DeletionTimestamp.IsZero() {
 		r.Watcher.Forget(request.NamespacedName)
+		r.Observer.Pools.Drop(request.NamespacedName)
 		return ctrl.Result{}, client.IgnoreNotFound(err)
 	}
 	snapshot, err := r.Observer.Observe(ctx, cluster)

@@ -89,32 +89,31 @@ func stripNode(object any) (any, error) {
 	}, nil
 }
 
-// stripPod leaves out what a pod is to run, but for the files that it has of itself: what counts is how it is, and where.
+// stripPod leaves out what a pod is to run, but for the volumes that tell something: what counts is how it is, and where.
 func stripPod(object any) (any, error) {
 	pod, ok := object.(*corev1.Pod)
 	if !ok {
 		return object, nil
 	}
-	var ofItself []corev1.Volume // no part of the list of all, which would stay in memory
-	for _, volume := range pod.Spec.Volumes {
-		if volume.DownwardAPI != nil {
-			ofItself = append(ofItself, volume)
-		}
-	}
 	kept := &corev1.Pod{
-		ObjectMeta: pod.ObjectMeta, Spec: corev1.PodSpec{NodeName: pod.Spec.NodeName, Volumes: ofItself}, Status: pod.Status,
+		ObjectMeta: pod.ObjectMeta, Status: pod.Status,
+		// No part of the list of all volumes, which would stay in memory.
+		Spec: corev1.PodSpec{NodeName: pod.Spec.NodeName, Volumes: resources.VolumesThatTell(pod)},
 	}
 	kept.ManagedFields = nil
 	return kept, nil
 }
 
-// stripSecret leaves out what a Secret holds, and says what that was: it is read where a pod is created of it.
+// stripSecret leaves out what a Secret holds but for certificates, and says what that was: it is read where a pod is
+// created of it.
 func stripSecret(object any) (any, error) {
 	secret, ok := object.(*corev1.Secret)
 	if !ok {
 		return object, nil
 	}
-	kept := &corev1.Secret{ObjectMeta: secret.ObjectMeta, Immutable: secret.Immutable, Type: secret.Type}
+	kept := &corev1.Secret{
+		ObjectMeta: secret.ObjectMeta, Immutable: secret.Immutable, Type: secret.Type, Data: resources.Public(secret),
+	}
 	kept.ManagedFields = nil
 	kept.Annotations = maps.Clone(secret.Annotations)
 	delete(kept.Annotations, corev1.LastAppliedConfigAnnotation) // what it holds once more

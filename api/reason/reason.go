@@ -63,11 +63,14 @@ const (
 	ReloadingSettings           Reason = "ReloadingSettings"
 	SecuringGossip              Reason = "SecuringGossip"
 	RotatingGossipKey           Reason = "RotatingGossipKey"
+	RenewingCertificate         Reason = "RenewingCertificate"
 	NodeDraining                Reason = "NodeDraining"
 	PruningDeadPeer             Reason = "PruningDeadPeer"
 	LeadershipTransferRequested Reason = "LeadershipTransferRequested"
 	Healthy                     Reason = "Healthy"
 	Available                   Reason = "Available"
+	Secured                     Reason = "Secured"
+	Unsecured                   Reason = "Unsecured"
 )
 
 // Attention is what a reason asks of a person.

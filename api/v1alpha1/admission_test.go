@@ -131,7 +131,8 @@ func TestCreateIsRefusedByName(t *testing.T) {
 		"block_endpoints": {
 			owned("http_config", values{"block_endpoints": []any{"x"}}), "spec.config.http_config.block_endpoints",
 		},
-		"nobody": {values{"networkPolicy": values{"clients": []any{values{}}}}, "spec.networkPolicy.clients"},
+		"a key that is never old": {values{"gossipEncryption": values{"rotateEvery": "5m"}}, "spec.gossipEncryption.rotateEvery"},
+		"nobody":                  {values{"networkPolicy": values{"clients": []any{values{}}}}, "spec.networkPolicy.clients"},
 		"pods and addresses": {values{"networkPolicy": values{"agents": []any{
 			values{"podSelector": values{}, "ipBlock": values{"cidr": "192.0.2.0/24"}},
 		}}}, "spec.networkPolicy.agents"},

@@ -11,6 +11,9 @@ const (
 	ConditionAvailable = "Available"
 	// ConditionReconciling is True while the operator works on or waits for something.
 	ConditionReconciling = "Reconciling"
+	// ConditionSecure is True when servers are closed to whom is not named, and encrypt and authenticate all that they say.
+	// Otherwise its message says what is open.
+	ConditionSecure = "Secure"
 	// ConditionStalled is True when only a person can help: the message says how.
 	ConditionStalled = "Stalled"
 )
@@ -48,6 +51,8 @@ const (
 	// AnnotationGossip is the phase of gossip encryption that servers have, or are getting: see GossipPhase. It is written before
 	// the first server of that phase is created. On a pod it is the phase of its server.
 	AnnotationGossip = "consuloperator.io/gossip-encryption"
+	// AnnotationTLS is whether servers have certificates: see TLSPhase. It is written before the first server is created.
+	AnnotationTLS = "consuloperator.io/tls"
 	// AnnotationRecordsOf is the UID of the ConsulCluster for which these annotations were written. On a copy of it, which has
 	// another UID, they do not count.
 	AnnotationRecordsOf = "consuloperator.io/records-of"

@@ -96,6 +96,12 @@ type ConsulClusterSpec struct {
 	// +optional
 	GossipEncryption GossipEncryption `json:"gossipEncryption,omitzero"`
 
+	// TLS encrypts RPC between servers, and the API that they serve. The operator has an authority of its own, and renews the
+	// certificate of the servers without a restart. Clients find the authority's certificate in the Secret NAME-ca-cert.
+	//
+	// +optional
+	TLS TLS `json:"tls,omitzero"`
+
 	// NetworkPolicy restricts who reaches the servers.
 	//
 	// +optional

@@ -1,6 +1,9 @@
 package v1alpha1
 
-import networkingv1 "k8s.io/api/networking/v1"
+import (
+	networkingv1 "k8s.io/api/networking/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+)
 
 // GossipEncryption configures the encryption of gossip.
 type GossipEncryption struct {
@@ -10,7 +13,53 @@ type GossipEncryption struct {
 	//
 	// +optional
 	Enabled *bool `json:"enabled,omitempty"`
+
+	// RotateEvery is how old the gossip key may become: then another one takes its place, without a restart. If omitted, it is
+	// replaced only on request, by the annotation consuloperator.io/rotate-gossip-key.
+	//
+	// +kubebuilder:validation:XValidation:rule="duration(self) >= duration('1h')",message="rotateEvery must be at least 1h"
+	// +optional
+	RotateEvery *metav1.Duration `json:"rotateEvery,omitempty"`
 }
+
+// TLS configures the certificates of the servers.
+type TLS struct {
+	// Enabled is whether servers prove who they are by certificates, to clients and to each other. They serve HTTPS on port 8501,
+	// and take RPC only from those who have a certificate of the same authority. It cannot change on a cluster that has servers
+	// yet. If omitted, it is off.
+	//
+	// +optional
+	Enabled *bool `json:"enabled,omitempty"`
+
+	// HTTPSOnly closes the HTTP port 8500 but for 127.0.0.1, where kubectl port-forward and kubectl exec come from. Changing it is
+	// a rolling update.
+	//
+	// +kubebuilder:default=true
+	// +optional
+	HTTPSOnly *bool `json:"httpsOnly,omitempty"`
+
+	// AdditionalDNSNames that clients use for the servers, such as that of a load balancer.
+	//
+	// +listType=set
+	// +kubebuilder:validation:MaxItems=32
+	// +kubebuilder:validation:items:MaxLength=253
+	// +kubebuilder:validation:items:Pattern=`^(\*\.)?[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$`
+	// +optional
+	AdditionalDNSNames []string `json:"additionalDNSNames,omitempty"`
+}
+
+// TLSPhase is whether servers have certificates.
+//
+// +kubebuilder:validation:Enum=Off;Required
+type TLSPhase string
+
+// The phases of TLS.
+const (
+	// TLSOff is a cluster without certificates.
+	TLSOff TLSPhase = "Off"
+	// TLSRequired servers present certificates, and take RPC from nobody who has none.
+	TLSRequired TLSPhase = "Required"
+)
 
 // NetworkPolicy restricts who reaches the servers, on networks that enforce NetworkPolicies.
 type NetworkPolicy struct {

@@ -82,6 +82,11 @@ type ConsulClusterStatus struct {
 	// +optional
 	GossipEncryption GossipPhase `json:"gossipEncryption,omitempty"`
 
+	// TLS is whether servers have certificates: Off or Required. Omitted if they never had any.
+	//
+	// +optional
+	TLS TLSPhase `json:"tls,omitempty"`
+
 	// NetworkPolicy is the name of the NetworkPolicy that the operator keeps for the servers. Omitted if it keeps none.
 	//
 	// +optional
@@ -98,7 +103,7 @@ type ConsulClusterStatus struct {
 	// +optional
 	VolumesRetained bool `json:"volumesRetained,omitempty"`
 
-	// Conditions are Ready, Reconciling and Stalled, with the meaning kstatus gives them, and Available.
+	// Conditions are Ready, Reconciling and Stalled, with the meaning kstatus gives them, Available and Secure.
 	//
 	// +listType=map
 	// +listMapKey=type

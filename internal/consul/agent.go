@@ -48,7 +48,8 @@ type Agent interface {
 	// of a healthy voter: given a non-voter, Consul reports success and has no leader for 8 s. Success means only that the
 	// leader stepped down, so check who leads afterwards. An unknown ID returns ErrNotFound.
 	TransferLeadership(ctx context.Context, id string) error
-	// Reload makes the agent read its configuration files again. A file that it refuses changes nothing.
+	// Reload makes the agent read its configuration files again, and its certificates, which new connections see. A file that it
+	// refuses changes nothing.
 	Reload(ctx context.Context) error
 	// Leave makes this server leave the cluster and exit. Consul answers only when it is done, after 3.5 s with Serf WAN off
 	// and no drain, which exceeds the timeout of a call: expect ErrUnanswered while the leave continues (measured).
@@ -83,6 +84,9 @@ type Self struct {
 	NodeID, Version string
 	// Settings is the hash of the settings that it has read last; empty if they have none.
 	Settings string
+	// Certificate identifies the certificate that the agent presented on this connection (pki.Fingerprint); empty for http.
+	// Connections that are in use for a while show the one from before a reload.
+	Certificate string
 	// Leads reports whether this server is the leader in its own view: one that was deposed may not know it yet.
 	Leads bool
 	Term  uint64

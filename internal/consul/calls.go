@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/hashicorp/consul/api"
+	"k8s.io/utils/ptr"
 
 	"github.com/consul-operator/consul-operator/api/v1alpha1"
 	"github.com/consul-operator/consul-operator/internal/plan"
@@ -27,12 +28,16 @@ type checked interface{ check() error }
 
 // query reads one answer. It uses none of package api's types, which an agent could fill without end.
 func (a *agent) query(ctx context.Context, name, path string, options *api.QueryOptions, into checked) error {
-	return a.call(ctx, name, func(c *api.Client) error {
+	return a.call(ctx, name, readInto(path, options, into))
+}
+
+func readInto(path string, options *api.QueryOptions, into checked) func(*api.Client) error {
+	return func(c *api.Client) error {
 		if _, err := c.Raw().Query(path, into, options); err != nil {
 			return err
 		}
 		return into.check()
-	})
+	}
 }
 
 // Self reads GET /v1/agent/self: Config.{NodeID,NodeName,Version}, Meta,
@@ -40,10 +45,13 @@ func (a *agent) query(ctx context.Context, name, path string, options *api.Query
 // Stats are strings; the same in 1.19.2 and 1.22.7 (measured).
 func (a *agent) Self(ctx context.Context) (Self, error) {
 	var answer selfAnswer
-	if err := a.query(ctx, "agent self", "/v1/agent/self", nil, &answer); err != nil {
+	trip, err := a.ask(ctx, "agent self", readInto("/v1/agent/self", nil, &answer))
+	if err != nil {
 		return Self{}, err
 	}
-	return answer.self(), nil
+	self := answer.self()
+	self.Certificate = ptr.Deref(trip.presented.Load(), "")
+	return self, nil
 }
 
 // selfAnswer is what is read of agent/self.
@@ -286,7 +294,11 @@ func (a *agent) TransferLeadership(ctx context.Context, id string) error {
 
 // Reload is PUT /v1/agent/reload. The agent answers when it has read everything.
 func (a *agent) Reload(ctx context.Context) error {
-	return a.call(ctx, "reload", func(c *api.Client) error { return c.Agent().Reload() })
+	err := a.call(ctx, "reload", func(c *api.Client) error { return c.Agent().Reload() })
+	if a.target.TLS != nil {
+		a.target.TLS.CloseIdleConnections() // they show the former certificate
+	}
+	return err
 }
 
 func (a *agent) Leave(ctx context.Context) error {

@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"github.com/hashicorp/consul/api"
+
+	"github.com/consul-operator/consul-operator/internal/pki"
 )
 
 // DefaultTimeout is how long a call may take. A hung agent delays only its own cluster, by this much.
@@ -44,6 +46,7 @@ func newTransport(timeout time.Duration) *http.Transport {
 	}
 	return &http.Transport{ // no proxy: these are addresses of pods
 		DialContext:            dialer.DialContext,
+		TLSHandshakeTimeout:    timeout, // a call that gives up ends no handshake
 		MaxIdleConnsPerHost:    2,
 		IdleConnTimeout:        5 * time.Second,
 		ReadBufferSize:         2 << 10,
@@ -62,6 +65,12 @@ type agent struct {
 
 // call runs one request with the timeout of a call.
 func (a *agent) call(ctx context.Context, name string, do func(*api.Client) error) error {
+	_, err := a.ask(ctx, name, do)
+	return err
+}
+
+// ask is call, and returns how it went besides.
+func (a *agent) ask(ctx context.Context, name string, do func(*api.Client) error) (*tripper, error) {
 	ctx, cancel := context.WithTimeout(ctx, a.timeout)
 	defer cancel()
 	return a.exchange(ctx, a.pool, name, do)
@@ -71,14 +80,17 @@ func (a *agent) call(ctx context.Context, name string, do func(*api.Client) erro
 func (a *agent) wait(ctx context.Context, limit time.Duration, name string, do func(*api.Client) error) error {
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
-	return a.exchange(ctx, a.line, name, do)
+	_, err := a.exchange(ctx, a.line, name, do)
+	return err
 }
 
 // exchange runs do with a client whose requests carry ctx, and classifies the error.
 //
 // Some methods of package api take no context (Leave, ForceLeave), so the transport adds it to all requests. It also adds
 // the token: package api would fall back to CONSUL_HTTP_TOKEN from the operator's own environment.
-func (a *agent) exchange(ctx context.Context, over http.RoundTripper, name string, do func(*api.Client) error) error {
+func (a *agent) exchange(
+	ctx context.Context, over http.RoundTripper, name string, do func(*api.Client) error,
+) (*tripper, error) {
 	trip := &tripper{ctx: ctx, token: a.target.Token, next: over}
 	client, err := api.NewClient(&api.Config{
 		Address: a.target.Address, Scheme: a.target.scheme(),
@@ -91,9 +103,9 @@ func (a *agent) exchange(ctx context.Context, over http.RoundTripper, name strin
 		err = do(client)
 	}
 	if err != nil {
-		return newCallError(name, a.target.Address, a.target.Token, trip.connected.Load(), withCause(ctx, err))
+		err = newCallError(name, a.target.Address, a.target.Token, trip.connected.Load(), withCause(ctx, err))
 	}
-	return nil
+	return trip, err
 }
 
 // withCause adds the reason why ctx ended if err does not include it: net/http may report a closed connection first.
@@ -114,6 +126,8 @@ type tripper struct {
 	token     string
 	next      http.RoundTripper
 	connected atomic.Bool
+	// presented identifies the certificate of the server that answered; nil without TLS.
+	presented atomic.Pointer[string]
 }
 
 func (t *tripper) RoundTrip(req *http.Request) (*http.Response, error) {
@@ -125,5 +139,9 @@ func (t *tripper) RoundTrip(req *http.Request) (*http.Response, error) {
 	if t.token != "" {
 		req.Header.Set("X-Consul-Token", t.token)
 	}
-	return t.next.RoundTrip(req)
+	resp, err := t.next.RoundTrip(req)
+	if err == nil && resp.TLS != nil && len(resp.TLS.PeerCertificates) > 0 {
+		t.presented.Store(new(pki.Fingerprint(resp.TLS.PeerCertificates[0])))
+	}
+	return resp, err
 }

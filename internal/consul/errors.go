@@ -10,6 +10,8 @@ import (
 	"strings"
 
 	"github.com/hashicorp/consul/api"
+
+	"github.com/consul-operator/consul-operator/internal/pki"
 )
 
 // Kinds of errors, for errors.Is. An error of no such kind is a negative answer from Consul.
@@ -28,6 +30,8 @@ var (
 	ErrForbidden = errors.New("forbidden by Consul ACLs")
 	// ErrUnanswered means that the request was sent but not answered (timeout, EOF, reset), so it may have been applied.
 	ErrUnanswered = errors.New("no answer, the request may have been applied")
+	// ErrUntrusted means that the server at the address does not prove that it is one of the cluster: nothing was sent to it.
+	ErrUntrusted = errors.New("its certificate is not believed")
 	// ErrUnreachable means that there was no connection to the agent, so the request was certainly not applied.
 	ErrUnreachable = errors.New("agent unreachable")
 	// ErrConflict means that somebody else kept changing the same object.
@@ -115,6 +119,8 @@ func classify(err error, sent bool) error {
 	var syntax *json.SyntaxError
 	var kind *json.UnmarshalTypeError
 	switch {
+	case errors.Is(err, pki.ErrUnproven):
+		return ErrUntrusted
 	case errors.As(err, &syntax), errors.As(err, &kind), errors.As(err, &tooLong):
 		return errStrange
 	case sent || errors.Is(err, io.ErrUnexpectedEOF):

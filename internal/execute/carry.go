@@ -29,6 +29,8 @@ type pass struct {
 	done     []Done
 	failures []plan.Failure
 	stale    []error
+	// undone are the attempts that did not succeed, for whatever cause.
+	undone []plan.Failure
 }
 
 // CarryOut brings what surrounds the servers to what it should be, and carries out a decision. What failed a moment ago is left
@@ -42,7 +44,7 @@ func (e *Executor) CarryOut(ctx context.Context, s *observe.Snapshot, d plan.Dec
 	for _, action := range d.Upkeep {
 		p.act(ctx, action)
 	}
-	if d.Step != nil && !slices.ContainsFunc(p.failures, s.HoldsSteps) {
+	if d.Step != nil && !slices.ContainsFunc(p.undone, s.HoldsSteps) {
 		p.act(ctx, d.Step)
 	}
 	return p.done, p.failures, errors.Join(p.stale...)
@@ -61,18 +63,20 @@ func (p *pass) act(ctx context.Context, action plan.Action) {
 func (p *pass) try(ctx context.Context, attempt attempt) {
 	before := lastFailure(p.snapshot, attempt.name)
 	if before != nil && p.snapshot.IsWithheld(attempt.name, p.Now()) {
-		p.failures = append(p.failures, *before)
+		p.failures, p.undone = append(p.failures, *before), append(p.undone, *before)
 		return
 	}
 	err := attempt.do(ctx)
 	if err == nil {
 		return
 	}
-	if problem := explain(err); problem != nil {
-		p.failures = append(p.failures, failed(attempt.name, *problem, before, p.Now()))
-	} else {
-		p.stale = append(p.stale, err)
+	problem := explain(err)
+	if problem == nil {
+		p.stale, p.undone = append(p.stale, err), append(p.undone, plan.Failure{Attempt: attempt.name})
+		return
 	}
+	failure := failed(attempt.name, *problem, before, p.Now())
+	p.failures, p.undone = append(p.failures, failure), append(p.undone, failure)
 }
 
 func lastFailure(s *observe.Snapshot, attempt string) *plan.Failure {

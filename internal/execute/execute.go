@@ -106,6 +106,12 @@ func (e *Executor) dispatch( //nolint:cyclop,funlen // a table
 		return e.setAutopilot(ctx, s, a)
 	case plan.SetGossip:
 		return e.setGossip(ctx, s, a)
+	case plan.SetTLS:
+		return e.setTLS(ctx, s, a)
+	case plan.IssueCertificate:
+		return e.issueCertificate(ctx, s, a)
+	case plan.ReadCertificate:
+		return e.readCertificate(ctx, s, a)
 	case plan.RotateGossip:
 		return e.rotateGossip(ctx, s, a)
 	case plan.GiveSettings:

@@ -33,7 +33,7 @@ func explain(err error) *plan.Problem {
 		return explainStatus(refused)
 	case errors.Is(err, consul.ErrForbidden):
 		return &plan.Problem{Reason: reason.ConsulRefuses, Message: "Consul's ACLs refuse the operator: " + err.Error()}
-	case errors.Is(err, consul.ErrUnreachable), errors.Is(err, consul.ErrUnanswered):
+	case errors.Is(err, consul.ErrUnreachable), errors.Is(err, consul.ErrUnanswered), errors.Is(err, consul.ErrUntrusted):
 		return &plan.Problem{Reason: reason.ConsulUnreachable, Message: err.Error()}
 	case errors.As(err, &unreached):
 		return &plan.Problem{Reason: reason.APIServerUnavailable, Message: "the API server is not reached: " + err.Error()}

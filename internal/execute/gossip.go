@@ -25,12 +25,7 @@ func (e *Executor) setGossip(ctx context.Context, s *observe.Snapshot, a plan.Se
 			annotate(v1alpha1.AnnotationGossip, a.Phase.String()))
 	}
 	if a.Phase != plan.GossipOff {
-		err := e.provideGossipKey(ctx, s)
-		var taken *TakenError
-		if errors.As(err, &taken) && !errors.Is(err, ErrStale) { // nothing needs the name yet, so it holds nothing up
-			return Outcome{}, fmt.Errorf("%s, or set spec.gossipEncryption.enabled to false", taken.Error())
-		}
-		if err != nil {
+		if err := notNeeded(e.provideGossipKey(ctx, s), "spec.gossipEncryption.enabled"); err != nil {
 			return Outcome{}, err
 		}
 	}

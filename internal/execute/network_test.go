@@ -9,6 +9,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/consul-operator/consul-operator/api/v1alpha1"
+	"github.com/consul-operator/consul-operator/internal/execute"
 	"github.com/consul-operator/consul-operator/internal/plan"
 	"github.com/consul-operator/consul-operator/internal/resources"
 )
@@ -86,4 +87,22 @@ func TestANetworkPolicyOfSomebodyElse(t *testing.T) {
 			w.Expect(w.read(t, theirs)).To(Equal(theirs))
 		})
 	}
+}
+
+// The first server waits for its NetworkPolicy, also where that of a former cluster is about to be deleted.
+func TestNoServerBeforeItsNetworkPolicy(t *testing.T) {
+	w := newWorld(t)
+	former := resources.NetworkPolicy(w.seen.Cluster, w.executor.Self)
+	former.OwnerReferences = controlledBy("ConsulCluster")
+	w.Expect(w.client.Create(t.Context(), former)).To(Succeed())
+	step := plan.Decision{Step: plan.MarkFailed{Server: "consul-1"}}
+	done, failures, err := w.executor.CarryOut(t.Context(), w.seen, step)
+	w.Expect(err).To(MatchError(execute.ErrStale))
+	w.Expect(failures).To(BeEmpty())
+	w.Expect(done).To(BeEmpty())
+
+	w.seen.Servers = []plan.Server{{Name: "consul-0"}}
+	done, _, err = w.executor.CarryOut(t.Context(), w.seen, step)
+	w.Expect(err).To(MatchError(execute.ErrStale))
+	w.Expect(done).To(HaveLen(1), "those that run are no worse off")
 }

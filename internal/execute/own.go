@@ -58,6 +58,15 @@ func checkOwner(c *v1alpha1.ConsulCluster, o client.Object) error {
 	return taken
 }
 
+// notNeeded has a name that is taken hold nothing up: nothing needs it unless a field of the spec goes on asking for it.
+func notNeeded(err error, field string) error {
+	var taken *TakenError
+	if errors.As(err, &taken) && !errors.Is(err, ErrStale) {
+		return fmt.Errorf("%s, or set %s to false", taken.Error(), field)
+	}
+	return err
+}
+
 func kindOf(o client.Object) string { return reflect.TypeOf(o).Elem().Name() }
 
 // create creates an object and reports whether it did. One of its name that is there already becomes live.

@@ -98,7 +98,7 @@ func TestARotationBegins(t *testing.T) {
 	w.Expect(w.keys(t).New()).NotTo(Equal(former))
 	secret := &corev1.Secret{}
 	w.Expect(w.client.Get(t.Context(), key(gossipSecret), secret)).To(Succeed())
-	w.Expect(resources.IsRotationAsked(w.seen.Cluster, secret)).To(BeFalse(), "it is taken up with the key")
+	w.Expect(resources.IsRotationAsked(w.seen.Cluster, secret, time.Now())).To(BeFalse(), "it is taken up with the key")
 	w.Expect(time.Parse(time.RFC3339, secret.Annotations[v1alpha1.AnnotationKeysChanged])).
 		To(BeTemporally("~", time.Now(), time.Minute))
 

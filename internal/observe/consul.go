@@ -61,7 +61,7 @@ func agentFacts(a answer, id string) plan.Agent {
 		return plan.Agent{Silence: plan.SilenceStranger}
 	}
 	return plan.Agent{
-		Answered: true, KnowsLeader: a.LeaderAddr != "", Version: a.Version, Settings: a.Settings,
+		Answered: true, KnowsLeader: a.LeaderAddr != "", Version: a.Version, Settings: a.Settings, Certificate: a.Certificate,
 		LastIndex: a.LastIndex, LastTerm: a.LastTerm,
 	}
 }
@@ -72,6 +72,8 @@ func silence(err error) plan.Silence {
 		return plan.SilenceForbidden
 	case errors.Is(err, syscall.ECONNREFUSED):
 		return plan.SilenceRefused
+	case errors.Is(err, consul.ErrUntrusted):
+		return plan.SilenceUntrusted
 	case errors.Is(err, consul.ErrUnreachable):
 		return plan.SilenceNoRoute
 	case errors.Is(err, consul.ErrUnanswered):

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"regexp"
 	"slices"
-	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -63,7 +62,7 @@ func (o *Observer) gossipKeys(ctx context.Context, s *Snapshot) error {
 	key := client.ObjectKey{Namespace: s.Cluster.Namespace, Name: resources.GossipSecretName(s.Cluster.Name)}
 	err := o.Reader.Get(ctx, key, secret)
 	stage := resources.CachedGossipStage(secret)
-	needsKeys := resources.IsRotationAsked(s.Cluster, secret) || stage != resources.GossipSettled
+	needsKeys := resources.IsRotationAsked(s.Cluster, secret, o.Now()) || stage != resources.GossipSettled
 	if err == nil && needsKeys && stage != resources.GossipDamaged {
 		err = o.Live.Get(ctx, key, secret)
 		stage = resources.GossipStageOf(secret)
@@ -78,9 +77,9 @@ func (o *Observer) gossipKeys(ctx context.Context, s *Snapshot) error {
 	}
 	s.GossipSecret = secret
 	s.GossipKeys, _ = resources.GossipKeysOf(secret) // none, if the cache has left them out
-	changed, _ := time.Parse(time.RFC3339, secret.Annotations[v1alpha1.AnnotationKeysChanged])
 	*rotation = plan.Rotation{
-		Stage: keyStages[stage], Asked: resources.IsRotationAsked(s.Cluster, secret), ShownAt: changed.Add(o.SecretDelay),
+		Stage: keyStages[stage], Asked: resources.IsRotationAsked(s.Cluster, secret, o.Now()),
+		ShownAt:   resources.KeysChanged(secret).Add(o.SecretDelay),
 		Federated: resources.ConnectsDatacenters(s.Cluster),
 	}
 	return nil

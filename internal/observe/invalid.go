@@ -24,6 +24,9 @@ func invalid(s *Snapshot) *plan.Problem {
 	if err := resources.CheckConfig(c); err != nil {
 		return &plan.Problem{Reason: reason.InvalidSpec, Message: err.Error()}
 	}
+	if problem := checkTLS(s); problem != nil {
+		return problem
+	}
 	if err := resources.CheckNetworkPolicy(c); err != nil {
 		return &plan.Problem{Reason: reason.InvalidSpec, Message: err.Error()}
 	}

@@ -44,8 +44,14 @@ type Snapshot struct {
 	Revisions []v1alpha1.RevisionStatus
 	// rendered is the digest of the wanted revision as this operator writes it.
 	rendered string
-	// Access is how the cluster's agents are called. Only the address is missing.
+	// Access is how the agents of servers with certificates are called. Only the address is missing.
 	Access consul.Target
+	// CertificateSecret holds the certificate that servers share; nil if there is none of this cluster.
+	CertificateSecret *corev1.Secret
+	// TLSName is the name in the certificate of the servers; what the spec says if there is none.
+	TLSName string
+	// Authorities are the certificates of those whose certificates servers believe, in PEM.
+	Authorities []byte
 	// Copied reports whether the records on the ConsulCluster do not count: they were written for another one.
 	Copied bool
 	// present reports whether there is a claim or a pod of this cluster, a retired one included.
@@ -57,10 +63,15 @@ func (s *Snapshot) isNew() bool { return !s.present && !s.Spec.Bootstrapped }
 
 // Target is how the agent of a server is called. Its address is empty if the server has none.
 func (s *Snapshot) Target(server string) consul.Target {
-	target := s.Access
-	if pod := s.Pods[server]; pod != nil && pod.Status.PodIP != "" {
-		target.Address = net.JoinHostPort(pod.Status.PodIP, strconv.Itoa(resources.PortHTTP))
+	pod := s.Pods[server]
+	if pod == nil || pod.Status.PodIP == "" {
+		return consul.Target{}
 	}
+	target, port := consul.Target{}, resources.PortHTTP
+	if resources.PodHasTLS(pod) {
+		target, port = s.Access, resources.PortHTTPS
+	}
+	target.Address = net.JoinHostPort(pod.Status.PodIP, strconv.Itoa(port))
 	return target
 }
 
@@ -76,7 +87,9 @@ type Observer struct {
 	// Self is which pods are the operator's own.
 	Self resources.Self
 	Dial consul.Dialer
-	Now  func() time.Time
+	// Pools are the connections to servers with certificates.
+	Pools consul.Pools
+	Now   func() time.Time
 }
 
 // Observe takes a snapshot of one cluster. It fails only if Kubernetes cannot be read; silent servers are part of the
@@ -111,6 +124,9 @@ func (o *Observer) Observe(ctx context.Context, c *v1alpha1.ConsulCluster) (*Sna
 	if err := o.gossipKeys(ctx, s); err != nil {
 		return nil, err
 	}
+	if err := o.certificates(ctx, s); err != nil {
+		return nil, err
+	}
 	if err := o.network(ctx, s); err != nil {
 		return nil, err
 	}
@@ -143,7 +159,7 @@ func spec(c *v1alpha1.ConsulCluster) plan.Spec {
 	}
 	spec.Autopilot, _ = resources.Autopilot(c) // the errors are found again, see invalid
 	_, spec.Settings, _ = resources.Settings(c)
-	spec.Gossip = gossip(c)
+	spec.Gossip, spec.TLS = gossip(c), tlsOf(c)
 	recovery(&spec, c)
 	return spec
 }

@@ -38,6 +38,9 @@ func readRecords(s *Snapshot) *plan.Problem {
 	if _, err := plan.ParseGossipPhase(string(resources.GossipPhase(s.Cluster))); err != nil {
 		return damaged(v1alpha1.AnnotationGossip, err, "set it to the phase that the servers' pods have in the same annotation")
 	}
+	if _, err := plan.ParseTLSPhase(string(resources.TLSPhase(s.Cluster))); err != nil {
+		return damaged(v1alpha1.AnnotationTLS, err, "set it to the phase that the servers' pods have in the same annotation")
+	}
 	if s.Copied {
 		return damagedFounder(s)
 	}

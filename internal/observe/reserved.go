@@ -30,7 +30,7 @@ func reserved(c *v1alpha1.ConsulCluster) string {
 		}
 	}
 	for i, mount := range t.VolumeMounts {
-		if resources.ReservedPath(mount.MountPath) {
+		if resources.ReservedPath(c, mount.MountPath) {
 			return fmt.Sprintf("spec.podTemplate.volumeMounts[%d].mountPath: %s", i, mount.MountPath)
 		}
 	}

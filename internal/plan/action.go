@@ -68,6 +68,12 @@ type (
 	SetAutopilot struct{ Settings map[string]string }
 	// SetGossip records a phase of gossip encryption, which is part of the wanted revision.
 	SetGossip struct{ Phase GossipPhase }
+	// SetTLS records whether servers have certificates, which is part of the wanted revision.
+	SetTLS struct{ Phase TLSPhase }
+	// IssueCertificate replaces the certificate of the servers.
+	IssueCertificate struct{ Because string }
+	// ReadCertificate makes a server read its certificate again.
+	ReadCertificate struct{ Server string }
 	// RotateGossip takes a step of the rotation of the gossip key.
 	RotateGossip struct{ Step KeyStep }
 	// GiveSettings writes the wanted settings into the file of a server.
@@ -112,6 +118,9 @@ func (SetMinAvailable) name() string    { return "SetMinAvailable" }
 func (SetMinQuorum) name() string       { return "SetMinQuorum" }
 func (SetAutopilot) name() string       { return "SetAutopilot" }
 func (SetGossip) name() string          { return "SetGossip" }
+func (SetTLS) name() string             { return "SetTLS" }
+func (IssueCertificate) name() string   { return "IssueCertificate" }
+func (ReadCertificate) name() string    { return "ReadCertificate" }
 func (RotateGossip) name() string       { return "RotateGossip" }
 func (GiveSettings) name() string       { return "GiveSettings" }
 func (Reload) name() string             { return "Reload" }

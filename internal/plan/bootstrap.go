@@ -28,6 +28,9 @@ func bootstrap(v view) *Decision {
 		return wait(often, reason.FormerClusterStopping, "%s of a former cluster of this name is stopping, and new servers would "+
 			"join it; if its node is lost, delete the pod by force", v.Former[0])
 	}
+	if len(v.Servers) == 0 && v.Spec.TLS.Phase != v.Spec.TLS.Target {
+		return step(SetTLS{Phase: v.Spec.TLS.Target}, reason.Bootstrapping, "TLS is %s from the beginning", v.Spec.TLS.Target)
+	}
 	if len(v.Servers) == 0 && v.Spec.Gossip.Phase != v.Spec.Gossip.Target { // there is nobody to be cut off
 		return step(SetGossip{Phase: v.Spec.Gossip.Target}, reason.Bootstrapping, "gossip encryption is %s from the beginning",
 			v.Spec.Gossip.Target)

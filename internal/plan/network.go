@@ -24,9 +24,9 @@ const (
 	DeletePolicy                   // it goes
 )
 
-// NetworkPolicy says what becomes of the NetworkPolicy of the servers. Where the spec says nothing, a cluster that has servers stays
-// as it is: nobody has named its clients. A new one is closed. An operator that does not know its own pods leaves alone what lets
-// another operator in.
+// NetworkPolicy says what becomes of the NetworkPolicy of the servers. Where the spec says nothing, a cluster that has
+// servers stays as it is: nobody has named its clients. A new one is closed. An operator that does not know its own pods
+// leaves alone what lets another operator in.
 func (o Observation) NetworkPolicy() PolicyFate {
 	switch network := o.Spec.Network; {
 	case network.Asked != nil && *network.Asked:

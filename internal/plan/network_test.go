@@ -32,6 +32,7 @@ func TestWhatBecomesOfTheNetworkPolicy(t *testing.T) {
 
 func TestWhatHoldsSteps(t *testing.T) {
 	taken, denied := plan.Problem{Reason: reason.NameTaken}, plan.Problem{Reason: reason.AdmissionDenied}
+	policy := func(p plan.Problem) plan.Failure { return plan.Failure{Attempt: plan.AttemptNetworkPolicy, Problem: p} }
 	running := []plan.Server{{Name: "consul-0"}}
 	for name, one := range map[string]struct {
 		servers []plan.Server
@@ -40,9 +41,9 @@ func TestWhatHoldsSteps(t *testing.T) {
 	}{
 		"a name that is taken": {running, plan.Failure{Attempt: "Service consul", Problem: taken}, true},
 		"a refusal":            {running, plan.Failure{Attempt: "Service consul", Problem: denied}, false},
-		"no NetworkPolicy, before there are servers": {nil, plan.Failure{Attempt: plan.AttemptNetworkPolicy, Problem: denied}, true},
-		"no NetworkPolicy, for servers that run":     {running, plan.Failure{Attempt: plan.AttemptNetworkPolicy, Problem: denied}, false},
-		"nor one of somebody else's":                 {running, plan.Failure{Attempt: plan.AttemptNetworkPolicy, Problem: taken}, false},
+		"no NetworkPolicy, before there are servers": {nil, policy(denied), true},
+		"no NetworkPolicy, for servers that run":     {running, policy(denied), false},
+		"nor one of somebody else's":                 {running, policy(taken), false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			NewWithT(t).Expect(plan.Observation{Servers: one.servers}.HoldsSteps(one.failure)).To(Equal(one.holds))

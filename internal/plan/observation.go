@@ -62,6 +62,8 @@ type Spec struct {
 	Settings string
 	// Gossip is the encryption of gossip.
 	Gossip Gossip
+	// TLS is the proof by which servers are known to others.
+	TLS TLS
 	// Network is who reaches the servers.
 	Network Network
 	// Invalid says why the spec cannot be honored; nil if it can.
@@ -184,6 +186,8 @@ type Agent struct {
 	Version     string
 	// Settings is the hash of the settings that it has read; empty for none.
 	Settings string
+	// Certificate identifies the certificate that it presents; empty without TLS.
+	Certificate string
 	// LastIndex and LastTerm are those of its last Raft log entry.
 	LastIndex, LastTerm uint64
 	// Outlook is how it sees a cluster without a leader; nil if it was not asked, or did not tell.
@@ -200,6 +204,7 @@ const (
 	SilenceUnanswered Silence = "connected, and no answer in time"
 	SilenceForbidden  Silence = "refused by Consul's ACLs"
 	SilenceStranger   Silence = "another server answers at its address"
+	SilenceUntrusted  Silence = "its certificate is of another authority, or for another name"
 	SilenceStrange    Silence = "a strange answer"
 )
 

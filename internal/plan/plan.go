@@ -55,5 +55,5 @@ func (v view) nextLook(d Decision) time.Duration {
 	case v.Raft.CatalogUnanswered:
 		return forPeople
 	}
-	return 0
+	return v.lookForCertificate()
 }

@@ -36,7 +36,7 @@ const (
 // Rotation is the rotation of the gossip key.
 type Rotation struct {
 	Stage KeyStage
-	// Asked reports whether a user asks for another key than the one that there is, or is to be.
+	// Asked reports whether a user asks for another key than the one that there is, or is to be: now, or at its age.
 	Asked bool
 	// ShownAt is when kubelets show all pods the Secret as it is.
 	ShownAt time.Time
@@ -65,8 +65,8 @@ func rotateGossip(v view) *Decision {
 		return nil
 	case rotation.Federated:
 		return wait(steadily, reason.InvalidSpec, "spec.config.ports.serf_wan connects datacenters, and Consul would give a new "+
-			"gossip key to all of them: remove it, or take back the annotation consuloperator.io/rotate-gossip-key before the "+
-			"rotation begins")
+			"gossip key to all of them: remove it, or take back the annotation consuloperator.io/rotate-gossip-key, or "+
+			"spec.gossipEncryption.rotateEvery, before the rotation begins")
 	}
 	switch rotation.Stage {
 	case KeySettled:

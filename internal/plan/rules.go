@@ -70,11 +70,12 @@
 //  17. AwaitTransfer: say what a requested transfer of leadership waits for.
 //  18. AwaitServers: say which server is not a serving voter yet, and what it waits for.
 //  19. AwaitReload: say which server reads its settings again next.
-//  20. AwaitStrays: wait for a person to stop a stray that is alive.
-//  21. SecureGossip: when nothing else is left to do and the encryption of gossip is not as wanted, it goes one phase on: Off,
+//  20. AwaitCertificate: say which server reads its certificate again next.
+//  21. AwaitStrays: wait for a person to stop a stray that is alive.
+//  22. SecureGossip: when nothing else is left to do and the encryption of gossip is not as wanted, it goes one phase on: Off,
 //     Accepting, Sending, Required, or back. The phase is part of the revision, and servers of neighboring phases hear each
 //     other. A phase that could cut off client agents waits: for the key, which Consul reports, or for a person's word.
-//  22. RotateGossip: the gossip key is replaced on request, without a restart: all members get the new key, all encrypt
+//  23. RotateGossip: the gossip key is replaced on request, without a restart: all members get the new key, all encrypt
 //     with it, all forget the former one. The Secret, from which servers that start take their keys, has both meanwhile.
 //     Each step is taken when all members, client agents included, have told that they took the last one. Those that are
 //     down are waited for before they could be cut off, and kubelets until they show all pods the Secret as it is.
@@ -96,15 +97,16 @@
 // # Upkeep
 //
 // Whatever the rules decide: a server without a pod gets one, unless its claim is being deleted, it is about to get another
-// revision, it is given up in a recovery, or it retires under a leader. A pod that will never run again, and one whose claim
-// is gone, are deleted. A new pod permanently avoids the nodes that drain when it is created, so that an evicted server can
-// return to its node. An unschedulable pod is recreated if that set has changed and no server is missing. The readiness gate
-// opens for a healthy voter that stays, and closes only when a server retires or has no vote. Autopilot's min_quorum follows
-// replicas, its other settings follow spec.config. What Consul can change while it runs is no part of a revision: servers read
-// it again, those that are not ready at once, the others one at a time, the leader last. Where the status says that there was
-// a leader and the record of it is missing, it is written again. The disruption budget asks for all pods there are to be ready,
-// so no server can be evicted; where drained servers have nowhere else to go, one at a time can be, while all serve, and never
-// the leader.
+// revision, it is given up in a recovery, or it retires under a leader. A pod that will never run again, and one whose
+// claim is gone, are deleted. A new pod permanently avoids the nodes that drain when it is created, so that an evicted
+// server can return to its node. An unschedulable pod is recreated if that set has changed and no server is missing. The
+// readiness gate opens for a healthy voter that stays, and closes only when a server retires or has no vote. Autopilot's
+// min_quorum follows replicas, its other settings follow spec.config. What Consul can change while it runs is no part of a
+// revision: servers read it again, those that are not ready at once, the others one at a time, the leader last. The
+// certificate of the servers is replaced when two thirds of its life are over, or servers have other names, and read again
+// once kubelets show it to all pods. Where the status says that there was a leader and the record of it is missing, it is
+// written again. The disruption budget asks for all pods there are to be ready, so no server can be evicted; where drained
+// servers have nowhere else to go, one at a time can be, while all serve, and never the leader.
 //
 // # Invariants
 //
@@ -166,6 +168,7 @@ var rules = []Rule{
 	{"AwaitTransfer", awaitTransfer, Necessary, "a user who asked for another leader learns what the transfer waits for"},
 	{"AwaitServers", awaitServers, Necessary, "a cluster is done when all its servers are voters that serve"},
 	{"AwaitReload", awaitReload, Necessary, "a setting that changes while servers run stops at the first one that it harms"},
+	{"AwaitCertificate", awaitCertificate, Necessary, "a certificate that servers do not present yet is not taken for renewed"},
 	{"AwaitStrays", awaitStrays, Necessary, "a cluster that counts on a peer that is not ours is not healthy"},
 	{"SecureGossip", secureGossip, Voluntary, "servers that encrypt and servers that do not never meet"},
 	{"RotateGossip", rotateGossip, Voluntary, "a key is not kept for ever, and nobody is cut off when it is replaced"},

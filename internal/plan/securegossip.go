@@ -28,14 +28,20 @@ func (p GossipPhase) String() string { return gossipPhases[p] }
 // ParseGossipPhase returns the phase of a name; an error if it is none. A cluster that never had a key, whose phase has no name,
 // is Off.
 func ParseGossipPhase(name string) (GossipPhase, error) {
+	phase, err := parsePhase(name, gossipPhases)
+	return GossipPhase(phase), err
+}
+
+// parsePhase returns which of some phases a name is; the first one if it is empty.
+func parsePhase(name string, phases []string) (int, error) {
 	if name == "" {
-		return GossipOff, nil
+		return 0, nil
 	}
-	i := slices.Index(gossipPhases, name)
+	i := slices.Index(phases, name)
 	if i < 0 {
-		return GossipOff, fmt.Errorf("%.40q is none of %s", name, strings.Join(gossipPhases, ", "))
+		return 0, fmt.Errorf("%.40q is none of %s", name, strings.Join(phases, ", "))
 	}
-	return GossipPhase(i), nil
+	return i, nil
 }
 
 // Gossip is the encryption of gossip.

@@ -17,6 +17,9 @@ func upkeep(v view) []Action {
 	if v.Spec.Gossip.Unrecorded {
 		actions = append(actions, SetGossip{Phase: v.Spec.Gossip.Phase})
 	}
+	if v.Spec.TLS.Unrecorded {
+		actions = append(actions, SetTLS{Phase: v.Spec.TLS.Phase})
+	}
 	if action := v.guard(); action != nil { // before a pod is created: the budget has to count it
 		actions = append(actions, action)
 	}
@@ -31,7 +34,7 @@ func upkeep(v view) []Action {
 	for _, pod := range v.Orphans {
 		actions = append(actions, DeleteOrphan{Pod: pod})
 	}
-	return slices.Concat(actions, v.autopilot(), v.reload())
+	return slices.Concat(actions, v.autopilot(), v.reload(), v.certificates())
 }
 
 // autopilot tells autopilot what users want of it. Consul reads the settings from a file only when a cluster is founded.

@@ -138,6 +138,9 @@ func CheckConfig(c *v1alpha1.ConsulCluster) error {
 			return fmt.Errorf("spec.config.%s: %s", written, rule.Message())
 		}
 	}
+	if err := checkTLS(c, config); err != nil {
+		return err
+	}
 	if err := checkGossip(c, config); err != nil {
 		return err
 	}

@@ -24,7 +24,7 @@ const (
 // Its record counts if it was written for this cluster. Without one, the status is the witness: a person who replaces the object
 // takes its annotations away, and not its status.
 func GossipPhase(c *v1alpha1.ConsulCluster) v1alpha1.GossipPhase {
-	if said, recorded := gossipRecord(c); recorded {
+	if said, recorded := recordOf(c, v1alpha1.AnnotationGossip); recorded {
 		return v1alpha1.GossipPhase(said)
 	}
 	if HasOwnStatus(c) {
@@ -35,13 +35,14 @@ func GossipPhase(c *v1alpha1.ConsulCluster) v1alpha1.GossipPhase {
 
 // GossipRecordLost reports whether only the status has the phase.
 func GossipRecordLost(c *v1alpha1.ConsulCluster) bool {
-	_, recorded := gossipRecord(c)
+	_, recorded := recordOf(c, v1alpha1.AnnotationGossip)
 	return !recorded && GossipPhase(c) != ""
 }
 
-func gossipRecord(c *v1alpha1.ConsulCluster) (phase string, recorded bool) {
-	phase, recorded = c.Annotations[v1alpha1.AnnotationGossip]
-	return phase, recorded && c.Annotations[v1alpha1.AnnotationRecordsOf] == string(c.UID)
+// recordOf is a record on a ConsulCluster, if it was written for it.
+func recordOf(c *v1alpha1.ConsulCluster, annotation string) (said string, recorded bool) {
+	said, recorded = c.Annotations[annotation]
+	return said, recorded && c.Annotations[v1alpha1.AnnotationRecordsOf] == string(c.UID)
 }
 
 // HasGossipKey reports whether servers have the gossip key in a phase.
@@ -92,10 +93,7 @@ func prepareGossip(template *corev1.PodTemplateSpec, c *v1alpha1.ConsulCluster) 
 	if phase == "" {
 		return
 	}
-	annotations := map[string]string{}
-	maps.Copy(annotations, template.Annotations)
-	annotations[v1alpha1.AnnotationGossip] = string(phase)
-	template.Annotations = annotations
+	annotateTemplate(template, v1alpha1.AnnotationGossip, string(phase))
 	pod := &template.Spec
 	prepare := initContainer(ContainerGossipKey, takeKeyScript, pod.Containers[0])
 	if HasGossipKey(phase) {
@@ -112,6 +110,14 @@ func prepareGossip(template *corev1.PodTemplateSpec, c *v1alpha1.ConsulCluster) 
 		})
 	}
 	pod.InitContainers = append(slices.Clone(pod.InitContainers), prepare) // the user's may have to prepare the volume
+}
+
+// annotateTemplate adds an annotation to pods, and leaves those of the user's template alone.
+func annotateTemplate(template *corev1.PodTemplateSpec, key, value string) {
+	annotations := map[string]string{}
+	maps.Copy(annotations, template.Annotations)
+	annotations[key] = value
+	template.Annotations = annotations
 }
 
 // GivenGossipKey reports whether the server of a pod has the gossip key, if it has started.

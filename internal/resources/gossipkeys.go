@@ -118,10 +118,24 @@ func setAnnotation(secret *corev1.Secret, key, value string) {
 	secret.Annotations[key] = value
 }
 
-// IsRotationAsked reports whether a cluster asks for another key than the newest one in its Secret.
-func IsRotationAsked(c *v1alpha1.ConsulCluster, secret *corev1.Secret) bool {
+// IsRotationAsked reports whether a cluster asks for another key than the newest one in its Secret: on request, or because of its
+// age.
+func IsRotationAsked(c *v1alpha1.ConsulCluster, secret *corev1.Secret, now time.Time) bool {
 	asked := c.Annotations[v1alpha1.AnnotationRotateGossipKey]
-	return asked != "" && asked != secret.Annotations[v1alpha1.AnnotationRotatedFor]
+	if asked != "" && asked != secret.Annotations[v1alpha1.AnnotationRotatedFor] {
+		return true
+	}
+	every := c.Spec.GossipEncryption.RotateEvery
+	return every != nil && every.Duration > 0 && !now.Before(KeysChanged(secret).Add(every.Duration))
+}
+
+// KeysChanged is when the keys in a Secret became what they are.
+func KeysChanged(secret *corev1.Secret) time.Time {
+	changed, err := time.Parse(time.RFC3339, secret.Annotations[v1alpha1.AnnotationKeysChanged])
+	if err != nil {
+		return secret.CreationTimestamp.Time
+	}
+	return changed
 }
 
 func (k GossipKeys) data() map[string][]byte {

@@ -8,6 +8,7 @@ import (
 
 	. "github.com/onsi/gomega"
 	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/consul-operator/consul-operator/api/v1alpha1"
 	"github.com/consul-operator/consul-operator/internal/resources"
@@ -88,13 +89,30 @@ func TestARotationIsAskedFor(t *testing.T) {
 	g := NewWithT(t)
 	c := inPhase(v1alpha1.GossipRequired)
 	secret := resources.GossipSecret(c, resources.NewGossipKeys())
-	g.Expect(resources.IsRotationAsked(c, secret)).To(BeFalse())
+	g.Expect(resources.IsRotationAsked(c, secret, noon)).To(BeFalse())
 	c.Annotations[v1alpha1.AnnotationRotateGossipKey] = "today"
-	g.Expect(resources.IsRotationAsked(c, secret)).To(BeTrue())
+	g.Expect(resources.IsRotationAsked(c, secret, noon)).To(BeTrue())
 	resources.SetRotatedFor(secret, c)
-	g.Expect(resources.IsRotationAsked(c, secret)).To(BeFalse())
+	g.Expect(resources.IsRotationAsked(c, secret, noon)).To(BeFalse())
 	c.Annotations[v1alpha1.AnnotationRotateGossipKey] = "tomorrow"
-	g.Expect(resources.IsRotationAsked(c, secret)).To(BeTrue())
+	g.Expect(resources.IsRotationAsked(c, secret, noon)).To(BeTrue())
 	delete(c.Annotations, v1alpha1.AnnotationRotateGossipKey)
-	g.Expect(resources.IsRotationAsked(c, secret)).To(BeFalse())
+	g.Expect(resources.IsRotationAsked(c, secret, noon)).To(BeFalse())
 }
+
+// A key that is too old is replaced, counted from when it was made, or became the only one.
+func TestARotationAtAnAge(t *testing.T) {
+	g := NewWithT(t)
+	c := inPhase(v1alpha1.GossipRequired)
+	secret := resources.GossipSecret(c, resources.NewGossipKeys())
+	secret.CreationTimestamp = metav1.NewTime(noon.Add(-24 * time.Hour))
+	g.Expect(resources.IsRotationAsked(c, secret, noon)).To(BeFalse(), "nobody asks for it")
+	c.Spec.GossipEncryption.RotateEvery = &metav1.Duration{Duration: 24 * time.Hour}
+	g.Expect(resources.IsRotationAsked(c, secret, noon.Add(-time.Second))).To(BeFalse())
+	g.Expect(resources.IsRotationAsked(c, secret, noon)).To(BeTrue())
+	resources.SetGossipKeys(secret, resources.NewGossipKeys(), noon)
+	g.Expect(resources.IsRotationAsked(c, secret, noon)).To(BeFalse())
+	g.Expect(resources.IsRotationAsked(c, secret, noon.Add(24*time.Hour))).To(BeTrue())
+}
+
+var noon = time.Date(2026, 1, 1, 12, 0, 0, 0, time.UTC)

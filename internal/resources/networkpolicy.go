@@ -37,7 +37,7 @@ func NetworkPolicyName(cluster string) string { return cluster + "-server" }
 //
 //	servers, agents   RPC and gossip
 //	clients           HTTP, HTTPS, gRPC, DNS
-//	the operator      HTTP
+//	the operator      HTTP, or HTTPS where there is TLS
 //
 // Probes come from the node of a pod, which no NetworkPolicy keeps out
 // (https://kubernetes.io/docs/concepts/services-networking/network-policies).
@@ -54,7 +54,7 @@ func NetworkPolicy(c *v1alpha1.ConsulCluster, operator Self) *networkingv1.Netwo
 	if operator.IsKnown() {
 		rules = append(rules, networkingv1.NetworkPolicyIngressRule{
 			From:  []networkingv1.NetworkPolicyPeer{operator.peer()},
-			Ports: policyPorts([]corev1.ServicePort{port("http", corev1.ProtocolTCP, PortHTTP)}),
+			Ports: policyPorts([]corev1.ServicePort{apiPort(c)}),
 		})
 	}
 	return &networkingv1.NetworkPolicy{
@@ -98,7 +98,8 @@ func policyPorts(ports []corev1.ServicePort) []networkingv1.NetworkPolicyPort {
 	return all
 }
 
-// AsksForNetworkPolicy returns whether a spec asks for a NetworkPolicy; nil if it says nothing. Whoever names somebody asks for one.
+// AsksForNetworkPolicy returns whether a spec asks for a NetworkPolicy; nil if it says nothing. Whoever names somebody asks
+// for one.
 func AsksForNetworkPolicy(c *v1alpha1.ConsulCluster) *bool {
 	asks := c.Spec.NetworkPolicy
 	if asks.Enabled == nil && (asks.Clients != nil || asks.Agents != nil) {

@@ -118,7 +118,9 @@ func OwnClaim(c *v1alpha1.ConsulCluster, claim *corev1.PersistentVolumeClaim) bo
 // nobody has changed it.
 func Belongs(c *v1alpha1.ConsulCluster, o metav1.Object) bool {
 	if secret, is := o.(*corev1.Secret); is {
-		changes := o.GetName() == GossipSecretName(c.Name)
+		changes := slices.Contains([]string{
+			GossipSecretName(c.Name), AuthoritiesSecretName(c.Name), AuthoritySecretName(c.Name), CertificateSecretName(c.Name),
+		}, o.GetName())
 		return isControlledBy(c, o) && (changes || ptr.Deref(secret.Immutable, false))
 	}
 	if metav1.GetControllerOf(o) == nil {

@@ -119,6 +119,7 @@ func podTemplate(c *v1alpha1.ConsulCluster, revision string) *corev1.PodTemplate
 		},
 	}
 	prepareGossip(template, c)
+	prepareTLS(template, c)
 	return template
 }
 
@@ -192,13 +193,13 @@ func consulContainer(c *v1alpha1.ConsulCluster) corev1.Container {
 		}, user.VolumeMounts...),
 		Resources: user.Resources,
 		// A server may have to read a long log before it listens.
-		StartupProbe:  probe("/v1/status/leader", 1, 600),
-		LivenessProbe: probe("/v1/status/leader", 10, 6),
+		StartupProbe:  probe(c, "/v1/status/leader", 1, 600),
+		LivenessProbe: probe(c, "/v1/status/leader", 10, 6),
 		// The catalog answers only if there is a leader, and anybody with an empty list if ACLs deny by default. Its price: it
 		// counts as a read in limits.request_limits, so a storm of reads takes servers out of the Service. Nothing that Consul
 		// exempts does better: status/leader answers 200 without a leader, and operator/… 403 without operator:read, also on
 		// a server without ACLs whose leader has them already, or still has them after a rollback.
-		ReadinessProbe: probe("/v1/catalog/service/consul", 2, 3),
+		ReadinessProbe: probe(c, "/v1/catalog/service/consul", 2, 3),
 		// If a server does not start, its last log lines appear in the status of the cluster.
 		TerminationMessagePolicy: corev1.TerminationMessageFallbackToLogsOnError,
 		SecurityContext: &corev1.SecurityContext{
@@ -216,9 +217,13 @@ func podIP() corev1.EnvVar {
 }
 
 // probe asks the agent. It answers /v1/status/leader by itself, with or without a leader.
-func probe(path string, periodSeconds, failures int32) *corev1.Probe {
+func probe(c *v1alpha1.ConsulCluster, path string, periodSeconds, failures int32) *corev1.Probe {
+	get := &corev1.HTTPGetAction{Path: path, Port: intstr.FromInt32(PortHTTP)}
+	if HasTLS(c) {
+		get.Scheme, get.Port = corev1.URISchemeHTTPS, intstr.FromInt32(PortHTTPS)
+	}
 	return &corev1.Probe{
-		ProbeHandler:  corev1.ProbeHandler{HTTPGet: &corev1.HTTPGetAction{Path: path, Port: intstr.FromInt32(PortHTTP)}},
+		ProbeHandler:  corev1.ProbeHandler{HTTPGet: get},
 		PeriodSeconds: periodSeconds, TimeoutSeconds: 2, FailureThreshold: failures,
 	}
 }

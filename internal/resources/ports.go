@@ -25,8 +25,8 @@ func clientPorts(c *v1alpha1.ConsulCluster) []corev1.ServicePort {
 		protocol  corev1.Protocol
 		usual     int32 // zero if the port is closed by default
 	}{
-		{"http", "http", corev1.ProtocolTCP, PortHTTP},
-		{"https", "https", corev1.ProtocolTCP, 0},
+		{"http", "http", corev1.ProtocolTCP, usualHTTP(c)},
+		{"https", "https", corev1.ProtocolTCP, usualHTTPS(c)},
 		{"dns", "dns", corev1.ProtocolTCP, PortDNS},
 		{"dns-udp", "dns", corev1.ProtocolUDP, PortDNS},
 		{"grpc", "grpc", corev1.ProtocolTCP, 0},
@@ -49,6 +49,29 @@ func clientPorts(c *v1alpha1.ConsulCluster) []corev1.ServicePort {
 		}
 	}
 	return ports
+}
+
+// usualHTTP is zero if servers serve HTTP to nobody but themselves.
+func usualHTTP(c *v1alpha1.ConsulCluster) int32 {
+	if isHTTPSOnly(c) {
+		return 0
+	}
+	return PortHTTP
+}
+
+func usualHTTPS(c *v1alpha1.ConsulCluster) int32 {
+	if HasTLS(c) {
+		return PortHTTPS
+	}
+	return 0
+}
+
+// apiPort is the port at which servers are asked: by the operator, and by probes.
+func apiPort(c *v1alpha1.ConsulCluster) corev1.ServicePort {
+	if HasTLS(c) {
+		return port("https", corev1.ProtocolTCP, PortHTTPS)
+	}
+	return port("http", corev1.ProtocolTCP, PortHTTP)
 }
 
 // portNumber returns zero for anything that is not a port number: -1 closes a port of Consul.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -45,7 +46,7 @@ func Build(s *observe.Snapshot, d plan.Decision, o Outcome, now time.Time) v1alp
 	status.Replicas = int32(len(s.Servers)) //nolint:gosec // a handful of servers
 	status.Revision, status.Revisions = s.Spec.Revision, s.Revisions
 	if s.Damaged == nil { // what is not a phase, the API server would refuse
-		status.GossipEncryption = resources.GossipPhase(c)
+		status.GossipEncryption, status.TLS = resources.GossipPhase(c), resources.TLSPhase(c)
 	}
 	status.NetworkPolicy = ""
 	if s.Spec.Network.Kept && s.NetworkPolicy() != plan.DeletePolicy {
@@ -245,5 +246,10 @@ func conditions(status *v1alpha1.ConsulClusterStatus, s *observe.Snapshot, d pla
 		set(v1alpha1.ConditionAvailable, false, string(reason.NoServingServer), "no server is in the client Service")
 	default:
 		set(v1alpha1.ConditionAvailable, true, string(reason.Available), "there is a leader, and servers are serving")
+	}
+	if open := resources.Unsecured(s.Cluster, status.NetworkPolicy != ""); len(open) > 0 {
+		set(v1alpha1.ConditionSecure, false, string(reason.Unsecured), strings.Join(open, "; "))
+	} else {
+		set(v1alpha1.ConditionSecure, true, string(reason.Secured), "all that servers say is encrypted and authenticated")
 	}
 }

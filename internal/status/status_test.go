@@ -62,6 +62,25 @@ func TestWhatUsersSee(t *testing.T) {
 	g.Expect(got.NetworkPolicy).To(BeEmpty())
 }
 
+// What is open is said by name. A policy that is only wished for closes nothing.
+func TestWhatIsOpen(t *testing.T) {
+	g := NewWithT(t)
+	s := snapshot()
+	secure := func() *metav1.Condition {
+		return apimeta.FindStatusCondition(status.Build(s, done, status.Outcome{}, noon).Conditions, v1alpha1.ConditionSecure)
+	}
+	s.Spec.Network = plan.Network{Asked: new(true), SelfKnown: true}
+	g.Expect(secure().Status).To(Equal(metav1.ConditionFalse))
+	g.Expect(secure().Message).To(HavePrefix("every pod reaches the servers (spec.networkPolicy); gossip is not encrypted"))
+	s.Spec.Network.Kept = true
+	g.Expect(secure().Message).To(HavePrefix("gossip is not encrypted"))
+	s.Cluster.Annotations = map[string]string{
+		v1alpha1.AnnotationGossip: "Required", v1alpha1.AnnotationTLS: "Required", v1alpha1.AnnotationRecordsOf: "",
+	}
+	s.Cluster.Spec.Config = &v1alpha1.Config{Raw: []byte(`{"acl": {"enabled": true, "default_policy": "deny"}}`)}
+	g.Expect(secure().Status).To(Equal(metav1.ConditionTrue))
+}
+
 // The status remembers a NetworkPolicy, and not the wish for one.
 func TestTheNetworkPolicyIsRemembered(t *testing.T) {
 	g := NewWithT(t)

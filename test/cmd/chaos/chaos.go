@@ -104,12 +104,15 @@ func (c *chaos) watchAndLoad(ctx context.Context) error {
 	if err := c.Observe(ctx, initialSpec(c.options.seed).fewestVoters()); err != nil {
 		return err
 	}
-	all := everyServer{c.Observer}
-	err := c.StartClients(ctx, harness.Clients{Options: load.Options{Writers: 2, Rate: 40}, LockAt: all})
+	access, err := c.Access(ctx)
 	if err != nil {
 		return err
 	}
-	c.clients, err = startClients(ctx, all, c.options.seed)
+	all := everyServer{c.Observer, access}
+	if err := c.StartClients(ctx, harness.Clients{Options: load.Options{Writers: 2, Rate: 40}, LockAt: all}); err != nil {
+		return err
+	}
+	c.clients, err = startClients(ctx, all, access, c.options.seed)
 	return err
 }
 

@@ -29,14 +29,17 @@ const (
 
 // everyServer are the addresses of all servers there are, whether they serve or not: a read that is stale would come
 // from a leader that was deposed while it stood still, and the client Service does not lead to that one.
-type everyServer struct{ observer *observer.Observer }
+type everyServer struct {
+	observer *observer.Observer
+	access   load.Access
+}
 
 // Addresses returns where the HTTP APIs are, or were a moment ago.
 func (e everyServer) Addresses() []string {
 	var addresses []string
 	for _, server := range e.observer.Snapshot().Servers {
 		if server.Address != "" && server.State != observer.Gone {
-			addresses = append(addresses, net.JoinHostPort(server.Address, "8500"))
+			addresses = append(addresses, e.access.At(server.Address))
 		}
 	}
 	return addresses
@@ -53,9 +56,10 @@ type clients struct {
 	done    sync.WaitGroup
 }
 
-func startClients(ctx context.Context, endpoints load.Endpoints, seed uint64) (*clients, error) {
+func startClients(ctx context.Context, endpoints load.Endpoints, access load.Access, seed uint64) (*clients, error) {
 	transport := &http.Transport{
 		DisableKeepAlives: true, // Each request goes to any server.
+		TLSClientConfig:   access.TLS.Clone(),
 		DialContext: func(ctx context.Context, network, _ string) (net.Conn, error) {
 			address, err := load.Pick(endpoints)
 			if err != nil {
@@ -69,7 +73,7 @@ func startClients(ctx context.Context, endpoints load.Endpoints, seed uint64) (*
 		},
 	}
 	consul, err := api.NewClient(&api.Config{
-		Address: "consul", Scheme: "http", HttpClient: &http.Client{Transport: transport, Timeout: patience},
+		Address: "consul", Scheme: access.Scheme(), HttpClient: &http.Client{Transport: transport, Timeout: patience},
 	})
 	if err != nil {
 		return nil, err

@@ -5,9 +5,12 @@ import (
 	"context"
 	"flag"
 	"net"
+	"net/http"
 	"os"
 	"path/filepath"
 
+	"k8s.io/apimachinery/pkg/api/meta"
+	"k8s.io/client-go/rest"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/log/zap"
 	"sigs.k8s.io/controller-runtime/pkg/metrics/server"
@@ -41,8 +44,14 @@ func runOperator(gate, detours string) error {
 	config.Dial = func(ctx context.Context, network, _ string) (net.Conn, error) {
 		return (&net.Dialer{}).DialContext(ctx, network, gate)
 	}
+	ctx := ctrl.SetupSignalHandler()
+	mapper, err := controllers.AwaitAPIServer(ctx, ctrl.Log, config, harness.Scheme())
+	if err != nil {
+		return err
+	}
 	mgr, err := ctrl.NewManager(config, ctrl.Options{
 		Scheme: harness.Scheme(), Logger: ctrl.Log, Metrics: server.Options{BindAddress: "0"}, Cache: controllers.Cache(nil),
+		MapperProvider: func(*rest.Config, *http.Client) (meta.RESTMapper, error) { return mapper, nil },
 	})
 	if err != nil {
 		return err
@@ -51,7 +60,7 @@ func runOperator(gate, detours string) error {
 	if err := controllers.Setup(mgr, controllers.Options{Concurrent: 32, Nodes: true, Dial: dial}); err != nil {
 		return err
 	}
-	return mgr.Start(ctrl.SetupSignalHandler())
+	return mgr.Start(ctx)
 }
 
 // withDetours leads calls of an agent to another address while there is a link of the agent's address to that one.

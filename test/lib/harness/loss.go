@@ -4,12 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"slices"
 	"syscall"
 	"time"
 
-	"github.com/hashicorp/consul/api"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -97,13 +95,7 @@ func (s *Scene) lastEntries(ctx context.Context) ([]string, error) {
 	}
 	var last []string
 	for _, pod := range pods.Items {
-		config := api.DefaultNonPooledConfig() // a new client for each look
-		config.Address = net.JoinHostPort(pod.Status.PodIP, "8500")
-		consul, err := api.NewClient(config)
-		if err != nil {
-			return nil, err
-		}
-		self, err := consul.Agent().Self()
+		self, err := s.Self(ctx, pod.Status.PodIP)
 		if err != nil {
 			return nil, err
 		}

@@ -23,6 +23,8 @@ type Scene struct {
 	Lock     *load.Lock
 
 	own bool // the environment ends with the scene
+	// access is how the servers are called, once that is known.
+	access *load.Access
 }
 
 // Open starts an environment for one scene.
@@ -39,9 +41,24 @@ func (e *Env) Scene(key client.ObjectKey) *Scene { return &Scene{Env: e, Key: ke
 
 // Observe starts the observer of a cluster that should have so many voters.
 func (s *Scene) Observe(ctx context.Context, wanted int) error {
-	var err error
-	s.Observer, err = observer.Start(ctx, s.Config, s.Key, observer.Options{Wanted: wanted})
+	access, err := s.Access(ctx)
+	if err != nil {
+		return err
+	}
+	s.Observer, err = observer.Start(ctx, s.Config, s.Key, observer.Options{Wanted: wanted, Access: access})
 	return err
+}
+
+// Access is how the servers are called. It does not change as long as the scene lasts.
+func (s *Scene) Access(ctx context.Context) (load.Access, error) {
+	if s.access != nil {
+		return *s.access, nil
+	}
+	access, err := accessTo(ctx, s.Client, s.Key)
+	if err == nil {
+		s.access = &access
+	}
+	return access, err
 }
 
 // Undisturbed reports whether leadership has never changed while a fault was in effect, as after a stall of the machine.
@@ -59,8 +76,12 @@ type Clients struct {
 
 // StartClients starts the load, and takes the lock.
 func (s *Scene) StartClients(ctx context.Context, clients Clients) error {
+	var err error
+	if clients.Access, err = s.Access(ctx); err != nil {
+		return err
+	}
 	if clients.At == nil {
-		service, err := load.WatchService(ctx, s.Config, s.Key.Namespace, s.Key.Name, "http")
+		service, err := load.WatchService(ctx, s.Config, s.Key.Namespace, s.Key.Name, clients.Access.Scheme())
 		if err != nil {
 			return err
 		}
@@ -70,8 +91,7 @@ func (s *Scene) StartClients(ctx context.Context, clients Clients) error {
 		clients.LockAt = clients.At
 	}
 	s.Load = load.Start(ctx, clients.At, clients.Options)
-	var err error
-	s.Lock, err = load.TakeLock(ctx, clients.LockAt, s.Key.Name)
+	s.Lock, err = load.TakeLock(ctx, clients.LockAt, clients.Access, s.Key.Name)
 	return err
 }
 

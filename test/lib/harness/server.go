@@ -2,13 +2,12 @@ package harness
 
 import (
 	"context"
-	"net"
 	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
+	"time"
 
-	"github.com/hashicorp/consul/api"
 	corev1 "k8s.io/api/core/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -46,13 +45,25 @@ func (e *Env) serverPID(ctx context.Context, key client.ObjectKey) (int, bool) {
 	return 0, false
 }
 
-// NodeMeta is the metadata that the agent at an address shows of its node. Consul's catalog has it within two minutes.
-func NodeMeta(ip string) (map[string]any, error) {
-	agent, err := api.NewClient(&api.Config{Address: net.JoinHostPort(ip, "8500")})
+// agentTimeout is how long an agent may take to answer.
+const agentTimeout = 10 * time.Second
+
+// Self is what the agent at an address says of itself.
+func (s *Scene) Self(ctx context.Context, ip string) (map[string]map[string]any, error) {
+	access, err := s.Access(ctx)
 	if err != nil {
 		return nil, err
 	}
-	self, err := agent.Agent().Self()
+	agent, err := access.Agent(access.At(ip), agentTimeout)
+	if err != nil {
+		return nil, err
+	}
+	return agent.Agent().Self()
+}
+
+// NodeMeta is the metadata that the agent at an address shows of its node. Consul's catalog has it within two minutes.
+func (s *Scene) NodeMeta(ctx context.Context, ip string) (map[string]any, error) {
+	self, err := s.Self(ctx, ip)
 	return self["Meta"], err
 }
 

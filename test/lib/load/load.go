@@ -38,6 +38,8 @@ type Options struct {
 	Rate int
 	// Timeout of one write, 10 s by default: longer than any hang we look for, so that hangs show up as latency.
 	Timeout time.Duration
+	// Access is how servers are called.
+	Access Access
 	// Run names this load and its keys; by default the time it starts.
 	Run string
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"net/http"
 	"sync"
 	"time"
@@ -63,22 +62,13 @@ func Unrenewed(lost error) bool {
 }
 
 // TakeLock acquires a lock of this name, tries for up to a minute, and holds it until Stop is called.
-func TakeLock(ctx context.Context, endpoints Endpoints, name string) (*Lock, error) {
+func TakeLock(ctx context.Context, endpoints Endpoints, access Access, name string) (*Lock, error) {
 	ctx, cancel := context.WithTimeout(ctx, tryFor)
 	defer cancel()
-	transport := &http.Transport{
-		DisableKeepAlives: true,
-		DialContext: func(ctx context.Context, network, _ string) (net.Conn, error) {
-			address, err := Pick(endpoints)
-			if err != nil {
-				return nil, err
-			}
-			var dialer net.Dialer
-			return dialer.DialContext(ctx, network, address)
-		},
-	}
+	transport := access.Transport(func() (string, error) { return Pick(endpoints) })
+	transport.DisableKeepAlives = true
 	client := &http.Client{Transport: transport, Timeout: answerWithin}
-	consul, err := api.NewClient(&api.Config{Address: "consul", HttpClient: client})
+	consul, err := api.NewClient(&api.Config{Address: "consul", Scheme: access.Scheme(), HttpClient: client})
 	if err != nil {
 		return nil, err
 	}

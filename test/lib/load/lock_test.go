@@ -58,7 +58,7 @@ func TestLockIsHeldUntilItIsNot(t *testing.T) {
 			g := NewWithT(t)
 			server := httptest.NewServer(&fakeLocks{pair: test.pair})
 			t.Cleanup(server.Close)
-			l, err := TakeLock(t.Context(), Static{strings.TrimPrefix(server.URL, "http://")}, "app")
+			l, err := TakeLock(t.Context(), Static{strings.TrimPrefix(server.URL, "http://")}, Access{}, "app")
 			g.Expect(err).NotTo(HaveOccurred())
 			if err := l.Check(t.Context()); test.want == "" {
 				g.Expect(err).NotTo(HaveOccurred())
@@ -75,7 +75,7 @@ func TestLockIsLostWithItsSession(t *testing.T) {
 	f := &fakeLocks{}
 	server := httptest.NewServer(f)
 	t.Cleanup(server.Close)
-	l, err := TakeLock(t.Context(), Static{strings.TrimPrefix(server.URL, "http://")}, "app")
+	l, err := TakeLock(t.Context(), Static{strings.TrimPrefix(server.URL, "http://")}, Access{}, "app")
 	g.Expect(err).NotTo(HaveOccurred())
 	g.Eventually(f.renewed.Load, "10s", "20ms").Should(BeNumerically(">", 0), "it is renewed by itself")
 	f.expired.Store(true)

@@ -65,12 +65,15 @@ func (l *Load) readBack(ctx context.Context) (map[string]int, error) {
 	if err != nil {
 		return nil, err
 	}
-	url := fmt.Sprintf("http://%s/v1/kv/load/%s/?recurse&consistent", address, l.options.Run)
+	access := l.options.Access
+	url := fmt.Sprintf("%s://%s/v1/kv/load/%s/?recurse&consistent", access.Scheme(), address, l.options.Run)
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	if err != nil {
 		return nil, err
 	}
-	client := http.Client{Transport: &http.Transport{DisableKeepAlives: true}, Timeout: l.options.Timeout}
+	transport := access.Transport(func() (string, error) { return address, nil })
+	transport.DisableKeepAlives = true
+	client := http.Client{Transport: transport, Timeout: l.options.Timeout}
 	response, err := client.Do(request)
 	if err != nil {
 		return nil, err

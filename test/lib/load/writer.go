@@ -5,7 +5,6 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"strconv"
 	"sync/atomic"
@@ -16,9 +15,9 @@ import (
 // in the end as well, so that a loss in the middle cannot be hidden by the writes after it.
 const checkpointEvery = 250
 
-// serviceURL stands for the client Service. Its name is never resolved: like kube-proxy, the dialer picks an
+// servicePath follows the scheme, and the client Service. Its name is never resolved: like kube-proxy, the dialer picks an
 // endpoint for each new connection, and an open connection stays where it is.
-const serviceURL = "http://consul/v1/kv/"
+const servicePath = "://consul/v1/kv/"
 
 // trail is one key of a writer: the numbers written to it, one after another, and whether the last attempt failed.
 //
@@ -43,24 +42,19 @@ type writer struct {
 
 func newWriter(l *Load, kind Kind, prefix string) *writer {
 	w := &writer{load: l, kind: kind, prefix: prefix}
-	w.transport = &http.Transport{
-		DialContext:       w.dial,
-		DisableKeepAlives: kind == NewConnection,
-		// One connection per writer, as its name says.
-		MaxConnsPerHost: 1,
-	}
+	w.transport = l.options.Access.Transport(w.pick)
+	w.transport.DisableKeepAlives = kind == NewConnection
+	w.transport.MaxConnsPerHost = 1 // one connection per writer, as its name says
 	w.client = &http.Client{Transport: w.transport, Timeout: l.options.Timeout}
 	return w
 }
 
-func (w *writer) dial(ctx context.Context, network, _ string) (net.Conn, error) {
+func (w *writer) pick() (string, error) {
 	address, err := Pick(w.load.endpoints)
-	if err != nil {
-		return nil, err
+	if err == nil {
+		w.server.Store(address)
 	}
-	w.server.Store(address)
-	var dialer net.Dialer
-	return dialer.DialContext(ctx, network, address)
+	return address, err
 }
 
 // run writes once per interval until running ends. It waits for each answer, as applications do, and makes up for at
@@ -125,7 +119,7 @@ func (w *writer) nextTrail() trail {
 // put returns the class of its failure, or "" if the write was acknowledged.
 func (w *writer) put(ctx context.Context, key string, number int) string {
 	body := bytes.NewReader([]byte(strconv.Itoa(number)))
-	request, err := http.NewRequestWithContext(ctx, http.MethodPut, serviceURL+key, body)
+	request, err := http.NewRequestWithContext(ctx, http.MethodPut, w.load.options.Access.Scheme()+servicePath+key, body)
 	if err != nil {
 		return err.Error()
 	}

@@ -2,6 +2,7 @@ package localcluster
 
 import (
 	"path/filepath"
+	"slices"
 	"sync"
 
 	"github.com/go-logr/logr"
@@ -65,7 +66,25 @@ func newKubelet(c *Cluster, images Images, hosts *hosts, factory informers.Share
 			}
 		},
 	})
+	_, _ = factory.Core().V1().Secrets().Informer().AddEventHandler(cache.ResourceEventHandlerFuncs{
+		UpdateFunc: func(_, after any) { k.changed(after.(*corev1.Secret)) },
+	})
 	return k
+}
+
+// changed brings the files up to date that show what a Secret holds.
+func (k *kubelet) changed(secret *corev1.Secret) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	for _, worker := range k.workers {
+		if pod := worker.newest(); pod.Namespace == secret.Namespace && shows(pod, secret.Name) {
+			go worker.refresh()
+		}
+	}
+}
+
+func shows(pod *corev1.Pod, secret string) bool {
+	return slices.ContainsFunc(pod.Spec.Volumes, func(v corev1.Volume) bool { return slices.Contains(secretsOf(&v), secret) })
 }
 
 // observe hands a pod to its worker, which it starts when there is none. A worker stays until its object is gone, so

@@ -53,13 +53,14 @@ func (c *container) mountVolumes(pod *corev1.Pod) (rewriter, error) {
 	return r, nil
 }
 
-// refresh writes files again that show what the pod says of itself, as a kubelet does when it sees another version of the pod.
+// refresh writes files again that show what the pod says of itself, or what a Secret holds, as a kubelet does when it sees
+// another version of them.
 func (c *container) refresh() error {
 	c.files.Lock()
 	defer c.files.Unlock()
 	pod := c.worker.newest()
 	for _, name := range sortedKeys(c.roots) {
-		if volume := volumeNamed(pod, name); volume == nil || volume.DownwardAPI == nil {
+		if volume := volumeNamed(pod, name); volume == nil || volume.DownwardAPI == nil && len(secretsOf(volume)) == 0 {
 			continue
 		}
 		if err := c.writeFiles(pod, name); err != nil {
@@ -67,6 +68,21 @@ func (c *container) refresh() error {
 		}
 	}
 	return nil
+}
+
+// secretsOf are the Secrets that a volume shows.
+func secretsOf(v *corev1.Volume) (names []string) {
+	if v.Secret != nil {
+		names = append(names, v.Secret.SecretName)
+	}
+	if v.Projected != nil {
+		for _, source := range v.Projected.Sources {
+			if source.Secret != nil {
+				names = append(names, source.Secret.Name)
+			}
+		}
+	}
+	return names
 }
 
 func volumeNamed(pod *corev1.Pod, name string) *corev1.Volume {
@@ -194,7 +210,7 @@ func (c *container) writeFiles(pod *corev1.Pod, name string) error {
 		}
 		data := f.data
 		if utf8.Valid(data) {
-			data = []byte(c.paths.apply(string(data)))
+			data = localhost.ReplaceAll([]byte(c.paths.apply(string(data))), []byte(c.loopback()))
 		}
 		filePerm := os.FileMode(0o644)
 		if perm != nil {

@@ -59,8 +59,15 @@ func claimVolume(name string) corev1.VolumeSource {
 }
 
 var _ = Describe("Volumes and environment", func() {
-	It("show what a pod says of itself, also when that changes", func(ctx SpecContext) {
+	It("show what a pod says of itself, and what Secrets hold, also when that changes", func(ctx SpecContext) {
+		secret(ctx, "changes", map[string]string{"level": "debug"})
 		pod := helperPod("tells", "serve", "-ip=$(POD_IP)")
+		addVolume(pod, "secret", "/app/secret", corev1.VolumeSource{Secret: &corev1.SecretVolumeSource{SecretName: "changes"}})
+		addVolume(pod, "all", "/app/all", corev1.VolumeSource{Projected: &corev1.ProjectedVolumeSource{
+			Sources: []corev1.VolumeProjection{{Secret: &corev1.SecretProjection{
+				LocalObjectReference: corev1.LocalObjectReference{Name: "changes"},
+			}}},
+		}})
 		pod.Annotations = map[string]string{"example.com/zone": "z1"}
 		addVolume(pod, "about", "/app/about", corev1.VolumeSource{DownwardAPI: &corev1.DownwardAPIVolumeSource{
 			Items: []corev1.DownwardAPIVolumeFile{{
@@ -74,6 +81,13 @@ var _ = Describe("Volumes and environment", func() {
 			[]byte(`{"metadata": {"annotations": {"example.com/zone": "z2"}}}`), metav1.PatchOptions{})
 		Expect(err).NotTo(HaveOccurred())
 		Eventually(func() (string, error) { return ask(pod, "file", "app/about/zone") }).Should(Equal("z2"))
+
+		_, err = client.CoreV1().Secrets(ns).Patch(ctx, "changes", types.MergePatchType,
+			[]byte(`{"stringData": {"level": "info"}}`), metav1.PatchOptions{})
+		Expect(err).NotTo(HaveOccurred())
+		for _, file := range []string{"app/secret/level", "app/all/level"} {
+			Eventually(func() (string, error) { return ask(pod, "file", file) }).Should(Equal("info"))
+		}
 	})
 
 	It("come from objects, with the paths of mounts rewritten", func(ctx SpecContext) {

@@ -12,6 +12,8 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/rest"
+
+	"github.com/consul-operator/consul-operator/test/lib/load"
 )
 
 // Options of an observer.
@@ -20,8 +22,8 @@ type Options struct {
 	Wanted int
 	// Interval between two questions to a server; 100 ms by default.
 	Interval time.Duration
-	// Port of the servers' HTTP API; 8500 by default.
-	Port int
+	// Access is how servers are called.
+	Access load.Access
 }
 
 // Observer observes until it is stopped.
@@ -53,14 +55,11 @@ func Start(ctx context.Context, config *rest.Config, key types.NamespacedName, o
 	if options.Interval <= 0 {
 		options.Interval = 100 * time.Millisecond
 	}
-	if options.Port == 0 {
-		options.Port = 8500
-	}
 	ctx, cancel := context.WithCancel(ctx)
 	o := &Observer{
 		options: options, key: key, cancel: cancel, now: time.Now,
 		// A leader answers these questions from memory; a second is a hang.
-		client:  &http.Client{Timeout: time.Second},
+		client:  &http.Client{Timeout: time.Second, Transport: &http.Transport{TLSClientConfig: options.Access.TLS.Clone()}},
 		model:   newModel(time.Now(), options.Wanted),
 		names:   map[string]string{},
 		pollers: map[string]context.CancelFunc{},

@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"net"
 	"net/http"
 	"strconv"
 	"time"
@@ -145,8 +144,8 @@ func (p *poller) checkRemoved(ctx context.Context, removed map[string]peer, view
 }
 
 func (p *poller) get(ctx context.Context, path string, into any) error {
-	host := net.JoinHostPort(p.address, strconv.Itoa(p.observer.options.Port))
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+host+path, nil)
+	access := p.observer.options.Access
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, access.Scheme()+"://"+access.At(p.address)+path, nil)
 	if err != nil {
 		return err
 	}

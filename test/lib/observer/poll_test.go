@@ -13,6 +13,7 @@ import (
 	. "github.com/onsi/gomega"
 
 	"github.com/consul-operator/consul-operator/test/lib/invariant"
+	"github.com/consul-operator/consul-operator/test/lib/load"
 )
 
 // fakeServer answers as the leader consul-0 does.
@@ -50,7 +51,7 @@ func TestPollingALeader(t *testing.T) {
 	term, removed := 4, false
 	host, port := fakeServer(t, &term, &removed)
 	o := &Observer{
-		options: Options{Port: port}, client: http.DefaultClient, now: time.Now,
+		options: Options{Access: load.Access{Port: port}}, client: http.DefaultClient, now: time.Now,
 		model: newModel(time.Now(), 2), names: map[string]string{},
 	}
 	o.update(func(m *model, now time.Time) {

@@ -142,7 +142,7 @@ func seeEndpoints(_ context.Context, o *Observer, u *unstructured.Unstructured, 
 	slice := typed[discoveryv1.EndpointSlice](u)
 	var addresses []string
 	if !gone {
-		for _, address := range load.ReadyAddresses(slice, "http") {
+		for _, address := range load.ReadyAddresses(slice, o.options.Access.Scheme()) {
 			addresses = append(addresses, hostOf(address))
 		}
 	}

@@ -251,7 +251,7 @@ func TestEveryPartIsDecidedUpon(t *testing.T) {
 	g := NewWithT(t)
 	g.Expect(fields(reflect.TypeFor[v1alpha1.ConsulClusterSpec]())).To(ConsistOf(
 		"config", "datacenter", "deletionProtection", "failureReplacement", "gossipEncryption", "image", "networkPolicy", "paused",
-		"podTemplate", "recovery", "replicas", "storage", "update", "version"))
+		"podTemplate", "recovery", "replicas", "storage", "tls", "update", "version"))
 	parts := fields(reflect.TypeFor[v1alpha1.PodTemplate]())
 	var decided []string
 	for part := range ofPods {
@@ -352,6 +352,7 @@ func TestRecordsAreTheOperators(t *testing.T) {
 	NewWithT(t).Expect(err).NotTo(HaveOccurred())
 	for _, record := range []string{
 		v1alpha1.AnnotationBootstrapped, v1alpha1.AnnotationNextSerial, v1alpha1.AnnotationRecordsOf, v1alpha1.AnnotationRecovery,
+		v1alpha1.AnnotationGossip, v1alpha1.AnnotationTLS,
 	} {
 		t.Run(record, func(t *testing.T) {
 			g := NewWithT(t)
@@ -446,7 +447,8 @@ var open = values{"networkPolicy": values{"clients": []any{values{"ipBlock": val
 // A NetworkPolicy adds to those that there are: by one that the operator makes, nobody opens what they could not open themselves.
 func TestNetworksAreOpenedByThoseWhoMay(t *testing.T) {
 	g := NewWithT(t)
-	denied := And(MatchError(apierrors.IsForbidden, "Forbidden"), MatchError(ContainSubstring("changing spec.networkPolicy requires")))
+	denied := And(MatchError(apierrors.IsForbidden, "Forbidden"),
+		MatchError(ContainSubstring("changing spec.networkPolicy requires")))
 	for _, changes := range []values{open, {"networkPolicy": values{"enabled": true}}, {"networkPolicy": values{"enabled": false}}} {
 		for _, user := range []client.Client{as.tenant, as.developer, as.keeper} {
 			g.Expect(user.Create(t.Context(), cluster(changes))).To(denied)

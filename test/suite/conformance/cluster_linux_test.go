@@ -134,7 +134,7 @@ func (c *cluster) takeLock() {
 	ctx, cancel := context.WithTimeout(c.t.Context(), patience)
 	defer cancel()
 	var err error
-	c.lock, err = load.TakeLock(ctx, servers, "application")
+	c.lock, err = load.TakeLock(ctx, servers, load.Access{}, "application")
 	c.Expect(err).NotTo(HaveOccurred())
 	c.t.Cleanup(c.lock.Stop)
 }

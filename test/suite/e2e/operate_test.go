@@ -69,7 +69,7 @@ var _ = Describe("a cluster", Ordered, ContinueOnFailure, func() {
 		c.ready(2 * time.Minute)
 		Expect(c.pods()).To(Equal(before), "the same, and not restarted")
 		for server := range before {
-			Expect(harness.NodeMeta(kubectl("get", "pod", server, "--output=jsonpath={.status.podIP}", c.in()))).
+			Expect(c.NodeMeta(GinkgoT().Context(), kubectl("get", "pod", server, "--output=jsonpath={.status.podIP}", c.in()))).
 				To(HaveKeyWithValue("room", "blue"))
 		}
 		Expect(c.end().HandedOver(0)).To(Succeed(), invariant.I3.String())

@@ -180,7 +180,9 @@ func (c *consul) watch(options load.Options) {
 	GinkgoHelper()
 	service := &corev1.Service{}
 	Expect(c.Client.Get(GinkgoT().Context(), c.Key, service)).To(Succeed())
-	c.watchAt(service.Spec.ClusterIP+":8500", options)
+	access, err := c.Access(GinkgoT().Context())
+	Expect(err).NotTo(HaveOccurred())
+	c.watchAt(access.At(service.Spec.ClusterIP), options)
 }
 
 // watchAt is watch with the load at another address.

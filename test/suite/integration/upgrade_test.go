@@ -106,7 +106,7 @@ func TestSettingsAreReadAgain(t *testing.T) {
 		pod := s.pod(server)
 		s.Expect(pod.UID).To(Equal(uid), "%s was not replaced", server)
 		s.Expect(pod.Status.ContainerStatuses[0].RestartCount).To(BeZero(), "nor restarted")
-		s.Expect(harness.NodeMeta(pod.Status.PodIP)).To(HaveKeyWithValue("room", "blue"))
+		s.Expect(s.NodeMeta(t.Context(), pod.Status.PodIP)).To(HaveKeyWithValue("room", "blue"))
 	}
 	s.end(0)
 }

@@ -94,8 +94,8 @@ func found(replicas int32) step { return create("a cluster is created", newClust
 
 func foundEncrypted(replicas int32) step {
 	cluster := newCluster(replicas)
-	cluster.Spec.GossipEncryption.Enabled = nil
-	return create("a cluster with gossip encryption is created", cluster)
+	cluster.Spec.GossipEncryption.Enabled, cluster.Spec.TLS.Enabled = nil, new(true)
+	return create("a cluster with gossip encryption and TLS is created", cluster)
 }
 
 func create(say string, cluster *v1alpha1.ConsulCluster) step {

@@ -1,0 +1,193 @@
+package execute
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/consul-operator/consul-operator/api/v1alpha1"
+	"github.com/consul-operator/consul-operator/internal/observe"
+	"github.com/consul-operator/consul-operator/internal/pki"
+	"github.com/consul-operator/consul-operator/internal/plan"
+	"github.com/consul-operator/consul-operator/internal/resources"
+)
+
+// setTLS records whether servers have certificates, once the Secrets are there that they need.
+func (e *Executor) setTLS(ctx context.Context, s *observe.Snapshot, a plan.SetTLS) (Outcome, error) {
+	if a.Phase == s.Spec.TLS.Phase {
+		return e.record(ctx, s, fmt.Sprintf("the record that TLS is %s is missing: it is written again", a.Phase),
+			annotate(v1alpha1.AnnotationTLS, a.Phase.String()))
+	}
+	if a.Phase != plan.TLSOff {
+		if err := notNeeded(e.foundAuthority(ctx, s), "spec.tls.enabled"); err != nil {
+			return Outcome{}, err
+		}
+	}
+	return e.record(ctx, s, fmt.Sprintf("TLS goes from %s to %s", s.Spec.TLS.Phase, a.Phase),
+		annotate(v1alpha1.AnnotationTLS, a.Phase.String()))
+}
+
+// foundAuthority creates the authority of a cluster that has no servers, and their certificate. What is there already, after a
+// crash, is used.
+func (e *Executor) foundAuthority(ctx context.Context, s *observe.Snapshot) error {
+	authority, err := e.authority(ctx, s.Cluster)
+	if apierrors.IsNotFound(err) {
+		if authority, err = resources.NewAuthority(s.Cluster, e.Now()); err != nil {
+			return err
+		}
+		err = e.Client.Create(ctx, resources.AuthoritySecret(s.Cluster, authority))
+	}
+	if err != nil {
+		return err
+	}
+	return e.provideCertificates(ctx, s.Cluster, authority, authority.Certificate)
+}
+
+// authority reads the authority of a cluster, past the cache, which leaves keys out.
+func (e *Executor) authority(ctx context.Context, c *v1alpha1.ConsulCluster) (pki.Pair, error) {
+	secret := &corev1.Secret{}
+	key := client.ObjectKey{Namespace: c.Namespace, Name: resources.AuthoritySecretName(c.Name)}
+	if err := e.Live.Get(ctx, key, secret); err != nil {
+		return pki.Pair{}, err
+	}
+	if err := checkOwner(c, secret); err != nil {
+		return pki.Pair{}, err
+	}
+	return resources.PairOf(secret), nil
+}
+
+// provideCertificates creates the Secret with the authorities, and the one with the servers' certificate.
+func (e *Executor) provideCertificates(
+	ctx context.Context, c *v1alpha1.ConsulCluster, authority pki.Pair, believed []byte,
+) error {
+	authorities := resources.AuthoritiesSecret(c, believed)
+	if err := e.ensure(ctx, c, authorities, &corev1.Secret{}, nil); err != nil {
+		return err
+	}
+	live := &corev1.Secret{} // it may have been there
+	if err := e.readLive(ctx, client.ObjectKeyFromObject(authorities), live); err != nil {
+		return err
+	}
+	certificate, err := e.issue(c, authority, resources.TLSServerName(c), resources.Authorities(live))
+	if err != nil {
+		return err
+	}
+	return e.ensure(ctx, c, resources.CertificateSecret(c, certificate, believed, e.Now()), &corev1.Secret{}, nil)
+}
+
+// issue returns a certificate for servers, if those who believe these authorities will believe it.
+func (e *Executor) issue(c *v1alpha1.ConsulCluster, authority pki.Pair, name string, believed []byte) (pki.Pair, error) {
+	certificate, err := pki.Issue(authority, resources.CertificateNames(c, name), e.Now())
+	if err == nil {
+		err = certificate.Check(believed, e.Now())
+	}
+	if err != nil {
+		return pki.Pair{}, fmt.Errorf("the authority in the Secret %s is not one that servers believe (%s), or has expired: restore "+
+			"the one that they do, or create another cluster: %w",
+			resources.AuthoritySecretName(c.Name), resources.AuthoritiesSecretName(c.Name), err)
+	}
+	return certificate, nil
+}
+
+// ensureCertificates keeps the Secret with the authorities. As long as there is one Secret from which it can be made, nothing is
+// lost.
+func (e *Executor) ensureCertificates(ctx context.Context, s *observe.Snapshot) error {
+	if s.Spec.TLS.Phase == plan.TLSOff {
+		return nil
+	}
+	if len(s.Authorities) == 0 {
+		return e.findAuthorities(ctx, s.Cluster)
+	}
+	wanted, live := resources.AuthoritiesSecret(s.Cluster, s.Authorities), &corev1.Secret{}
+	if err := e.ensure(ctx, s.Cluster, wanted, live, nil); err != nil {
+		return err
+	}
+	if live.ResourceVersion == "" || bytes.Equal(resources.Authorities(live), s.Authorities) {
+		return nil
+	}
+	return e.patch(ctx, live, func(o client.Object) { o.(*corev1.Secret).Data = wanted.Data })
+}
+
+// findAuthorities finds a Secret with a certificate of the authority that the cache does not show: it lags, or the Secret
+// has lost its labels.
+func (e *Executor) findAuthorities(ctx context.Context, c *v1alpha1.ConsulCluster) error {
+	names := []string{
+		resources.AuthoritySecretName(c.Name), resources.AuthoritiesSecretName(c.Name), resources.CertificateSecretName(c.Name),
+	}
+	for _, name := range names {
+		live := &corev1.Secret{}
+		err := e.Live.Get(ctx, client.ObjectKey{Namespace: c.Namespace, Name: name}, live)
+		if apierrors.IsNotFound(err) || err == nil && !pki.IsAuthority(resources.Authorities(live)) {
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		if !resources.Belongs(c, live) {
+			return fmt.Errorf("the Secret %s has a certificate authority, and does not belong to this cluster: if it is that of this "+
+				"cluster, restore it with its ownerReferences", name)
+		}
+		if err := e.relabel(ctx, c, live, resources.Labels(c)); err != nil {
+			return err
+		}
+		return fmt.Errorf("%w: the Secret %s was not seen", ErrStale, name)
+	}
+	return fmt.Errorf("none of the Secrets %s has the certificate authority, which is lost: restore one of them from a backup",
+		strings.Join(names, ", "))
+}
+
+// issueCertificate gives servers another certificate, which they read later.
+func (e *Executor) issueCertificate(ctx context.Context, s *observe.Snapshot, a plan.IssueCertificate) (Outcome, error) {
+	authority, err := e.authority(ctx, s.Cluster)
+	if apierrors.IsNotFound(err) {
+		return Outcome{}, fmt.Errorf("the Secret %s is gone, and with it the certificate authority: restore it from a backup (%s)",
+			resources.AuthoritySecretName(s.Cluster.Name), a.Because)
+	}
+	if err != nil {
+		return Outcome{}, err
+	}
+	certificate, err := e.issue(s.Cluster, authority, s.TLSName, s.Authorities)
+	if err != nil {
+		return Outcome{}, err
+	}
+	if s.CertificateSecret == nil {
+		wanted := resources.CertificateSecret(s.Cluster, certificate, s.Authorities, e.Now())
+		return Outcome{}, e.ensure(ctx, s.Cluster, wanted, &corev1.Secret{}, nil)
+	}
+	live := &corev1.Secret{}
+	if err := e.readLive(ctx, client.ObjectKeyFromObject(s.CertificateSecret), live); err != nil {
+		return Outcome{}, err
+	}
+	if live.UID != s.CertificateSecret.UID || live.ResourceVersion != s.CertificateSecret.ResourceVersion {
+		return Outcome{}, fmt.Errorf("%w: the servers' certificate has changed", ErrStale)
+	}
+	event := "the servers get another certificate: " + a.Because
+	return Outcome{Event: event}, e.patch(ctx, live, func(o client.Object) {
+		resources.SetCertificate(o.(*corev1.Secret), certificate, s.Authorities, e.Now())
+	})
+}
+
+// errNotPresented means that a server has read its certificate again before the kubelet wrote it.
+var errNotPresented = errors.New("the kubelet has not written its certificate yet")
+
+// readCertificate makes a server read its certificate, and looks whether it presents it.
+func (e *Executor) readCertificate(ctx context.Context, s *observe.Snapshot, a plan.ReadCertificate) (Outcome, error) {
+	agent := e.Dial(s.Target(a.Server))
+	if err := agent.Reload(ctx); err != nil {
+		return Outcome{}, fmt.Errorf("%s refuses to read its certificate again, and goes on with the one it has: %w", a.Server, err)
+	}
+	self, err := agent.Self(ctx)
+	if err != nil {
+		return Outcome{}, err
+	}
+	if self.Certificate != s.Spec.TLS.Certificate.Fingerprint {
+		return Outcome{}, fmt.Errorf("%s: %w", a.Server, errNotPresented)
+	}
+	return Outcome{Event: a.Server + " presents the new certificate, without a restart"}, nil
+}

@@ -1,0 +1,126 @@
+package observe_test
+
+import (
+	"testing"
+	"time"
+
+	. "github.com/onsi/gomega"
+	corev1 "k8s.io/api/core/v1"
+
+	"github.com/consul-operator/consul-operator/api/v1alpha1"
+	"github.com/consul-operator/consul-operator/internal/pki"
+	"github.com/consul-operator/consul-operator/internal/plan"
+	"github.com/consul-operator/consul-operator/internal/resources"
+)
+
+// certify gives the servers certificates, and returns the Secrets of them.
+func (w *world) certify() (authority, authorities, certificate *corev1.Secret) {
+	w.t.Helper()
+	w.cluster.Annotations[v1alpha1.AnnotationTLS] = string(v1alpha1.TLSRequired)
+	w.cluster.Annotations[v1alpha1.AnnotationRecordsOf] = string(clusterUID)
+	for i, pod := range w.pods {
+		pod.Spec.Volumes = []corev1.Volume{{Name: "operator-tls", VolumeSource: corev1.VolumeSource{
+			Projected: &corev1.ProjectedVolumeSource{},
+		}}}
+		w.agents["10.0.0."+string(rune('0'+i))+":8501"] = w.agent(i)
+	}
+	issuer, err := resources.NewAuthority(w.cluster, now)
+	w.Expect(err).NotTo(HaveOccurred())
+	pair, err := pki.Issue(issuer, resources.CertificateNames(w.cluster, resources.TLSServerName(w.cluster)), now)
+	w.Expect(err).NotTo(HaveOccurred())
+	authority = resources.AuthoritySecret(w.cluster, issuer)
+	authorities = resources.AuthoritiesSecret(w.cluster, issuer.Certificate)
+	certificate = resources.CertificateSecret(w.cluster, pair, issuer.Certificate, now)
+	return authority, authorities, certificate
+}
+
+func TestServersWithCertificatesAreCalledByHTTPS(t *testing.T) {
+	w := newWorld(t)
+	authority, authorities, certificate := w.certify()
+	w.pods[1].Spec.Volumes = nil // it started before
+	w.others = append(w.others, authority, authorities, certificate)
+	observer := w.observer()
+	s, err := observer.Observe(t.Context(), w.cluster)
+	w.Expect(err).NotTo(HaveOccurred())
+	target := s.Target("consul-0")
+	w.Expect(target.Address).To(Equal("10.0.0.0:8501"))
+	w.Expect(target.Scheme).To(Equal("https"))
+	w.Expect(target.TLS.TLSClientConfig.ServerName).To(Equal("server..consul"), "the datacenter of the test has no name")
+	w.Expect(s.Target("consul-1").Address).To(Equal("10.0.0.1:8500"))
+	w.Expect(s.Target("consul-1").TLS).To(BeNil())
+	again, err := observer.Observe(t.Context(), w.cluster)
+	w.Expect(err).NotTo(HaveOccurred())
+	w.Expect(again.Target("consul-0")).To(Equal(target), "a watch goes on")
+	w.Expect(s.Spec.TLS.Phase).To(Equal(plan.TLSRequired))
+	w.Expect(s.Spec.TLS.Certificate.Until).To(Equal(now.Add(90 * 24 * time.Hour)))
+	w.Expect(s.Spec.TLS.Certificate.Misnamed).To(BeFalse())
+}
+
+// Each of the Secrets says whom to believe, and one of them is enough.
+func TestAuthoritiesThatAreStillThere(t *testing.T) {
+	for name, keep := range map[string]func(w *world) *corev1.Secret{
+		"the authority":   func(w *world) *corev1.Secret { kept, _, _ := w.certify(); return kept },
+		"its certificate": func(w *world) *corev1.Secret { _, kept, _ := w.certify(); return kept },
+		"the servers'":    func(w *world) *corev1.Secret { _, _, kept := w.certify(); return kept },
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			w.others = append(w.others, keep(w))
+			w.Expect(pki.IsAuthority(w.look().Authorities)).To(BeTrue())
+		})
+	}
+	w := newWorld(t)
+	w.certify()
+	w.Expect(w.look().Authorities).To(BeEmpty())
+}
+
+func TestCertificatesThatDoNotCount(t *testing.T) {
+	for name, change := range map[string]func(s *corev1.Secret){
+		"damaged":     func(s *corev1.Secret) { s.Data[corev1.TLSCertKey] = []byte("x") },
+		"another's":   func(s *corev1.Secret) { s.OwnerReferences = nil },
+		"of somebody": func(s *corev1.Secret) { s.Data[corev1.TLSCertKey] = another(t) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			authority, _, certificate := w.certify()
+			change(certificate)
+			w.others = append(w.others, authority, certificate)
+			w.Expect(w.look().Spec.TLS.Certificate.Fingerprint).To(BeEmpty())
+		})
+	}
+}
+
+// another is a certificate of another authority.
+func another(t *testing.T) []byte {
+	t.Helper()
+	g := NewWithT(t)
+	authority, err := pki.NewAuthority("another", now)
+	g.Expect(err).NotTo(HaveOccurred())
+	pair, err := pki.Issue(authority, []string{"server.dc1.consul"}, now)
+	g.Expect(err).NotTo(HaveOccurred())
+	return pair.Certificate
+}
+
+// Servers are called by the name that they have, and get another certificate for it, whatever the spec says.
+func TestTheDomainCannotChange(t *testing.T) {
+	w := newWorld(t)
+	authority, authorities, certificate := w.certify()
+	w.others = append(w.others, authority, authorities, certificate)
+	w.cluster.Spec.Config = &v1alpha1.Config{Raw: []byte(`{"domain": "example."}`)}
+	s := w.look()
+	w.Expect(s.Target("consul-0").TLS.TLSClientConfig.ServerName).To(Equal("server..consul"))
+	w.Expect(s.Spec.TLS.Certificate.Misnamed).To(BeFalse())
+	w.Expect(s.Spec.Invalid.Message).To(HavePrefix("spec.config.domain: servers know each other by certificates for server..consul" +
+		", and would not take RPC from server..example"))
+}
+
+func TestTLSCannotChangeYet(t *testing.T) {
+	w := newWorld(t)
+	w.cluster.Spec.TLS.Enabled = new(true)
+	w.Expect(w.look().Spec.Invalid.Message).To(HavePrefix("spec.tls.enabled: it cannot change on a cluster that has servers yet, " +
+		"and TLS is Off"))
+	w.claims, w.pods, w.cluster.Annotations = nil, nil, nil
+	s := w.look()
+	w.Expect(s.Spec.Invalid).To(BeNil())
+	w.Expect(s.Spec.TLS).To(Equal(plan.TLS{Target: plan.TLSRequired}))
+}

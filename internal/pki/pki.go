@@ -1,0 +1,211 @@
+// Package pki makes and judges the certificates of a cluster: an authority of its own, and one certificate that its servers
+// share. It is pure: it reads no clock and no file.
+package pki
+
+import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/sha256"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/hex"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"net"
+	"slices"
+	"time"
+)
+
+const (
+	// authorityLasts and certificateLasts are for how long they are valid.
+	authorityLasts   = 5 * 365 * 24 * time.Hour
+	certificateLasts = 90 * 24 * time.Hour
+	// clocksDiffer is how far the clock of a server may be behind.
+	clocksDiffer = time.Hour
+
+	typeCertificate = "CERTIFICATE"
+	typeKey         = "PRIVATE KEY"
+)
+
+// Pair is a certificate and its key, in PEM. The key is secret.
+type Pair struct{ Certificate, Key []byte }
+
+// String does not print the key.
+func (p Pair) String() string { return "a certificate and its key" }
+
+// GoString does not either.
+func (p Pair) GoString() string { return p.String() }
+
+// NewAuthority returns an authority that signs itself, for five years.
+func NewAuthority(name string, now time.Time) (Pair, error) {
+	key, err := newKey()
+	if err != nil {
+		return Pair{}, err
+	}
+	template := &x509.Certificate{
+		Subject: pkix.Name{CommonName: name}, NotBefore: now.Add(-clocksDiffer), NotAfter: now.Add(authorityLasts),
+		IsCA: true, BasicConstraintsValid: true, MaxPathLenZero: true, KeyUsage: x509.KeyUsageCertSign | x509.KeyUsageCRLSign,
+	}
+	return sign(template, template, key, key)
+}
+
+// Issue returns a certificate for servers with these names, for 90 days. A server presents it to clients, and to other servers.
+func Issue(authority Pair, names []string, now time.Time) (Pair, error) {
+	issuer, issuerKey, err := authority.parse()
+	if err != nil {
+		return Pair{}, fmt.Errorf("the certificate authority cannot be used: %w", err)
+	}
+	key, err := newKey()
+	if err != nil {
+		return Pair{}, err
+	}
+	template := &x509.Certificate{
+		Subject: pkix.Name{CommonName: names[0]}, NotBefore: now.Add(-clocksDiffer), NotAfter: now.Add(certificateLasts),
+		KeyUsage:    x509.KeyUsageDigitalSignature,
+		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth},
+	}
+	for _, name := range names {
+		if ip := net.ParseIP(name); ip != nil {
+			template.IPAddresses = append(template.IPAddresses, ip)
+		} else {
+			template.DNSNames = append(template.DNSNames, name)
+		}
+	}
+	return sign(template, issuer, key, issuerKey)
+}
+
+func newKey() (*ecdsa.PrivateKey, error) { return ecdsa.GenerateKey(elliptic.P256(), rand.Reader) }
+
+func sign(template, issuer *x509.Certificate, key, issuerKey *ecdsa.PrivateKey) (Pair, error) {
+	certificate, err := x509.CreateCertificate(rand.Reader, template, issuer, key.Public(), issuerKey)
+	if err != nil {
+		return Pair{}, err
+	}
+	text, err := x509.MarshalPKCS8PrivateKey(key)
+	if err != nil {
+		return Pair{}, err
+	}
+	return Pair{
+		Certificate: pem.EncodeToMemory(&pem.Block{Type: typeCertificate, Bytes: certificate}),
+		Key:         pem.EncodeToMemory(&pem.Block{Type: typeKey, Bytes: text}),
+	}, nil
+}
+
+func (p Pair) parse() (*x509.Certificate, *ecdsa.PrivateKey, error) {
+	certificate, err := first(p.Certificate)
+	if err != nil {
+		return nil, nil, err
+	}
+	block, _ := pem.Decode(p.Key)
+	if block == nil {
+		return nil, nil, errors.New("there is no key in PEM")
+	}
+	parsed, err := x509.ParsePKCS8PrivateKey(block.Bytes)
+	if err != nil {
+		return nil, nil, errors.New("the key cannot be parsed") // an error may repeat what it could not parse
+	}
+	key, is := parsed.(*ecdsa.PrivateKey)
+	if !is || !key.PublicKey.Equal(certificate.PublicKey) {
+		return nil, nil, errors.New("the key is not that of the certificate")
+	}
+	return certificate, key, nil
+}
+
+// first is the first certificate of a text in PEM.
+func first(text []byte) (*x509.Certificate, error) {
+	block, _ := pem.Decode(text)
+	if block == nil || block.Type != typeCertificate {
+		return nil, errors.New("there is no certificate in PEM")
+	}
+	return x509.ParseCertificate(block.Bytes)
+}
+
+// ErrUnproven means that a certificate does not prove what it should: it is of another authority, for another name, or missing.
+var ErrUnproven = errors.New("certificate not believed")
+
+// Facts are what a certificate says of itself.
+type Facts struct {
+	// Subject is its common name: the first of the names that it was issued for.
+	Subject string
+	// Fingerprint identifies it: SHA-256, in hex.
+	Fingerprint string
+	// From and Until are when it is valid.
+	From, Until time.Time
+	// Names are the DNS names and the addresses that it is for, sorted.
+	Names []string
+}
+
+// Inspect returns what the first certificate of a text in PEM says, if one of the authorities, also in PEM, has issued it.
+func Inspect(text, authorities []byte) (Facts, error) {
+	certificate, err := first(text)
+	if err != nil {
+		return Facts{}, err
+	}
+	if err := verify(certificate, Roots(authorities), "", certificate.NotBefore); err != nil {
+		return Facts{}, err
+	}
+	names := slices.Clone(certificate.DNSNames)
+	for _, ip := range certificate.IPAddresses {
+		names = append(names, ip.String())
+	}
+	slices.Sort(names)
+	return Facts{
+		Subject: certificate.Subject.CommonName, Fingerprint: Fingerprint(certificate), Names: names,
+		From: certificate.NotBefore, Until: certificate.NotAfter,
+	}, nil
+}
+
+// Fingerprint identifies a certificate.
+func Fingerprint(certificate *x509.Certificate) string {
+	sum := sha256.Sum256(certificate.Raw)
+	return hex.EncodeToString(sum[:])
+}
+
+// Roots are the authorities of a text in PEM.
+func Roots(authorities []byte) *x509.CertPool {
+	roots := x509.NewCertPool()
+	roots.AppendCertsFromPEM(authorities)
+	return roots
+}
+
+// IsAuthority reports whether a text in PEM begins with the certificate of an authority.
+func IsAuthority(text []byte) bool {
+	certificate, err := first(text)
+	return err == nil && certificate.IsCA
+}
+
+// Check reports why those who believe these authorities would not believe a pair that was issued now; nil if they would.
+func (p Pair) Check(authorities []byte, now time.Time) error {
+	certificate, err := first(p.Certificate)
+	if err != nil {
+		return err
+	}
+	return verify(certificate, Roots(authorities), "", now)
+}
+
+// Verify reports why a server is not the one of this name; nil if it is. A certificate that is not valid yet, or not any more, is
+// as good as another one: it is the operator who has to bring the server a new one, and clocks are corrected.
+func Verify(presented []*x509.Certificate, roots *x509.CertPool, name string, now time.Time) error {
+	if len(presented) == 0 {
+		return fmt.Errorf("%w: there is none", ErrUnproven)
+	}
+	switch leaf := presented[0]; {
+	case now.After(leaf.NotAfter):
+		now = leaf.NotAfter
+	case now.Before(leaf.NotBefore):
+		now = leaf.NotBefore
+	}
+	return verify(presented[0], roots, name, now)
+}
+
+func verify(certificate *x509.Certificate, roots *x509.CertPool, name string, at time.Time) error {
+	_, err := certificate.Verify(x509.VerifyOptions{
+		Roots: roots, DNSName: name, CurrentTime: at, KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
+	})
+	if err != nil {
+		return fmt.Errorf("%w: %w", ErrUnproven, err)
+	}
+	return nil
+}

@@ -1,0 +1,128 @@
+package pki_test
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/pem"
+	"fmt"
+	"testing"
+	"time"
+
+	. "github.com/onsi/gomega"
+
+	"github.com/consul-operator/consul-operator/internal/pki"
+)
+
+var (
+	noon  = time.Date(2026, 1, 1, 12, 0, 0, 0, time.UTC)
+	names = []string{"server.dc1.consul", "consul.default.svc", "127.0.0.1"}
+)
+
+func parse(g Gomega, text []byte) *x509.Certificate {
+	block, _ := pem.Decode(text)
+	g.Expect(block).NotTo(BeNil())
+	certificate, err := x509.ParseCertificate(block.Bytes)
+	g.Expect(err).NotTo(HaveOccurred())
+	return certificate
+}
+
+func TestAServerProvesWhoItIs(t *testing.T) {
+	g := NewWithT(t)
+	authority, err := pki.NewAuthority("Consul default/consul", noon)
+	g.Expect(err).NotTo(HaveOccurred())
+	server, err := pki.Issue(authority, names, noon)
+	g.Expect(err).NotTo(HaveOccurred())
+	another, err := pki.NewAuthority("Consul default/consul", noon)
+	g.Expect(err).NotTo(HaveOccurred())
+	_, err = tls.X509KeyPair(server.Certificate, server.Key)
+	g.Expect(err).NotTo(HaveOccurred())
+
+	presented := []*x509.Certificate{parse(g, server.Certificate)}
+	ours, theirs := pki.Roots(authority.Certificate), pki.Roots(another.Certificate)
+	both := pki.Roots(append(append([]byte{}, another.Certificate...), authority.Certificate...))
+	later := noon.Add(60 * 24 * time.Hour)
+	for _, name := range names {
+		g.Expect(pki.Verify(presented, ours, name, later)).To(Succeed(), name)
+	}
+	g.Expect(pki.Verify(presented, both, names[0], later)).To(Succeed())
+	g.Expect(pki.Verify(presented, ours, names[0], noon.Add(-time.Minute))).To(Succeed(), "clocks differ")
+	g.Expect(pki.Verify(presented, ours, names[0], noon.Add(91*24*time.Hour))).To(Succeed(), "it has expired, and it is the same")
+	g.Expect(pki.Verify(presented, theirs, names[0], later)).NotTo(Succeed(), "of another authority")
+	g.Expect(pki.Verify(presented, ours, "server.dc2.consul", later)).NotTo(Succeed(), "of another name")
+	g.Expect(pki.Verify(presented, ours, names[0], noon.Add(-2*time.Hour))).To(Succeed(), "a clock was corrected")
+	g.Expect(pki.Verify(nil, ours, names[0], later)).NotTo(Succeed())
+	itself := []*x509.Certificate{parse(g, authority.Certificate)}
+	g.Expect(pki.Verify(itself, ours, names[0], later)).NotTo(Succeed(), "the authority")
+	client := presented[0]
+	g.Expect(client.ExtKeyUsage).To(ConsistOf(x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth), "servers call each other")
+}
+
+// A certificate is worth issuing only if others believe it at that time.
+func TestCheck(t *testing.T) {
+	g := NewWithT(t)
+	authority, err := pki.NewAuthority("x", noon)
+	g.Expect(err).NotTo(HaveOccurred())
+	another, err := pki.NewAuthority("x", noon)
+	g.Expect(err).NotTo(HaveOccurred())
+	server, err := pki.Issue(authority, names, noon)
+	g.Expect(err).NotTo(HaveOccurred())
+	g.Expect(server.Check(authority.Certificate, noon)).To(Succeed())
+	g.Expect(server.Check(another.Certificate, noon)).To(MatchError(pki.ErrUnproven))
+	g.Expect(server.Check(nil, noon)).To(MatchError(pki.ErrUnproven))
+	g.Expect(pki.Pair{}.Check(authority.Certificate, noon)).NotTo(Succeed())
+	later := noon.Add(6 * 365 * 24 * time.Hour)
+	late, err := pki.Issue(authority, names, later)
+	g.Expect(err).NotTo(HaveOccurred())
+	g.Expect(late.Check(authority.Certificate, later)).To(MatchError(pki.ErrUnproven), "of an authority that has expired")
+}
+
+func TestInspect(t *testing.T) {
+	g := NewWithT(t)
+	authority, err := pki.NewAuthority("x", noon)
+	g.Expect(err).NotTo(HaveOccurred())
+	server, err := pki.Issue(authority, names, noon)
+	g.Expect(err).NotTo(HaveOccurred())
+	facts, err := pki.Inspect(server.Certificate, authority.Certificate)
+	g.Expect(err).NotTo(HaveOccurred())
+	g.Expect(facts).To(Equal(pki.Facts{
+		Subject: "server.dc1.consul", Fingerprint: pki.Fingerprint(parse(g, server.Certificate)),
+		From: noon.Add(-time.Hour), Until: noon.Add(90 * 24 * time.Hour),
+		Names: []string{"127.0.0.1", "consul.default.svc", "server.dc1.consul"},
+	}))
+	another, err := pki.NewAuthority("x", noon)
+	g.Expect(err).NotTo(HaveOccurred())
+	for name, text := range map[string][]byte{"nothing": nil, "no PEM": []byte("x"), "a key": server.Key} {
+		_, err := pki.Inspect(text, authority.Certificate)
+		g.Expect(err).To(HaveOccurred(), name)
+	}
+	_, err = pki.Inspect(server.Certificate, another.Certificate)
+	g.Expect(err).To(HaveOccurred())
+}
+
+func TestAnAuthorityThatCannotBeUsed(t *testing.T) {
+	g := NewWithT(t)
+	authority, err := pki.NewAuthority("x", noon)
+	g.Expect(err).NotTo(HaveOccurred())
+	another, err := pki.NewAuthority("x", noon)
+	g.Expect(err).NotTo(HaveOccurred())
+	damaged := pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: []byte("x")})
+	for name, broken := range map[string]pki.Pair{
+		"nothing":        {},
+		"no key":         {Certificate: authority.Certificate},
+		"another's key":  {Certificate: authority.Certificate, Key: another.Key},
+		"no certificate": {Key: authority.Key},
+		"damaged":        {Certificate: authority.Certificate, Key: damaged},
+	} {
+		_, err := pki.Issue(broken, names, noon)
+		g.Expect(err).To(MatchError(ContainSubstring("the certificate authority cannot be used")), name)
+	}
+}
+
+func TestKeysAreNotPrinted(t *testing.T) {
+	g := NewWithT(t)
+	authority, err := pki.NewAuthority("x", noon)
+	g.Expect(err).NotTo(HaveOccurred())
+	for _, format := range []string{"%v", "%+v", "%#v", "%s"} {
+		g.Expect(fmt.Sprintf(format, authority)).To(Equal("a certificate and its key"))
+	}
+}

@@ -1,0 +1,19 @@
+package plan
+
+import "github.com/consul-operator/consul-operator/api/reason"
+
+// awaitCertificate says which servers do not present the certificate yet that they are to have.
+func awaitCertificate(v view) *Decision {
+	if v.Spec.TLS.Phase == TLSOff {
+		return nil
+	}
+	if because := v.renewal(); because != "" {
+		return wait(steadily, reason.RenewingCertificate, "the servers' certificate has to be replaced: %s", because)
+	}
+	another := v.presentingAnother()
+	if len(another) == 0 {
+		return nil
+	}
+	return wait(steadily, reason.RenewingCertificate, "%d of %d servers present the new certificate, without a restart; next is %s",
+		len(v.Servers)-len(another), len(v.Servers), another[0].Name)
+}

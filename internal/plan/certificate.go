@@ -1,0 +1,111 @@
+package plan
+
+import (
+	"cmp"
+	"slices"
+	"time"
+)
+
+// TLSPhase is whether servers have certificates.
+type TLSPhase int
+
+// The phases.
+const (
+	TLSOff      TLSPhase = iota
+	TLSRequired          // they present certificates, and take RPC from nobody who has none
+)
+
+var tlsPhases = []string{"Off", "Required"}
+
+// String is the name of a phase in the API.
+func (p TLSPhase) String() string { return tlsPhases[p] }
+
+// ParseTLSPhase returns the phase of a name; an error if it is none. A cluster that never had certificates, whose phase has no
+// name, is Off.
+func ParseTLSPhase(name string) (TLSPhase, error) {
+	phase, err := parsePhase(name, tlsPhases)
+	return TLSPhase(phase), err
+}
+
+// TLS is the proof by which servers are known to others.
+type TLS struct {
+	// Phase is that of the wanted revision. Target is the one that the spec asks for.
+	Phase, Target TLSPhase
+	// Unrecorded reports whether the record of the phase is missing.
+	Unrecorded  bool
+	Certificate Certificate
+}
+
+// Certificate is the one that all servers share.
+type Certificate struct {
+	// Fingerprint identifies it; empty if there is none that can be used.
+	Fingerprint string
+	// From and Until are when it is valid.
+	From, Until time.Time
+	// Misnamed reports whether it is for other names than servers have by now.
+	Misnamed bool
+	// ShownAt is when kubelets show it to all pods.
+	ShownAt time.Time
+}
+
+// renewAfter is the share of its life after which a certificate is replaced: a third is left to notice that it was not.
+const renewAfter = 2.0 / 3
+
+// certificates renews the certificate of the servers, and lets those that present another one read it, one after the other. A
+// certificate that expires stops a cluster, so this goes on while the cluster is held, and past a server that does not read it.
+func (v view) certificates() []Action {
+	if v.Spec.TLS.Phase == TLSOff {
+		return nil
+	}
+	if because := v.renewal(); because != "" {
+		return []Action{IssueCertificate{Because: because}}
+	}
+	if v.now.Before(v.Spec.TLS.Certificate.ShownAt) {
+		return nil
+	}
+	another := v.presentingAnother()
+	failed := filter(another, func(s Server) bool { return v.failsAt(ReadCertificate{Server: s.Name}) })
+	var actions []Action
+	for _, s := range another[:min(len(another), len(failed)+1)] {
+		actions = append(actions, ReadCertificate{Server: s.Name})
+	}
+	return actions
+}
+
+// lookForCertificate is when to look again at a certificate that servers are to read; 0 if there is none.
+func (v view) lookForCertificate() time.Duration {
+	if v.Spec.TLS.Phase == TLSOff || len(v.presentingAnother()) == 0 {
+		return 0
+	}
+	return max(soon, v.Spec.TLS.Certificate.ShownAt.Sub(v.now))
+}
+
+// renewal says why the certificate has to be replaced; empty if it does not.
+func (v view) renewal() string {
+	certificate := v.Spec.TLS.Certificate
+	life := certificate.Until.Sub(certificate.From)
+	switch {
+	case certificate.Fingerprint == "":
+		return "there is none that can be used"
+	case certificate.Misnamed:
+		return "servers have other names"
+	case v.now.Before(certificate.From):
+		return "it is not valid before " + certificate.From.UTC().Format(time.RFC3339)
+	case !v.now.Before(certificate.From.Add(time.Duration(float64(life) * renewAfter))):
+		return "it expires at " + certificate.Until.UTC().Format(time.RFC3339)
+	}
+	return ""
+}
+
+// presentingAnother are the servers that answer with another certificate than the one that they are to have: those that
+// have failed to read it first, since they hold nobody up, and the leader last.
+func (v view) presentingAnother() []Server {
+	another := filter(v.Servers, func(s Server) bool {
+		return s.Agent.Answered && s.Agent.Certificate != "" && s.Agent.Certificate != v.Spec.TLS.Certificate.Fingerprint
+	})
+	fails := func(s Server) bool { return v.failsAt(ReadCertificate{Server: s.Name}) }
+	slices.SortStableFunc(another, func(a, b Server) int {
+		return cmp.Or(compareBool(!fails(a), !fails(b)), compareBool(v.leads(a), v.leads(b)))
+	})
+	return another
+}

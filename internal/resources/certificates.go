@@ -1,0 +1,256 @@
+package resources
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/utils/ptr"
+
+	"github.com/consul-operator/consul-operator/api/v1alpha1"
+	"github.com/consul-operator/consul-operator/internal/pki"
+)
+
+// PortHTTPS is where servers with certificates serve their API.
+const PortHTTPS = 8501
+
+const (
+	// volumeTLS is a name that no user's volume has.
+	volumeTLS = "operator-tls"
+	pathTLS   = "/consul/tls"
+
+	// fileAuthorities is the file of the authorities that servers believe, and the key of a Secret with a certificate of theirs.
+	fileAuthorities = "ca.crt"
+)
+
+// TLSPhase returns whether servers have certificates, or are getting them: empty for a cluster that never had any. It is
+// recorded as GossipPhase is.
+func TLSPhase(c *v1alpha1.ConsulCluster) v1alpha1.TLSPhase {
+	if said, recorded := recordOf(c, v1alpha1.AnnotationTLS); recorded {
+		return v1alpha1.TLSPhase(said)
+	}
+	if HasOwnStatus(c) {
+		return c.Status.TLS
+	}
+	return ""
+}
+
+// TLSRecordLost reports whether only the status has the phase.
+func TLSRecordLost(c *v1alpha1.ConsulCluster) bool {
+	_, recorded := recordOf(c, v1alpha1.AnnotationTLS)
+	return !recorded && TLSPhase(c) != ""
+}
+
+// HasTLS reports whether servers have certificates.
+func HasTLS(c *v1alpha1.ConsulCluster) bool { return TLSPhase(c) == v1alpha1.TLSRequired }
+
+// PodHasTLS reports whether the server of a pod has a certificate. Anybody who may change a pod can change its annotations, and
+// nobody its volumes.
+func PodHasTLS(pod *corev1.Pod) bool {
+	return slices.ContainsFunc(pod.Spec.Volumes, isTLSVolume)
+}
+
+func isTLSVolume(v corev1.Volume) bool { return v.Name == volumeTLS && v.Projected != nil }
+
+// isHTTPSOnly reports whether servers serve HTTP to nobody but themselves.
+func isHTTPSOnly(c *v1alpha1.ConsulCluster) bool {
+	return HasTLS(c) && ptr.Deref(c.Spec.TLS.HTTPSOnly, true)
+}
+
+// VolumesThatTell are the volumes of a pod that say something about its server.
+func VolumesThatTell(pod *corev1.Pod) (told []corev1.Volume) {
+	for _, volume := range pod.Spec.Volumes {
+		switch {
+		case volume.DownwardAPI != nil:
+			told = append(told, volume)
+		case isTLSVolume(volume):
+			told = append(told, corev1.Volume{Name: volume.Name, VolumeSource: corev1.VolumeSource{
+				Projected: &corev1.ProjectedVolumeSource{},
+			}})
+		}
+	}
+	return told
+}
+
+// AuthoritiesSecretName returns the name of the Secret with the certificates of the authorities that servers and clients believe.
+// The names of the Secrets, and their keys, are those of HashiCorp's Helm chart.
+func AuthoritiesSecretName(cluster string) string { return cluster + "-ca-cert" }
+
+// AuthoritySecretName returns the name of the Secret with the authority that issues certificates: its certificate and its key.
+func AuthoritySecretName(cluster string) string { return cluster + "-ca-key" }
+
+// CertificateSecretName returns the name of the Secret with the certificate that the servers share.
+func CertificateSecretName(cluster string) string { return cluster + "-server-cert" }
+
+// AuthoritiesSecret returns the Secret with the certificates of the authorities.
+func AuthoritiesSecret(c *v1alpha1.ConsulCluster, authorities []byte) *corev1.Secret {
+	return &corev1.Secret{
+		ObjectMeta: meta(c, AuthoritiesSecretName(c.Name)), Data: map[string][]byte{corev1.TLSCertKey: authorities},
+	}
+}
+
+// AuthoritySecret returns the Secret with the authority.
+func AuthoritySecret(c *v1alpha1.ConsulCluster, authority pki.Pair) *corev1.Secret {
+	return &corev1.Secret{
+		ObjectMeta: meta(c, AuthoritySecretName(c.Name)), Type: corev1.SecretTypeTLS,
+		Data: map[string][]byte{corev1.TLSCertKey: authority.Certificate, corev1.TLSPrivateKeyKey: authority.Key},
+	}
+}
+
+// CertificateSecret returns the Secret with the servers' certificate.
+func CertificateSecret(c *v1alpha1.ConsulCluster, certificate pki.Pair, authorities []byte, now time.Time) *corev1.Secret {
+	secret := &corev1.Secret{ObjectMeta: meta(c, CertificateSecretName(c.Name)), Type: corev1.SecretTypeTLS}
+	SetCertificate(secret, certificate, authorities, now)
+	return secret
+}
+
+// SetCertificate changes the certificate in a Secret.
+func SetCertificate(secret *corev1.Secret, certificate pki.Pair, authorities []byte, now time.Time) {
+	secret.Data = map[string][]byte{
+		corev1.TLSCertKey: certificate.Certificate, corev1.TLSPrivateKeyKey: certificate.Key, fileAuthorities: authorities,
+	}
+	setAnnotation(secret, v1alpha1.AnnotationKeysChanged, now.UTC().Format(time.RFC3339))
+}
+
+// PairOf returns what a Secret with a certificate and its key holds.
+func PairOf(secret *corev1.Secret) pki.Pair {
+	return pki.Pair{Certificate: secret.Data[corev1.TLSCertKey], Key: secret.Data[corev1.TLSPrivateKeyKey]}
+}
+
+// Authorities returns the certificates of authorities in a Secret.
+func Authorities(secret *corev1.Secret) []byte {
+	if secret.Name == CertificateSecretName(secret.Labels[v1alpha1.LabelCluster]) {
+		return secret.Data[fileAuthorities]
+	}
+	return secret.Data[corev1.TLSCertKey]
+}
+
+// Public is what a Secret holds that is not secret: certificates.
+func Public(secret *corev1.Secret) map[string][]byte {
+	var public map[string][]byte
+	for _, key := range []string{corev1.TLSCertKey, fileAuthorities} {
+		if value, has := secret.Data[key]; has {
+			if public == nil {
+				public = map[string][]byte{}
+			}
+			public[key] = value
+		}
+	}
+	return public
+}
+
+// NewAuthority returns an authority for the certificates of a cluster.
+func NewAuthority(c *v1alpha1.ConsulCluster, now time.Time) (pki.Pair, error) {
+	return pki.NewAuthority(fmt.Sprintf("Consul %s/%s %s", c.Namespace, c.Name, c.UID), now)
+}
+
+// TLSServerName is the name by which servers prove to each other, and to the operator, that they are servers of this
+// datacenter
+// (https://developer.hashicorp.com/consul/docs/reference/agent/configuration-file/tls#tls_internal_rpc_verify_server_hostname).
+// It is what the spec says; what servers have is in their certificate.
+func TLSServerName(c *v1alpha1.ConsulCluster) string {
+	domain := "consul"
+	if config, err := c.Spec.Config.Values(); err == nil {
+		if _, said, found := lookup(config, "domain"); found {
+			if text, isText := said.(string); isText {
+				domain = strings.TrimSuffix(text, ".") // as Consul does
+			}
+		}
+	}
+	return "server." + c.Spec.Datacenter + "." + domain
+}
+
+// CertificateNames are the names that the servers' certificate is for: that of a server first, then those of the Services, then
+// those that the spec adds.
+func CertificateNames(c *v1alpha1.ConsulCluster, server string) []string {
+	names := []string{server, "localhost", "127.0.0.1", "::1"}
+	for _, service := range []string{ClientServiceName(c.Name), JoinServiceName(c.Name)} {
+		names = append(names, service, service+"."+c.Namespace, service+"."+c.Namespace+".svc",
+			service+"."+c.Namespace+".svc.cluster.local")
+	}
+	for _, name := range c.Spec.TLS.AdditionalDNSNames {
+		if !slices.Contains(names, name) {
+			names = append(names, name)
+		}
+	}
+	return names
+}
+
+// IsNamed reports whether a certificate is for the names that servers have.
+func IsNamed(c *v1alpha1.ConsulCluster, certificate pki.Facts) bool {
+	wanted := CertificateNames(c, certificate.Subject)
+	slices.Sort(wanted)
+	return slices.Equal(wanted, certificate.Names)
+}
+
+// tlsConfig is what the servers' configuration says of TLS.
+func tlsConfig(c *v1alpha1.ConsulCluster) map[string]any {
+	if !HasTLS(c) {
+		return nil
+	}
+	config := map[string]any{
+		"tls": map[string]any{
+			"defaults": map[string]any{
+				"ca_file": pathTLS + "/" + fileAuthorities, "cert_file": pathTLS + "/" + corev1.TLSCertKey,
+				"key_file": pathTLS + "/" + corev1.TLSPrivateKeyKey, "verify_outgoing": true,
+			},
+			// Clients of the API prove who they are by a token, and probes by nothing.
+			"internal_rpc": map[string]any{"verify_incoming": true, "verify_server_hostname": true},
+		},
+		"ports": map[string]any{"https": PortHTTPS},
+	}
+	if isHTTPSOnly(c) {
+		config["addresses"] = map[string]any{"http": "127.0.0.1"}
+	}
+	return config
+}
+
+// prepareTLS gives the servers of a revision their certificate.
+func prepareTLS(template *corev1.PodTemplateSpec, c *v1alpha1.ConsulCluster) {
+	if !HasTLS(c) {
+		return
+	}
+	pod := &template.Spec
+	source := func(name string, items ...corev1.KeyToPath) corev1.VolumeProjection {
+		return corev1.VolumeProjection{Secret: &corev1.SecretProjection{
+			LocalObjectReference: corev1.LocalObjectReference{Name: name}, Items: items,
+		}}
+	}
+	pod.Volumes = append(pod.Volumes, corev1.Volume{Name: volumeTLS, VolumeSource: corev1.VolumeSource{
+		Projected: &corev1.ProjectedVolumeSource{Sources: []corev1.VolumeProjection{
+			source(AuthoritiesSecretName(c.Name), corev1.KeyToPath{Key: corev1.TLSCertKey, Path: fileAuthorities}),
+			source(CertificateSecretName(c.Name),
+				corev1.KeyToPath{Key: corev1.TLSCertKey, Path: corev1.TLSCertKey},
+				corev1.KeyToPath{Key: corev1.TLSPrivateKeyKey, Path: corev1.TLSPrivateKeyKey}),
+		}},
+	}})
+	pod.Containers[0].VolumeMounts = append(pod.Containers[0].VolumeMounts, corev1.VolumeMount{
+		Name: volumeTLS, MountPath: pathTLS, ReadOnly: true,
+	})
+}
+
+// tlsSettings are the keys of spec.config that say again, or otherwise, what spec.tls says.
+var tlsSettings = []string{
+	"tls", "ports.https", "ca_file", "ca_path", "cert_file", "key_file", "verify_incoming", "verify_incoming_https",
+	"verify_incoming_rpc", "verify_outgoing", "verify_server_hostname", "tls_cipher_suites", "tls_min_version",
+}
+
+// checkTLS refuses them.
+func checkTLS(c *v1alpha1.ConsulCluster, config map[string]any) error {
+	if !UsesTLS(c) {
+		return nil
+	}
+	for _, key := range tlsSettings {
+		if written, _, found := lookup(config, key); found {
+			return fmt.Errorf("spec.config.%s: remove it, since spec.tls configures certificates", written)
+		}
+	}
+	return nil
+}
+
+// UsesTLS reports whether a cluster has certificates, or asks for them.
+func UsesTLS(c *v1alpha1.ConsulCluster) bool {
+	return HasTLS(c) || ptr.Deref(c.Spec.TLS.Enabled, false)
+}

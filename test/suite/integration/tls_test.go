@@ -1,0 +1,80 @@
+package integration
+
+import (
+	"context"
+	"crypto/tls"
+	"net"
+	"net/http"
+	"testing"
+	"time"
+
+	. "github.com/onsi/gomega"
+	corev1 "k8s.io/api/core/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/consul-operator/consul-operator/api/reason"
+	"github.com/consul-operator/consul-operator/api/v1alpha1"
+	"github.com/consul-operator/consul-operator/internal/pki"
+	"github.com/consul-operator/consul-operator/internal/resources"
+)
+
+// Servers prove who they are to clients that verify it, from the beginning and through an upgrade, and get another
+// certificate without a restart. Then the HTTP port is opened, in a rolling update.
+func TestTLS(t *testing.T) {
+	t.Parallel()
+	s := begin(t, shared, "certified", func(spec *v1alpha1.ConsulClusterSpec) {
+		soonVoters(spec)
+		spec.Update.MaxSurge = 3
+		spec.TLS.Enabled = new(true)
+	})
+	s.expectHTTP(false)
+	s.expectName(resources.TLSServerName(s.cluster()))
+	s.patch(toVersion(newest))
+	s.reach("upgraded", 3*time.Minute)
+
+	before := s.processes()
+	s.patch(func(c *v1alpha1.ConsulCluster) { c.Spec.TLS.AdditionalDNSNames = []string{"consul.example.com"} })
+	s.until("the certificate is being replaced", func(c *v1alpha1.ConsulCluster) bool {
+		return reasonOf(c, v1alpha1.ConditionReady) == string(reason.RenewingCertificate)
+	})
+	s.reach("certified again", time.Minute)
+	s.expectName("consul.example.com")
+	s.Expect(s.processes()).To(Equal(before), "no server was replaced, or started again")
+	s.end(1)
+
+	s.patch(func(c *v1alpha1.ConsulCluster) { c.Spec.TLS.HTTPSOnly = new(false) })
+	s.reach("open", 3*time.Minute)
+	s.expectHTTP(true)
+}
+
+// expectHTTP has each server serve HTTP at its address, or refuse it.
+func (s *story) expectHTTP(open bool) {
+	s.t.Helper()
+	for _, server := range s.cluster().Status.Servers {
+		response, err := http.Get("http://" + net.JoinHostPort(server.Address, "8500") + "/v1/status/leader")
+		if !open {
+			s.Expect(err).To(MatchError(ContainSubstring("connection refused")), server.Name)
+			continue
+		}
+		s.Expect(err).NotTo(HaveOccurred(), server.Name)
+		s.Expect(response.Body.Close()).To(Succeed())
+	}
+}
+
+// expectName has each server present a certificate for a name, of the authority whose certificate clients find.
+func (s *story) expectName(name string) {
+	s.t.Helper()
+	authorities := &corev1.Secret{}
+	key := client.ObjectKey{Namespace: s.Key.Namespace, Name: resources.AuthoritiesSecretName(s.Key.Name)}
+	s.Expect(s.Client.Get(s.t.Context(), key, authorities)).To(Succeed())
+	dialer := &tls.Dialer{Config: &tls.Config{
+		MinVersion: tls.VersionTLS12, ServerName: name, RootCAs: pki.Roots(authorities.Data[corev1.TLSCertKey]),
+	}}
+	ctx, cancel := context.WithTimeout(s.t.Context(), time.Minute)
+	defer cancel()
+	for _, server := range s.cluster().Status.Servers {
+		conn, err := dialer.DialContext(ctx, "tcp", net.JoinHostPort(server.Address, "8501"))
+		s.Expect(err).NotTo(HaveOccurred(), server.Name)
+		s.Expect(conn.Close()).To(Succeed())
+	}
+}
