@@ -94,7 +94,8 @@ var all = []Info{
 		"if it lasts, the target is not a healthy voter", ""},
 	{Healthy, NoAttention, "everything is as wanted", "", ""},
 	{Available, NoAttention, "a leader leads, and servers serve (condition `Available`)", "", ""},
-	{Secured, NoAttention, "all that servers say is encrypted and authenticated (condition `Secure`)", "", ""},
+	{Secured, NoAttention,
+		"NetworkPolicy, gossip encryption, HTTPS only, RPC by certificate, and ACLs that deny are on (condition `Secure`)", "", ""},
 	{Unsecured, AttentionIfItLasts, "something is open that could be closed; the message says what (condition `Secure`)",
-		"read [security](security.md), and set the fields that the message names", ""},
+		"read [security](security.md) first: only new clusters can get TLS, and ACLs need rights for the operator (README)", ""},
 }

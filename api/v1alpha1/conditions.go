@@ -11,8 +11,8 @@ const (
 	ConditionAvailable = "Available"
 	// ConditionReconciling is True while the operator works on or waits for something.
 	ConditionReconciling = "Reconciling"
-	// ConditionSecure is True when servers are closed to whom is not named, and encrypt and authenticate all that they say.
-	// Otherwise its message says what is open.
+	// ConditionSecure is True when servers have a NetworkPolicy, encrypt gossip, take RPC by certificate, serve no plain HTTP,
+	// and have ACLs that deny by default. DNS is not encrypted. Otherwise the message names what is missing.
 	ConditionSecure = "Secure"
 	// ConditionStalled is True when only a person can help: the message says how.
 	ConditionStalled = "Stalled"

@@ -96,8 +96,8 @@ type ConsulClusterSpec struct {
 	// +optional
 	GossipEncryption GossipEncryption `json:"gossipEncryption,omitzero"`
 
-	// TLS encrypts RPC between servers, and the API that they serve. The operator has an authority of its own, and renews the
-	// certificate of the servers without a restart. Clients find the authority's certificate in the Secret NAME-ca-cert.
+	// TLS encrypts RPC between servers, and their HTTP API. The operator creates a certificate authority for the cluster, and
+	// renews the servers' certificate without a restart. Clients find the authority's certificate in the Secret NAME-ca-cert.
 	//
 	// +optional
 	TLS TLS `json:"tls,omitzero"`

@@ -14,8 +14,8 @@ type GossipEncryption struct {
 	// +optional
 	Enabled *bool `json:"enabled,omitempty"`
 
-	// RotateEvery is how old the gossip key may become: then another one takes its place, without a restart. If omitted, it is
-	// replaced only on request, by the annotation consuloperator.io/rotate-gossip-key.
+	// RotateEvery is the age at which the gossip key is replaced, without a restart. The operator may notice it ten hours late. If
+	// omitted, the key is replaced only on request, by the annotation consuloperator.io/rotate-gossip-key.
 	//
 	// +kubebuilder:validation:XValidation:rule="duration(self) >= duration('1h')",message="rotateEvery must be at least 1h"
 	// +optional
@@ -24,9 +24,9 @@ type GossipEncryption struct {
 
 // TLS configures the certificates of the servers.
 type TLS struct {
-	// Enabled is whether servers prove who they are by certificates, to clients and to each other. They serve HTTPS on port 8501,
-	// and take RPC only from those who have a certificate of the same authority. It cannot change on a cluster that has servers
-	// yet. If omitted, it is off.
+	// Enabled is whether servers prove who they are by certificates, to clients and to each other. They serve HTTPS on port
+	// 8501, and take RPC only from those who have a certificate of the same authority. It cannot be changed once the cluster has
+	// servers. If omitted, a new cluster has no TLS, and a running one stays as it is.
 	//
 	// +optional
 	Enabled *bool `json:"enabled,omitempty"`
@@ -63,20 +63,21 @@ const (
 
 // NetworkPolicy restricts who reaches the servers, on networks that enforce NetworkPolicies.
 type NetworkPolicy struct {
-	// Enabled is whether the operator keeps a NetworkPolicy that lets in whom this names, the servers themselves and the
-	// operator, and nobody else. If omitted, a cluster that names clients or agents has one, and so has a new one, unless the
-	// operator runs outside of a pod. Any other cluster stays as it is.
+	// Enabled is whether the operator keeps a NetworkPolicy that lets in clients, agents, the servers and the operator only. If
+	// omitted, a cluster with clients or agents has one, and so has a new one if the operator runs in a pod. Others stay as they
+	// are.
 	//
 	// +optional
 	Enabled *bool `json:"enabled,omitempty"`
 
-	// Clients reach the ports for HTTP, HTTPS, gRPC and DNS. If omitted, all pods of the namespace do. An empty list is for none.
+	// Clients reach the ports for HTTP, HTTPS, gRPC and DNS. If omitted, all pods of the namespace do. An empty list lets nobody
+	// in.
 	//
 	// +optional
 	Clients Peers `json:"clients,omitzero"`
 
 	// Agents reach the ports for RPC and gossip, which servers have among themselves: client agents, and the servers of other
-	// datacenters.
+	// datacenters. If omitted, only the servers do.
 	//
 	// +optional
 	Agents Peers `json:"agents,omitempty"`
