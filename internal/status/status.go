@@ -250,7 +250,7 @@ func conditions(status *v1alpha1.ConsulClusterStatus, s *observe.Snapshot, d pla
 	if open := resources.Unsecured(s.Cluster, status.NetworkPolicy != ""); len(open) > 0 {
 		set(v1alpha1.ConditionSecure, false, string(reason.Unsecured), strings.Join(open, "; "))
 	} else {
-		set(v1alpha1.ConditionSecure, true, string(reason.Secured), "NetworkPolicy, gossip encryption, HTTPS only, RPC by certificate, and "+
-			"ACLs that deny are on")
+		set(v1alpha1.ConditionSecure, true, string(reason.Secured),
+			"NetworkPolicy, gossip encryption, HTTPS only, RPC by certificate, and ACLs that deny are on")
 	}
 }
