@@ -27,9 +27,8 @@ type pass struct {
 	*Executor
 	snapshot *observe.Snapshot
 	done     []Done
-	failures []plan.Failure
 	stale    []error
-	// undone are the attempts that did not succeed, for whatever cause.
+	// undone are the attempts that did not succeed. Those without a reason only have to be planned again.
 	undone []plan.Failure
 }
 
@@ -47,7 +46,8 @@ func (e *Executor) CarryOut(ctx context.Context, s *observe.Snapshot, d plan.Dec
 	if d.Step != nil && !slices.ContainsFunc(p.undone, s.HoldsSteps) {
 		p.act(ctx, d.Step)
 	}
-	return p.done, p.failures, errors.Join(p.stale...)
+	failures := slices.DeleteFunc(p.undone, func(f plan.Failure) bool { return f.Reason == "" })
+	return p.done, failures, errors.Join(p.stale...)
 }
 
 func (p *pass) act(ctx context.Context, action plan.Action) {
@@ -63,7 +63,7 @@ func (p *pass) act(ctx context.Context, action plan.Action) {
 func (p *pass) try(ctx context.Context, attempt attempt) {
 	before := lastFailure(p.snapshot, attempt.name)
 	if before != nil && p.snapshot.IsWithheld(attempt.name, p.Now()) {
-		p.failures, p.undone = append(p.failures, *before), append(p.undone, *before)
+		p.undone = append(p.undone, *before)
 		return
 	}
 	err := attempt.do(ctx)
@@ -75,8 +75,7 @@ func (p *pass) try(ctx context.Context, attempt attempt) {
 		p.stale, p.undone = append(p.stale, err), append(p.undone, plan.Failure{Attempt: attempt.name})
 		return
 	}
-	failure := failed(attempt.name, *problem, before, p.Now())
-	p.failures, p.undone = append(p.failures, failure), append(p.undone, failure)
+	p.undone = append(p.undone, failed(attempt.name, *problem, before, p.Now()))
 }
 
 func lastFailure(s *observe.Snapshot, attempt string) *plan.Failure {

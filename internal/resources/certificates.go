@@ -28,13 +28,7 @@ const (
 // TLSPhase returns whether servers have certificates, or are getting them: empty for a cluster that never had any. It is
 // recorded as GossipPhase is.
 func TLSPhase(c *v1alpha1.ConsulCluster) v1alpha1.TLSPhase {
-	if said, recorded := recordOf(c, v1alpha1.AnnotationTLS); recorded {
-		return v1alpha1.TLSPhase(said)
-	}
-	if HasOwnStatus(c) {
-		return c.Status.TLS
-	}
-	return ""
+	return v1alpha1.TLSPhase(phaseOf(c, v1alpha1.AnnotationTLS, string(c.Status.TLS)))
 }
 
 // TLSRecordLost reports whether only the status has the phase.
@@ -119,10 +113,10 @@ func PairOf(secret *corev1.Secret) pki.Pair {
 	return pki.Pair{Certificate: secret.Data[corev1.TLSCertKey], Key: secret.Data[corev1.TLSPrivateKeyKey]}
 }
 
-// Authorities returns the certificates of authorities in a Secret.
+// Authorities returns the certificates of authorities in a Secret: beside a certificate of theirs, or alone.
 func Authorities(secret *corev1.Secret) []byte {
-	if secret.Name == CertificateSecretName(secret.Labels[v1alpha1.LabelCluster]) {
-		return secret.Data[fileAuthorities]
+	if authorities, beside := secret.Data[fileAuthorities]; beside {
+		return authorities
 	}
 	return secret.Data[corev1.TLSCertKey]
 }

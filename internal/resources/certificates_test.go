@@ -94,6 +94,18 @@ func TestPodsWithCertificates(t *testing.T) {
 	g.Expect(resources.ReservedVolume(plain(), "operator-tls")).To(BeTrue())
 }
 
+// Each Secret says whom to believe, also one that was restored without its labels.
+func TestAuthorities(t *testing.T) {
+	pair := pki.Pair{Certificate: []byte("authority")}
+	for _, secret := range []*corev1.Secret{
+		resources.AuthoritySecret(plain(), pair), resources.AuthoritiesSecret(plain(), pair.Certificate),
+		resources.CertificateSecret(plain(), pki.Pair{Certificate: []byte("server")}, pair.Certificate, time.Now()),
+	} {
+		secret.Labels = nil
+		NewWithT(t).Expect(string(resources.Authorities(secret))).To(Equal("authority"), secret.Name)
+	}
+}
+
 // A cache keeps what is public, and no key.
 func TestWhatIsPublic(t *testing.T) {
 	g := NewWithT(t)

@@ -24,11 +24,16 @@ const (
 // Its record counts if it was written for this cluster. Without one, the status is the witness: a person who replaces the object
 // takes its annotations away, and not its status.
 func GossipPhase(c *v1alpha1.ConsulCluster) v1alpha1.GossipPhase {
-	if said, recorded := recordOf(c, v1alpha1.AnnotationGossip); recorded {
-		return v1alpha1.GossipPhase(said)
+	return v1alpha1.GossipPhase(phaseOf(c, v1alpha1.AnnotationGossip, string(c.Status.GossipEncryption)))
+}
+
+// phaseOf is a phase by its record or, without one, by the status.
+func phaseOf(c *v1alpha1.ConsulCluster, annotation, witness string) string {
+	if said, recorded := recordOf(c, annotation); recorded {
+		return said
 	}
 	if HasOwnStatus(c) {
-		return c.Status.GossipEncryption
+		return witness
 	}
 	return ""
 }
