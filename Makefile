@@ -75,7 +75,7 @@ bench-scale: ## Measure one operator with 1,000 clusters whose agents are one pr
 ##@ Test
 
 .PHONY: test
-test: ## Run the daily tests: unit, integration on real Consul, and a part of the simulation beside it (about 16 minutes).
+test: ## Run the daily tests: unit, integration on real Consul, and a part of the simulation beside it (about 14 minutes).
 	@$(BUILD) $(TEST_TOOLS)
 	@hack/parts.sh test-unit test-stories,test-others+test-sim
 
@@ -108,16 +108,16 @@ test-e2e: ## Run the essential tests on real nodes: as root on Linux, or on the 
 	@hack/e2e.sh specs -ginkgo.label-filter=essential
 
 .PHONY: test-e2e-all
-test-e2e-all: ## Run all tests on real nodes (about 20 minutes).
+test-e2e-all: ## Run all tests on real nodes (about 25 minutes).
 	@hack/e2e.sh specs
 
 .PHONY: test-all
-test-all: ## Run all that tests, which takes long; make verify and make vulncheck are apart.
+test-all: ## Run all that tests, in more than an hour; make verify and make vulncheck are apart.
 	@$(BUILD) $(TEST_TOOLS) chaos
 	@hack/parts.sh test test-e2e-all,chaos,chaos-nodes+sim+sim-errors+mutants+fuzz race
 
 .PHONY: sim
-sim: ## Explore the states of the simulation's scenarios: with crashes, faults and stale reads (10 to 15 minutes).
+sim: ## Explore the states of the simulation's scenarios: with crashes, faults and stale reads (some minutes).
 	@go run ./test/cmd/explore
 
 .PHONY: sim-errors

@@ -9,5 +9,5 @@ func awaitReload(v view) *Decision {
 		return nil
 	}
 	return wait(steadily, reason.ReloadingSettings, "%d of %d servers have read spec.config again, without a restart; next is %s",
-		len(v.staying())-len(behind), len(v.staying()), behind[0].Name)
+		len(v.staying)-len(behind), len(v.staying), behind[0].Name)
 }

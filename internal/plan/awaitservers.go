@@ -5,7 +5,7 @@ import "github.com/consul-operator/consul-operator/api/reason"
 // awaitServers says which server is not a serving voter yet, and what it waits for. A server that was given up is not
 // waited for.
 func awaitServers(v view) *Decision {
-	for _, s := range v.staying() {
+	for _, s := range v.staying {
 		if s.Failed {
 			continue
 		}
@@ -16,7 +16,7 @@ func awaitServers(v view) *Decision {
 			return d
 		}
 	}
-	if len(v.staying()) != v.Spec.Replicas || len(v.current()) != v.Spec.Replicas {
+	if len(v.staying) != v.Spec.Replicas || len(v.current()) != v.Spec.Replicas {
 		return v.notEnoughVoters(v.Spec.Replicas)
 	}
 	return nil

@@ -21,7 +21,7 @@ func Disagreements(o Observation, now time.Time) []Disagreement {
 	if !o.Raft.Known {
 		return nil
 	}
-	v := view{Observation: o, now: now}
+	v := look(&o, now)
 	var all []Disagreement
 	add := func(s Server, problem string, action func(Server) string) {
 		if problem != "" {

@@ -8,7 +8,7 @@ func giveUp(v view) *Decision {
 	if v.Spec.ReplaceFailedAfter == 0 || v.whyNotReplaced() != "" {
 		return nil
 	}
-	for _, s := range v.staying() {
+	for _, s := range v.staying {
 		switch {
 		case s.Failed:
 		case v.overdue(s):

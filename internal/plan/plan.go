@@ -9,7 +9,7 @@ import (
 
 // Plan decides what to do next.
 func Plan(o Observation, now time.Time) Decision {
-	v := view{Observation: o, now: now}
+	v := look(&o, now)
 	decision := decide(v)
 	decision.Upkeep = upkeep(v)
 	if decision.RequeueAfter == 0 {

@@ -8,7 +8,7 @@ func reinstate(v view) *Decision {
 	if len(filter(v.lasting(), v.serves)) >= v.Spec.Replicas {
 		return nil
 	}
-	for _, s := range v.staying() {
+	for _, s := range v.staying {
 		if s.Failed && v.serves(s) {
 			return step(UnmarkFailed{Server: s.Name}, reason.KeepingServer, "%s serves again: it is not replaced", s.Name)
 		}

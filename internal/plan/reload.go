@@ -30,7 +30,7 @@ func (v view) reload() []Action {
 
 // behind are the staying servers that have not read the wanted settings, in the order in which they are to.
 func (v view) behind() []Server {
-	servers := filter(v.staying(), v.isBehind)
+	servers := filter(v.staying, v.isBehind)
 	slices.SortStableFunc(servers, func(a, b Server) int {
 		return cmp.Or(compareBool(!v.hasBegun(a), !v.hasBegun(b)), compareBool(v.leads(a), v.leads(b)))
 	})
@@ -49,7 +49,7 @@ func (v view) hasBegun(s Server) bool { return s.Pod.Settings == v.Spec.Settings
 
 // haveSettled reports whether the servers that have read the wanted settings are ready, and were for a while.
 func (v view) haveSettled() bool {
-	return !slices.ContainsFunc(v.staying(), func(s Server) bool {
+	return !slices.ContainsFunc(v.staying, func(s Server) bool {
 		return s.Pod != nil && s.Pod.Reloads && !v.isBehind(s) && (!s.Pod.Ready || v.now.Before(s.Pod.GivenAt.Add(reloadSettles)))
 	})
 }

@@ -5,7 +5,7 @@ package plan
 // Unschedulable servers do not count as current; otherwise an evicted server would wait for capacity it does not need.
 func replaceIdle(v view) *Decision {
 	enough := len(filter(v.current(), func(s Server) bool { return !isHomeless(s) })) >= v.Spec.Replicas
-	for _, s := range v.staying() {
+	for _, s := range v.staying {
 		surplus := enough && s.Revision != v.Spec.Revision
 		if takesPart(s) || s.ClaimDeleting || surplus {
 			continue

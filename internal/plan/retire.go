@@ -92,7 +92,7 @@ func (v view) handOver(s Server) *Decision {
 // it retires no server is created, so waiting could last for ever. Where the voters are there, and only one did not answer
 // in time or autopilot is in doubt for a moment, it waits.
 func (v view) needed(s Server) *Decision {
-	if !v.leaderIsStable() || len(filter(v.staying(), isPresentVoter)) >= v.toKeep(s) {
+	if !v.leaderIsStable() || len(filter(v.staying, isPresentVoter)) >= v.toKeep(s) {
 		return v.notEnoughVoters(v.toKeep(s))
 	}
 	return step(UnmarkRetiring{Server: s.Name}, reason.KeepingServer, "%s has to stay: too few healthy voters would be left", s.Name)

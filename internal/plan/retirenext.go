@@ -68,10 +68,10 @@ func (v view) whyRetire(s Server) string {
 func (v view) retirable() []Server {
 	candidates, oldestFirst := v.outdatedOnes(), 1
 	if len(candidates) == 0 {
-		if len(v.staying()) <= v.Spec.Replicas {
+		if len(v.staying) <= v.Spec.Replicas {
 			return nil
 		}
-		candidates, oldestFirst = v.staying(), -1
+		candidates, oldestFirst = slices.Clone(v.staying), -1
 	}
 	slices.SortStableFunc(candidates, func(a, b Server) int {
 		return cmp.Or(
@@ -90,7 +90,7 @@ func (v view) outdatedOnes() []Server {
 		return needless
 	}
 	surplusFirst := v.Spec.InPlace && v.Spec.Replicas == 1 && len(v.Servers) > 1
-	return filter(v.staying(), func(s Server) bool {
+	return filter(v.staying, func(s Server) bool {
 		return v.outdated(s) && (!v.updatable(s) || takesPart(s) && !surplusFirst)
 	})
 }

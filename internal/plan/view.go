@@ -29,8 +29,14 @@ const (
 
 // view is an Observation with the questions that rules ask of it.
 type view struct {
-	Observation
+	*Observation
 	now time.Time
+	// staying are the servers that do not retire.
+	staying []Server
+}
+
+func look(o *Observation, now time.Time) view {
+	return view{o, now, filter(o.Servers, func(s Server) bool { return !s.Retiring })}
 }
 
 // The cluster.
@@ -60,7 +66,7 @@ func (v view) isSingle() bool { return v.Spec.InPlace && v.Spec.Replicas == 1 &&
 
 // nowhereToGo reports whether a server of a draining node waits for a replacement that no node takes.
 func (v view) nowhereToGo() bool {
-	return len(v.drained()) > 0 && slices.ContainsFunc(v.staying(), func(s Server) bool {
+	return len(v.drained()) > 0 && slices.ContainsFunc(v.staying, func(s Server) bool {
 		return isHomeless(s) && !v.avoidsOtherNodes(s)
 	})
 }
@@ -89,14 +95,9 @@ func (v view) memberStatus(id string) MemberStatus {
 	return v.Raft.Members[i].Status
 }
 
-// staying are the servers that do not retire.
-func (v view) staying() []Server {
-	return filter(v.Servers, func(s Server) bool { return !s.Retiring })
-}
-
 // current are the staying servers of the wanted revision.
 func (v view) current() []Server {
-	return filter(v.staying(), func(s Server) bool { return !v.outdated(s) })
+	return filter(v.staying, func(s Server) bool { return !v.outdated(s) })
 }
 
 // lasting are the staying servers that have the wanted revision or will get it in place.
@@ -104,13 +105,13 @@ func (v view) lasting() []Server {
 	if !v.Spec.InPlace {
 		return v.current()
 	}
-	return filter(v.staying(), hasFuture)
+	return filter(v.staying, hasFuture)
 }
 
 // drained are the staying servers whose node takes no pods any more, because somebody is about to empty it.
-func (v view) drained() []Server { return filter(v.staying(), isDrained) }
+func (v view) drained() []Server { return filter(v.staying, isDrained) }
 
-func (v view) serving() []Server { return filter(v.staying(), v.serves) }
+func (v view) serving() []Server { return filter(v.staying, v.serves) }
 
 // Votes and health.
 
@@ -140,7 +141,7 @@ func (v view) voteCounts(s Server) bool { return v.healthyVoter(s) || v.overdue(
 // They have to be a quorum now as well: without one Raft removes nobody, and a dead server that is to go may be the one
 // that has to come back first.
 func (v view) enoughWithout(leaving Server, toKeep int) bool {
-	serving := filter(v.staying(), func(s Server) bool { return s.Name != leaving.Name && v.serves(s) })
+	serving := filter(v.staying, func(s Server) bool { return s.Name != leaving.Name && v.serves(s) })
 	votes := len(filter(v.Servers, v.voteCounts))
 	voters := len(filter(v.Raft.Peers, func(p Peer) bool { return p.Voter }))
 	votesAfter, votersAfter := votes, voters
@@ -168,7 +169,7 @@ func (v view) toKeepInPlace() int { return v.Spec.Replicas - 1 }
 // successor is the server to hand leadership to: a healthy voter that stays, preferably of the wanted revision, since that
 // one will not have to hand over again; then the one with the longest log, then the newest. Nil if there is none.
 func (v view) successor() *Server {
-	candidates := filter(v.staying(), func(s Server) bool { return !v.leads(s) && v.healthyVoter(s) })
+	candidates := filter(v.staying, func(s Server) bool { return !v.leads(s) && v.healthyVoter(s) })
 	if len(candidates) == 0 {
 		return nil
 	}
@@ -347,11 +348,15 @@ func (v view) annotateCommand(key, value string) string {
 func clock(t time.Time) string { return t.UTC().Format("15:04:05 MST") }
 
 func filter[T any](all []T, keep func(T) bool) []T {
-	kept := make([]T, 0, len(all))
-	for _, one := range all {
-		if keep(one) {
-			kept = append(kept, one)
+	var kept []T
+	for i := range all {
+		if !keep(all[i]) {
+			continue
 		}
+		if kept == nil {
+			kept = make([]T, 0, len(all)-i)
+		}
+		kept = append(kept, all[i])
 	}
 	return kept
 }

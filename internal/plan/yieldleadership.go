@@ -9,7 +9,7 @@ func yieldLeadership(v view) *Decision {
 	if !v.nowhereToGo() || !v.leaderIsDrained() {
 		return nil
 	}
-	for _, s := range v.staying() {
+	for _, s := range v.staying {
 		if !isDrained(s) && v.serves(s) {
 			return step(TransferLeadership{From: v.Raft.Leader, To: s.Name}, reason.NodeDraining,
 				"the node of %s is drained and no other node takes a server: handing leadership to %s first", v.Raft.Leader, s.Name)

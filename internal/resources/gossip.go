@@ -32,10 +32,10 @@ func phaseOf(c *v1alpha1.ConsulCluster, annotation, witness string) string {
 	if said, recorded := recordOf(c, annotation); recorded {
 		return said
 	}
-	if HasOwnStatus(c) {
-		return witness
+	if witness == "" || !HasOwnStatus(c) {
+		return ""
 	}
-	return ""
+	return witness
 }
 
 // GossipRecordLost reports whether only the status has the phase.

@@ -20,7 +20,8 @@ func main() {
 	limit := flag.Int("states", 0, "visit at most so many states of each scenario; 0 for the scenario's own limit")
 	pattern := flag.String("run", "", "explore only scenarios whose name matches this regular expression")
 	flag.Parse()
-	debug.SetGCPercent(400) // a state is made and forgotten in microseconds, and there is memory
+	debug.SetGCPercent(-1) // a state is made and forgotten in microseconds, and there is memory
+	debug.SetMemoryLimit(2 << 30)
 	match, err := regexp.Compile(*pattern)
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "explore: -run:", err)

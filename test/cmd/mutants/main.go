@@ -132,7 +132,7 @@ func (m mutant) caught(work string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	args := []string{"test", "-overlay", overlay, "-count=1", "-failfast", "-run", m.tests(), m.In}
+	args := []string{"test", "-overlay", overlay, "-vet=off", "-count=1", "-failfast", "-run", m.tests(), m.In}
 	test := exec.Command("go", args...) //nolint:gosec // our own
 	output, err := test.CombinedOutput()
 	switch {

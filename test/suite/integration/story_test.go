@@ -35,8 +35,8 @@ const (
 // shared is the environment of all stories that do not disturb their neighbors.
 var shared *harness.Env
 
-// together is how many stories run at a time. They wait far more than they work; two cores bear four of them.
-const together = "4"
+// together is how many stories run at a time. They wait far more than they work; two cores bear five of them.
+const together = "5"
 
 func TestMain(m *testing.M) { os.Exit(run(m)) }
 
