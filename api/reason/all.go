@@ -53,7 +53,7 @@ var all = []Info{
 		"do what the error says. The operator tries again at least once a minute", ""},
 	{Paused, AttentionIfItLasts, "`spec.paused` is set", "set it to false", ""},
 	{WaitingForAgents, AttentionIfItLasts,
-		"client agents must be prepared before the next [phase](security.md#phases) of gossip encryption",
+		"client agents must be prepared before the next [phase](security.md#phases) of gossip encryption or of TLS",
 		"[prepare them](security.md#client-agents), then run the command of the message", ""},
 	{WaitingForMembers, AttentionIfItLasts,
 		"a [rotation](security.md#rotate-the-key) of the gossip key waits for members that are down or do not answer",
@@ -85,6 +85,7 @@ var all = []Info{
 		"servers read [settings](operate.md#what-changes-without-a-restart) again, one after the other, and none is replaced",
 		"if it lasts, the message has Consul's answer: correct `spec.config`", ""},
 	{SecuringGossip, NoAttention, "gossip encryption is being switched on or off, one rolling update for each phase", "", ""},
+	{SecuringTLS, NoAttention, "TLS is being switched on or off, one rolling update for each [phase](security.md#tls)", "", ""},
 	{RotatingGossipKey, NoAttention, "the gossip key is being [rotated](security.md#rotate-the-key), without a restart", "", ""},
 	{RenewingCertificate, NoAttention, "the servers read a new [certificate](security.md#certificates), without a restart",
 		"if it lasts, the message has the error", ""},
@@ -97,5 +98,5 @@ var all = []Info{
 	{Secured, NoAttention,
 		"NetworkPolicy, gossip encryption, HTTPS only, RPC by certificate, and ACLs that deny are on (condition `Secure`)", "", ""},
 	{Unsecured, AttentionIfItLasts, "something is open that could be closed; the message says what (condition `Secure`)",
-		"read [security](security.md) first: only new clusters can get TLS, and ACLs need rights for the operator (README)", ""},
+		"read [security](security.md) first: ACLs need rights for the operator (README)", ""},
 }

@@ -62,6 +62,7 @@ const (
 	UpdatingInPlace             Reason = "UpdatingInPlace"
 	ReloadingSettings           Reason = "ReloadingSettings"
 	SecuringGossip              Reason = "SecuringGossip"
+	SecuringTLS                 Reason = "SecuringTLS"
 	RotatingGossipKey           Reason = "RotatingGossipKey"
 	RenewingCertificate         Reason = "RenewingCertificate"
 	NodeDraining                Reason = "NodeDraining"

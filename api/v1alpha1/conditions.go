@@ -30,8 +30,8 @@ const (
 	AnnotationAcceptLoss = "consuloperator.io/accept-loss-of"
 	// AnnotationAllowDowngrade set to a version allows a downgrade to exactly that version.
 	AnnotationAllowDowngrade = "consuloperator.io/allow-downgrade"
-	// AnnotationAgentsReady confirms that the client agents are prepared for the phase of gossip encryption that it names. The
-	// operator removes it when the phase begins.
+	// AnnotationAgentsReady confirms that the client agents are prepared for the phase of gossip encryption that it names, or of
+	// TLS: TLSRequired, TLSOff. The operator removes it when the phase begins.
 	AnnotationAgentsReady = "consuloperator.io/agents-ready-for"
 	// AnnotationRotateGossipKey holds a timestamp, or anything else; changing it replaces the gossip key, without a restart.
 	AnnotationRotateGossipKey = "consuloperator.io/rotate-gossip-key"
@@ -51,7 +51,8 @@ const (
 	// AnnotationGossip is the phase of gossip encryption that servers have, or are getting: see GossipPhase. It is written before
 	// the first server of that phase is created. On a pod it is the phase of its server.
 	AnnotationGossip = "consuloperator.io/gossip-encryption"
-	// AnnotationTLS is whether servers have certificates: see TLSPhase. It is written before the first server is created.
+	// AnnotationTLS is the phase of TLS that servers have, or are getting: see TLSPhase. It is written before the first server of
+	// that phase is created. On a pod it is the phase of its server.
 	AnnotationTLS = "consuloperator.io/tls"
 	// AnnotationRecordsOf is the UID of the ConsulCluster for which these annotations were written. On a copy of it, which has
 	// another UID, they do not count.

@@ -25,16 +25,17 @@ type GossipEncryption struct {
 // TLS configures the certificates of the servers.
 type TLS struct {
 	// Enabled is whether servers prove who they are by certificates, to clients and to each other. They serve HTTPS on port
-	// 8501, and take RPC only from those who have a certificate of the same authority. It cannot be changed once the cluster has
-	// servers. If omitted, a new cluster has no TLS, and a running one stays as it is.
+	// 8501, and take RPC only from those who have a certificate of the same authority. Changing it on a running cluster takes
+	// three rolling updates, one for each phase: see status.tls. If omitted, a new cluster has no TLS, and a running one stays
+	// as it is.
 	//
 	// +optional
 	Enabled *bool `json:"enabled,omitempty"`
 
 	// HTTPSOnly closes the HTTP port 8500 but for 127.0.0.1, where kubectl port-forward and kubectl exec come from. Changing it is
-	// a rolling update.
+	// a rolling update. If omitted, a new cluster with TLS serves HTTPS only, and a running one stays as it is: clients have to
+	// be moved to port 8501 before.
 	//
-	// +kubebuilder:default=true
 	// +optional
 	HTTPSOnly *bool `json:"httpsOnly,omitempty"`
 
@@ -48,17 +49,24 @@ type TLS struct {
 	AdditionalDNSNames []string `json:"additionalDNSNames,omitempty"`
 }
 
-// TLSPhase is whether servers have certificates.
+// TLSPhase is a phase of TLS. Servers take RPC from each other if their phases are the same or next to each other in this order.
 //
-// +kubebuilder:validation:Enum=Off;Required
+// +kubebuilder:validation:Enum=Off;Accepting;Sending;Required;HTTPSOnly
 type TLSPhase string
 
-// The phases of TLS.
+// The phases of TLS, in order.
 const (
 	// TLSOff is a cluster without certificates.
 	TLSOff TLSPhase = "Off"
-	// TLSRequired servers present certificates, and take RPC from nobody who has none.
+	// TLSAccepting servers have certificates, and serve HTTPS beside HTTP. They call each other without TLS, and take RPC with and
+	// without it.
+	TLSAccepting TLSPhase = "Accepting"
+	// TLSSending servers call each other by TLS, and take RPC with and without it.
+	TLSSending TLSPhase = "Sending"
+	// TLSRequired servers call each other by TLS, and take RPC from nobody who has no certificate.
 	TLSRequired TLSPhase = "Required"
+	// TLSHTTPSOnly servers do the same, and serve HTTP to nobody but themselves.
+	TLSHTTPSOnly TLSPhase = "HTTPSOnly"
 )
 
 // NetworkPolicy restricts who reaches the servers, on networks that enforce NetworkPolicies.

@@ -82,7 +82,9 @@ type ConsulClusterStatus struct {
 	// +optional
 	GossipEncryption GossipPhase `json:"gossipEncryption,omitempty"`
 
-	// TLS is whether servers have certificates: Off or Required. Omitted if they never had any.
+	// TLS is the current phase of TLS: Off, Accepting (servers have certificates, call RPC without TLS, take both), Sending (call
+	// by TLS, take both), Required (call and take RPC by TLS only) or HTTPSOnly (the same, and HTTP is closed). Omitted if servers
+	// never had certificates.
 	//
 	// +optional
 	TLS TLSPhase `json:"tls,omitempty"`

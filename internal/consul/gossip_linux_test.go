@@ -114,7 +114,7 @@ func TestClientAgents(t *testing.T) {
 	g.Expect(leader.ClientAgents(t.Context())).To(BeZero())
 	servers.prepare = func(s *realServer) {
 		s.writeSettings(t, `{"server": false}`)
-		s.args = slices.DeleteFunc(s.args, func(arg string) bool { return strings.HasPrefix(arg, "-bootstrap-expect=") })
+		s.joinsOnly()
 	}
 	client := servers.start()
 	name := []string{client.name}

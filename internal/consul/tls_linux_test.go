@@ -3,6 +3,7 @@ package consul
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"os"
 	"path/filepath"
 	"slices"
@@ -11,9 +12,12 @@ import (
 	"time"
 
 	. "github.com/onsi/gomega"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 
+	"github.com/consul-operator/consul-operator/api/v1alpha1"
 	"github.com/consul-operator/consul-operator/internal/pki"
+	"github.com/consul-operator/consul-operator/internal/resources"
 )
 
 const serverName = "server.dc1.consul"
@@ -25,22 +29,27 @@ func secured(t *testing.T, version string, n int) (servers *realServers, authori
 	authority, err := pki.NewAuthority("test", time.Now())
 	g.Expect(err).NotTo(HaveOccurred())
 	servers = newServers(t, version, n)
-	servers.prepare = func(s *realServer) {
-		s.certify(t, authority)
-		file := func(name string) string { return filepath.Join(s.dir, name) }
-		config, err := json.Marshal(map[string]any{"ports": map[string]any{"https": 8501}, "tls": map[string]any{
-			"defaults": map[string]any{
-				"ca_file": file("ca.crt"), "cert_file": file("tls.crt"), "key_file": file("tls.key"), "verify_outgoing": true,
-			},
-			"internal_rpc": map[string]any{"verify_incoming": true, "verify_server_hostname": true},
-		}})
-		g.Expect(err).NotTo(HaveOccurred())
-		s.writeSettings(t, string(config))
-	}
+	servers.prepare = func(s *realServer) { s.enterTLSPhase(t, v1alpha1.TLSRequired, authority) }
 	for range n {
 		servers.start()
 	}
 	return servers, authority
+}
+
+// enterTLSPhase gives a server a certificate, and the configuration of a phase, as its pod would.
+func (s *realServer) enterTLSPhase(t *testing.T, phase v1alpha1.TLSPhase, authority pki.Pair) {
+	t.Helper()
+	g := NewWithT(t)
+	s.certify(t, authority)
+	file, err := resources.AgentConfig(&v1alpha1.ConsulCluster{ObjectMeta: metav1.ObjectMeta{UID: "u", Annotations: map[string]string{
+		v1alpha1.AnnotationTLS: string(phase), v1alpha1.AnnotationRecordsOf: "u",
+	}}})
+	g.Expect(err).NotTo(HaveOccurred())
+	var config map[string]any
+	g.Expect(json.Unmarshal(file, &config)).To(Succeed())
+	text, err := json.Marshal(map[string]any{"tls": config["tls"], "ports": config["ports"]})
+	g.Expect(err).NotTo(HaveOccurred())
+	s.writeSettings(t, strings.ReplaceAll(string(text), "/consul/tls/", s.dir+"/"))
 }
 
 // certify gives a server a new certificate, and returns what identifies it.
@@ -110,15 +119,78 @@ func TestHTTPS(t *testing.T) {
 	}
 }
 
+// Servers take RPC from each other if their phases of TLS are the same or next to each other. The planner goes by it. A server
+// asks the leader, and gets the log from it: one of the two fails where phases are further apart. Among themselves, servers that
+// are HTTPSOnly are no others than those in phase Required.
+func TestTLSPhases(t *testing.T) {
+	t.Parallel()
+	phases := []v1alpha1.TLSPhase{v1alpha1.TLSOff, v1alpha1.TLSAccepting, v1alpha1.TLSSending, v1alpha1.TLSRequired}
+	for _, version := range []string{"1.19.2", "1.22.7"} {
+		for order, phase := range phases {
+			t.Run(version+"/"+string(phase), func(t *testing.T) {
+				t.Parallel()
+				g := NewWithT(t)
+				authority, err := pki.NewAuthority("test", time.Now())
+				g.Expect(err).NotTo(HaveOccurred())
+				servers := newServers(t, version, 1)
+				servers.prepare = func(s *realServer) { s.enterTLSPhase(t, phase, authority) }
+				servers.start()
+				leader := servers.leader()
+				var far []*realServer
+				for other, phase := range phases {
+					servers.prepare = func(s *realServer) {
+						s.joinsOnly()
+						s.enterTLSPhase(t, phase, authority)
+					}
+					switch apart := other - order; {
+					case apart == 1, apart == -1:
+						near := servers.start()
+						g.Eventually(func() error { return near.follows(t) }, time.Minute, 50*time.Millisecond).Should(Succeed(),
+							"%s, led by %s", phase, phases[order])
+					case apart != 0:
+						far = append(far, servers.start())
+					}
+				}
+				for _, server := range far {
+					g.Eventually(func() (int, error) { return server.statusBy(leader) }, time.Minute, 50*time.Millisecond).
+						Should(Equal(1), "alive")
+				}
+				g.Consistently(func(g Gomega) {
+					for _, server := range far {
+						g.Expect(server.follows(t)).NotTo(Succeed(), server.name)
+					}
+				}, 3*time.Second, 200*time.Millisecond).Should(Succeed())
+			})
+		}
+	}
+}
+
+// joinsOnly has a server found nothing.
+func (s *realServer) joinsOnly() {
+	s.args = slices.DeleteFunc(s.args, func(arg string) bool { return strings.HasPrefix(arg, "-bootstrap-expect=") })
+}
+
+// follows fails if a server does not get the log, or cannot ask the leader.
+func (s *realServer) follows(t *testing.T) error {
+	t.Helper()
+	self, err := s.Self(t.Context())
+	if err != nil {
+		return err
+	}
+	if self.LastIndex == 0 {
+		return errors.New("it has got nothing")
+	}
+	_, _, err = s.client().Catalog().Nodes(nil)
+	return err
+}
+
 // A server without a certificate is no part of a cluster that has them.
 func TestRPCWithoutACertificate(t *testing.T) {
 	t.Parallel()
 	g := NewWithT(t)
 	servers, _ := secured(t, "1.22.7", 1)
 	leader := servers.leader()
-	servers.prepare = func(s *realServer) {
-		s.args = slices.DeleteFunc(s.args, func(arg string) bool { return strings.HasPrefix(arg, "-bootstrap-expect=") })
-	}
+	servers.prepare = (*realServer).joinsOnly
 	plain := servers.start()
 	g.Eventually(func() (int, error) { return plain.statusBy(leader) }, 30*time.Second, 50*time.Millisecond).
 		Should(Equal(1), "alive")

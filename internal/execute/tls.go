@@ -18,23 +18,25 @@ import (
 	"github.com/consul-operator/consul-operator/internal/resources"
 )
 
-// setTLS records whether servers have certificates, once the Secrets are there that they need.
+// setTLS records a phase, once the Secrets are there that its servers need. What a person has confirmed for it is used up.
 func (e *Executor) setTLS(ctx context.Context, s *observe.Snapshot, a plan.SetTLS) (Outcome, error) {
 	if a.Phase == s.Spec.TLS.Phase {
 		return e.record(ctx, s, fmt.Sprintf("the record that TLS is %s is missing: it is written again", a.Phase),
 			annotate(v1alpha1.AnnotationTLS, a.Phase.String()))
 	}
-	if a.Phase != plan.TLSOff {
+	if s.Spec.TLS.Phase == plan.TLSOff {
 		if err := notNeeded(e.foundAuthority(ctx, s), "spec.tls.enabled"); err != nil {
 			return Outcome{}, err
 		}
 	}
-	return e.record(ctx, s, fmt.Sprintf("TLS goes from %s to %s", s.Spec.TLS.Phase, a.Phase),
-		annotate(v1alpha1.AnnotationTLS, a.Phase.String()))
+	return e.record(ctx, s, fmt.Sprintf("TLS goes from %s to %s", s.Spec.TLS.Phase, a.Phase), func(o client.Object) {
+		annotate(v1alpha1.AnnotationTLS, a.Phase.String())(o)
+		unannotate(v1alpha1.AnnotationAgentsReady)(o)
+	})
 }
 
-// foundAuthority creates the authority of a cluster that has no servers, and their certificate. What is there already, after a
-// crash, is used.
+// foundAuthority creates the authority of a cluster without certificates, and the certificate of its servers. What is there
+// already, after a crash or from before, is used.
 func (e *Executor) foundAuthority(ctx context.Context, s *observe.Snapshot) error {
 	authority, err := e.authority(ctx, s.Cluster)
 	if apierrors.IsNotFound(err) {

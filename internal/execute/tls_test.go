@@ -70,6 +70,15 @@ func TestCertificatesAreThereBeforeTheyAreRecorded(t *testing.T) {
 	w.Expect(w.certificate(t)).To(Equal(before), "what is there is used")
 }
 
+// Another phase makes no other authority, also if it is lost: servers would not believe it.
+func TestAnotherPhaseOfTLS(t *testing.T) {
+	w := certified(t)
+	w.Expect(w.client.Delete(t.Context(), w.secret(t, "consul-ca-key"))).To(Succeed())
+	w.Expect(w.do(t, plan.SetTLS{Phase: plan.TLSSending}).Event).To(Equal("TLS goes from Required to Sending"))
+	w.Expect(w.annotations(t)).To(HaveKeyWithValue(v1alpha1.AnnotationTLS, "Sending"))
+	w.Expect(w.client.Get(t.Context(), key("consul-ca-key"), &corev1.Secret{})).NotTo(Succeed())
+}
+
 func TestAnAuthorityOfSomebodyElse(t *testing.T) {
 	w := newWorld(t)
 	theirs := resources.AuthoritySecret(w.seen.Cluster, pki.Pair{})

@@ -122,7 +122,8 @@ func (o *Observer) cluster(ctx context.Context, s *Snapshot, leader string) erro
 	if err := tellsOfItself(s, leader); err != nil {
 		return err
 	}
-	if gossip := s.Spec.Gossip; gossip.Phase != gossip.Target || isRotated(gossip) {
+	gossip, tls := s.Spec.Gossip, s.Spec.TLS
+	if gossip.Phase != gossip.Target || tls.Phase != tls.Target || isRotated(gossip) {
 		s.Raft.Gossip = gossipMembers(ctx, s, agent)
 	}
 	s.Raft.MinQuorum, _ = strconv.Atoi(s.Raft.Autopilot[consul.SettingMinQuorum]) // the client made it of a number

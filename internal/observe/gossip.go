@@ -23,7 +23,6 @@ func gossip(c *v1alpha1.ConsulCluster) plan.Gossip {
 	phase, _ := plan.ParseGossipPhase(string(resources.GossipPhase(c))) // the error is found again, see readRecords
 	gossip := plan.Gossip{
 		Phase: phase, Target: phase, Unrecorded: resources.GossipRecordLost(c),
-		AgentsReady: c.Annotations[v1alpha1.AnnotationAgentsReady],
 	}
 	switch enabled := c.Spec.GossipEncryption.Enabled; {
 	case enabled == nil:
@@ -42,6 +41,9 @@ func secureNewCluster(s *Snapshot) {
 	s.Spec.Network.New = true
 	if resources.GossipPhase(c) == "" && c.Spec.GossipEncryption.Enabled == nil && canBeEncrypted(c) {
 		s.Spec.Gossip.Target = plan.GossipRequired
+	}
+	if onlyHTTPS(c) {
+		s.Spec.TLS.Target = plan.TLSOnly
 	}
 }
 
@@ -95,12 +97,13 @@ func isRotated(g plan.Gossip) bool {
 	return g.Rotation.Stage != plan.KeyUnknown && (g.Rotation.Stage != plan.KeySettled || g.Rotation.Asked)
 }
 
-// gossipMembers asks the leader's agent whom the phase after this one, or another key, could cut off. It asks for the keys of all
+// gossipMembers asks the leader's agent whom the next phase, or another key, could cut off. It asks for the keys of all
 // members when a phase could end, and during a rotation: whoever has none logs the question, and whoever does not answer is
 // waited for. The members are listed afterwards, so that one that fails meanwhile is in the list.
 func gossipMembers(ctx context.Context, s *Snapshot, agent consul.Agent) (members plan.GossipMembers) {
 	gossip := s.Spec.Gossip
-	endsWithKeys := gossip.Phase == plan.GossipOff || gossip.Phase == plan.GossipAccepting
+	isChanging := gossip.Phase != gossip.Target
+	endsWithKeys := isChanging && (gossip.Phase == plan.GossipOff || gossip.Phase == plan.GossipAccepting)
 	if (endsWithKeys || isRotated(gossip)) && allAsWanted(s) {
 		members = keysOfMembers(ctx, s, agent)
 	}

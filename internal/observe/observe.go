@@ -159,7 +159,7 @@ func spec(c *v1alpha1.ConsulCluster) plan.Spec {
 	}
 	spec.Autopilot, _ = resources.Autopilot(c) // the errors are found again, see invalid
 	_, spec.Settings, _ = resources.Settings(c)
-	spec.Gossip, spec.TLS = gossip(c), tlsOf(c)
+	spec.Gossip, spec.TLS, spec.AgentsReady = gossip(c), tlsOf(c), c.Annotations[v1alpha1.AnnotationAgentsReady]
 	recovery(&spec, c)
 	return spec
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/consul-operator/consul-operator/api/reason"
@@ -15,23 +16,35 @@ import (
 	"github.com/consul-operator/consul-operator/internal/resources"
 )
 
-// tlsOf is whether a cluster has certificates, and whether it is to have them: where the spec says nothing, the same.
+// tlsOf is the phase of TLS that a cluster has, and the one that it is to have in the end: where the spec says nothing, the same.
+// See secureNewCluster.
 func tlsOf(c *v1alpha1.ConsulCluster) plan.TLS {
 	phase, _ := plan.ParseTLSPhase(string(resources.TLSPhase(c))) // the error is found again, see readRecords
 	tls := plan.TLS{Phase: phase, Target: phase, Unrecorded: resources.TLSRecordLost(c)}
-	switch enabled := c.Spec.TLS.Enabled; {
-	case enabled == nil:
-	case *enabled:
-		tls.Target = plan.TLSRequired
-	default:
+	enabled, only := c.Spec.TLS.Enabled, c.Spec.TLS.HTTPSOnly
+	if enabled != nil {
 		tls.Target = plan.TLSOff
+		if *enabled {
+			tls.Target = max(phase, plan.TLSRequired)
+		}
+	}
+	if tls.Target >= plan.TLSRequired && only != nil {
+		tls.Target = plan.TLSRequired
+		if *only {
+			tls.Target = plan.TLSOnly
+		}
 	}
 	return tls
 }
 
+// onlyHTTPS reports whether a new cluster is to close HTTP.
+func onlyHTTPS(c *v1alpha1.ConsulCluster) bool {
+	return ptr.Deref(c.Spec.TLS.Enabled, false) && ptr.Deref(c.Spec.TLS.HTTPSOnly, true)
+}
+
 // certificates reads what servers present, and what the operator believes of it. All of it is public, so the cache has it.
 func (o *Observer) certificates(ctx context.Context, s *Snapshot) error {
-	if s.Spec.TLS.Phase == plan.TLSOff {
+	if s.Spec.TLS.Phase == plan.TLSOff && !s.someHaveTLS() {
 		return nil
 	}
 	var err error
@@ -54,6 +67,16 @@ func (o *Observer) certificates(ctx context.Context, s *Snapshot) error {
 		Scheme: "https", TLS: o.Pools.Of(client.ObjectKeyFromObject(s.Cluster), s.Authorities, s.TLSName),
 	}
 	return nil
+}
+
+// someHaveTLS reports whether servers have certificates, whatever the wanted revision says.
+func (s *Snapshot) someHaveTLS() bool {
+	for _, pod := range s.Pods {
+		if resources.PodHasTLS(pod) {
+			return true
+		}
+	}
+	return false
 }
 
 // trust takes over the authorities of the first Secret that has any.
@@ -92,17 +115,12 @@ func (o *Observer) certificate(s *Snapshot) plan.Certificate {
 	}
 }
 
-// checkTLS refuses what cannot change yet on a cluster that has servers.
+// checkTLS refuses what cannot change on a cluster whose servers have certificates.
 func checkTLS(s *Snapshot) *plan.Problem {
-	switch tls := s.Spec.TLS; {
-	case s.isNew():
-	case tls.Phase != tls.Target:
-		return &plan.Problem{Reason: reason.InvalidSpec, Message: fmt.Sprintf("spec.tls.enabled: it cannot change on a cluster that "+
-			"has servers yet, and TLS is %s: set it back, or create another cluster", tls.Phase)}
-	case tls.Phase != plan.TLSOff && s.TLSName != resources.TLSServerName(s.Cluster):
-		return &plan.Problem{Reason: reason.InvalidSpec, Message: fmt.Sprintf("spec.config.domain: servers know each other by "+
-			"certificates for %s, and would not take RPC from %s: set it back, or create another cluster",
-			s.TLSName, resources.TLSServerName(s.Cluster))}
+	if s.isNew() || s.Spec.TLS.Phase == plan.TLSOff || s.TLSName == resources.TLSServerName(s.Cluster) {
+		return nil
 	}
-	return nil
+	return &plan.Problem{Reason: reason.InvalidSpec, Message: fmt.Sprintf("spec.config.domain: servers know each other by "+
+		"certificates for %s, and would not take RPC from %s: set it back, or create another cluster",
+		s.TLSName, resources.TLSServerName(s.Cluster))}
 }

@@ -114,13 +114,65 @@ func TestTheDomainCannotChange(t *testing.T) {
 		", and would not take RPC from server..example"))
 }
 
-func TestTLSCannotChangeYet(t *testing.T) {
+// I6: where the spec says nothing, TLS stays as it is.
+func TestWhereTLSIsToGo(t *testing.T) {
+	const off, accepting, sending, required, only = plan.TLSOff, plan.TLSAccepting, plan.TLSSending, plan.TLSRequired, plan.TLSOnly
+	yes, no := new(true), new(false)
+	for name, test := range map[string]struct {
+		phase   v1alpha1.TLSPhase
+		enabled *bool
+		only    *bool
+		target  plan.TLSPhase
+	}{
+		"it never had any":                         {"", nil, nil, off},
+		"HTTPS only needs certificates":            {"", nil, yes, off},
+		"the word is gone in the middle":           {v1alpha1.TLSAccepting, nil, yes, accepting},
+		"HTTP stays open until somebody closes it": {"", yes, nil, required},
+		"it stays closed":                          {v1alpha1.TLSHTTPSOnly, yes, nil, only},
+		"it stays closed without a word":           {v1alpha1.TLSHTTPSOnly, nil, nil, only},
+		"closed":                                   {v1alpha1.TLSSending, yes, yes, only},
+		"closed later":                             {v1alpha1.TLSRequired, nil, yes, only},
+		"opened":                                   {v1alpha1.TLSHTTPSOnly, nil, no, required},
+		"off":                                      {v1alpha1.TLSHTTPSOnly, no, nil, off},
+		"off, whatever it says of HTTPS":           {v1alpha1.TLSRequired, no, yes, off},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			w.cluster.Annotations[v1alpha1.AnnotationTLS] = string(test.phase)
+			w.cluster.Annotations[v1alpha1.AnnotationRecordsOf] = string(clusterUID)
+			w.cluster.Spec.TLS.Enabled, w.cluster.Spec.TLS.HTTPSOnly = test.enabled, test.only
+			w.Expect(w.look().Spec.TLS.Target).To(Equal(test.target))
+		})
+	}
+}
+
+func TestANewClusterWithTLSIsClosed(t *testing.T) {
+	for only, target := range map[*bool]plan.TLSPhase{nil: plan.TLSOnly, new(true): plan.TLSOnly, new(false): plan.TLSRequired} {
+		w := newWorld(t)
+		w.claims, w.pods, w.cluster.Annotations = nil, nil, nil
+		w.cluster.Spec.TLS.Enabled, w.cluster.Spec.TLS.HTTPSOnly = new(true), only
+		w.Expect(w.look().Spec.TLS).To(Equal(plan.TLS{Target: target}))
+	}
+}
+
+// Servers that still have certificates are called by HTTPS until they are replaced.
+func TestTLSIsBeingSwitchedOff(t *testing.T) {
+	w := newWorld(t)
+	authority, authorities, certificate := w.certify()
+	w.others = append(w.others, authority, authorities, certificate)
+	w.cluster.Annotations[v1alpha1.AnnotationTLS] = string(v1alpha1.TLSOff)
+	w.pods[1].Spec.Volumes = nil
+	s := w.look()
+	w.Expect(s.Target("consul-0").Scheme).To(Equal("https"))
+	w.Expect(s.Target("consul-0").TLS).NotTo(BeNil())
+	w.Expect(s.Target("consul-1").TLS).To(BeNil())
+}
+
+// Whom a phase would cut off is asked while there is one ahead, and no key is asked for.
+func TestClientAgentsAreListedForTLS(t *testing.T) {
 	w := newWorld(t)
 	w.cluster.Spec.TLS.Enabled = new(true)
-	w.Expect(w.look().Spec.Invalid.Message).To(HavePrefix("spec.tls.enabled: it cannot change on a cluster that has servers yet, " +
-		"and TLS is Off"))
-	w.claims, w.pods, w.cluster.Annotations = nil, nil, nil
-	s := w.look()
-	w.Expect(s.Spec.Invalid).To(BeNil())
-	w.Expect(s.Spec.TLS).To(Equal(plan.TLS{Target: plan.TLSRequired}))
+	w.serve()
+	w.agent(0).silent["keyring"] = true
+	w.Expect(w.look().Raft.Gossip).To(Equal(plan.GossipMembers{ClientAgents: []string{"app-1"}}))
 }

@@ -68,7 +68,7 @@ type (
 	SetAutopilot struct{ Settings map[string]string }
 	// SetGossip records a phase of gossip encryption, which is part of the wanted revision.
 	SetGossip struct{ Phase GossipPhase }
-	// SetTLS records whether servers have certificates, which is part of the wanted revision.
+	// SetTLS records a phase of TLS, which is part of the wanted revision.
 	SetTLS struct{ Phase TLSPhase }
 	// IssueCertificate replaces the certificate of the servers.
 	IssueCertificate struct{ Because string }

@@ -6,36 +6,6 @@ import (
 	"time"
 )
 
-// TLSPhase is whether servers have certificates.
-type TLSPhase int
-
-// The phases.
-const (
-	TLSOff      TLSPhase = iota
-	TLSRequired          // they present certificates, and take RPC from nobody who has none
-)
-
-var tlsPhases = []string{"Off", "Required"}
-
-// String is the name of a phase in the API.
-func (p TLSPhase) String() string { return tlsPhases[p] }
-
-// ParseTLSPhase returns the phase of a name; an error if it is none. A cluster that never had certificates, whose phase has no
-// name, is Off.
-func ParseTLSPhase(name string) (TLSPhase, error) {
-	phase, err := parsePhase(name, tlsPhases)
-	return TLSPhase(phase), err
-}
-
-// TLS is the proof by which servers are known to others.
-type TLS struct {
-	// Phase is that of the wanted revision. Target is the one that the spec asks for.
-	Phase, Target TLSPhase
-	// Unrecorded reports whether the record of the phase is missing.
-	Unrecorded  bool
-	Certificate Certificate
-}
-
 // Certificate is the one that all servers share.
 type Certificate struct {
 	// Fingerprint identifies it; empty if there is none that can be used.

@@ -119,18 +119,8 @@ func TestARenewalGoesOnWhilePaused(t *testing.T) {
 // A cluster has certificates before it has servers.
 func TestACertificateFromTheBeginning(t *testing.T) {
 	g := NewWithT(t)
-	o := plan.Observation{Spec: plan.Spec{Replicas: 3, MaxSurge: 1, TLS: plan.TLS{Target: plan.TLSRequired}}}
-	g.Expect(plan.Plan(o, noon).Step).To(Equal(plan.SetTLS{Phase: plan.TLSRequired}))
-	o.Spec.TLS.Phase = plan.TLSRequired
+	o := plan.Observation{Spec: plan.Spec{Replicas: 3, MaxSurge: 1, TLS: plan.TLS{Target: plan.TLSOnly}}}
+	g.Expect(plan.Plan(o, noon).Step).To(Equal(plan.SetTLS{Phase: plan.TLSOnly}))
+	o.Spec.TLS.Phase = plan.TLSOnly
 	g.Expect(plan.Plan(o, noon).Step).To(Equal(plan.CreateServer{BootstrapExpect: 3}))
-}
-
-func TestTLSPhases(t *testing.T) {
-	g := NewWithT(t)
-	for _, phase := range []plan.TLSPhase{plan.TLSOff, plan.TLSRequired} {
-		g.Expect(plan.ParseTLSPhase(phase.String())).To(Equal(phase))
-	}
-	g.Expect(plan.ParseTLSPhase("")).To(Equal(plan.TLSOff))
-	_, err := plan.ParseTLSPhase("Perhaps")
-	g.Expect(err).To(MatchError(`"Perhaps" is none of Off, Required`))
 }

@@ -64,6 +64,8 @@ type Spec struct {
 	Gossip Gossip
 	// TLS is the proof by which servers are known to others.
 	TLS TLS
+	// AgentsReady is the phase of either for which a person says that the client agents are prepared; empty for none.
+	AgentsReady string
 	// Network is who reaches the servers.
 	Network Network
 	// Invalid says why the spec cannot be honored; nil if it can.
@@ -165,8 +167,10 @@ type Pod struct {
 	Problem Problem
 	// Recovery is the id of the recovery that it was created for; empty for none.
 	Recovery string
-	// Gossip is the phase of gossip encryption of its server. MayHaveKey is false if the server certainly has no gossip key.
+	// Gossip is the phase of gossip encryption of its server, and TLS its phase of TLS. MayHaveKey is false if the server
+	// certainly has no gossip key.
 	Gossip     GossipPhase
+	TLS        TLSPhase
 	MayHaveKey bool
 	// Settings is the hash of the settings in its file, which were given to it last at GivenAt. Reloads reports whether it has
 	// such a file: a pod of an older operator has none.
@@ -237,11 +241,12 @@ type Raft struct {
 	MinQuorum int
 	// Autopilot are its settings by name.
 	Autopilot map[string]string
-	// Gossip is who else takes part in gossip. It is asked for while a phase of its encryption lies ahead, or its key is rotated.
+	// Gossip is who else takes part in gossip. It is asked for while a phase of its encryption or of TLS lies ahead, or its key
+	// is rotated.
 	Gossip GossipMembers
 }
 
-// GossipMembers are those whom a phase of gossip encryption, or another key, could cut off.
+// GossipMembers are those whom a phase of gossip encryption or of TLS, or another key, could cut off.
 type GossipMembers struct {
 	// Unanswered says why the leader did not tell; empty if it did, or was not asked.
 	Unanswered string

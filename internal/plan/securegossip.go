@@ -2,7 +2,6 @@ package plan
 
 import (
 	"fmt"
-	"slices"
 	"strings"
 
 	"github.com/consul-operator/consul-operator/api/reason"
@@ -32,18 +31,6 @@ func ParseGossipPhase(name string) (GossipPhase, error) {
 	return GossipPhase(phase), err
 }
 
-// parsePhase returns which of some phases a name is; the first one if it is empty.
-func parsePhase(name string, phases []string) (int, error) {
-	if name == "" {
-		return 0, nil
-	}
-	i := slices.Index(phases, name)
-	if i < 0 {
-		return 0, fmt.Errorf("%.40q is none of %s", name, strings.Join(phases, ", "))
-	}
-	return i, nil
-}
-
 // Gossip is the encryption of gossip.
 type Gossip struct {
 	// Phase is that of the wanted revision. Target is where the phases lead.
@@ -51,8 +38,6 @@ type Gossip struct {
 	// Unrecorded reports whether the record of the phase is missing.
 	Unrecorded bool
 	Rotation   Rotation
-	// AgentsReady is the phase for which a person says that the client agents are prepared; empty for none.
-	AgentsReady string
 }
 
 // secureGossip goes one phase on towards the encryption of gossip that is wanted, once all servers run the last phase and nothing
@@ -74,16 +59,7 @@ func (v view) setGossip(next GossipPhase) *Decision {
 		v.Spec.Gossip.Phase, next)
 }
 
-// next is the phase after the present one on the way to the target.
-func (g Gossip) next() GossipPhase {
-	switch {
-	case g.Phase < g.Target:
-		return g.Phase + 1
-	case g.Phase > g.Target:
-		return g.Phase - 1
-	}
-	return g.Phase
-}
+func (g Gossip) next() GossipPhase { return toward(g.Phase, g.Target) }
 
 // awaitAgents waits until nobody is cut off by a phase. Consul says who has the key. How a client agent sends, and what it
 // accepts, nobody but its configuration says, so a person has to.
@@ -101,7 +77,7 @@ func (v view) awaitAgents(next GossipPhase) *Decision {
 	case next == GossipSending && members.Keyless != "":
 		return wait(steadily, reason.WaitingForAgents, "gossip encryption stays %s until all members have the key: %s",
 			is, members.Keyless)
-	case len(members.ClientAgents) == 0, v.Spec.Gossip.AgentsReady == next.String():
+	case len(members.ClientAgents) == 0, v.Spec.AgentsReady == next.String():
 		return nil
 	}
 	return wait(steadily, reason.WaitingForAgents, "gossip encryption stays %s: client agents that are not ready for %s would be "+

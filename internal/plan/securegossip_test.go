@@ -25,7 +25,7 @@ func TestSecureGossip(t *testing.T) {
 	keyless := func(o *plan.Observation) { o.Raft.Gossip.Keyless = "app-1 has no key" }
 	unanswered := func(o *plan.Observation) { o.Raft.Gossip.Unanswered = "timed out" }
 	ready := func(p plan.GossipPhase) func(o *plan.Observation) {
-		return func(o *plan.Observation) { o.Spec.Gossip.AgentsReady = p.String() }
+		return func(o *plan.Observation) { o.Spec.AgentsReady = p.String() }
 	}
 	to := func(p plan.GossipPhase) plan.Action { return plan.SetGossip{Phase: p} }
 	founding := func(o *plan.Observation) {
@@ -84,14 +84,23 @@ func TestTheRecordOfGossipIsWrittenAgain(t *testing.T) {
 // between is a cluster in which one server has the present phase, and the others have the former one.
 func between(former, is, target plan.GossipPhase, changes ...func(o *plan.Observation)) func(o *plan.Observation) {
 	return phase(is, target, append([]func(o *plan.Observation){func(o *plan.Observation) {
+		outdated(o)
 		for i := range o.Servers {
-			o.Servers[i].Pod.Gossip, o.Servers[i].Pod.Revision, o.Servers[i].Revision = former, "old", "old"
+			o.Servers[i].Pod.Gossip = former
 		}
-		s := &o.Servers[2]
-		s.Pod.Gossip, s.Pod.Revision, s.Revision, s.Pod.Running = is, "r", "r", false
-		s.Pod.Problem = plan.Problem{Reason: reason.ServerCannotStart, Message: "no shell"}
-		s.Agent, s.Member, s.Peer = plan.Agent{}, plan.MemberAbsent, nil
+		o.Servers[2].Pod.Gossip = is
 	}}, changes...)...)
+}
+
+// outdated is a cluster in which one server has the wanted revision and does not start, and the others have an older one.
+func outdated(o *plan.Observation) {
+	for i := range o.Servers {
+		o.Servers[i].Pod.Revision, o.Servers[i].Revision = "old", "old"
+	}
+	s := &o.Servers[2]
+	s.Pod.Revision, s.Revision, s.Pod.Running = "r", "r", false
+	s.Pod.Problem = plan.Problem{Reason: reason.ServerCannotStart, Message: "no shell"}
+	s.Agent, s.Member, s.Peer = plan.Agent{}, plan.MemberAbsent, nil
 }
 
 func TestRevertGossip(t *testing.T) {

@@ -1,6 +1,7 @@
 package resources
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -25,7 +26,7 @@ const (
 	fileAuthorities = "ca.crt"
 )
 
-// TLSPhase returns whether servers have certificates, or are getting them: empty for a cluster that never had any. It is
+// TLSPhase returns the phase of TLS that servers have, or are getting: empty for a cluster that never had certificates. It is
 // recorded as GossipPhase is.
 func TLSPhase(c *v1alpha1.ConsulCluster) v1alpha1.TLSPhase {
 	return v1alpha1.TLSPhase(phaseOf(c, v1alpha1.AnnotationTLS, string(c.Status.TLS)))
@@ -38,7 +39,16 @@ func TLSRecordLost(c *v1alpha1.ConsulCluster) bool {
 }
 
 // HasTLS reports whether servers have certificates.
-func HasTLS(c *v1alpha1.ConsulCluster) bool { return TLSPhase(c) == v1alpha1.TLSRequired }
+func HasTLS(c *v1alpha1.ConsulCluster) bool {
+	return slices.Contains([]v1alpha1.TLSPhase{
+		v1alpha1.TLSAccepting, v1alpha1.TLSSending, v1alpha1.TLSRequired, v1alpha1.TLSHTTPSOnly,
+	}, TLSPhase(c))
+}
+
+// requiresTLS reports whether servers take RPC from nobody who has no certificate.
+func requiresTLS(c *v1alpha1.ConsulCluster) bool {
+	return TLSPhase(c) == v1alpha1.TLSRequired || isHTTPSOnly(c)
+}
 
 // PodHasTLS reports whether the server of a pod has a certificate. Anybody who may change a pod can change its annotations, and
 // nobody its volumes.
@@ -49,9 +59,7 @@ func PodHasTLS(pod *corev1.Pod) bool {
 func isTLSVolume(v corev1.Volume) bool { return v.Name == volumeTLS && v.Projected != nil }
 
 // isHTTPSOnly reports whether servers serve HTTP to nobody but themselves.
-func isHTTPSOnly(c *v1alpha1.ConsulCluster) bool {
-	return HasTLS(c) && ptr.Deref(c.Spec.TLS.HTTPSOnly, true)
-}
+func isHTTPSOnly(c *v1alpha1.ConsulCluster) bool { return TLSPhase(c) == v1alpha1.TLSHTTPSOnly }
 
 // VolumesThatTell are the volumes of a pod that say something about its server.
 func VolumesThatTell(pod *corev1.Pod) (told []corev1.Volume) {
@@ -179,19 +187,21 @@ func IsNamed(c *v1alpha1.ConsulCluster, certificate pki.Facts) bool {
 	return slices.Equal(wanted, certificate.Names)
 }
 
-// tlsConfig is what the servers' configuration says of TLS.
+// tlsConfig is what the servers' configuration says of TLS in a phase. Where verify_server_hostname is set, Consul takes
+// verify_outgoing for set as well.
 func tlsConfig(c *v1alpha1.ConsulCluster) map[string]any {
 	if !HasTLS(c) {
 		return nil
 	}
+	sends := TLSPhase(c) != v1alpha1.TLSAccepting
 	config := map[string]any{
 		"tls": map[string]any{
 			"defaults": map[string]any{
 				"ca_file": pathTLS + "/" + fileAuthorities, "cert_file": pathTLS + "/" + corev1.TLSCertKey,
-				"key_file": pathTLS + "/" + corev1.TLSPrivateKeyKey, "verify_outgoing": true,
+				"key_file": pathTLS + "/" + corev1.TLSPrivateKeyKey, "verify_outgoing": sends,
 			},
 			// Clients of the API prove who they are by a token, and probes by nothing.
-			"internal_rpc": map[string]any{"verify_incoming": true, "verify_server_hostname": true},
+			"internal_rpc": map[string]any{"verify_incoming": requiresTLS(c), "verify_server_hostname": sends},
 		},
 		"ports": map[string]any{"https": PortHTTPS},
 	}
@@ -203,6 +213,9 @@ func tlsConfig(c *v1alpha1.ConsulCluster) map[string]any {
 
 // prepareTLS gives the servers of a revision their certificate.
 func prepareTLS(template *corev1.PodTemplateSpec, c *v1alpha1.ConsulCluster) {
+	if phase := TLSPhase(c); phase != "" {
+		annotateTemplate(template, v1alpha1.AnnotationTLS, string(phase))
+	}
 	if !HasTLS(c) {
 		return
 	}
@@ -231,10 +244,14 @@ var tlsSettings = []string{
 	"verify_incoming_rpc", "verify_outgoing", "verify_server_hostname", "tls_cipher_suites", "tls_min_version",
 }
 
-// checkTLS refuses them.
+// checkTLS refuses them, and servers of other datacenters, which have certificates of another authority.
 func checkTLS(c *v1alpha1.ConsulCluster, config map[string]any) error {
 	if !UsesTLS(c) {
 		return nil
+	}
+	if ConnectsDatacenters(c) {
+		return errors.New("spec.config.ports.serf_wan: remove it, since servers of other datacenters have certificates of another " +
+			"authority, and spec.tls would cut them off")
 	}
 	for _, key := range tlsSettings {
 		if written, _, found := lookup(config, key); found {

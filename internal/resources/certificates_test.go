@@ -13,30 +13,65 @@ import (
 	"github.com/consul-operator/consul-operator/internal/resources"
 )
 
-// certified is a cluster whose servers have certificates.
-func certified() *v1alpha1.ConsulCluster {
+// certified is a cluster whose servers have certificates, and nothing else than HTTPS.
+func certified() *v1alpha1.ConsulCluster { return inTLSPhase(v1alpha1.TLSHTTPSOnly) }
+
+// inTLSPhase is a cluster in a phase of TLS.
+func inTLSPhase(phase v1alpha1.TLSPhase) *v1alpha1.ConsulCluster {
 	c := plain()
-	c.Annotations = map[string]string{
-		v1alpha1.AnnotationTLS: string(v1alpha1.TLSRequired), v1alpha1.AnnotationRecordsOf: string(c.UID),
-	}
+	c.Annotations = map[string]string{v1alpha1.AnnotationTLS: string(phase), v1alpha1.AnnotationRecordsOf: string(c.UID)}
 	return c
 }
 
 func TestRenderedWithTLS(t *testing.T) { golden(t, "tls.yaml", rendered(t, certified())) }
 
+// What servers do in each phase, in the words of Consul.
+func TestTLSInThePhases(t *testing.T) {
+	type says struct{ Outgoing, Hostname, Incoming, HTTP bool }
+	for phase, wanted := range map[v1alpha1.TLSPhase]says{
+		v1alpha1.TLSAccepting: {HTTP: true},
+		v1alpha1.TLSSending:   {Outgoing: true, Hostname: true, HTTP: true},
+		v1alpha1.TLSRequired:  {Outgoing: true, Hostname: true, Incoming: true, HTTP: true},
+		v1alpha1.TLSHTTPSOnly: {Outgoing: true, Hostname: true, Incoming: true},
+	} {
+		t.Run(string(phase), func(t *testing.T) {
+			g := NewWithT(t)
+			rendered, err := resources.AgentConfig(inTLSPhase(phase))
+			g.Expect(err).NotTo(HaveOccurred())
+			var config struct {
+				Addresses struct{ HTTP string }
+				TLS       struct {
+					Defaults struct {
+						Outgoing bool `json:"verify_outgoing"`
+					}
+					RPC struct {
+						Incoming bool `json:"verify_incoming"`
+						Hostname bool `json:"verify_server_hostname"`
+					} `json:"internal_rpc"`
+				}
+			}
+			g.Expect(json.Unmarshal(rendered, &config)).To(Succeed())
+			tls := config.TLS
+			g.Expect(says{tls.Defaults.Outgoing, tls.RPC.Hostname, tls.RPC.Incoming, config.Addresses.HTTP == ""}).To(Equal(wanted))
+		})
+	}
+	for _, phase := range []v1alpha1.TLSPhase{"", v1alpha1.TLSOff} {
+		NewWithT(t).Expect(resources.AgentConfig(inTLSPhase(phase))).NotTo(ContainSubstring("tls"))
+	}
+}
+
 // I6: what is recorded of TLS is part of the revision, what a certificate says is not.
 func TestWhatOfTLSARevisionDependsOn(t *testing.T) {
 	g := NewWithT(t)
 	revision := resources.Revision(certified())
-	g.Expect(revision).To(Equal("a0d8c53a5a"))
+	g.Expect(revision).To(Equal("88d89f6264"))
 	g.Expect(revision).NotTo(Equal(resources.Revision(plain())))
 	c := certified()
 	c.Spec.TLS.AdditionalDNSNames = []string{"consul.example.com"}
 	g.Expect(resources.Revision(c)).To(Equal(revision), "servers read a certificate again while they run")
-	c.Spec.TLS.HTTPSOnly = new(false)
-	g.Expect(resources.Revision(c)).NotTo(Equal(revision))
+	g.Expect(resources.Revision(inTLSPhase(v1alpha1.TLSRequired))).NotTo(Equal(revision))
 	asks := plain()
-	asks.Spec.TLS.Enabled = new(true)
+	asks.Spec.TLS.Enabled, asks.Spec.TLS.HTTPSOnly = new(true), new(true)
 	g.Expect(resources.Revision(asks)).To(Equal(resources.Revision(plain())), "it is asked for, and not there yet")
 }
 
@@ -48,14 +83,23 @@ func TestPortsWithTLS(t *testing.T) {
 		}
 		return all
 	}
-	c := certified()
-	g.Expect(names(c)).To(Equal([]string{"https", "dns", "dns-udp", "grpc-tls"}))
-	c.Spec.TLS.HTTPSOnly = new(false)
-	g.Expect(names(c)).To(Equal([]string{"http", "https", "dns", "dns-udp", "grpc-tls"}))
-	rules := resources.NetworkPolicy(c, operator).Spec.Ingress
-	g.Expect(rules).To(HaveLen(3))
-	g.Expect(rules[2].Ports).To(HaveLen(1))
-	g.Expect(rules[2].Ports[0].Port.IntValue()).To(Equal(resources.PortHTTPS), "the operator calls no other port")
+	g.Expect(names(certified())).To(Equal([]string{"https", "dns", "dns-udp", "grpc-tls"}))
+	for _, phase := range []v1alpha1.TLSPhase{v1alpha1.TLSAccepting, v1alpha1.TLSSending, v1alpha1.TLSRequired} {
+		g.Expect(names(inTLSPhase(phase))).To(Equal([]string{"http", "https", "dns", "dns-udp", "grpc-tls"}))
+	}
+	for phase, wanted := range map[v1alpha1.TLSPhase][]int{
+		"":                    {resources.PortHTTP},
+		v1alpha1.TLSOff:       {resources.PortHTTP, resources.PortHTTPS}, // servers of the phase before may be there
+		v1alpha1.TLSAccepting: {resources.PortHTTP, resources.PortHTTPS},
+	} {
+		rules := resources.NetworkPolicy(inTLSPhase(phase), operator).Spec.Ingress
+		g.Expect(rules).To(HaveLen(3))
+		var ports []int
+		for _, port := range rules[2].Ports {
+			ports = append(ports, port.Port.IntValue())
+		}
+		g.Expect(ports).To(Equal(wanted), "of the operator in phase %q", phase)
+	}
 }
 
 func TestNamesOfTheCertificate(t *testing.T) {
@@ -119,6 +163,16 @@ func TestWhatIsPublic(t *testing.T) {
 		g.Expect(json.Marshal(public)).NotTo(ContainSubstring("c2VjcmV0"))
 	}
 	g.Expect(resources.Public(resources.GossipSecret(plain(), resources.NewGossipKeys()))).To(BeNil())
+}
+
+// Servers of other datacenters have certificates of another authority.
+func TestTLSAndOtherDatacenters(t *testing.T) {
+	g := NewWithT(t)
+	c := plain()
+	c.Spec.Config = config(t, map[string]any{"ports": map[string]any{"serf_wan": 8302}})
+	g.Expect(resources.CheckConfig(c)).To(Succeed())
+	c.Spec.TLS.Enabled = new(true)
+	g.Expect(resources.CheckConfig(c)).To(MatchError(HavePrefix("spec.config.ports.serf_wan: remove it")))
 }
 
 // What spec.tls says, spec.config does not say again.

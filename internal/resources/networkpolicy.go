@@ -37,7 +37,7 @@ func NetworkPolicyName(cluster string) string { return cluster + "-server" }
 //
 //	servers, agents   RPC and gossip
 //	clients           HTTP, HTTPS, gRPC, DNS
-//	the operator      HTTP, or HTTPS where there is TLS
+//	the operator      HTTP, and HTTPS where there is or was TLS
 //
 // Probes come from the node of a pod, which no NetworkPolicy keeps out
 // (https://kubernetes.io/docs/concepts/services-networking/network-policies).
@@ -54,7 +54,7 @@ func NetworkPolicy(c *v1alpha1.ConsulCluster, operator Self) *networkingv1.Netwo
 	if operator.IsKnown() {
 		rules = append(rules, networkingv1.NetworkPolicyIngressRule{
 			From:  []networkingv1.NetworkPolicyPeer{operator.peer()},
-			Ports: policyPorts([]corev1.ServicePort{apiPort(c)}),
+			Ports: policyPorts(apiPorts(c)),
 		})
 	}
 	return &networkingv1.NetworkPolicy{

@@ -66,12 +66,13 @@ func usualHTTPS(c *v1alpha1.ConsulCluster) int32 {
 	return 0
 }
 
-// apiPort is the port at which servers are asked: by the operator, and by probes.
-func apiPort(c *v1alpha1.ConsulCluster) corev1.ServicePort {
-	if HasTLS(c) {
-		return port("https", corev1.ProtocolTCP, PortHTTPS)
+// apiPorts are those at which the operator asks servers: of a cluster that gets TLS, or loses it, some have one and some the other.
+func apiPorts(c *v1alpha1.ConsulCluster) []corev1.ServicePort {
+	ports := []corev1.ServicePort{port("http", corev1.ProtocolTCP, PortHTTP)}
+	if TLSPhase(c) != "" {
+		ports = append(ports, port("https", corev1.ProtocolTCP, PortHTTPS))
 	}
-	return port("http", corev1.ProtocolTCP, PortHTTP)
+	return ports
 }
 
 // portNumber returns zero for anything that is not a port number: -1 closes a port of Consul.

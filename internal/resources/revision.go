@@ -31,9 +31,8 @@ type inputs struct {
 	RestartedAt string               `json:"restartedAt,omitempty"`
 	// Gossip is the phase of gossip encryption: a word of the operator, which users change by way of their spec.
 	Gossip v1alpha1.GossipPhase `json:"gossip,omitempty"`
-	// TLS is whether servers have certificates, a word of the operator as well, and HTTPSOnly whether they serve nothing else.
-	TLS       v1alpha1.TLSPhase `json:"tls,omitempty"`
-	HTTPSOnly bool              `json:"httpsOnly,omitempty"`
+	// TLS is the phase of TLS, a word of the operator as well.
+	TLS v1alpha1.TLSPhase `json:"tls,omitempty"`
 }
 
 // Revision returns the wanted revision: a hash of the user's input, not of what the operator renders from it. The rendered pod
@@ -43,7 +42,7 @@ func Revision(c *v1alpha1.ConsulCluster) string {
 	said, err := json.Marshal(inputs{
 		Version: c.Spec.Version, Image: c.Spec.Image, Datacenter: c.Spec.Datacenter, Config: fileConfig(c),
 		PodTemplate: c.Spec.PodTemplate, RestartedAt: c.Annotations[v1alpha1.AnnotationRestartedAt], Gossip: GossipPhase(c),
-		TLS: TLSPhase(c), HTTPSOnly: isHTTPSOnly(c),
+		TLS: TLSPhase(c),
 	})
 	if err != nil { // impossible: the API server has parsed it
 		said = []byte(err.Error())

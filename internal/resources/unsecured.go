@@ -15,8 +15,8 @@ func Unsecured(c *v1alpha1.ConsulCluster, policed bool) (parts []string) {
 	}{
 		{!policed, "every pod reaches the servers (spec.networkPolicy)"},
 		{GossipPhase(c) != v1alpha1.GossipRequired && !isSet(config, "encrypt"), "gossip is not encrypted (spec.gossipEncryption)"},
-		{!HasTLS(c) && !verifiesIncoming(config), "RPC is neither encrypted nor authenticated (spec.tls)"},
-		{!isHTTPSOnly(c), "the API is served without encryption (spec.tls)"},
+		{!requiresTLS(c) && !verifiesIncoming(config), "RPC is neither encrypted nor authenticated (spec.tls)"},
+		{!isHTTPSOnly(c), "the API is served without encryption (spec.tls.httpsOnly)"},
 		{!deniesByDefault(config), "whoever reaches the API may do everything (spec.config.acl)"},
 	} {
 		if part.isOpen {

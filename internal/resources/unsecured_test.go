@@ -18,8 +18,10 @@ func TestUnsecured(t *testing.T) {
 	c.Annotations[v1alpha1.AnnotationGossip] = string(v1alpha1.GossipRequired)
 	c.Spec.Config = config(t, denies)
 	g.Expect(resources.Unsecured(c, true)).To(BeEmpty())
-	c.Spec.TLS.HTTPSOnly = new(false)
-	g.Expect(resources.Unsecured(c, true)).To(Equal([]string{"the API is served without encryption (spec.tls)"}))
+	c.Annotations[v1alpha1.AnnotationTLS] = string(v1alpha1.TLSRequired)
+	g.Expect(resources.Unsecured(c, true)).To(Equal([]string{"the API is served without encryption (spec.tls.httpsOnly)"}))
+	c.Annotations[v1alpha1.AnnotationTLS] = string(v1alpha1.TLSSending)
+	g.Expect(resources.Unsecured(c, true)).To(ContainElement("RPC is neither encrypted nor authenticated (spec.tls)"), "not yet")
 	c.Annotations[v1alpha1.AnnotationGossip] = string(v1alpha1.GossipSending)
 	g.Expect(resources.Unsecured(c, true)).To(ContainElement("gossip is not encrypted (spec.gossipEncryption)"), "not yet")
 
@@ -28,5 +30,5 @@ func TestUnsecured(t *testing.T) {
 		"Encrypt": "x", "tls": map[string]any{"internal_rpc": map[string]any{"verify_incoming": true}}, "acl": denies["acl"],
 	})
 	g.Expect(resources.Unsecured(own, true)).To(
-		Equal([]string{"the API is served without encryption (spec.tls)"}), "the rest is secured by users themselves")
+		Equal([]string{"the API is served without encryption (spec.tls.httpsOnly)"}), "the rest is secured by users themselves")
 }

@@ -75,7 +75,7 @@ func TestWhatIsOpen(t *testing.T) {
 	s.Spec.Network.Kept = true
 	g.Expect(secure().Message).To(HavePrefix("gossip is not encrypted"))
 	s.Cluster.Annotations = map[string]string{
-		v1alpha1.AnnotationGossip: "Required", v1alpha1.AnnotationTLS: "Required", v1alpha1.AnnotationRecordsOf: "",
+		v1alpha1.AnnotationGossip: "Required", v1alpha1.AnnotationTLS: "HTTPSOnly", v1alpha1.AnnotationRecordsOf: "",
 	}
 	s.Cluster.Spec.Config = &v1alpha1.Config{Raw: []byte(`{"acl": {"enabled": true, "default_policy": "deny"}}`)}
 	g.Expect(secure().Status).To(Equal(metav1.ConditionTrue))

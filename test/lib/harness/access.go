@@ -15,12 +15,17 @@ import (
 	"github.com/consul-operator/consul-operator/test/lib/load"
 )
 
+// servesHTTPS reports whether all servers do.
+func servesHTTPS(c *v1alpha1.ConsulCluster) bool {
+	return c.Status.TLS == v1alpha1.TLSRequired || c.Status.TLS == v1alpha1.TLSHTTPSOnly
+}
+
 // accessTo is how the servers of a ConsulCluster are called, with what its users find in the cluster. Servers of anything
 // else have no certificates.
 func accessTo(ctx context.Context, api client.Client, key client.ObjectKey) (load.Access, error) {
 	cluster := &v1alpha1.ConsulCluster{}
 	err := api.Get(ctx, key, cluster)
-	if apierrors.IsNotFound(err) || err == nil && cluster.Status.TLS != v1alpha1.TLSRequired {
+	if apierrors.IsNotFound(err) || err == nil && !servesHTTPS(cluster) {
 		return load.Access{}, nil
 	}
 	if err != nil {

@@ -26,7 +26,9 @@ func act(action plan.Action, seen, s *State) bool {
 	case plan.FinishRecovery:
 		return sameRecord(seen, s) && finishRecovery(s)
 	case plan.SetGossip:
-		return sameClaims(seen, s) && sameRecord(seen, s) && setGossip(s, a.Phase)
+		return sameClaims(seen, s) && sameRecord(seen, s) && setPhase(s, s.Wanted.WithGossip(a.Phase))
+	case plan.SetTLS:
+		return sameClaims(seen, s) && sameRecord(seen, s) && setPhase(s, s.Wanted.WithTLS(a.Phase))
 	case plan.RotateGossip:
 		return sameClaims(seen, s) && rotate(seen, s, a.Step)
 	case plan.SetMinAvailable:
@@ -162,7 +164,7 @@ func sameClaim(a, b *Server) bool {
 
 // sameRecord is the resourceVersion of the ConsulCluster.
 func sameRecord(seen, s *State) bool {
-	return seen.Replicas == s.Replicas && seen.Wanted == s.Wanted && seen.Gossip == s.Gossip && seen.Paused == s.Paused &&
+	return seen.Replicas == s.Replicas && seen.Wanted == s.Wanted && seen.Gossip == s.Gossip && seen.TLS == s.TLS && seen.Paused == s.Paused &&
 		seen.Rotate == s.Rotate &&
 		seen.InPlace == s.InPlace && seen.Bootstrapped == s.Bootstrapped && seen.Transfer == s.Transfer && sameRecovery(seen, s)
 }
@@ -223,7 +225,7 @@ func deletePod(seen, s *State, i int) bool {
 		x.Pod = PodTerminating
 		return true
 	}
-	x.Pod, x.PodRevision, x.PodFounder, x.Settled, x.PodRescue = PodNone, 0, false, false, NoRescue
+	x.Pod, x.PodRevision, x.PodFounder, x.Settled, x.PodRescue = PodNone, Revision{}, false, false, NoRescue
 	return true
 }
 
@@ -240,9 +242,9 @@ func setTransfer(s *State, to int8) bool {
 	return true
 }
 
-// setGossip makes another revision wanted, so leadership moves once more.
-func setGossip(s *State, phase plan.GossipPhase) bool {
-	s.Wanted = s.Wanted.In(phase)
+// setPhase makes a revision of another phase wanted, so leadership moves once more.
+func setPhase(s *State, wanted Revision) bool {
+	s.Wanted = wanted
 	if s.Handoffs < unlimited {
 		s.Handoffs++
 	}

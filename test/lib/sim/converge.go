@@ -211,10 +211,13 @@ func (s *State) asWanted() *Violation {
 			return violated(invariant.I9, "the Service sends no clients to #%d, a healthy voter", i)
 		}
 	}
-	if phase := s.Wanted.Phase(); phase != plan.GossipPhase(s.Gossip) {
+	if phase := s.Wanted.Gossip(); phase != plan.GossipPhase(s.Gossip) {
 		return violated(invariant.I7, "gossip encryption stays %s", phase)
 	}
-	if s.Wanted.Phase() != plan.GossipOff && (s.Rotate || s.keyStage() != plan.KeySettled) {
+	if phase := s.Wanted.TLS(); phase != plan.TLSPhase(s.TLS) {
+		return violated(invariant.I7, "TLS stays %s", phase)
+	}
+	if s.Wanted.Gossip() != plan.GossipOff && (s.Rotate || s.keyStage() != plan.KeySettled) {
 		return violated(invariant.I7, "the rotation of the gossip key does not end")
 	}
 	if s.Leader == nobody || !s.Bootstrapped || s.MinQuorum != s.Replicas || s.Transfer != noTransfer ||

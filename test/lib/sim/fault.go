@@ -73,7 +73,7 @@ func isHealthy(s *State, i int) bool { return s.Faults > 0 && s.Servers[i].Healt
 // canOutlive reports whether a process can outlive its pod. A lost volume beside it is left out, and so is a revision that
 // cannot start: a server that takes part without a pod could be given it, and its vote be missing.
 func canOutlive(s *State, i int) bool {
-	return isUpOnNode(s, i) && s.Servers[i].Claim == ClaimBound && s.Bad == 0 && s.BadPhase == 0
+	return isUpOnNode(s, i) && s.Servers[i].Claim == ClaimBound && s.Bad == 0 && s.BadGossip == 0 && s.BadTLS == 0
 }
 
 // canBeAlone reports whether a server can be cut off: the only voter needs nobody, so it cannot.
@@ -128,9 +128,9 @@ func change(name string, can func(*State) bool, do func(*State)) *kind {
 }
 
 // want changes version, configuration or pod template, or asks for a restart: all are another revision.
-func want(r Revision) *kind {
-	names := map[Revision]string{1: "the spec goes back to r1", 2: "the spec becomes r2", 3: "the spec becomes r3"}
-	return change(names[r], func(s *State) bool { return s.Wanted.spec() != r }, func(s *State) { s.Wanted = s.Wanted.withSpec(r) })
+func want(r uint8) *kind {
+	names := map[uint8]string{1: "the spec goes back to r1", 2: "the spec becomes r2", 3: "the spec becomes r3"}
+	return change(names[r], func(s *State) bool { return s.Wanted.spec != r }, func(s *State) { s.Wanted = s.Wanted.withSpec(r) })
 }
 
 func scale(n uint8) *kind {
@@ -151,15 +151,26 @@ func unpause() *kind {
 	}
 }
 
-// secure switches gossip encryption on or off. Each phase costs a change of leadership, and not the wish for it.
+// secure switches gossip encryption on or off.
 func secure(target plan.GossipPhase) *kind {
-	phase := uint8(target) //nolint:gosec // 0 to 3
+	return lead("gossip encryption is to be "+target.String(), uint8(target), //nolint:gosec // 0 to 3
+		func(s *State) *uint8 { return &s.Gossip })
+}
+
+// certify switches TLS on or off.
+func certify(target plan.TLSPhase) *kind {
+	return lead("TLS is to be "+target.String(), uint8(target), //nolint:gosec // 0 to 4
+		func(s *State) *uint8 { return &s.TLS })
+}
+
+// lead says where phases lead. Each phase costs a change of leadership, and not the wish for it.
+func lead(name string, target uint8, of func(*State) *uint8) *kind {
 	return &kind{
-		name: "gossip encryption is to be " + target.String(), whole: true,
-		can: func(s *State, _ int) bool { return s.Changes > 0 && s.Gossip != phase },
+		name: name, whole: true,
+		can: func(s *State, _ int) bool { return s.Changes > 0 && *of(s) != target },
 		do: quietly(func(s *State, _ int) {
 			s.Changes--
-			s.Gossip = phase
+			*of(s) = target
 		}),
 	}
 }

@@ -39,7 +39,7 @@ func encrypted(scenario Scenario) Scenario {
 	if s.N == 0 {
 		return scenario
 	}
-	s.Wanted = s.Wanted.In(plan.GossipRequired)
+	s.Wanted = s.Wanted.WithGossip(plan.GossipRequired)
 	for i := range s.slots() {
 		s.Servers[i].Revision, s.Servers[i].PodRevision, s.Servers[i].Ring = s.Wanted, s.Wanted, HasA
 	}
@@ -48,12 +48,12 @@ func encrypted(scenario Scenario) Scenario {
 
 // brokenIn makes a phase one in which no server starts.
 func brokenIn(phase plan.GossipPhase, scenario Scenario) Scenario {
-	scenario.Start.BadPhase = uint8(phase) //nolint:gosec // 0 to 3
+	scenario.Start.BadGossip = uint8(phase) //nolint:gosec // 0 to 3
 	return scenario
 }
 
 // brokenBy makes a revision one that never starts.
-func brokenBy(bad Revision, scenario Scenario) Scenario {
+func brokenBy(bad uint8, scenario Scenario) Scenario {
 	scenario.Start.Bad = bad
 	return scenario
 }

@@ -37,7 +37,7 @@ func (s *State) keyStage() plan.KeyStage { return plan.KeyStage(s.Keys) }
 
 // given are the keys of the Secret, which a pod gives to its server before it starts.
 func (s *State) given(r Revision) Ring {
-	if r.Phase() == plan.GossipOff {
+	if r.Gossip() == plan.GossipOff {
 		return 0
 	}
 	switch s.keyStage() {
@@ -56,7 +56,7 @@ func (s *State) given(r Revision) Ring {
 // stages going and removing.
 func isGivenOldKeys(s *State, i int) bool {
 	return s.Faults > 0 && canStart(s, i) && !s.KeysShown && s.keyStage() != plan.KeySettled &&
-		s.Servers[i].PodRevision.Phase() != plan.GossipOff
+		s.Servers[i].PodRevision.Gossip() != plan.GossipOff
 }
 
 func startWithOldKeys(s *State, i int) *Violation {

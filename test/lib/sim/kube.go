@@ -1,7 +1,6 @@
 package sim
 
 import (
-	"github.com/consul-operator/consul-operator/internal/plan"
 	"github.com/consul-operator/consul-operator/test/lib/invariant"
 )
 
@@ -13,7 +12,7 @@ func canStart(s *State, i int) bool {
 
 // isBad reports whether no server starts with a revision.
 func (s *State) isBad(r Revision) bool {
-	return s.Bad != 0 && r.spec() == s.Bad || s.BadPhase != 0 && r.Phase() == plan.GossipPhase(s.BadPhase)
+	return s.Bad != 0 && r.spec == s.Bad || s.BadGossip != 0 && r.gossip == s.BadGossip || s.BadTLS != 0 && r.tls == s.BadTLS
 }
 
 // unschedulable reports whether no node takes a server: where nodes are full, it has to go where its volume is, and a new
@@ -70,19 +69,22 @@ func startWith(s *State, i int, keys Ring) *Violation {
 }
 
 // unheardBy is a server that runs and that does not hear another one, nor that one it; -1 if there is none. They hear each
-// other if their phases of gossip encryption are the same or next to each other (TestGossipPhases), and if each has the key
-// of the other.
+// other if their phases of gossip encryption are the same or next to each other (TestGossipPhases), and those of TLS
+// (TestTLSPhases), and if each has the key of the other.
 func (s *State) unheardBy(x *Server) int {
 	for i := range s.slots() {
 		y := &s.Servers[i]
-		apart := y.PodRevision.Phase() - x.PodRevision.Phase()
-		hear := apart <= 1 && apart >= -1 && x.Ring.hear(y.Ring)
+		hear := near(x.PodRevision.Gossip(), y.PodRevision.Gossip()) && near(x.PodRevision.TLS(), y.PodRevision.TLS()) &&
+			x.Ring.hear(y.Ring)
 		if y.Claim != ClaimNone && y.runsInPod() && !hear {
 			return i
 		}
 	}
 	return -1
 }
+
+// near reports whether phases are the same or next to each other.
+func near[P ~int](a, b P) bool { return a-b <= 1 && b-a <= 1 }
 
 // restartPolicy Always, also after a leave.
 func canRestart(s *State, i int) bool {
@@ -125,7 +127,7 @@ func canVanish(s *State, i int) bool {
 
 func vanish(s *State, i int) {
 	x := &s.Servers[i]
-	x.Pod, x.PodRevision, x.PodFounder, x.Serving, x.Settled = PodNone, 0, false, false, false
+	x.Pod, x.PodRevision, x.PodFounder, x.Serving, x.Settled = PodNone, Revision{}, false, false, false
 	x.PodRescue = NoRescue
 	x.Alone = x.Alone && x.Process != Down
 	x.Cordoned = x.Cordoned && s.Full // else it may go where its volume goes with it
@@ -144,7 +146,7 @@ func loseClaim(s *State, i int) {
 }
 
 func setAside(x *Server) {
-	x.Claim, x.Revision, x.Founder, x.Retiring, x.InPlace, x.Failed, x.Rescued = ClaimNone, 0, false, false, false, false, false
+	x.Claim, x.Revision, x.Founder, x.Retiring, x.InPlace, x.Failed, x.Rescued = ClaimNone, Revision{}, false, false, false, false, false
 }
 
 // The pods of a cluster that was deleted are deleted as well, sooner or later.

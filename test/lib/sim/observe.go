@@ -21,9 +21,8 @@ const (
 
 // Names and ids by slot.
 var (
-	names     = numbered("consul-%d")
-	ids       = numbered("id-%d")
-	revisions = revisionNames()
+	names = numbered("consul-%d")
+	ids   = numbered("id-%d")
 )
 
 func numbered(format string) (all [maxServers + 1]string) {
@@ -33,13 +32,22 @@ func numbered(format string) (all [maxServers + 1]string) {
 	return all
 }
 
-// revisionNames are made once: a state is observed a million times.
-func revisionNames() (all [4 << phaseShift]string) {
-	for i := range all {
-		all[i] = Revision(i).String() //nolint:gosec // less than 64
+// revisions are the names of revisions, by number and phases. They are made once: a state is observed a million times.
+var revisions = func() (all [16][4][5]string) {
+	for spec := range all {
+		for gossip := range all[spec] {
+			for tls := range all[spec][gossip] {
+				all[spec][gossip][tls] = Revision{uint8(spec), uint8(gossip), uint8(tls)}.String() //nolint:gosec // less than 16
+			}
+		}
 	}
 	return all
-}
+}()
+
+func (r Revision) name() string { return revisions[r.spec][r.gossip][r.tls] }
+
+// certificate is what all servers with TLS present. The model has no other one: nothing about it changes who is a member.
+var certificate = plan.Certificate{Fingerprint: "certificate", From: longAgo, Until: now.Add(time.Hour * 24 * 90)}
 
 var serfStatus = map[Serf]plan.MemberStatus{
 	Absent: plan.MemberAbsent, Alive: plan.MemberAlive, LeavingSerf: plan.MemberLeaving, Left: plan.MemberLeft,
@@ -53,7 +61,7 @@ func observe(kube, consul *State) plan.Observation {
 		Spec: kube.spec(), Raft: consul.raft(), NodesKnown: true, MinAvailable: new(int(kube.MinAvailable)),
 		Unclaimed: kube.count((*Server).isUnclaimed),
 	}
-	if kube.Wanted.Phase() != plan.GossipOff && kube.keyStage() != plan.KeySettled {
+	if kube.Wanted.Gossip() != plan.GossipOff && kube.keyStage() != plan.KeySettled {
 		o.Spec.Gossip.Rotation = consul.rotation() // the Secret is read past the cache
 	}
 	if rotation := o.Spec.Gossip.Rotation; (rotation.Stage != plan.KeySettled || rotation.Asked) && consul.readable() {
@@ -87,11 +95,12 @@ func (s *State) kubernetes() State {
 func (s *State) spec() plan.Spec {
 	spec := plan.Spec{
 		Replicas: int(s.Replicas), MaxSurge: int(s.Surge), InPlace: s.InPlace, LeaderStableFor: stableFor,
-		Revision: revisions[s.Wanted], Paused: s.Paused, Bootstrapped: s.Bootstrapped, NextSerial: int(s.N),
+		Revision: s.Wanted.name(), Paused: s.Paused, Bootstrapped: s.Bootstrapped, NextSerial: int(s.N),
 		ReplacementsLeft: 1,
-		Gossip:           plan.Gossip{Phase: s.Wanted.Phase(), Target: plan.GossipPhase(s.Gossip)},
+		Gossip:           plan.Gossip{Phase: s.Wanted.Gossip(), Target: plan.GossipPhase(s.Gossip)},
+		TLS:              plan.TLS{Phase: s.Wanted.TLS(), Target: plan.TLSPhase(s.TLS), Certificate: certificate},
 	}
-	spec.Gossip.Rotation.Asked = s.Rotate && s.Wanted.Phase() != plan.GossipOff // otherwise there is no key to ask for
+	spec.Gossip.Rotation.Asked = s.Rotate && s.Wanted.Gossip() != plan.GossipOff // otherwise there is no key to ask for
 	if s.Replace {
 		spec.ReplaceFailedAfter = replaceAfter
 	}
@@ -140,7 +149,7 @@ func (s *State) raft() plan.Raft {
 func server(kube, consul *State, i int) plan.Server {
 	x := &kube.Servers[i]
 	seen := plan.Server{
-		Name: names[i], Serial: i, ID: ids[i], Revision: revisions[x.Revision], Retiring: x.Retiring, InPlace: x.InPlace,
+		Name: names[i], Serial: i, ID: ids[i], Revision: x.Revision.name(), Retiring: x.Retiring, InPlace: x.InPlace,
 		Failed: x.Failed, ClaimDeleting: x.Claim == ClaimDeleting, Routed: x.Routed,
 	}
 	if x.Founder {
@@ -158,9 +167,9 @@ func server(kube, consul *State, i int) plan.Server {
 
 func pod(s *State, x *Server) *plan.Pod {
 	pod := &plan.Pod{
-		Revision: revisions[x.PodRevision], Running: x.runsInPod() || x.cutOff(), Ready: s.ready(x),
+		Revision: x.PodRevision.name(), Running: x.runsInPod() || x.cutOff(), Ready: s.ready(x),
 		Serving: x.Serving, ServingFrom: longAgo, Cordoned: x.Cordoned && x.Pod != PodPending,
-		Recovery: recoveries[x.PodRescue], Gossip: x.PodRevision.Phase(),
+		Recovery: recoveries[x.PodRescue], Gossip: x.PodRevision.Gossip(), TLS: x.PodRevision.TLS(),
 		Terminating: x.Pod == PodTerminating || x.Pod == PodStuck || x.Pod == PodOverdue, StopBy: now,
 	}
 	if x.Pod == PodOverdue {
@@ -190,6 +199,9 @@ func says(seen *plan.Server, consul *State, i int) {
 		seen.Agent = plan.Agent{Answered: true, KnowsLeader: consul.Leader != nobody, Version: "1.22.7", LastIndex: 1}
 		if x.Behind {
 			seen.Agent.LastIndex = 0
+		}
+		if seen.Pod.TLS != plan.TLSOff {
+			seen.Agent.Certificate = certificate.Fingerprint
 		}
 	}
 	if consul.Leader == nobody && seen.Agent.Answered {

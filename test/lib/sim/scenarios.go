@@ -57,6 +57,7 @@ func Scenarios() []Scenario {
 	all = append(all, scaledDown(), createdAnew(1, 1), createdAnew(3, 0), createdAnew(3, 1))
 	all = append(all, updatesInPlace()...)
 	all = append(all, encryptions()...)
+	all = append(all, certificates()...)
 	all = append(all, rotations()...)
 	for i := range all {
 		all[i].Limit = 30_000
@@ -75,7 +76,7 @@ func sized(name string, replicas, surge, faultBudget, changes uint8, changeKinds
 	s.N, s.Expect, s.MinQuorum, s.MinAvailable = replicas, replicas, replicas, replicas
 	for i := range replicas {
 		s.Servers[i] = Server{
-			Claim: ClaimBound, Revision: 1, Founder: true, Pod: PodRunning, PodRevision: 1, PodFounder: true,
+			Claim: ClaimBound, Revision: Of(1), Founder: true, Pod: PodRunning, PodRevision: Of(1), PodFounder: true,
 			Serving: true, Routed: true, Process: Up, Data: true, Peer: Voter, Serf: Alive, Healthy: true,
 		}
 	}
@@ -95,7 +96,7 @@ func some(n uint8, thing string) string {
 
 func empty(replicas, surge uint8) State {
 	return State{
-		Replicas: replicas, Surge: surge, Wanted: 1, Replace: true, Leader: nobody, Transfer: noTransfer, Survivor: nobody,
+		Replicas: replicas, Surge: surge, Wanted: Of(1), Replace: true, Leader: nobody, Transfer: noTransfer, Survivor: nobody,
 		MinAvailable: 1,
 	}
 }
@@ -118,7 +119,7 @@ func createdAnew(replicas, faultBudget uint8) Scenario {
 	scenario.Name = "created anew, " + scenario.Name
 	s := &scenario.Start
 	for i := range replicas {
-		s.Servers[i] = Server{Former: true, Pod: PodRunning, PodRevision: 1, Settled: true, Process: Up, Data: true}
+		s.Servers[i] = Server{Former: true, Pod: PodRunning, PodRevision: Of(1), Settled: true, Process: Up, Data: true}
 	}
 	s.N = replicas
 	return scenario
@@ -129,10 +130,10 @@ func createdAnew(replicas, faultBudget uint8) Scenario {
 func scaledDown() Scenario {
 	scenario := sized("scaled down in the middle of an upgrade", 1, 2, 1, 0)
 	s := &scenario.Start
-	s.N, s.Wanted, s.Handoffs = 3, 2, 1
+	s.N, s.Wanted, s.Handoffs = 3, Of(2), 1
 	for i := 1; i < 3; i++ {
 		s.Servers[i] = s.Servers[0]
-		s.Servers[i].Revision, s.Servers[i].PodRevision, s.Servers[i].Founder, s.Servers[i].PodFounder = 2, 2, false, false
+		s.Servers[i].Revision, s.Servers[i].PodRevision, s.Servers[i].Founder, s.Servers[i].PodFounder = Of(2), Of(2), false, false
 	}
 	joining := &s.Servers[2]
 	joining.Peer, joining.Serving, joining.Routed, joining.Settled = NonVoter, false, false, true

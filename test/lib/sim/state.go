@@ -10,31 +10,50 @@ import (
 // maxServers is the most servers that are in the model at a time: 5 wanted, 3 of surge, and three that are lost.
 const maxServers = 11
 
-// Revision is what a server runs: what users ask for, in the order in which they do, and a phase of gossip encryption.
-type Revision uint8
+// Revision is what a server runs: what users ask for, counted in the order in which they do, and the phases of gossip encryption
+// and of TLS.
+type Revision struct{ spec, gossip, tls uint8 }
 
-// phaseShift is where the phase is in a Revision.
-const phaseShift = 4
+// Of is a revision without encryption, by its number.
+func Of(spec uint8) Revision { return Revision{spec: spec} }
 
-// spec is what users asked for.
-func (r Revision) spec() Revision { return r & (1<<phaseShift - 1) }
+// Spec is what users ask for.
+func (r Revision) Spec() uint8 { return r.spec }
 
-// Phase is the phase of gossip encryption.
-func (r Revision) Phase() plan.GossipPhase { return plan.GossipPhase(r >> phaseShift) }
+// Gossip is the phase of gossip encryption.
+func (r Revision) Gossip() plan.GossipPhase { return plan.GossipPhase(r.gossip) }
 
-func (r Revision) withSpec(spec Revision) Revision { return r - r.spec() + spec }
+// TLS is the phase of TLS.
+func (r Revision) TLS() plan.TLSPhase { return plan.TLSPhase(r.tls) }
 
-// In is the same revision in another phase.
-func (r Revision) In(phase plan.GossipPhase) Revision {
-	return r.spec() + Revision(phase)<<phaseShift //nolint:gosec // 0 to 3
+// withSpec is what users ask for instead, in the same phases.
+func (r Revision) withSpec(spec uint8) Revision {
+	r.spec = spec
+	return r
 }
 
-// String is r1, or r1 with the phase.
+// WithGossip is the same revision in another phase of gossip encryption.
+func (r Revision) WithGossip(phase plan.GossipPhase) Revision {
+	r.gossip = uint8(phase) //nolint:gosec // 0 to 3
+	return r
+}
+
+// WithTLS is the same revision in another phase of TLS.
+func (r Revision) WithTLS(phase plan.TLSPhase) Revision {
+	r.tls = uint8(phase) //nolint:gosec // 0 to 4
+	return r
+}
+
+// String is r1, or r1 with the phases.
 func (r Revision) String() string {
-	if r.Phase() == plan.GossipOff {
-		return fmt.Sprintf("r%d", uint8(r))
+	name := fmt.Sprintf("r%d", r.spec)
+	if r.Gossip() != plan.GossipOff {
+		name += "-" + r.Gossip().String()
 	}
-	return fmt.Sprintf("r%d-%s", uint8(r.spec()), r.Phase())
+	if r.TLS() != plan.TLSOff {
+		name += "-TLS" + r.TLS().String()
+	}
+	return name
 }
 
 // Claim is a volume claim.
@@ -151,12 +170,14 @@ type State struct {
 	Replicas, Surge uint8
 	InPlace         bool // servers are updated on the claims they have
 	Wanted          Revision
-	Bad             Revision // what users asked for and what never starts; 0 for none
-	Gossip          uint8    // the phase of gossip encryption that is wanted in the end
-	BadPhase        uint8    // a phase in which no server starts; 0 for none
-	Keys            uint8    // how far the rotation of the gossip key is, in the Secret
-	KeysShown       bool     // kubelets show all pods the Secret as it is
-	Rotate          bool     // a person asks for another key
+	Bad             uint8 // what users asked for and what never starts; 0 for none
+	Gossip          uint8 // the phase of gossip encryption that is wanted in the end
+	TLS             uint8 // the phase of TLS that is wanted in the end
+	BadGossip       uint8 // a phase of gossip encryption in which no server starts; 0 for none
+	BadTLS          uint8 // a phase of TLS in which no server starts; 0 for none
+	Keys            uint8 // how far the rotation of the gossip key is, in the Secret
+	KeysShown       bool  // kubelets show all pods the Secret as it is
+	Rotate          bool  // a person asks for another key
 	Paused          bool
 	Replace         bool  // failureReplacement is on
 	Full            bool  // no node takes a server that is new

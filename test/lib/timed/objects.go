@@ -1,6 +1,7 @@
 package timed
 
 import (
+	"errors"
 	"slices"
 	"strconv"
 	"strings"
@@ -20,29 +21,31 @@ import (
 type Revisions []revision
 
 type revision struct {
-	name  string
-	phase plan.GossipPhase
+	name   string
+	gossip plan.GossipPhase
+	tls    plan.TLSPhase
 }
 
-// number of a revision, with its phase of gossip encryption.
+// number of a revision, with its phases.
 func (r *Revisions) number(name string) sim.Revision {
 	i := slices.IndexFunc(*r, func(known revision) bool { return known.name == name })
 	if i < 0 {
 		*r = append(*r, revision{name: name})
 		i = len(*r) - 1
 	}
-	return sim.Revision(i + 1).In((*r)[i].phase) //nolint:gosec // a handful of revisions
+	return sim.Of(uint8(i + 1)).WithGossip((*r)[i].gossip).WithTLS((*r)[i].tls) //nolint:gosec // a handful of revisions
 }
 
 // wanted is the number of the revision that a ConsulCluster asks for.
 func (r *Revisions) wanted(o *v1alpha1.ConsulCluster) sim.Revision {
 	name := resources.Revision(o)
 	if !slices.ContainsFunc(*r, func(known revision) bool { return known.name == name }) {
-		phase, err := plan.ParseGossipPhase(string(resources.GossipPhase(o)))
-		if err != nil {
+		gossip, err := plan.ParseGossipPhase(string(resources.GossipPhase(o)))
+		tls, tlsErr := plan.ParseTLSPhase(string(resources.TLSPhase(o)))
+		if err := errors.Join(err, tlsErr); err != nil {
 			panic(err) // no test damages it
 		}
-		*r = append(*r, revision{name, phase})
+		*r = append(*r, revision{name, gossip, tls})
 	}
 	return r.number(name)
 }
@@ -51,11 +54,22 @@ func (r *Revisions) wanted(o *v1alpha1.ConsulCluster) sim.Revision {
 func gossipTarget(o *v1alpha1.ConsulCluster, wanted sim.Revision) plan.GossipPhase {
 	switch enabled := o.Spec.GossipEncryption.Enabled; {
 	case enabled == nil:
-		return wanted.Phase()
+		return wanted.Gossip()
 	case *enabled:
 		return plan.GossipRequired
 	}
 	return plan.GossipOff
+}
+
+// tlsTarget is where the phases of TLS lead, if the spec says nothing of httpsOnly.
+func tlsTarget(o *v1alpha1.ConsulCluster, wanted sim.Revision) plan.TLSPhase {
+	switch enabled := o.Spec.TLS.Enabled; {
+	case enabled == nil:
+		return wanted.TLS()
+	case *enabled:
+		return max(wanted.TLS(), plan.TLSRequired)
+	}
+	return plan.TLSOff
 }
 
 // Adopt takes over what a ConsulCluster says.
@@ -65,6 +79,7 @@ func (c *Cluster) Adopt(o *v1alpha1.ConsulCluster, revisions *Revisions) {
 	s.InPlace = o.Spec.Update.Type == v1alpha1.UpdateInPlace
 	s.Wanted, s.Paused = revisions.wanted(o), o.Spec.Paused
 	s.Gossip = uint8(gossipTarget(o, s.Wanted)) //nolint:gosec // 0 to 3
+	s.TLS = uint8(tlsTarget(o, s.Wanted))       //nolint:gosec // 0 to 4
 	s.Replace = o.Spec.FailureReplacement.After == nil || o.Spec.FailureReplacement.After.Duration > 0
 	s.Bootstrapped = o.Annotations[v1alpha1.AnnotationBootstrapped] != ""
 	s.Automatic = o.Spec.Recovery.Mode == v1alpha1.RecoveryAutomatic

@@ -3,8 +3,10 @@ package integration
 import (
 	"context"
 	"crypto/tls"
+	"io"
 	"net"
 	"net/http"
+	"os"
 	"testing"
 	"time"
 
@@ -45,6 +47,47 @@ func TestTLS(t *testing.T) {
 	s.patch(func(c *v1alpha1.ConsulCluster) { c.Spec.TLS.HTTPSOnly = new(false) })
 	s.reach("open", 3*time.Minute)
 	s.expectHTTP(true)
+}
+
+// A cluster that runs gets TLS, phase by phase: its servers go on calling each other while some have certificates and some do
+// not. HTTP stays open for clients that have not been moved.
+func TestTLSOfARunningCluster(t *testing.T) {
+	t.Parallel()
+	s := begin(t, shared, "certified-later", func(spec *v1alpha1.ConsulClusterSpec) {
+		soonVoters(spec)
+		spec.Update.MaxSurge = 3
+	})
+	s.expectPlainRPC(true)
+	s.Observer.AllowLeaderChanges(3)
+	s.patch(func(c *v1alpha1.ConsulCluster) { c.Spec.TLS.Enabled = new(true) })
+	for _, phase := range []v1alpha1.TLSPhase{v1alpha1.TLSAccepting, v1alpha1.TLSSending, v1alpha1.TLSRequired} {
+		s.until("TLS is "+string(phase), func(c *v1alpha1.ConsulCluster) bool { return c.Status.TLS == phase })
+	}
+	s.reach("certified", 2*time.Minute)
+	s.expectName(resources.TLSServerName(s.cluster()))
+	s.expectPlainRPC(false)
+	s.expectHTTP(true)
+	s.end(3)
+}
+
+// expectPlainRPC has each server take RPC without TLS, or end the connection.
+func (s *story) expectPlainRPC(open bool) {
+	s.t.Helper()
+	const rpcConsul = 0x00 // the first byte of a connection says what follows
+	for _, server := range s.cluster().Status.Servers {
+		conn, err := net.Dial("tcp", net.JoinHostPort(server.Address, "8300"))
+		s.Expect(err).NotTo(HaveOccurred(), server.Name)
+		defer conn.Close() //nolint:errcheck // a test has read all that it wanted
+		_, err = conn.Write([]byte{rpcConsul})
+		s.Expect(err).NotTo(HaveOccurred(), server.Name)
+		s.Expect(conn.SetReadDeadline(time.Now().Add(time.Second))).To(Succeed())
+		_, err = conn.Read(make([]byte, 1))
+		if open {
+			s.Expect(err).To(MatchError(os.ErrDeadlineExceeded), "%s waits for a call", server.Name)
+		} else {
+			s.Expect(err).To(MatchError(io.EOF), server.Name)
+		}
+	}
 }
 
 // expectHTTP has each server serve HTTP at its address, or refuse it.

@@ -47,7 +47,7 @@ func (w *world) showPod(c *cluster, i int) {
 	c.shown[key] = is
 	pod := live.DeepCopy()
 	c.ShowPod(&pod.Status, i, c.State.Ready(i))
-	if x.Pod == sim.PodPending && c.State.Bad != 0 && x.PodRevision == c.State.Bad {
+	if x.Pod == sim.PodPending && c.State.Bad != 0 && x.PodRevision.Spec() == c.State.Bad {
 		pod.Status.ContainerStatuses[0].State.Waiting.Reason = "ErrImagePull"
 	}
 	must(w.api.updateStatus(context.Background(), pod))

@@ -60,7 +60,7 @@ func (r *run) end() string {
 	}
 	slices.Sort(servers)
 	fmt.Fprintf(&b, "%s\nleader: %t, min_quorum %d, bootstrapped %t, transfer %d, %s\n", strings.Join(servers, "\n"),
-		c.State.Leader != sim.Nobody, c.State.MinQuorum, c.State.Bootstrapped, c.State.Transfer, gossip(&c.State))
+		c.State.Leader != sim.Nobody, c.State.MinQuorum, c.State.Bootstrapped, c.State.Transfer, phases(&c.State))
 	kinds := map[string]int{}
 	for _, o := range r.world.api.objects() {
 		kinds[kindOf(o)]++
@@ -73,16 +73,19 @@ func (r *run) end() string {
 	return b.String()
 }
 
-const gossipAsWanted = "gossip encryption as wanted"
+const phasesAsWanted = "gossip encryption and TLS as wanted"
 
-func gossip(s *sim.State) string {
-	if phase, target := s.Wanted.Phase(), plan.GossipPhase(s.Gossip); phase != target {
+func phases(s *sim.State) string {
+	if phase, target := s.Wanted.Gossip(), plan.GossipPhase(s.Gossip); phase != target {
 		return fmt.Sprintf("gossip encryption %s instead of %s", phase, target)
 	}
 	if plan.KeyStage(s.Keys) != plan.KeySettled || s.Rotate {
 		return "the rotation of the gossip key goes on"
 	}
-	return gossipAsWanted
+	if phase, target := s.Wanted.TLS(), plan.TLSPhase(s.TLS); phase != target {
+		return fmt.Sprintf("TLS %s instead of %s", phase, target)
+	}
+	return phasesAsWanted
 }
 
 // lists says where the servers are by the status, and what disagrees, without names.

@@ -49,6 +49,8 @@ func scenarios() []scenario {
 		{name: "upgrade of 3 in place", replicas: 3, steps: []step{upgradeInPlace(newer)}},
 		{name: "upgrade of 1 in place", replicas: 1, steps: []step{upgradeInPlace(newer)}},
 		{name: "gossip encryption of 3", replicas: 3, steps: []step{encrypt()}},
+		{name: "TLS for 3", replicas: 3, steps: []step{
+			change("TLS", func(c *v1alpha1.ConsulCluster) { c.Spec.TLS.Enabled = new(true) })}},
 		{name: "another gossip key for 3", replicas: 3, encrypted: true, steps: []step{
 			change("another gossip key is asked for", annotate(v1alpha1.AnnotationRotateGossipKey, "now"))}},
 		{name: "scale 3 to 5 to 3", replicas: 3, steps: []step{scale(5), scale(3)}},
@@ -155,7 +157,7 @@ func mistype() step {
 	change := wrong.do
 	wrong.do = func(r *run) {
 		change(r)
-		r.world.current().State.Bad = r.world.current().State.Wanted
+		r.world.current().State.Bad = r.world.current().State.Wanted.Spec()
 	}
 	return wrong
 }
@@ -165,7 +167,7 @@ func correct() step {
 	right := upgrade(newer, 1)
 	right.when = func(c *cluster) bool {
 		for _, x := range c.State.Servers {
-			if x.Pod == sim.PodPending && x.PodRevision == c.State.Bad {
+			if x.Pod == sim.PodPending && x.PodRevision.Spec() == c.State.Bad {
 				return true
 			}
 		}
