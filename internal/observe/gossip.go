@@ -9,6 +9,7 @@ import (
 	"slices"
 
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/consul-operator/consul-operator/api/v1alpha1"
@@ -34,23 +35,30 @@ func gossip(c *v1alpha1.ConsulCluster) plan.Gossip {
 	return gossip
 }
 
-// secureNewCluster has a cluster closed, and its gossip encrypted, from the beginning where the spec says nothing. A cluster that
-// has anything already, or had a leader, stays as it is.
+// secureNewCluster has a cluster closed, and its gossip encrypted, and gives it TLS, from the beginning where the spec says nothing.
+// A cluster that has anything already, or had a leader, stays as it is.
 func secureNewCluster(s *Snapshot) {
 	c := s.Cluster
 	s.Spec.Network.New = true
-	if resources.GossipPhase(c) == "" && c.Spec.GossipEncryption.Enabled == nil && canBeEncrypted(c) {
+	if resources.GossipPhase(c) == "" && c.Spec.GossipEncryption.Enabled == nil && isFreeFor(c, func(s *v1alpha1.ConsulClusterSpec) {
+		s.GossipEncryption.Enabled = new(true)
+	}) {
 		s.Spec.Gossip.Target = plan.GossipRequired
 	}
-	if onlyHTTPS(c) {
+	if resources.TLSPhase(c) == "" && c.Spec.TLS.Enabled == nil && isFreeFor(c, func(s *v1alpha1.ConsulClusterSpec) {
+		s.TLS.Enabled = new(true)
+	}) {
+		s.Spec.TLS.Target = plan.TLSRequired
+	}
+	if s.Spec.TLS.Target == plan.TLSRequired && ptr.Deref(c.Spec.TLS.HTTPSOnly, true) {
 		s.Spec.TLS.Target = plan.TLSOnly
 	}
 }
 
-// canBeEncrypted reports whether a spec leaves gossip, and the names that its encryption needs, to the operator.
-func canBeEncrypted(c *v1alpha1.ConsulCluster) bool {
+// isFreeFor reports whether a spec leaves what it could ask for, and the names that this needs, to the operator.
+func isFreeFor(c *v1alpha1.ConsulCluster, ask func(*v1alpha1.ConsulClusterSpec)) bool {
 	asks := c.DeepCopy()
-	asks.Spec.GossipEncryption.Enabled = new(true)
+	ask(&asks.Spec)
 	return resources.CheckConfig(asks) == nil && reserved(asks) == ""
 }
 

@@ -162,7 +162,9 @@ func TestACopyIsANewCluster(t *testing.T) {
 	w.cluster.Annotations[v1alpha1.AnnotationRecovery] = "damaged as well"
 	s := w.look()
 	w.Expect(s.Damaged).To(BeNil())
-	w.Expect(plan.Plan(s.Observation, now).Step).To(Equal(plan.SetGossip{Phase: plan.GossipRequired}), "as of a new one")
+	w.Expect(plan.Plan(s.Observation, now).Step).To(Equal(plan.SetTLS{Phase: plan.TLSOnly}), "as of a new one")
+	w.cluster.Spec.TLS.Enabled = new(false)
+	w.Expect(plan.Plan(w.look().Observation, now).Step).To(Equal(plan.SetGossip{Phase: plan.GossipRequired}))
 	w.cluster.Spec.GossipEncryption.Enabled = new(false)
 	w.Expect(plan.Plan(w.look().Observation, now).Step).To(Equal(plan.CreateServer{Serial: 0, BootstrapExpect: 3}))
 }

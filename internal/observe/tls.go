@@ -5,7 +5,6 @@ import (
 	"fmt"
 
 	corev1 "k8s.io/api/core/v1"
-	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/consul-operator/consul-operator/api/reason"
@@ -35,11 +34,6 @@ func tlsOf(c *v1alpha1.ConsulCluster) plan.TLS {
 		}
 	}
 	return tls
-}
-
-// onlyHTTPS reports whether a new cluster is to close HTTP.
-func onlyHTTPS(c *v1alpha1.ConsulCluster) bool {
-	return ptr.Deref(c.Spec.TLS.Enabled, false) && ptr.Deref(c.Spec.TLS.HTTPSOnly, true)
 }
 
 // certificates reads what servers present, and what the operator believes of it. All of it is public, so the cache has it.

@@ -146,12 +146,44 @@ func TestWhereTLSIsToGo(t *testing.T) {
 	}
 }
 
-func TestANewClusterWithTLSIsClosed(t *testing.T) {
-	for only, target := range map[*bool]plan.TLSPhase{nil: plan.TLSOnly, new(true): plan.TLSOnly, new(false): plan.TLSRequired} {
-		w := newWorld(t)
-		w.claims, w.pods, w.cluster.Annotations = nil, nil, nil
-		w.cluster.Spec.TLS.Enabled, w.cluster.Spec.TLS.HTTPSOnly = new(true), only
-		w.Expect(w.look().Spec.TLS).To(Equal(plan.TLS{Target: target}))
+// I6: a new cluster has TLS without a word, and closes HTTP; any other one stays as it is.
+func TestNewClustersHaveTLS(t *testing.T) {
+	asks := func(enabled, only *bool) func(*world) {
+		return func(w *world) { w.cluster.Spec.TLS.Enabled, w.cluster.Spec.TLS.HTTPSOnly = enabled, only }
+	}
+	for name, test := range map[string]struct {
+		change func(*world)
+		target plan.TLSPhase
+	}{
+		"without a word":          {asks(nil, nil), plan.TLSOnly},
+		"asked for":               {asks(new(true), nil), plan.TLSOnly},
+		"asked for, all of it":    {asks(new(true), new(true)), plan.TLSOnly},
+		"HTTP is to stay open":    {asks(nil, new(false)), plan.TLSRequired},
+		"the same, and asked for": {asks(new(true), new(false)), plan.TLSRequired},
+		"not wanted":              {asks(new(false), nil), plan.TLSOff},
+		"with certificates of its own": {func(w *world) {
+			w.cluster.Spec.Config = &v1alpha1.Config{Raw: []byte(`{"TLS": {"defaults": {"verify_incoming": true}}}`)}
+		}, plan.TLSOff},
+		"one of several datacenters": {func(w *world) {
+			w.cluster.Spec.Config = &v1alpha1.Config{Raw: []byte(`{"ports": {"serf_wan": 8302}}`)}
+		}, plan.TLSOff},
+		"one that had a leader": {func(w *world) {
+			w.cluster.Annotations = map[string]string{
+				v1alpha1.AnnotationBootstrapped: "then", v1alpha1.AnnotationRecordsOf: string(clusterUID),
+			}
+		}, plan.TLSOff},
+		"one that was switched off": {func(w *world) {
+			w.cluster.Annotations = map[string]string{
+				v1alpha1.AnnotationTLS: string(v1alpha1.TLSOff), v1alpha1.AnnotationRecordsOf: string(clusterUID),
+			}
+		}, plan.TLSOff},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			w.claims, w.pods, w.cluster.Annotations = nil, nil, nil
+			test.change(w)
+			w.Expect(w.look().Spec.TLS.Target).To(Equal(test.target))
+		})
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"cmp"
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -20,6 +21,11 @@ import (
 	"strings"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/consul-operator/consul-operator/internal/resources"
+	"github.com/consul-operator/consul-operator/test/lib/load"
 	"github.com/consul-operator/consul-operator/test/lib/observer"
 	"github.com/consul-operator/consul-operator/test/lib/report"
 )
@@ -129,13 +135,13 @@ type impostor struct {
 	often int
 }
 
-func newImpostor(agent string, g garbage, often int) *impostor {
+func newImpostor(agent string, access load.Access, g garbage, often int) *impostor {
 	return &impostor{garbage: g, often: often, agent: httputil.ReverseProxy{
 		Rewrite: func(r *httputil.ProxyRequest) {
-			r.SetURL(&url.URL{Scheme: "http", Host: agent})
+			r.SetURL(&url.URL{Scheme: access.Scheme(), Host: agent})
 			r.Out.Header.Del("Accept-Encoding") // what is compressed could not be changed
 		},
-		Transport: &http.Transport{DisableKeepAlives: true},
+		Transport: &http.Transport{DisableKeepAlives: true, TLSClientConfig: access.TLS.Clone()},
 		ErrorLog:  log.New(io.Discard, "", 0), // the agent may be down
 	}}
 }
@@ -150,7 +156,7 @@ func (i *impostor) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 // garble lets the operator hear garbage from an agent, or from all of them, each time or half of the times. Clients and the
 // observer hear the agents as they are, so all invariants hold.
-func (f *faults) garble(context.Context) (string, error) {
+func (f *faults) garble(ctx context.Context) (string, error) {
 	isThere := func(s observer.ServerNow) bool { return exists(s) && s.Address != "" }
 	victim, err := f.victim(isThere)
 	if err != nil {
@@ -162,9 +168,18 @@ func (f *faults) garble(context.Context) (string, error) {
 		victims = slices.DeleteFunc(victims, func(s observer.ServerNow) bool { return !isThere(s) })
 	}
 	what, often := garbages[f.random.IntN(len(garbages))], []int{5, 10}[f.random.IntN(2)]
+	access, err := f.Access(ctx)
+	if err != nil {
+		return "", err
+	}
+	certificate, err := f.certificate(ctx, access)
+	if err != nil {
+		return "", err
+	}
 	var ends []func() error
 	for _, server := range victims {
-		end, err := impersonate(f.lines.detours, net.JoinHostPort(server.Address, "8500"), what, often)
+		agent := newImpostor(access.At(server.Address), access, what, often)
+		end, err := impersonate(f.lines.detours, access.At(server.Address), agent, certificate)
 		if ends = append(ends, end); err != nil {
 			return "", errors.Join(err, all(ends))
 		}
@@ -174,17 +189,35 @@ func (f *faults) garble(context.Context) (string, error) {
 	return fmt.Sprintf("%s from %s, %d%% of the calls, for %s", what.name, who, 10*often, report.Seconds(duration)), nil
 }
 
-// impersonate lets garbage answer for an agent until end is called.
-func impersonate(detours, agent string, what garbage, often int) (end func() error, err error) {
+// certificate is what servers present; nil if they present nothing.
+func (f *faults) certificate(ctx context.Context, access load.Access) (*tls.Config, error) {
+	if access.TLS == nil {
+		return nil, nil //nolint:nilnil // there is none
+	}
+	secret := &corev1.Secret{}
+	key := client.ObjectKey{Namespace: f.Key.Namespace, Name: resources.CertificateSecretName(f.Key.Name)}
+	if err := f.Client.Get(ctx, key, secret); err != nil {
+		return nil, err
+	}
+	pair, err := tls.X509KeyPair(secret.Data[corev1.TLSCertKey], secret.Data[corev1.TLSPrivateKeyKey])
+	return &tls.Config{MinVersion: tls.VersionTLS12, Certificates: []tls.Certificate{pair}}, err
+}
+
+// impersonate lets an impostor answer for an agent until end is called, with a certificate if it has one.
+func impersonate(detours, agent string, by http.Handler, certificate *tls.Config) (end func() error, err error) {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		return nil, err
 	}
-	server := &http.Server{Handler: newImpostor(agent, what, often), ReadHeaderTimeout: patience}
+	address := listener.Addr().String()
+	if certificate != nil {
+		listener = tls.NewListener(listener, certificate)
+	}
+	server := &http.Server{Handler: by, ReadHeaderTimeout: patience}
 	go func() { _ = server.Serve(listener) }()
 	link := filepath.Join(detours, agent)
 	end = func() error { return errors.Join(os.Remove(link), server.Close()) }
-	return end, os.Symlink(listener.Addr().String(), link)
+	return end, os.Symlink(address, link)
 }
 
 func all(ends []func() error) error {

@@ -12,6 +12,7 @@ import (
 
 	"github.com/consul-operator/consul-operator/internal/consul"
 	"github.com/consul-operator/consul-operator/internal/plan"
+	"github.com/consul-operator/consul-operator/test/lib/load"
 )
 
 const (
@@ -81,7 +82,7 @@ func TestGarbage(t *testing.T) {
 			agent := func() consul.Agent { return dial(consul.Target{Address: address}) }
 			g.Expect(heard(t, agent())).To(everything)
 
-			end, err := impersonate(detours, address, what, 10)
+			end, err := impersonate(detours, address, newImpostor(address, load.Access{}, what, 10), nil)
 			g.Expect(err).NotTo(HaveOccurred())
 			g.Expect(heard(t, agent())).To(BeEmpty())
 			_ = agent().Leave(t.Context()) // some say that it is done
@@ -101,7 +102,7 @@ func TestGarbage(t *testing.T) {
 func TestGarbageNowAndThen(t *testing.T) {
 	g := NewWithT(t)
 	address, detours := trueAgent(t, nil), t.TempDir()
-	end, err := impersonate(detours, address, garbages[0], 5)
+	end, err := impersonate(detours, address, newImpostor(address, load.Access{}, garbages[0], 5), nil)
 	g.Expect(err).NotTo(HaveOccurred())
 	agent := withDetours(detours, consul.NewDialer(soon))(consul.Target{Address: address})
 	ask := func() error {

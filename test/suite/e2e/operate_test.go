@@ -34,7 +34,8 @@ var _ = Describe("a cluster", Ordered, ContinueOnFailure, func() {
 		kubectl("wait", "consulcluster/consul", "--for=condition=Ready", "--timeout=2m", in)
 		Expect(kubectl("describe", "consulcluster/consul", in)).To(ContainSubstring("is retiring"))
 		server := c.get().Status.Servers[0].Name
-		members := kubectl("exec", server, in, "--", "consul", "members", "-http-addr=http://consul."+c.Key.Namespace+".svc:8500")
+		members := kubectl("exec", server, in, "--", "consul", "members",
+			"-http-addr=https://consul."+c.Key.Namespace+".svc:8501", "-ca-file=/consul/tls/ca.crt")
 		Expect(members).To(ContainSubstring(server), "the client Service has a name that resolves")
 		kubectl("delete", "consulcluster/consul", "--timeout=1m", in)
 		Eventually(func() string {

@@ -89,7 +89,7 @@ var _ = Describe("the operator, installed by Helm", Ordered, ContinueOnFailure, 
 		onlyOnNodesHere() // elsewhere policies may not be enforced
 		release("--set=networkPolicy.enabled=true")
 		c := create("policed", func(spec *v1alpha1.ConsulClusterSpec) {
-			spec.Replicas, spec.NetworkPolicy.Enabled = 1, new(false)
+			spec.Replicas, spec.NetworkPolicy.Enabled, spec.TLS.HTTPSOnly = 1, new(false), new(false)
 		})
 		server := kubectl("get", "pod", "consul-0", "--output=jsonpath={.status.podIP}", c.in())
 		api, raft := "http://"+net.JoinHostPort(server, "8500"), "http://"+net.JoinHostPort(server, "8300")

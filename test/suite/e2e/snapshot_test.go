@@ -54,7 +54,7 @@ func (c *consul) portForward() (stop func(), address string) {
 	Expect(err).NotTo(HaveOccurred())
 	ctx, cancel := context.WithCancel(GinkgoT().Context())
 	cmd := exec.CommandContext(ctx, filepath.Join(root, "bin", "kubectl"), //nolint:gosec // our own binary
-		"port-forward", "service/consul", ":8500", c.in())
+		"port-forward", "service/consul-join", ":8500", c.in()) // by HTTPS, clients need its authority
 	output, err := cmd.StdoutPipe()
 	Expect(err).NotTo(HaveOccurred())
 	cmd.Stderr = GinkgoWriter

@@ -1,7 +1,6 @@
 package integration
 
 import (
-	"net"
 	"testing"
 	"time"
 
@@ -10,7 +9,6 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/consul-operator/consul-operator/api/v1alpha1"
-	"github.com/consul-operator/consul-operator/internal/consul"
 	"github.com/consul-operator/consul-operator/internal/resources"
 )
 
@@ -19,7 +17,7 @@ func TestGossipEncryption(t *testing.T) {
 	t.Parallel()
 	s := begin(t, shared, "encrypted-later", func(spec *v1alpha1.ConsulClusterSpec) {
 		soonVoters(spec)
-		spec.Update.MaxSurge, spec.GossipEncryption.Enabled = 3, new(false)
+		spec.Update.MaxSurge, spec.GossipEncryption.Enabled, spec.TLS.Enabled = 3, new(false), new(false)
 	})
 	s.Observer.AllowLeaderChanges(3)
 	s.patch(func(c *v1alpha1.ConsulCluster) { c.Spec.GossipEncryption.Enabled = new(true) })
@@ -97,7 +95,7 @@ func (s *story) expectEncryptedGossip() {
 	s.t.Helper()
 	servers, key := s.cluster().Status.Servers, string(s.gossipSecret().Data["key"])
 	for _, server := range servers {
-		agent := consul.NewDialer(0)(consul.Target{Address: net.JoinHostPort(server.Address, "8500")})
+		agent := s.agent(server.Address)
 		s.Eventually(func(g Gomega) {
 			ring, err := agent.Keyring(s.t.Context())
 			g.Expect(err).NotTo(HaveOccurred())

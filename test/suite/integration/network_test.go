@@ -109,7 +109,11 @@ func (s *story) answersAtAllAddresses(families ...corev1.IPFamily) {
 			addresses = append(addresses, pod.Status.PodIPs[i].IP)
 		}
 		for _, address := range addresses {
-			leader, err := leaderBy(address)
+			access, err := s.Access(s.t.Context())
+			s.Expect(err).NotTo(HaveOccurred())
+			agent, err := access.Agent(access.At(address), time.Minute)
+			s.Expect(err).NotTo(HaveOccurred())
+			leader, err := agent.Status().Leader()
 			s.Expect(err).NotTo(HaveOccurred())
 			host, _, err := net.SplitHostPort(leader)
 			s.Expect(err).NotTo(HaveOccurred())

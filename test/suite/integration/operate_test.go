@@ -3,9 +3,6 @@ package integration
 import (
 	"encoding/json"
 	"fmt"
-	"io"
-	"net"
-	"net/http"
 	"slices"
 	"strings"
 	"sync"
@@ -140,14 +137,15 @@ func TestClusterOfTheSameNameIsANewOne(t *testing.T) {
 	}
 	s.Expect(s.Client.Delete(t.Context(), former)).To(Succeed())
 	s.Expect(s.Client.Create(t.Context(), again)).To(Succeed())
-	s.reach("created anew", 2*time.Minute) // the former servers may use all of their grace period
+	s.reach("created anew", 2*time.Minute)                // the former servers may use all of their grace period
+	access, err := s.Env.Scene(s.Key).Access(t.Context()) // it has an authority of its own
+	s.Expect(err).NotTo(HaveOccurred())
 	for _, server := range s.cluster().Status.Servers {
-		answer, err := http.Get("http://" + net.JoinHostPort(s.pod(server.Name).Status.PodIP, "8500") + "/v1/kv/?keys")
+		agent, err := access.Agent(access.At(s.pod(server.Name).Status.PodIP), time.Minute)
 		s.Expect(err).NotTo(HaveOccurred())
-		keys, err := io.ReadAll(answer.Body)
+		keys, _, err := agent.KV().Keys("", "", nil)
 		s.Expect(err).NotTo(HaveOccurred())
-		s.Expect(answer.Body.Close()).To(Succeed())
-		s.Expect(string(keys)).To(MatchJSON("[]"), "no key of the former cluster is there")
+		s.Expect(keys).To(BeEmpty(), "no key of the former cluster is there")
 	}
 }
 
@@ -183,7 +181,9 @@ func TestDeadPeerIsPruned(t *testing.T) {
 
 func TestBadSpecsNeverHurtAndAreTakenBack(t *testing.T) {
 	t.Parallel()
-	s := begin(t, shared, "mistaken", func(spec *v1alpha1.ConsulClusterSpec) { spec.GossipEncryption.Enabled = new(false) })
+	s := begin(t, shared, "mistaken", func(spec *v1alpha1.ConsulClusterSpec) {
+		spec.GossipEncryption.Enabled, spec.TLS.Enabled = new(false), new(false)
+	})
 	s.Observer.AllowLeaderChanges(0)
 	cannotStart := func(c *v1alpha1.ConsulCluster) bool {
 		return condition(c, v1alpha1.ConditionStalled, "ServerCannotStart") && condition(c, v1alpha1.ConditionAvailable, "Available")

@@ -19,6 +19,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/consul-operator/consul-operator/api/v1alpha1"
+	"github.com/consul-operator/consul-operator/internal/consul"
 	"github.com/consul-operator/consul-operator/test/lib/harness"
 	"github.com/consul-operator/consul-operator/test/lib/invariant"
 	"github.com/consul-operator/consul-operator/test/lib/load"
@@ -91,6 +92,18 @@ func begin(t *testing.T, env *harness.Env, name string, change func(*v1alpha1.Co
 	s.Expect(s.Observe(t.Context(), int(s.cluster().Spec.Replicas))).To(Succeed())
 	s.Expect(s.StartClients(t.Context(), harness.Clients{Options: load.Options{Writers: 2, Rate: 100}})).To(Succeed())
 	return s
+}
+
+// agent is the agent at an address, as the operator calls it.
+func (s *story) agent(ip string) consul.Agent {
+	s.t.Helper()
+	access, err := s.Access(s.t.Context())
+	s.Expect(err).NotTo(HaveOccurred())
+	target := consul.Target{Scheme: access.Scheme(), Address: access.At(ip)}
+	if access.TLS != nil {
+		target.TLS = consul.NewTLS(access.TLS)
+	}
+	return consul.NewDialer(0)(target)
 }
 
 // soonVoters gives new servers a vote within 10 s instead of 20. For stories in which these seconds are only waited for.

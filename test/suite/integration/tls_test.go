@@ -27,7 +27,6 @@ func TestTLS(t *testing.T) {
 	s := begin(t, shared, "certified", func(spec *v1alpha1.ConsulClusterSpec) {
 		soonVoters(spec)
 		spec.Update.MaxSurge = 3
-		spec.TLS.Enabled = new(true)
 	})
 	s.expectHTTP(false)
 	s.expectName(resources.TLSServerName(s.cluster()))
@@ -55,7 +54,7 @@ func TestTLSOfARunningCluster(t *testing.T) {
 	t.Parallel()
 	s := begin(t, shared, "certified-later", func(spec *v1alpha1.ConsulClusterSpec) {
 		soonVoters(spec)
-		spec.Update.MaxSurge = 3
+		spec.Update.MaxSurge, spec.TLS.Enabled = 3, new(false)
 	})
 	s.expectPlainRPC(true)
 	s.Observer.AllowLeaderChanges(3)

@@ -32,7 +32,7 @@ func TestUpgrade(t *testing.T) {
 			t.Parallel()
 			s := begin(t, shared, name, func(spec *v1alpha1.ConsulClusterSpec) {
 				spec.Replicas, spec.Update.MaxSurge, spec.Version = test.replicas, test.surge, test.from
-				spec.GossipEncryption.Enabled = &test.encrypted
+				spec.GossipEncryption.Enabled, spec.TLS.Enabled = &test.encrypted, &test.encrypted
 			})
 			before := s.cluster().Status.Leader
 			s.Observer.AllowLeaderChanges(1)

@@ -78,7 +78,7 @@ func scenarios() []scenario {
 	}
 }
 
-// newCluster is what a user writes, with the defaults of the API. Its gossip is not encrypted.
+// newCluster is what a user writes, with the defaults of the API. Its gossip is not encrypted, and it has no TLS.
 func newCluster(replicas int32) *v1alpha1.ConsulCluster {
 	return &v1alpha1.ConsulCluster{
 		ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: clusterName, Generation: 1},
@@ -88,6 +88,7 @@ func newCluster(replicas int32) *v1alpha1.ConsulCluster {
 			Update:             v1alpha1.Update{MaxSurge: 1, LeaderStableFor: &metav1.Duration{Duration: 10 * time.Second}},
 			FailureReplacement: v1alpha1.FailureReplacement{After: &metav1.Duration{Duration: 5 * time.Minute}, MaxPerHour: 3},
 			GossipEncryption:   v1alpha1.GossipEncryption{Enabled: new(false)},
+			TLS:                v1alpha1.TLS{Enabled: new(false)},
 		},
 	}
 }
@@ -96,7 +97,7 @@ func found(replicas int32) step { return create("a cluster is created", newClust
 
 func foundEncrypted(replicas int32) step {
 	cluster := newCluster(replicas)
-	cluster.Spec.GossipEncryption.Enabled, cluster.Spec.TLS.Enabled = nil, new(true)
+	cluster.Spec.GossipEncryption.Enabled, cluster.Spec.TLS.Enabled = nil, nil
 	return create("a cluster with gossip encryption and TLS is created", cluster)
 }
 
