@@ -53,8 +53,9 @@ var all = []Info{
 		"do what the error says. The operator tries again at least once a minute", ""},
 	{Paused, AttentionIfItLasts, "`spec.paused` is set", "set it to false", ""},
 	{WaitingForAgents, AttentionIfItLasts,
-		"client agents must be prepared before the next [phase](security.md#phases) of gossip encryption or of TLS",
-		"[prepare them](security.md#client-agents), then run the command of the message", ""},
+		"client agents must be prepared before the next phase of gossip encryption or of TLS",
+		"prepare them for [gossip](security.md#client-agents) or for [TLS](security.md#tls-of-a-running-cluster), then run the command " +
+			"of the message", ""},
 	{WaitingForMembers, AttentionIfItLasts,
 		"a [rotation](security.md#rotate-the-key) of the gossip key waits for members that are down or do not answer",
 		"start the agents that the message names, or remove those that are gone for good with `consul force-leave`. If it has a " +

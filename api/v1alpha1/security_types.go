@@ -26,7 +26,7 @@ type GossipEncryption struct {
 type TLS struct {
 	// Enabled is whether servers prove who they are by certificates, to clients and to each other. They serve HTTPS on port
 	// 8501, and take RPC only from those who have a certificate of the same authority. Changing it on a running cluster takes
-	// three rolling updates, one for each phase: see status.tls. If omitted, a new cluster has TLS unless its spec.config says
+	// a rolling update for each phase: see status.tls. If omitted, a new cluster has TLS unless its spec.config says
 	// something of certificates or connects datacenters, and a running one stays as it is.
 	//
 	// +optional

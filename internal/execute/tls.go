@@ -24,7 +24,7 @@ func (e *Executor) setTLS(ctx context.Context, s *observe.Snapshot, a plan.SetTL
 		return e.record(ctx, s, fmt.Sprintf("the record that TLS is %s is missing: it is written again", a.Phase),
 			annotate(v1alpha1.AnnotationTLS, a.Phase.String()))
 	}
-	if s.Spec.TLS.Phase == plan.TLSOff {
+	if s.HasNoTLS() {
 		if err := notNeeded(e.foundAuthority(ctx, s), "spec.tls.enabled"); err != nil {
 			return Outcome{}, err
 		}
@@ -35,20 +35,52 @@ func (e *Executor) setTLS(ctx context.Context, s *observe.Snapshot, a plan.SetTL
 	})
 }
 
-// foundAuthority creates the authority of a cluster without certificates, and the certificate of its servers. What is there
-// already, after a crash or from before, is used.
+// foundAuthority gives a cluster without certificates an authority, and its servers a certificate. What is there already, after a
+// crash or from before, is used if it still can be: nobody believes it now.
 func (e *Executor) foundAuthority(ctx context.Context, s *observe.Snapshot) error {
-	authority, err := e.authority(ctx, s.Cluster)
-	if apierrors.IsNotFound(err) {
-		if authority, err = resources.NewAuthority(s.Cluster, e.Now()); err != nil {
+	c := s.Cluster
+	authority, err := e.authority(ctx, c)
+	if client.IgnoreNotFound(err) != nil {
+		return err
+	}
+	certificate, err := pki.Issue(authority, resources.CertificateNames(c, resources.TLSServerName(c)), e.Now())
+	if err != nil || certificate.CheckToItsEnd(authority.Certificate) != nil {
+		if authority, err = resources.NewAuthority(c, e.Now()); err != nil {
 			return err
 		}
-		err = e.Client.Create(ctx, resources.AuthoritySecret(s.Cluster, authority))
+		if certificate, err = e.issue(c, authority, resources.TLSServerName(c), authority.Certificate); err != nil {
+			return err
+		}
+	}
+	for _, secret := range []*corev1.Secret{
+		resources.AuthoritySecret(c, authority), resources.AuthoritiesSecret(c, authority.Certificate),
+		resources.CertificateSecret(c, certificate, authority.Certificate, e.Now()),
+	} {
+		if err := e.put(ctx, c, secret); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// put creates a Secret, or lets the one that is there hold the same.
+func (e *Executor) put(ctx context.Context, c *v1alpha1.ConsulCluster, wanted *corev1.Secret) error {
+	live := &corev1.Secret{}
+	err := e.Live.Get(ctx, client.ObjectKeyFromObject(wanted), live)
+	if apierrors.IsNotFound(err) {
+		return e.Client.Create(ctx, wanted)
 	}
 	if err != nil {
 		return err
 	}
-	return e.provideCertificates(ctx, s.Cluster, authority, authority.Certificate)
+	if err := checkOwner(c, live); err != nil {
+		return err
+	}
+	return e.patch(ctx, live, func(o client.Object) {
+		o.SetLabels(overlay(live.Labels, wanted.Labels))
+		o.SetAnnotations(overlay(live.Annotations, wanted.Annotations))
+		o.(*corev1.Secret).Data = wanted.Data
+	})
 }
 
 // authority reads the authority of a cluster, past the cache, which leaves keys out.
@@ -62,25 +94,6 @@ func (e *Executor) authority(ctx context.Context, c *v1alpha1.ConsulCluster) (pk
 		return pki.Pair{}, err
 	}
 	return resources.PairOf(secret), nil
-}
-
-// provideCertificates creates the Secret with the authorities, and the one with the servers' certificate.
-func (e *Executor) provideCertificates(
-	ctx context.Context, c *v1alpha1.ConsulCluster, authority pki.Pair, believed []byte,
-) error {
-	authorities := resources.AuthoritiesSecret(c, believed)
-	if err := e.ensure(ctx, c, authorities, &corev1.Secret{}, nil); err != nil {
-		return err
-	}
-	live := &corev1.Secret{} // it may have been there
-	if err := e.readLive(ctx, client.ObjectKeyFromObject(authorities), live); err != nil {
-		return err
-	}
-	certificate, err := e.issue(c, authority, resources.TLSServerName(c), resources.Authorities(live))
-	if err != nil {
-		return err
-	}
-	return e.ensure(ctx, c, resources.CertificateSecret(c, certificate, believed, e.Now()), &corev1.Secret{}, nil)
 }
 
 // issue returns a certificate for servers, if those who believe these authorities will believe it.
@@ -100,7 +113,7 @@ func (e *Executor) issue(c *v1alpha1.ConsulCluster, authority pki.Pair, name str
 // ensureCertificates keeps the Secret with the authorities. As long as there is one Secret from which it can be made, nothing is
 // lost.
 func (e *Executor) ensureCertificates(ctx context.Context, s *observe.Snapshot) error {
-	if s.Spec.TLS.Phase == plan.TLSOff {
+	if s.HasNoTLS() {
 		return nil
 	}
 	if len(s.Authorities) == 0 {

@@ -7,6 +7,8 @@ import (
 
 	. "github.com/onsi/gomega"
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/consul-operator/consul-operator/api/v1alpha1"
 	"github.com/consul-operator/consul-operator/internal/consul"
@@ -63,11 +65,66 @@ func TestCertificatesAreThereBeforeTheyAreRecorded(t *testing.T) {
 	w.Expect(outcome.Event).To(Equal("TLS goes from Off to Required"))
 	w.Expect(w.annotations(t)).To(HaveKeyWithValue(v1alpha1.AnnotationTLS, "Required"))
 	w.Expect(resources.IsNamed(w.seen.Cluster, w.certificate(t))).To(BeTrue())
-	before := w.certificate(t)
+	authority := w.secret(t, "consul-ca-key").Data
 
 	w.look(t)
 	w.do(t, plan.SetTLS{Phase: plan.TLSRequired}) // after a crash before the record
-	w.Expect(w.certificate(t)).To(Equal(before), "what is there is used")
+	w.Expect(w.secret(t, "consul-ca-key").Data).To(Equal(authority), "what is there is used")
+	w.Expect(resources.IsNamed(w.seen.Cluster, w.certificate(t))).To(BeTrue())
+}
+
+// What is left of TLS that was switched off is no obstacle: no server believes it.
+func TestTLSAgain(t *testing.T) {
+	for name, change := range map[string]func(*world){
+		"the key of the authority is lost": func(w *world) {
+			w.Expect(w.client.Delete(t.Context(), w.secret(t, "consul-ca-key"))).To(Succeed())
+		},
+		"the authority ends before its next certificate": func(w *world) {
+			years := w.executor.Now().Add(5*365*24*time.Hour - 30*24*time.Hour)
+			w.executor.Now = func() time.Time { return years }
+		},
+		"the domain is another": func(w *world) {
+			w.seen.Cluster.Spec.Config = &v1alpha1.Config{Raw: []byte(`{"domain": "example"}`)}
+		},
+		"the certificate is damaged": func(w *world) {
+			damaged := w.secret(t, "consul-server-cert")
+			damaged.Data[corev1.TLSCertKey] = []byte("x")
+			w.Expect(w.client.Update(t.Context(), damaged)).To(Succeed())
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := certified(t)
+			w.seen.Spec.TLS.Phase = plan.TLSOff
+			change(w)
+			w.do(t, plan.SetTLS{Phase: plan.TLSAccepting})
+			facts := w.certificate(t)
+			w.Expect(facts.Subject).To(Equal(resources.TLSServerName(w.seen.Cluster)))
+			w.Expect(resources.PairOf(w.secret(t, "consul-server-cert")).CheckToItsEnd(w.secret(t, "consul-ca-cert").Data[corev1.TLSCertKey])).
+				To(Succeed())
+			w.Expect(w.secret(t, "consul-ca-key").Data[corev1.TLSCertKey]).To(Equal(w.secret(t, "consul-ca-cert").Data[corev1.TLSCertKey]))
+		})
+	}
+}
+
+// While a server still has a certificate, what it believes stays.
+func TestAPhaseOfTLSIsTakenBack(t *testing.T) {
+	w := certified(t)
+	w.seen.Spec.TLS.Phase = plan.TLSOff
+	w.seen.Pods = map[string]*corev1.Pod{"consul-0": {Spec: corev1.PodSpec{Volumes: []corev1.Volume{{
+		Name: "operator-tls", VolumeSource: corev1.VolumeSource{Projected: &corev1.ProjectedVolumeSource{}},
+	}}}}}
+	before := w.certificate(t)
+	w.do(t, plan.SetTLS{Phase: plan.TLSAccepting})
+	w.Expect(w.certificate(t)).To(Equal(before))
+}
+
+func TestAWordForAgentsIsUsedUp(t *testing.T) {
+	w := certified(t)
+	w.Expect(w.client.Patch(t.Context(), w.seen.Cluster, client.RawPatch(types.MergePatchType,
+		[]byte(`{"metadata":{"annotations":{"`+v1alpha1.AnnotationAgentsReady+`":"TLSRequired"}}}`)))).To(Succeed())
+	w.picture(t)
+	w.do(t, plan.SetTLS{Phase: plan.TLSSending})
+	w.Expect(w.annotations(t)).NotTo(HaveKey(v1alpha1.AnnotationAgentsReady))
 }
 
 // Another phase makes no other authority, also if it is lost: servers would not believe it.

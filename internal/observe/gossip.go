@@ -123,7 +123,7 @@ func gossipMembers(ctx context.Context, s *Snapshot, agent consul.Agent) (member
 	told, alive := members.Keyring.Members, clients.Alive+aliveServers(s)
 	if told > 0 && told != alive {
 		members.Keyring = plan.Keyring{}
-		members.Unanswered = fmt.Sprintf("%d told them, and %d are alive", told, alive)
+		members.KeysUnanswered = fmt.Sprintf("%d told them, and %d are alive", told, alive)
 	}
 	return members
 }
@@ -138,7 +138,7 @@ func keysOfMembers(ctx context.Context, s *Snapshot, agent consul.Agent) (member
 	case errors.Is(err, consul.ErrNoKey):
 		members.Keyless = cmp.Or(keyless.FindString(err.Error()), "a member") + " without it"
 	case err != nil:
-		members.Unanswered = err.Error()
+		members.KeysUnanswered = err.Error()
 	case keyring.Shared() == "":
 		members.Keyless = fmt.Sprintf("the %d members do not share one", keyring.Members)
 	case isRotated(s.Spec.Gossip):

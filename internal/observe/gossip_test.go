@@ -119,7 +119,7 @@ func TestWhomAPhaseCouldCutOff(t *testing.T) {
 		},
 		"the leader does not tell the keys": {
 			v1alpha1.GossipAccepting, true, func(a *agent) { a.silent["keyring"] = true },
-			plan.GossipMembers{ClientAgents: clients, Unanswered: errSay.Error()},
+			plan.GossipMembers{ClientAgents: clients, KeysUnanswered: errSay.Error()},
 		},
 		"the leader does not tell the clients": {
 			v1alpha1.GossipSending, false, func(a *agent) { a.silent["clients"] = true },
@@ -194,11 +194,11 @@ func TestTheRotationOfTheGossipKey(t *testing.T) {
 		},
 		"I10 an agent has failed meanwhile": {
 			false, coming, func(a *agent) { a.keyring, a.clientDown = ring, true }, plan.KeyComing,
-			plan.GossipMembers{ClientAgents: clients, DownAgents: clients, Unanswered: "4 told them, and 3 are alive"},
+			plan.GossipMembers{ClientAgents: clients, DownAgents: clients, KeysUnanswered: "4 told them, and 3 are alive"},
 		},
 		"the leader does not tell the keys": {
 			false, coming, func(a *agent) { a.silent["keyring"] = true }, plan.KeyComing,
-			plan.GossipMembers{ClientAgents: clients, Unanswered: errSay.Error()},
+			plan.GossipMembers{ClientAgents: clients, KeysUnanswered: errSay.Error()},
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -38,7 +38,7 @@ func tlsOf(c *v1alpha1.ConsulCluster) plan.TLS {
 
 // certificates reads what servers present, and what the operator believes of it. All of it is public, so the cache has it.
 func (o *Observer) certificates(ctx context.Context, s *Snapshot) error {
-	if s.Spec.TLS.Phase == plan.TLSOff && !s.someHaveTLS() {
+	if s.HasNoTLS() {
 		return nil
 	}
 	var err error
@@ -63,14 +63,17 @@ func (o *Observer) certificates(ctx context.Context, s *Snapshot) error {
 	return nil
 }
 
-// someHaveTLS reports whether servers have certificates, whatever the wanted revision says.
-func (s *Snapshot) someHaveTLS() bool {
+// HasNoTLS reports whether servers have no certificates, and get none.
+func (s *Snapshot) HasNoTLS() bool {
+	if s.Spec.TLS.Phase != plan.TLSOff {
+		return false
+	}
 	for _, pod := range s.Pods {
 		if resources.PodHasTLS(pod) {
-			return true
+			return false
 		}
 	}
-	return false
+	return true
 }
 
 // trust takes over the authorities of the first Secret that has any.

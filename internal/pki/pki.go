@@ -185,6 +185,15 @@ func (p Pair) Check(authorities []byte, now time.Time) error {
 	return verify(certificate, Roots(authorities), "", now)
 }
 
+// CheckToItsEnd reports why they would not believe it as long as it is valid; nil if they would.
+func (p Pair) CheckToItsEnd(authorities []byte) error {
+	certificate, err := first(p.Certificate)
+	if err != nil {
+		return err
+	}
+	return verify(certificate, Roots(authorities), "", certificate.NotAfter)
+}
+
 // Verify reports why a server is not the one of this name; nil if it is. A certificate that is not valid yet, or not any more, is
 // as good as another one: it is the operator who has to bring the server a new one, and clocks are corrected.
 func Verify(presented []*x509.Certificate, roots *x509.CertPool, name string, now time.Time) error {

@@ -24,7 +24,7 @@ const renewAfter = 2.0 / 3
 // certificates renews the certificate of the servers, and lets those that present another one read it, one after the other. A
 // certificate that expires stops a cluster, so this goes on while the cluster is held, and past a server that does not read it.
 func (v view) certificates() []Action {
-	if v.Spec.TLS.Phase == TLSOff {
+	if v.hasNoTLS() {
 		return nil
 	}
 	if because := v.renewal(); because != "" {
@@ -42,9 +42,14 @@ func (v view) certificates() []Action {
 	return actions
 }
 
+// hasNoTLS reports whether servers have no certificates, and get none.
+func (v view) hasNoTLS() bool {
+	return v.Spec.TLS.Phase == TLSOff && !slices.ContainsFunc(v.Servers, func(s Server) bool { return s.Pod != nil && s.Pod.TLS != TLSOff })
+}
+
 // lookForCertificate is when to look again at a certificate that servers are to read; 0 if there is none.
 func (v view) lookForCertificate() time.Duration {
-	if v.Spec.TLS.Phase == TLSOff || len(v.presentingAnother()) == 0 {
+	if v.hasNoTLS() || len(v.presentingAnother()) == 0 {
 		return 0
 	}
 	return max(soon, v.Spec.TLS.Certificate.ShownAt.Sub(v.now))

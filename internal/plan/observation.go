@@ -248,8 +248,9 @@ type Raft struct {
 
 // GossipMembers are those whom a phase of gossip encryption or of TLS, or another key, could cut off.
 type GossipMembers struct {
-	// Unanswered says why the leader did not tell; empty if it did, or was not asked.
-	Unanswered string
+	// Unanswered says why the leader did not list them, and KeysUnanswered why it did not tell their keys; empty if it did, or was
+	// not asked.
+	Unanswered, KeysUnanswered string
 	// Keyless says how many do not have the gossip key; empty if all have. It is asked for when all servers have it.
 	Keyless string
 	// Encrypted reports whether gossip is encrypted in phase Off: with a key that the operator does not know.

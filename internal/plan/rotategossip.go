@@ -155,9 +155,9 @@ func (v view) installKey() *Decision {
 func (v view) awaitTellers() *Decision {
 	members := v.Raft.Gossip
 	switch {
-	case members.Unanswered != "":
+	case members.Unanswered != "", members.KeysUnanswered != "":
 		return wait(steadily, reason.WaitingForMembers, "the rotation of the gossip key waits until all members tell their keys: %s",
-			members.Unanswered)
+			cmp.Or(members.Unanswered, members.KeysUnanswered))
 	case members.Keyless != "":
 		return wait(steadily, reason.WaitingForMembers, "the rotation of the gossip key waits until all members have the present "+
 			"one: %s", members.Keyless)

@@ -75,13 +75,15 @@
 //  22. AwaitStrays: wait for a person to stop a stray that is alive.
 //  23. SecureGossip: when nothing else is left to do and the encryption of gossip is not as wanted, it goes one phase on: Off,
 //     Accepting, Sending, Required, or back. The phase is part of the revision, and servers of neighboring phases hear each
-//     other. A phase that could cut off client agents waits: for the key, which Consul reports, or for a person's word.
+//     other.
 //  24. SecureTLS: when nothing else is left to do and TLS is not as wanted, it goes one phase on: Off, Accepting, Sending, Required,
-//     HTTPSOnly, or back. A phase that would cut off client agents waits for a person's word.
+//     HTTPSOnly, or back.
 //  25. RotateGossip: the gossip key is replaced on request, without a restart: all members get the new key, all encrypt
 //     with it, all forget the former one. The Secret, from which servers that start take their keys, has both meanwhile.
 //     Each step is taken when all members, client agents included, have told that they took the last one. Those that are
 //     down are waited for before they could be cut off, and kubelets until they show all pods the Secret as it is.
+//  26. AwaitAgents: a phase of either that could cut off client agents waits: for the gossip key, which Consul reports, or for a
+//     person's word.
 //
 // # Updates in place
 //
@@ -177,6 +179,7 @@ var rules = []Rule{
 	{"SecureGossip", secureGossip, Voluntary, "servers that encrypt and servers that do not never meet"},
 	{"SecureTLS", secureTLS, Voluntary, "servers that need certificates and servers that have none never meet"},
 	{"RotateGossip", rotateGossip, Voluntary, "a key is not kept for ever, and nobody is cut off when it is replaced"},
+	{"AwaitAgents", awaitAgents, Necessary, "a phase that would cut client agents off waits until somebody has prepared them"},
 }
 
 // Rules returns the list of rules, in the order in which they decide.

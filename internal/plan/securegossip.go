@@ -1,11 +1,6 @@
 package plan
 
-import (
-	"fmt"
-	"strings"
-
-	"github.com/consul-operator/consul-operator/api/reason"
-)
+import "github.com/consul-operator/consul-operator/api/reason"
 
 // GossipPhase is a phase of gossip encryption. Servers hear each other if their phases are the same or next to each
 // other: TestGossipPhases asks Consul for each pair.
@@ -45,11 +40,8 @@ type Gossip struct {
 // update brings it to the servers.
 func secureGossip(v view) *Decision {
 	next := v.Spec.Gossip.next()
-	if next == v.Spec.Gossip.Phase {
+	if next == v.Spec.Gossip.Phase || v.awaitAgentsForGossip(next) != nil {
 		return nil
-	}
-	if d := v.awaitAgents(next); d != nil {
-		return d
 	}
 	return v.setGossip(next)
 }
@@ -60,36 +52,3 @@ func (v view) setGossip(next GossipPhase) *Decision {
 }
 
 func (g Gossip) next() GossipPhase { return toward(g.Phase, g.Target) }
-
-// awaitAgents waits until nobody is cut off by a phase. Consul says who has the key. How a client agent sends, and what it
-// accepts, nobody but its configuration says, so a person has to.
-func (v view) awaitAgents(next GossipPhase) *Decision {
-	is, members := v.Spec.Gossip.Phase, v.Raft.Gossip
-	switch {
-	case members.Unanswered != "":
-		return wait(steadily, reason.WaitingForAgents, "gossip encryption stays %s until the leader lists the members and their "+
-			"keys: %s", is, members.Unanswered)
-	case members.Encrypted:
-		return wait(steadily, reason.InvalidSpec, "spec.gossipEncryption.enabled: gossip is encrypted already, with a key that is on "+
-			"the servers' volumes and that the operator does not know: switch that off first, or remove spec.gossipEncryption")
-	case is == GossipOff, is == GossipRequired: // the next phase accepts what agents send so far, and they what it sends
-		return nil
-	case next == GossipSending && members.Keyless != "":
-		return wait(steadily, reason.WaitingForAgents, "gossip encryption stays %s until all members have the key: %s",
-			is, members.Keyless)
-	case len(members.ClientAgents) == 0, v.Spec.AgentsReady == next.String():
-		return nil
-	}
-	return wait(steadily, reason.WaitingForAgents, "gossip encryption stays %s: client agents that are not ready for %s would be "+
-		"cut off; prepare them, then: %s (client agents: %s)",
-		is, next, v.annotateCommand("agents-ready-for", next.String()), someOf(members.ClientAgents))
-}
-
-// someOf names some of many, so that what is said besides them is not cut off.
-func someOf(names []string) string {
-	const most = 5
-	if more := len(names) - most; more > 0 {
-		return fmt.Sprintf("%s and %d more", strings.Join(names[:most], ", "), more)
-	}
-	return strings.Join(names, ", ")
-}

@@ -41,33 +41,12 @@ func (t TLS) next() TLSPhase { return toward(t.Phase, t.Target) }
 // secureTLS goes one phase on towards the TLS that is wanted, as SecureGossip does.
 func secureTLS(v view) *Decision {
 	next := v.Spec.TLS.next()
-	if next == v.Spec.TLS.Phase {
+	if next == v.Spec.TLS.Phase || v.awaitAgentsForTLS(next) != nil {
 		return nil
-	}
-	if d := v.awaitAgentsForTLS(next); d != nil {
-		return d
 	}
 	return v.setTLS(next)
 }
 
 func (v view) setTLS(next TLSPhase) *Decision {
 	return step(SetTLS{Phase: next}, reason.SecuringTLS, "TLS goes from %s to %s, with a rolling update", v.Spec.TLS.Phase, next)
-}
-
-// awaitAgentsForTLS waits until no client agent is cut off: servers are about to take RPC only by TLS, or only without it. What an
-// agent calls by, nobody but its configuration says, so a person has to.
-func (v view) awaitAgentsForTLS(next TLSPhase) *Decision {
-	is, members := v.Spec.TLS.Phase, v.Raft.Gossip
-	cutsOff := is == TLSSending && next == TLSRequired || next == TLSOff
-	switch {
-	case !cutsOff:
-		return nil
-	case members.Unanswered != "":
-		return wait(steadily, reason.WaitingForAgents, "TLS stays %s until the leader lists the members: %s", is, members.Unanswered)
-	case len(members.ClientAgents) == 0, v.Spec.AgentsReady == "TLS"+next.String():
-		return nil
-	}
-	return wait(steadily, reason.WaitingForAgents, "TLS stays %s: client agents that are not ready for %s would be cut off; prepare "+
-		"them, then: %s (client agents: %s)",
-		is, next, v.annotateCommand("agents-ready-for", "TLS"+next.String()), someOf(members.ClientAgents))
 }

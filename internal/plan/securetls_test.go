@@ -64,6 +64,28 @@ func TestSecureTLS(t *testing.T) {
 			tls(accepting, required, func(o *plan.Observation) { o.Servers[1].Agent.Certificate = "former" }),
 			nil, reason.RenewingCertificate,
 		},
+		"off, although there is no authority any more": {
+			tls(required, off, func(o *plan.Observation) {
+				o.Spec.TLS.Certificate = plan.Certificate{}
+				o.Failures = []plan.Failure{{Attempt: plan.AttemptOf(plan.IssueCertificate{}), Since: noon.Add(-day)}}
+			}), to(sending), reason.SecuringTLS,
+		},
+		"a rotation goes on while agents are waited for": {
+			tls(sending, required, clients, func(o *plan.Observation) {
+				o.Spec.Gossip = plan.Gossip{
+					Phase: plan.GossipRequired, Target: plan.GossipRequired, Rotation: plan.Rotation{Stage: plan.KeyComing},
+				}
+				o.Raft.Gossip.Keyring = plan.Keyring{Members: 5, HaveKey: 3}
+			}), plan.RotateGossip{Step: plan.InstallKey}, reason.RotatingGossipKey,
+		},
+		"keys that nobody tells are no matter": {
+			tls(sending, required, func(o *plan.Observation) { o.Raft.Gossip.KeysUnanswered = "403" }), to(required), reason.SecuringTLS,
+		},
+		"TLS goes on while agents get the gossip key": {
+			tls(off, required, clients, func(o *plan.Observation) {
+				o.Spec.Gossip = plan.Gossip{Phase: plan.GossipAccepting, Target: plan.GossipRequired}
+			}), to(accepting), reason.SecuringTLS,
+		},
 		"a new leader has to be stable": {
 			tls(off, required, func(o *plan.Observation) { o.Raft.LeaderSince = noon }), nil, reason.LeaderNotStable,
 		},

@@ -249,14 +249,18 @@ func checkTLS(c *v1alpha1.ConsulCluster, config map[string]any) error {
 	if !UsesTLS(c) {
 		return nil
 	}
-	if ConnectsDatacenters(c) {
-		return errors.New("spec.config.ports.serf_wan: remove it, since servers of other datacenters have certificates of another " +
-			"authority, and spec.tls would cut them off")
-	}
 	for _, key := range tlsSettings {
-		if written, _, found := lookup(config, key); found {
+		switch written, _, found := lookup(config, key); {
+		case found && HasTLS(c):
 			return fmt.Errorf("spec.config.%s: remove it, since spec.tls configures certificates", written)
+		case found:
+			return fmt.Errorf("spec.tls.enabled: remove it, since spec.config.%s configures certificates, and the operator cannot take "+
+				"that over", written)
 		}
+	}
+	if ConnectsDatacenters(c) {
+		return errors.New("spec.config.ports.serf_wan: remove it, or set spec.tls.enabled to false, since servers of other datacenters " +
+			"have certificates of another authority")
 	}
 	return nil
 }

@@ -2,6 +2,7 @@ package resources_test
 
 import (
 	"encoding/json"
+	"slices"
 	"testing"
 	"time"
 
@@ -84,7 +85,9 @@ func TestPortsWithTLS(t *testing.T) {
 		return all
 	}
 	g.Expect(names(certified())).To(Equal([]string{"https", "dns", "dns-udp", "grpc-tls"}))
-	for _, phase := range []v1alpha1.TLSPhase{v1alpha1.TLSAccepting, v1alpha1.TLSSending, v1alpha1.TLSRequired} {
+	for _, phase := range []v1alpha1.TLSPhase{
+		v1alpha1.TLSOff, v1alpha1.TLSAccepting, v1alpha1.TLSSending, v1alpha1.TLSRequired,
+	} {
 		g.Expect(names(inTLSPhase(phase))).To(Equal([]string{"http", "https", "dns", "dns-udp", "grpc-tls"}))
 	}
 	for phase, wanted := range map[v1alpha1.TLSPhase][]int{
@@ -121,6 +124,25 @@ func TestNamesOfTheCertificate(t *testing.T) {
 	g.Expect(resources.IsNamed(c, facts)).To(BeTrue())
 	c.Spec.TLS.AdditionalDNSNames = c.Spec.TLS.AdditionalDNSNames[1:]
 	g.Expect(resources.IsNamed(c, facts)).To(BeFalse())
+}
+
+// A server that has no certificate any more serves no HTTPS, though the Service still has its port for those that do.
+func TestAPodSaysItsPhaseOfTLS(t *testing.T) {
+	for phase, https := range map[v1alpha1.TLSPhase]bool{
+		"": false, v1alpha1.TLSOff: false, v1alpha1.TLSAccepting: true, v1alpha1.TLSSending: true, v1alpha1.TLSRequired: true,
+		v1alpha1.TLSHTTPSOnly: true,
+	} {
+		g := NewWithT(t)
+		c := inTLSPhase(phase)
+		secret, err := resources.RevisionSecret(c)
+		g.Expect(err).NotTo(HaveOccurred())
+		pod, err := resources.Pod(c, resources.Server{Name: "consul-0"}, secret)
+		g.Expect(err).NotTo(HaveOccurred())
+		g.Expect(pod.Annotations[v1alpha1.AnnotationTLS]).To(Equal(string(phase)))
+		g.Expect(slices.ContainsFunc(pod.Spec.Containers[0].Ports, func(p corev1.ContainerPort) bool { return p.Name == "https" })).
+			To(Equal(https), "phase %q", phase)
+		g.Expect(resources.PodHasTLS(pod)).To(Equal(https))
+	}
 }
 
 // A user's volumes say nothing about the operator's certificates.
@@ -189,10 +211,10 @@ func TestTLSInConfig(t *testing.T) {
 			g.Expect(resources.CheckConfig(c)).To(Succeed(), "without spec.tls it is the user's")
 			asks, has := c.DeepCopy(), certified()
 			asks.Spec.TLS.Enabled, has.Spec.Config = new(true), c.Spec.Config
-			for _, c := range []*v1alpha1.ConsulCluster{asks, has} {
-				g.Expect(resources.CheckConfig(c)).To(MatchError(
-					"spec.config." + written + ": remove it, since spec.tls configures certificates"))
-			}
+			g.Expect(resources.CheckConfig(has)).To(MatchError(
+				"spec.config." + written + ": remove it, since spec.tls configures certificates"))
+			g.Expect(resources.CheckConfig(asks)).To(MatchError("spec.tls.enabled: remove it, since spec.config."+written+
+				" configures certificates, and the operator cannot take that over"), "without it, servers would have none for a while")
 		})
 	}
 }

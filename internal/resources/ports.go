@@ -59,8 +59,9 @@ func usualHTTP(c *v1alpha1.ConsulCluster) int32 {
 	return PortHTTP
 }
 
+// usualHTTPS is not zero in phase Off: servers of the phase before it serve HTTPS until they are replaced.
 func usualHTTPS(c *v1alpha1.ConsulCluster) int32 {
-	if HasTLS(c) {
+	if TLSPhase(c) != "" {
 		return PortHTTPS
 	}
 	return 0
@@ -97,6 +98,9 @@ func serverPorts() []corev1.ServicePort {
 func containerPorts(c *v1alpha1.ConsulCluster) []corev1.ContainerPort {
 	var ports []corev1.ContainerPort
 	for _, p := range append(serverPorts(), clientPorts(c)...) {
+		if p.Name == "https" && p.Port == PortHTTPS && !HasTLS(c) {
+			continue
+		}
 		ports = append(ports, corev1.ContainerPort{Name: p.Name, ContainerPort: p.Port, Protocol: p.Protocol})
 	}
 	return ports

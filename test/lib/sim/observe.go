@@ -65,7 +65,7 @@ func observe(kube, consul *State) plan.Observation {
 		o.Spec.Gossip.Rotation = consul.rotation() // the Secret is read past the cache
 	}
 	if rotation := o.Spec.Gossip.Rotation; (rotation.Stage != plan.KeySettled || rotation.Asked) && consul.readable() {
-		o.Raft.Gossip.Keyring, o.Raft.Gossip.Unanswered = consul.keyring()
+		o.Raft.Gossip.Keyring, o.Raft.Gossip.KeysUnanswered = consul.keyring()
 	}
 	for i := range kube.slots() {
 		switch x := &kube.Servers[i]; {

@@ -61,15 +61,20 @@ func gossipTarget(o *v1alpha1.ConsulCluster, wanted sim.Revision) plan.GossipPha
 	return plan.GossipOff
 }
 
-// tlsTarget is where the phases of TLS lead, if the spec says nothing of httpsOnly.
+// tlsTarget is where the phases of TLS lead.
 func tlsTarget(o *v1alpha1.ConsulCluster, wanted sim.Revision) plan.TLSPhase {
-	switch enabled := o.Spec.TLS.Enabled; {
+	enabled, only := o.Spec.TLS.Enabled, o.Spec.TLS.HTTPSOnly
+	switch {
 	case enabled == nil:
 		return wanted.TLS()
-	case *enabled:
+	case !*enabled:
+		return plan.TLSOff
+	case only == nil:
 		return max(wanted.TLS(), plan.TLSRequired)
+	case *only:
+		return plan.TLSOnly
 	}
-	return plan.TLSOff
+	return plan.TLSRequired
 }
 
 // Adopt takes over what a ConsulCluster says.

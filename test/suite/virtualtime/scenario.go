@@ -2,6 +2,7 @@ package virtualtime
 
 import (
 	"context"
+	"fmt"
 	"time"
 
 	"k8s.io/apimachinery/pkg/api/resource"
@@ -49,8 +50,8 @@ func scenarios() []scenario {
 		{name: "upgrade of 3 in place", replicas: 3, steps: []step{upgradeInPlace(newer)}},
 		{name: "upgrade of 1 in place", replicas: 1, steps: []step{upgradeInPlace(newer)}},
 		{name: "gossip encryption of 3", replicas: 3, steps: []step{encrypt()}},
-		{name: "TLS for 3", replicas: 3, steps: []step{
-			change("TLS", func(c *v1alpha1.ConsulCluster) { c.Spec.TLS.Enabled = new(true) })}},
+		{name: "TLS for 3", replicas: 3, steps: []step{certify(true, nil)}},
+		{name: "TLS for 1, HTTPS only, and off", replicas: 1, steps: []step{certify(true, new(true)), certify(false, nil)}},
 		{name: "another gossip key for 3", replicas: 3, encrypted: true, steps: []step{
 			change("another gossip key is asked for", annotate(v1alpha1.AnnotationRotateGossipKey, "now"))}},
 		{name: "scale 3 to 5 to 3", replicas: 3, steps: []step{scale(5), scale(3)}},
@@ -130,6 +131,12 @@ func upgrade(version string, surge int32) step {
 func upgradeInPlace(version string) step {
 	return change("version "+version+" in place", func(c *v1alpha1.ConsulCluster) {
 		c.Spec.Version, c.Spec.Update.Type = version, v1alpha1.UpdateInPlace
+	})
+}
+
+func certify(enabled bool, only *bool) step {
+	return change(fmt.Sprintf("TLS %t", enabled), func(c *v1alpha1.ConsulCluster) {
+		c.Spec.TLS.Enabled, c.Spec.TLS.HTTPSOnly = &enabled, only
 	})
 }
 

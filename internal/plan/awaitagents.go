@@ -1,0 +1,74 @@
+package plan
+
+import (
+	"cmp"
+	"fmt"
+	"strings"
+
+	"github.com/consul-operator/consul-operator/api/reason"
+)
+
+// awaitAgents says which phase of gossip encryption, or of TLS, waits until client agents are prepared for it. It comes last: the
+// other one of the two, and a rotation, go on meanwhile.
+func awaitAgents(v view) *Decision {
+	if next := v.Spec.Gossip.next(); next != v.Spec.Gossip.Phase {
+		if d := v.awaitAgentsForGossip(next); d != nil {
+			return d
+		}
+	}
+	if next := v.Spec.TLS.next(); next != v.Spec.TLS.Phase {
+		return v.awaitAgentsForTLS(next)
+	}
+	return nil
+}
+
+// awaitAgentsForGossip waits until nobody is cut off by a phase. Consul says who has the key. How a client agent sends, and what it
+// accepts, nobody but its configuration says, so a person has to.
+func (v view) awaitAgentsForGossip(next GossipPhase) *Decision {
+	is, members := v.Spec.Gossip.Phase, v.Raft.Gossip
+	switch {
+	case members.Unanswered != "", members.KeysUnanswered != "":
+		return wait(steadily, reason.WaitingForAgents, "gossip encryption stays %s until the leader lists the members and their "+
+			"keys: %s", is, cmp.Or(members.Unanswered, members.KeysUnanswered))
+	case members.Encrypted:
+		return wait(steadily, reason.InvalidSpec, "spec.gossipEncryption.enabled: gossip is encrypted already, with a key that is on "+
+			"the servers' volumes and that the operator does not know: switch that off first, or remove spec.gossipEncryption")
+	case is == GossipOff, is == GossipRequired: // the next phase accepts what agents send so far, and they what it sends
+		return nil
+	case next == GossipSending && members.Keyless != "":
+		return wait(steadily, reason.WaitingForAgents, "gossip encryption stays %s until all members have the key: %s",
+			is, members.Keyless)
+	case len(members.ClientAgents) == 0, v.Spec.AgentsReady == next.String():
+		return nil
+	}
+	return wait(steadily, reason.WaitingForAgents, "gossip encryption stays %s: client agents that are not ready for %s would be "+
+		"cut off; prepare them, then: %s (client agents: %s)",
+		is, next, v.annotateCommand("agents-ready-for", next.String()), someOf(members.ClientAgents))
+}
+
+// awaitAgentsForTLS waits until no client agent is cut off: servers are about to take RPC only by TLS, or only without it. What an
+// agent calls by, nobody but its configuration says, so a person has to.
+func (v view) awaitAgentsForTLS(next TLSPhase) *Decision {
+	is, members := v.Spec.TLS.Phase, v.Raft.Gossip
+	cutsOff := is == TLSSending && next == TLSRequired || next == TLSOff
+	switch {
+	case !cutsOff:
+		return nil
+	case members.Unanswered != "":
+		return wait(steadily, reason.WaitingForAgents, "TLS stays %s until the leader lists the members: %s", is, members.Unanswered)
+	case len(members.ClientAgents) == 0, v.Spec.AgentsReady == "TLS"+next.String():
+		return nil
+	}
+	return wait(steadily, reason.WaitingForAgents, "TLS stays %s: client agents that are not ready for %s would be cut off; prepare "+
+		"them, then: %s (client agents: %s)",
+		is, next, v.annotateCommand("agents-ready-for", "TLS"+next.String()), someOf(members.ClientAgents))
+}
+
+// someOf names some of many, so that what is said besides them is not cut off.
+func someOf(names []string) string {
+	const most = 5
+	if more := len(names) - most; more > 0 {
+		return fmt.Sprintf("%s and %d more", strings.Join(names[:most], ", "), more)
+	}
+	return strings.Join(names, ", ")
+}
