@@ -35,6 +35,9 @@ const (
 	AnnotationAgentsReady = "consuloperator.io/agents-ready-for"
 	// AnnotationRotateGossipKey holds a timestamp, or anything else; changing it replaces the gossip key, without a restart.
 	AnnotationRotateGossipKey = "consuloperator.io/rotate-gossip-key"
+	// AnnotationRotateAuthority does the same for the certificate authority: servers and clients are to believe the new one beside
+	// the present one, it takes its place after spec.tls.caGracePeriod, and then the former one is forgotten.
+	AnnotationRotateAuthority = "consuloperator.io/rotate-certificate-authority"
 )
 
 // Annotations that the operator sets on a ConsulCluster, where neither a lost status nor a crash can lose them.
@@ -85,8 +88,9 @@ const (
 	RetiredFailed     = "failed"
 	// AnnotationRevision on a claim is the revision that the server is to run.
 	AnnotationRevision = "consuloperator.io/revision"
-	// AnnotationRotatedFor on the Secret of the gossip keys is the value of AnnotationRotateGossipKey for which it got its
-	// newest key, and AnnotationKeysChanged when its keys were changed last.
+	// AnnotationRotatedFor on the Secret of the gossip keys is the value of AnnotationRotateGossipKey for which it got its newest
+	// key, on that of the authority the value of AnnotationRotateAuthority, and AnnotationKeysChanged when its keys were changed
+	// last.
 	AnnotationRotatedFor  = "consuloperator.io/rotated-for"
 	AnnotationKeysChanged = "consuloperator.io/keys-changed"
 	// AnnotationBootstrapExpect on a claim makes its server one of the first: its value is bootstrap_expect.

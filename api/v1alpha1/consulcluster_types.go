@@ -269,6 +269,7 @@ const (
 	DefaultLeaderStableFor = 10 * time.Second
 	DefaultReplaceAfter    = 5 * time.Minute
 	DefaultRecoverAfter    = 5 * time.Minute
+	DefaultCAGracePeriod   = 24 * time.Hour
 )
 
 // RecoveryMode is who decides that a lost quorum is recovered.

@@ -39,6 +39,15 @@ type TLS struct {
 	// +optional
 	HTTPSOnly *bool `json:"httpsOnly,omitempty"`
 
+	// CAGracePeriod is how long clients have to read another certificate authority from the Secret NAME-ca-cert before servers present
+	// certificates of it. An authority is replaced after four of its five years, or on request, by the annotation
+	// consuloperator.io/rotate-certificate-authority.
+	//
+	// +kubebuilder:default="24h"
+	// +kubebuilder:validation:XValidation:rule="duration(self) >= duration('0s')",message="caGracePeriod must not be negative"
+	// +optional
+	CAGracePeriod *metav1.Duration `json:"caGracePeriod,omitempty"`
+
 	// AdditionalDNSNames that clients use for the servers, such as that of a load balancer.
 	//
 	// +listType=set

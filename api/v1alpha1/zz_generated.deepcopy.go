@@ -793,6 +793,11 @@ func (in *TLS) DeepCopyInto(out *TLS) {
 		*out = new(bool)
 		**out = **in
 	}
+	if in.CAGracePeriod != nil {
+		in, out := &in.CAGracePeriod, &out.CAGracePeriod
+		*out = new(v1.Duration)
+		**out = **in
+	}
 	if in.AdditionalDNSNames != nil {
 		in, out := &in.AdditionalDNSNames, &out.AdditionalDNSNames
 		*out = make([]string, len(*in))

@@ -112,6 +112,8 @@ func (e *Executor) dispatch( //nolint:cyclop,funlen // a table
 		return e.issueCertificate(ctx, s, a)
 	case plan.ReadCertificate:
 		return e.readCertificate(ctx, s, a)
+	case plan.RotateAuthority:
+		return e.rotateAuthority(ctx, s, a)
 	case plan.RotateGossip:
 		return e.rotateGossip(ctx, s, a)
 	case plan.GiveSettings:

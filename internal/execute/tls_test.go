@@ -39,7 +39,7 @@ func (w *world) picture(t *testing.T) {
 	t.Helper()
 	w.look(t)
 	w.seen.Spec.TLS.Phase = plan.TLSRequired
-	w.seen.CertificateSecret = w.secret(t, "consul-server-cert")
+	w.seen.CertificateSecret, w.seen.AuthoritySecret = w.secret(t, "consul-server-cert"), w.secret(t, "consul-ca-key")
 	w.seen.Authorities = resources.Authorities(w.secret(t, "consul-ca-cert"))
 	w.seen.TLSName = resources.TLSServerName(w.seen.Cluster)
 }
@@ -111,7 +111,7 @@ func TestAPhaseOfTLSIsTakenBack(t *testing.T) {
 	w := certified(t)
 	w.seen.Spec.TLS.Phase = plan.TLSOff
 	w.seen.Pods = map[string]*corev1.Pod{"consul-0": {Spec: corev1.PodSpec{Volumes: []corev1.Volume{{
-		Name: "operator-tls", VolumeSource: corev1.VolumeSource{Projected: &corev1.ProjectedVolumeSource{}},
+		Name: "operator-tls", VolumeSource: corev1.VolumeSource{Secret: &corev1.SecretVolumeSource{}},
 	}}}}}
 	before := w.certificate(t)
 	w.do(t, plan.SetTLS{Phase: plan.TLSAccepting})

@@ -46,8 +46,9 @@ type Snapshot struct {
 	rendered string
 	// Access is how the agents of servers with certificates are called. Only the address is missing.
 	Access consul.Target
-	// CertificateSecret holds the certificate that servers share; nil if there is none of this cluster.
-	CertificateSecret *corev1.Secret
+	// CertificateSecret holds the certificate that servers share, and AuthoritySecret who issues it; nil if there is none of this
+	// cluster.
+	CertificateSecret, AuthoritySecret *corev1.Secret
 	// TLSName is the name in the certificate of the servers; what the spec says if there is none.
 	TLSName string
 	// Authorities are the certificates of those whose certificates servers believe, in PEM.

@@ -3,6 +3,7 @@ package observe
 import (
 	"context"
 	"fmt"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -41,22 +42,23 @@ func (o *Observer) certificates(ctx context.Context, s *Snapshot) error {
 	if s.HasNoTLS() {
 		return nil
 	}
-	var err error
-	if s.CertificateSecret, err = o.ownSecret(ctx, s, resources.CertificateSecretName(s.Cluster.Name)); err != nil {
+	name := s.Cluster.Name
+	authorities, err := o.ownSecret(ctx, s, resources.AuthoritiesSecretName(name))
+	if err != nil {
 		return err
 	}
-	for _, name := range []string{
-		resources.AuthoritiesSecretName(s.Cluster.Name), resources.AuthoritySecretName(s.Cluster.Name),
-	} {
-		secret, err := o.ownSecret(ctx, s, name)
-		if err != nil {
-			return err
-		}
-		s.trust(secret)
+	if s.CertificateSecret, err = o.ownSecret(ctx, s, resources.CertificateSecretName(name)); err != nil {
+		return err
 	}
-	s.trust(s.CertificateSecret) // the same once more, in case that the others are gone
+	if s.AuthoritySecret, err = o.ownSecret(ctx, s, resources.AuthoritySecretName(name)); err != nil {
+		return err
+	}
+	s.trust(authorities)
+	s.trust(s.CertificateSecret) // the same once more, or as it was when servers got it
+	s.trust(s.AuthoritySecret)   // at least one of them
 	s.TLSName = resources.TLSServerName(s.Cluster)
 	s.Spec.TLS.Certificate = o.certificate(s)
+	s.Spec.TLS.Authority = authority(s, authorities)
 	s.Access = consul.Target{
 		Scheme: "https", TLS: o.Pools.Of(client.ObjectKeyFromObject(s.Cluster), s.Authorities, s.TLSName),
 	}
@@ -106,10 +108,59 @@ func (o *Observer) certificate(s *Snapshot) plan.Certificate {
 		return plan.Certificate{}
 	}
 	s.TLSName = facts.Subject
-	return plan.Certificate{
+	certificate := plan.Certificate{
 		Fingerprint: facts.Fingerprint, From: facts.From, Until: facts.Until, Misnamed: !resources.IsNamed(s.Cluster, facts),
-		ShownAt: resources.KeysChanged(s.CertificateSecret).Add(o.SecretDelay),
+		Unbelieving: !pki.Same(resources.Authorities(s.CertificateSecret), s.Authorities),
+		ShownAt:     resources.KeysChanged(s.CertificateSecret).Add(o.SecretDelay),
 	}
+	if issues := s.issuer(); issues != nil {
+		_, err = pki.Inspect(resources.PairOf(s.CertificateSecret).Certificate, issues)
+		certificate.Former = err != nil
+	}
+	return certificate
+}
+
+// issuer is the certificate of the authority that issues; nil if there is none that servers believe.
+func (s *Snapshot) issuer() []byte {
+	if s.AuthoritySecret == nil {
+		return nil
+	}
+	issues := resources.PairOf(s.AuthoritySecret).Certificate
+	if !pki.Believes(s.Authorities, issues) {
+		return nil
+	}
+	return issues
+}
+
+// authority is who issues certificates, and how far its rotation is. Clients are told by the Secret with the authorities.
+func authority(s *Snapshot, told *corev1.Secret) plan.Authority {
+	issues := s.issuer()
+	from, until, err := pki.Validity(issues)
+	if err != nil {
+		return plan.Authority{}
+	}
+	next := resources.NextAuthority(s.AuthoritySecret).Certificate
+	seen := plan.Authority{
+		Stage: plan.AuthoritySettled, From: from, Until: until,
+		Asked: resources.IsAnotherAuthorityAsked(s.Cluster, s.AuthoritySecret),
+	}
+	switch {
+	case pki.IsAuthority(next):
+		seen.Stage = plan.AuthorityComing
+		if told != nil && pki.Believes(resources.Authorities(told), next) {
+			seen.Introduced, seen.KnownAt = true, resources.KeysChanged(told).Add(caGracePeriod(s.Cluster))
+		}
+	case !pki.Same(s.Authorities, issues):
+		seen.Stage = plan.AuthorityGoing
+	}
+	return seen
+}
+
+func caGracePeriod(c *v1alpha1.ConsulCluster) time.Duration {
+	if c.Spec.TLS.CAGracePeriod == nil {
+		return v1alpha1.DefaultCAGracePeriod
+	}
+	return c.Spec.TLS.CAGracePeriod.Duration
 }
 
 // checkTLS refuses what cannot change on a cluster whose servers have certificates.

@@ -1,11 +1,13 @@
 package observe_test
 
 import (
+	"slices"
 	"testing"
 	"time"
 
 	. "github.com/onsi/gomega"
 	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/consul-operator/consul-operator/api/v1alpha1"
 	"github.com/consul-operator/consul-operator/internal/pki"
@@ -20,7 +22,7 @@ func (w *world) certify() (authority, authorities, certificate *corev1.Secret) {
 	w.cluster.Annotations[v1alpha1.AnnotationRecordsOf] = string(clusterUID)
 	for i, pod := range w.pods {
 		pod.Spec.Volumes = []corev1.Volume{{Name: "operator-tls", VolumeSource: corev1.VolumeSource{
-			Projected: &corev1.ProjectedVolumeSource{},
+			Secret: &corev1.SecretVolumeSource{},
 		}}}
 		w.agents["10.0.0."+string(rune('0'+i))+":8501"] = w.agent(i)
 	}
@@ -211,4 +213,54 @@ func TestClientAgentsAreListedForTLS(t *testing.T) {
 	w.serve()
 	w.agent(0).silent["keyring"] = true
 	w.Expect(w.look().Raft.Gossip).To(Equal(plan.GossipMembers{ClientAgents: []string{"app-1"}}))
+}
+
+// How far the rotation of the authority is follows from what the Secrets hold.
+func TestTheStagesOfTheAuthority(t *testing.T) {
+	next, err := pki.NewAuthority("next", now)
+	NewWithT(t).Expect(err).NotTo(HaveOccurred())
+	both := func(a, b []byte) []byte { return slices.Concat(a, b) }
+	for name, test := range map[string]struct {
+		change func(w *world, authority, authorities, certificate *corev1.Secret)
+		seen   plan.Authority
+		// because of what the certificate has to be replaced.
+		former, unbelieving bool
+	}{
+		"settled": {func(*world, *corev1.Secret, *corev1.Secret, *corev1.Secret) {}, plan.Authority{Stage: plan.AuthoritySettled}, false, false},
+		"asked for": {func(w *world, _, _, _ *corev1.Secret) {
+			w.cluster.Annotations[v1alpha1.AnnotationRotateAuthority] = "now"
+		}, plan.Authority{Stage: plan.AuthoritySettled, Asked: true}, false, false},
+		"there is another one": {func(w *world, authority, _, _ *corev1.Secret) {
+			resources.SetNextAuthority(authority, w.cluster, next, now)
+		}, plan.Authority{Stage: plan.AuthorityComing}, false, false},
+		"clients are told": {func(w *world, authority, authorities, _ *corev1.Secret) {
+			resources.SetNextAuthority(authority, w.cluster, next, now)
+			authorities.Data[corev1.TLSCertKey] = both(authorities.Data[corev1.TLSCertKey], next.Certificate)
+			authorities.Annotations = map[string]string{v1alpha1.AnnotationKeysChanged: now.Add(time.Hour).Format(time.RFC3339)}
+			w.cluster.Spec.TLS.CAGracePeriod = &metav1.Duration{Duration: time.Minute}
+		}, plan.Authority{Stage: plan.AuthorityComing, Introduced: true, KnownAt: now.Add(time.Hour + time.Minute)}, false, true},
+		"the other one issues": {func(_ *world, authority, authorities, _ *corev1.Secret) {
+			authorities.Data[corev1.TLSCertKey] = both(authorities.Data[corev1.TLSCertKey], next.Certificate)
+			resources.SetAuthority(authority, next)
+		}, plan.Authority{Stage: plan.AuthorityGoing}, true, true},
+		"of another cluster": {func(_ *world, authority, _, _ *corev1.Secret) {
+			resources.SetAuthority(authority, next)
+		}, plan.Authority{}, false, false},
+		"damaged": {func(_ *world, authority, _, _ *corev1.Secret) {
+			authority.Data[corev1.TLSCertKey] = []byte("x")
+		}, plan.Authority{}, false, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			authority, authorities, certificate := w.certify()
+			test.change(w, authority, authorities, certificate)
+			w.others = append(w.others, authority, authorities, certificate)
+			seen := w.look().Spec.TLS
+			w.Expect(seen.Authority.Until.Sub(seen.Authority.From) > 0).To(Equal(test.seen.Stage != plan.AuthorityUnknown))
+			seen.Authority.From, seen.Authority.Until = time.Time{}, time.Time{}
+			w.Expect(seen.Authority).To(Equal(test.seen))
+			w.Expect(seen.Certificate.Former).To(Equal(test.former))
+			w.Expect(seen.Certificate.Unbelieving).To(Equal(test.unbelieving))
+		})
+	}
 }

@@ -176,6 +176,35 @@ func IsAuthority(text []byte) bool {
 	return err == nil && certificate.IsCA
 }
 
+// Believes reports whether the authorities of a text in PEM contain the first one of another text.
+func Believes(authorities, one []byte) bool {
+	wanted, err := first(one)
+	return err == nil && slices.ContainsFunc(certificates(authorities), wanted.Equal)
+}
+
+// Same reports whether two texts in PEM have the same authorities.
+func Same(a, b []byte) bool {
+	return slices.EqualFunc(certificates(a), certificates(b), (*x509.Certificate).Equal)
+}
+
+// Validity is when the first certificate of a text in PEM is valid.
+func Validity(text []byte) (from, until time.Time, err error) {
+	certificate, err := first(text)
+	if err != nil {
+		return time.Time{}, time.Time{}, err
+	}
+	return certificate.NotBefore, certificate.NotAfter, nil
+}
+
+func certificates(text []byte) (all []*x509.Certificate) {
+	for block, rest := pem.Decode(text); block != nil; block, rest = pem.Decode(rest) {
+		if certificate, err := x509.ParseCertificate(block.Bytes); err == nil {
+			all = append(all, certificate)
+		}
+	}
+	return all
+}
+
 // Check reports why those who believe these authorities would not believe a pair that was issued now; nil if they would.
 func (p Pair) Check(authorities []byte, now time.Time) error {
 	certificate, err := first(p.Certificate)

@@ -74,6 +74,11 @@ type (
 	IssueCertificate struct{ Because string }
 	// ReadCertificate makes a server read its certificate again.
 	ReadCertificate struct{ Server string }
+	// RotateAuthority takes a step of the rotation of the certificate authority.
+	RotateAuthority struct {
+		Step    AuthorityStep
+		Because string
+	}
 	// RotateGossip takes a step of the rotation of the gossip key.
 	RotateGossip struct{ Step KeyStep }
 	// GiveSettings writes the wanted settings into the file of a server.
@@ -121,6 +126,7 @@ func (SetGossip) name() string          { return "SetGossip" }
 func (SetTLS) name() string             { return "SetTLS" }
 func (IssueCertificate) name() string   { return "IssueCertificate" }
 func (ReadCertificate) name() string    { return "ReadCertificate" }
+func (RotateAuthority) name() string    { return "RotateAuthority" }
 func (RotateGossip) name() string       { return "RotateGossip" }
 func (GiveSettings) name() string       { return "GiveSettings" }
 func (Reload) name() string             { return "Reload" }

@@ -12,8 +12,9 @@ type Certificate struct {
 	Fingerprint string
 	// From and Until are when it is valid.
 	From, Until time.Time
-	// Misnamed reports whether it is for other names than servers have by now.
-	Misnamed bool
+	// Misnamed reports whether it is for other names than servers have by now, Former whether another authority has issued it than the
+	// one that issues now, and Unbelieving whether what comes with it is not what servers are to believe.
+	Misnamed, Former, Unbelieving bool
 	// ShownAt is when kubelets show it to all pods.
 	ShownAt time.Time
 }
@@ -39,6 +40,9 @@ func (v view) certificates() []Action {
 	for _, s := range another[:min(len(another), len(failed)+1)] {
 		actions = append(actions, ReadCertificate{Server: s.Name})
 	}
+	if len(actions) == 0 {
+		return v.authority()
+	}
 	return actions
 }
 
@@ -50,7 +54,7 @@ func (v view) hasNoTLS() bool {
 // lookForCertificate is when to look again at a certificate that servers are to read; 0 if there is none.
 func (v view) lookForCertificate() time.Duration {
 	if v.hasNoTLS() || len(v.presentingAnother()) == 0 {
-		return 0
+		return v.lookForAuthority()
 	}
 	return max(soon, v.Spec.TLS.Certificate.ShownAt.Sub(v.now))
 }
@@ -58,15 +62,18 @@ func (v view) lookForCertificate() time.Duration {
 // renewal says why the certificate has to be replaced; empty if it does not.
 func (v view) renewal() string {
 	certificate := v.Spec.TLS.Certificate
-	life := certificate.Until.Sub(certificate.From)
 	switch {
 	case certificate.Fingerprint == "":
 		return "there is none that can be used"
 	case certificate.Misnamed:
 		return "servers have other names"
+	case certificate.Former:
+		return "another authority issues certificates now"
+	case certificate.Unbelieving:
+		return "servers are to believe other authorities"
 	case v.now.Before(certificate.From):
 		return "it is not valid before " + certificate.From.UTC().Format(time.RFC3339)
-	case !v.now.Before(certificate.From.Add(time.Duration(float64(life) * renewAfter))):
+	case isOver(v.now, certificate.From, certificate.Until, renewAfter):
 		return "it expires at " + certificate.Until.UTC().Format(time.RFC3339)
 	}
 	return ""

@@ -109,7 +109,8 @@
 // min_quorum follows replicas, its other settings follow spec.config. What Consul can change while it runs is no part of a
 // revision: servers read it again, those that are not ready at once, the others one at a time, the leader last. The
 // certificate of the servers is replaced when two thirds of its life are over, or servers have other names, and read again
-// once kubelets show it to all pods. Where the status says that there was a leader and the record of it is missing, it is
+// once kubelets show it to all pods. The authority that issues it is replaced in the same way, by three certificates one after the
+// other, when four fifths of its life are over, or on request. Where the status says that there was a leader and the record of it is missing, it is
 // written again. The disruption budget asks for all pods there are to be ready, so no server can be evicted; where drained
 // servers have nowhere else to go, one at a time can be, while all serve, and never the leader.
 //

@@ -34,6 +34,7 @@ type TLS struct {
 	// Unrecorded reports whether the record of the phase is missing.
 	Unrecorded  bool
 	Certificate Certificate
+	Authority   Authority
 }
 
 func (t TLS) next() TLSPhase { return toward(t.Phase, t.Target) }

@@ -22,6 +22,10 @@ const (
 	volumeTLS = "operator-tls"
 	pathTLS   = "/consul/tls"
 
+	// keyNextCertificate and keyNextKey hold, in the Secret of the authority, the one that is to take its place.
+	keyNextCertificate = "next.crt"
+	keyNextKey         = "next.key"
+
 	// fileAuthorities is the file of the authorities that servers believe, and the key of a Secret with a certificate of theirs.
 	fileAuthorities = "ca.crt"
 )
@@ -56,7 +60,7 @@ func PodHasTLS(pod *corev1.Pod) bool {
 	return slices.ContainsFunc(pod.Spec.Volumes, isTLSVolume)
 }
 
-func isTLSVolume(v corev1.Volume) bool { return v.Name == volumeTLS && v.Projected != nil }
+func isTLSVolume(v corev1.Volume) bool { return v.Name == volumeTLS && v.Secret != nil }
 
 // isHTTPSOnly reports whether servers serve HTTP to nobody but themselves.
 func isHTTPSOnly(c *v1alpha1.ConsulCluster) bool { return TLSPhase(c) == v1alpha1.TLSHTTPSOnly }
@@ -69,7 +73,7 @@ func VolumesThatTell(pod *corev1.Pod) (told []corev1.Volume) {
 			told = append(told, volume)
 		case isTLSVolume(volume):
 			told = append(told, corev1.Volume{Name: volume.Name, VolumeSource: corev1.VolumeSource{
-				Projected: &corev1.ProjectedVolumeSource{},
+				Secret: &corev1.SecretVolumeSource{},
 			}})
 		}
 	}
@@ -93,12 +97,36 @@ func AuthoritiesSecret(c *v1alpha1.ConsulCluster, authorities []byte) *corev1.Se
 	}
 }
 
-// AuthoritySecret returns the Secret with the authority.
+// AuthoritySecret returns the Secret with the authority. It is the one that a cluster asks for, whatever it asks for by now.
 func AuthoritySecret(c *v1alpha1.ConsulCluster, authority pki.Pair) *corev1.Secret {
-	return &corev1.Secret{
-		ObjectMeta: meta(c, AuthoritySecretName(c.Name)), Type: corev1.SecretTypeTLS,
-		Data: map[string][]byte{corev1.TLSCertKey: authority.Certificate, corev1.TLSPrivateKeyKey: authority.Key},
-	}
+	secret := &corev1.Secret{ObjectMeta: meta(c, AuthoritySecretName(c.Name)), Type: corev1.SecretTypeTLS}
+	SetAuthority(secret, authority)
+	setAnnotation(secret, v1alpha1.AnnotationRotatedFor, c.Annotations[v1alpha1.AnnotationRotateAuthority])
+	return secret
+}
+
+// SetAuthority lets the Secret of the authority hold this one alone.
+func SetAuthority(secret *corev1.Secret, authority pki.Pair) {
+	secret.Data = map[string][]byte{corev1.TLSCertKey: authority.Certificate, corev1.TLSPrivateKeyKey: authority.Key}
+}
+
+// SetNextAuthority adds the authority that is to take the place of the one in a Secret, as a cluster asks for.
+func SetNextAuthority(secret *corev1.Secret, c *v1alpha1.ConsulCluster, next pki.Pair, now time.Time) {
+	secret.Data[keyNextCertificate], secret.Data[keyNextKey] = next.Certificate, next.Key
+	setAnnotation(secret, v1alpha1.AnnotationRotatedFor, c.Annotations[v1alpha1.AnnotationRotateAuthority])
+	setAnnotation(secret, v1alpha1.AnnotationKeysChanged, now.UTC().Format(time.RFC3339))
+}
+
+// NextAuthority returns the authority that is to take the place of the one in a Secret; none if it has no certificate. The cache
+// leaves its key out.
+func NextAuthority(secret *corev1.Secret) pki.Pair {
+	return pki.Pair{Certificate: secret.Data[keyNextCertificate], Key: secret.Data[keyNextKey]}
+}
+
+// IsAnotherAuthorityAsked reports whether a cluster asks for another authority than the newest one in a Secret.
+func IsAnotherAuthorityAsked(c *v1alpha1.ConsulCluster, secret *corev1.Secret) bool {
+	asked := c.Annotations[v1alpha1.AnnotationRotateAuthority]
+	return asked != "" && asked != secret.Annotations[v1alpha1.AnnotationRotatedFor]
 }
 
 // CertificateSecret returns the Secret with the servers' certificate.
@@ -132,7 +160,7 @@ func Authorities(secret *corev1.Secret) []byte {
 // Public is what a Secret holds that is not secret: certificates.
 func Public(secret *corev1.Secret) map[string][]byte {
 	var public map[string][]byte
-	for _, key := range []string{corev1.TLSCertKey, fileAuthorities} {
+	for _, key := range []string{corev1.TLSCertKey, fileAuthorities, keyNextCertificate} {
 		if value, has := secret.Data[key]; has {
 			if public == nil {
 				public = map[string][]byte{}
@@ -220,18 +248,9 @@ func prepareTLS(template *corev1.PodTemplateSpec, c *v1alpha1.ConsulCluster) {
 		return
 	}
 	pod := &template.Spec
-	source := func(name string, items ...corev1.KeyToPath) corev1.VolumeProjection {
-		return corev1.VolumeProjection{Secret: &corev1.SecretProjection{
-			LocalObjectReference: corev1.LocalObjectReference{Name: name}, Items: items,
-		}}
-	}
 	pod.Volumes = append(pod.Volumes, corev1.Volume{Name: volumeTLS, VolumeSource: corev1.VolumeSource{
-		Projected: &corev1.ProjectedVolumeSource{Sources: []corev1.VolumeProjection{
-			source(AuthoritiesSecretName(c.Name), corev1.KeyToPath{Key: corev1.TLSCertKey, Path: fileAuthorities}),
-			source(CertificateSecretName(c.Name),
-				corev1.KeyToPath{Key: corev1.TLSCertKey, Path: corev1.TLSCertKey},
-				corev1.KeyToPath{Key: corev1.TLSPrivateKeyKey, Path: corev1.TLSPrivateKeyKey}),
-		}},
+		// All from one Secret: who presents a certificate has the authorities that came with it.
+		Secret: &corev1.SecretVolumeSource{SecretName: CertificateSecretName(c.Name)},
 	}})
 	pod.Containers[0].VolumeMounts = append(pod.Containers[0].VolumeMounts, corev1.VolumeMount{
 		Name: volumeTLS, MountPath: pathTLS, ReadOnly: true,

@@ -3,7 +3,10 @@ package harness
 import (
 	"context"
 	"crypto/tls"
+	"crypto/x509"
 	"fmt"
+	"sync/atomic"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -20,25 +23,49 @@ func servesHTTPS(c *v1alpha1.ConsulCluster) bool {
 	return c.Status.TLS == v1alpha1.TLSRequired || c.Status.TLS == v1alpha1.TLSHTTPSOnly
 }
 
-// accessTo is how the servers of a ConsulCluster are called, with what its users find in the cluster. Servers of anything
-// else have no certificates.
-func accessTo(ctx context.Context, api client.Client, key client.ObjectKey) (load.Access, error) {
-	cluster := &v1alpha1.ConsulCluster{}
-	err := api.Get(ctx, key, cluster)
-	if apierrors.IsNotFound(err) || err == nil && !servesHTTPS(cluster) {
-		return load.Access{}, nil
+// Access is how the servers are called. It does not change as long as the scene lasts.
+func (s *Scene) Access(ctx context.Context) (load.Access, error) {
+	if s.access != nil {
+		return *s.access, nil
 	}
-	if err != nil {
+	cluster := &v1alpha1.ConsulCluster{}
+	err := s.Client.Get(ctx, s.Key, cluster)
+	if client.IgnoreNotFound(err) != nil {
 		return load.Access{}, err
 	}
-	secret := &corev1.Secret{}
-	name := client.ObjectKey{Namespace: key.Namespace, Name: resources.AuthoritiesSecretName(key.Name)}
-	if err := api.Get(ctx, name, secret); err != nil {
-		return load.Access{}, fmt.Errorf("reading whom to believe: %w", err)
-	}
-	return load.Access{TLS: &tls.Config{
-		MinVersion: tls.VersionTLS12, RootCAs: pki.Roots(secret.Data[corev1.TLSCertKey]),
+	access := load.Access{}
+	if !apierrors.IsNotFound(err) && servesHTTPS(cluster) { // servers of anything else have no certificates
+		if err := s.Believe(ctx); err != nil {
+			return load.Access{}, err
+		}
 		// The name of the Service: clients go by it, and servers have it, too.
-		ServerName: fmt.Sprintf("%s.%s.svc", key.Name, key.Namespace),
-	}}, nil
+		access.TLS = verified(&s.authorities, fmt.Sprintf("%s.%s.svc", s.Key.Name, s.Key.Namespace))
+	}
+	s.access = &access
+	return access, nil
+}
+
+// Believe has clients believe the authorities of now, as those do that read the Secret again.
+func (s *Scene) Believe(ctx context.Context) error {
+	secret := &corev1.Secret{}
+	name := client.ObjectKey{Namespace: s.Key.Namespace, Name: resources.AuthoritiesSecretName(s.Key.Name)}
+	if err := s.Client.Get(ctx, name, secret); err != nil {
+		return fmt.Errorf("reading whom to believe: %w", err)
+	}
+	s.authorities.Store(pki.Roots(secret.Data[corev1.TLSCertKey]))
+	return nil
+}
+
+// verified believes servers of this name that have a certificate of one of the authorities, as they are then.
+func verified(authorities *atomic.Pointer[x509.CertPool], name string) *tls.Config {
+	return &tls.Config{
+		MinVersion: tls.VersionTLS12, ServerName: name,
+		InsecureSkipVerify: true, //nolint:gosec // the next line does it, by authorities that can change
+		VerifyConnection: func(state tls.ConnectionState) error {
+			_, err := state.PeerCertificates[0].Verify(x509.VerifyOptions{
+				Roots: authorities.Load(), DNSName: name, CurrentTime: time.Now(),
+			})
+			return err
+		},
+	}
 }

@@ -2,6 +2,8 @@ package harness
 
 import (
 	"context"
+	"crypto/x509"
+	"sync/atomic"
 	"time"
 
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -23,8 +25,9 @@ type Scene struct {
 	Lock     *load.Lock
 
 	own bool // the environment ends with the scene
-	// access is how the servers are called, once that is known.
-	access *load.Access
+	// access is how the servers are called, once that is known, and authorities are whom clients believe.
+	access      *load.Access
+	authorities atomic.Pointer[x509.CertPool]
 }
 
 // Open starts an environment for one scene.
@@ -47,18 +50,6 @@ func (s *Scene) Observe(ctx context.Context, wanted int) error {
 	}
 	s.Observer, err = observer.Start(ctx, s.Config, s.Key, observer.Options{Wanted: wanted, Access: access})
 	return err
-}
-
-// Access is how the servers are called. It does not change as long as the scene lasts.
-func (s *Scene) Access(ctx context.Context) (load.Access, error) {
-	if s.access != nil {
-		return *s.access, nil
-	}
-	access, err := accessTo(ctx, s.Client, s.Key)
-	if err == nil {
-		s.access = &access
-	}
-	return access, err
 }
 
 // Undisturbed reports whether leadership has never changed while a fault was in effect, as after a stall of the machine.

@@ -12,6 +12,7 @@ import (
 
 	. "github.com/onsi/gomega"
 	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/consul-operator/consul-operator/api/reason"
@@ -40,6 +41,19 @@ func TestTLS(t *testing.T) {
 	})
 	s.reach("certified again", time.Minute)
 	s.expectName("consul.example.com")
+
+	former := s.authorities()
+	s.patch(func(c *v1alpha1.ConsulCluster) {
+		c.Annotations[v1alpha1.AnnotationRotateAuthority] = "now"
+		c.Spec.TLS.CAGracePeriod = &metav1.Duration{Duration: time.Second}
+	})
+	s.Eventually(func() bool { return pki.Same(s.authorities(), former) }, time.Minute, 50*time.Millisecond).Should(BeFalse())
+	both := s.authorities()
+	s.Expect(pki.Believes(both, former)).To(BeTrue(), "clients believe servers that have a former certificate")
+	s.Expect(s.Believe(t.Context())).To(Succeed())
+	s.Eventually(func() bool { return pki.Believes(s.authorities(), former) }, 2*time.Minute, 100*time.Millisecond).Should(BeFalse())
+	s.reach("with another authority", time.Minute)
+	s.expectName("consul.example.com")
 	s.Expect(s.processes()).To(Equal(before), "no server was replaced, or started again")
 	s.end(1)
 
@@ -67,6 +81,15 @@ func TestTLSOfARunningCluster(t *testing.T) {
 	s.expectPlainRPC(false)
 	s.expectHTTP(true)
 	s.end(3)
+}
+
+// authorities are whom clients are told to believe.
+func (s *story) authorities() []byte {
+	s.t.Helper()
+	secret := &corev1.Secret{}
+	key := client.ObjectKey{Namespace: s.Key.Namespace, Name: resources.AuthoritiesSecretName(s.Key.Name)}
+	s.Expect(s.Client.Get(s.t.Context(), key, secret)).To(Succeed())
+	return secret.Data[corev1.TLSCertKey]
 }
 
 // expectPlainRPC has each server take RPC without TLS, or end the connection.
@@ -106,11 +129,8 @@ func (s *story) expectHTTP(open bool) {
 // expectName has each server present a certificate for a name, of the authority whose certificate clients find.
 func (s *story) expectName(name string) {
 	s.t.Helper()
-	authorities := &corev1.Secret{}
-	key := client.ObjectKey{Namespace: s.Key.Namespace, Name: resources.AuthoritiesSecretName(s.Key.Name)}
-	s.Expect(s.Client.Get(s.t.Context(), key, authorities)).To(Succeed())
 	dialer := &tls.Dialer{Config: &tls.Config{
-		MinVersion: tls.VersionTLS12, ServerName: name, RootCAs: pki.Roots(authorities.Data[corev1.TLSCertKey]),
+		MinVersion: tls.VersionTLS12, ServerName: name, RootCAs: pki.Roots(s.authorities()),
 	}}
 	ctx, cancel := context.WithTimeout(s.t.Context(), time.Minute)
 	defer cancel()

@@ -1,0 +1,65 @@
+package execute_test
+
+import (
+	"testing"
+
+	. "github.com/onsi/gomega"
+	corev1 "k8s.io/api/core/v1"
+
+	"github.com/consul-operator/consul-operator/api/v1alpha1"
+	"github.com/consul-operator/consul-operator/internal/execute"
+	"github.com/consul-operator/consul-operator/internal/pki"
+	"github.com/consul-operator/consul-operator/internal/plan"
+	"github.com/consul-operator/consul-operator/internal/resources"
+)
+
+// Through a rotation of the authority, servers that have read the certificate of a step believe those that have read the one
+// before it, or the one after.
+func TestTheAuthorityIsRotated(t *testing.T) {
+	w := certified(t)
+	given := []*corev1.Secret{w.secret(t, "consul-server-cert")}
+	former := w.secret(t, "consul-ca-cert").Data[corev1.TLSCertKey]
+	w.seen.Cluster.Annotations[v1alpha1.AnnotationRotateAuthority] = "now"
+	w.Expect(resources.IsAnotherAuthorityAsked(w.seen.Cluster, w.secret(t, "consul-ca-key"))).To(BeTrue())
+	for _, step := range []plan.AuthorityStep{plan.IntroduceAuthority, plan.PromoteAuthority, plan.ForgetAuthority} {
+		w.do(t, plan.RotateAuthority{Step: step, Because: "a test wants it"})
+		w.picture(t)
+		w.do(t, plan.IssueCertificate{Because: string(step)})
+		w.picture(t)
+		given = append(given, w.secret(t, "consul-server-cert"))
+		if step == plan.IntroduceAuthority {
+			w.Expect(resources.IsAnotherAuthorityAsked(w.seen.Cluster, w.secret(t, "consul-ca-key"))).To(BeFalse(), "it is under way")
+			w.Expect(w.secret(t, "consul-ca-cert").Annotations).To(HaveKey(v1alpha1.AnnotationKeysChanged))
+		}
+	}
+	for i := 1; i < len(given); i++ {
+		for _, pair := range [][2]*corev1.Secret{{given[i-1], given[i]}, {given[i], given[i-1]}} {
+			w.Expect(resources.PairOf(pair[0]).Check(resources.Authorities(pair[1]), w.executor.Now())).To(Succeed(), "step %d", i)
+		}
+	}
+	now := w.secret(t, "consul-ca-cert").Data[corev1.TLSCertKey]
+	w.Expect(pki.Believes(now, former)).To(BeFalse())
+	w.Expect(pki.Same(now, w.secret(t, "consul-ca-key").Data[corev1.TLSCertKey])).To(BeTrue())
+	w.Expect(w.secret(t, "consul-ca-key").Data).To(HaveLen(2))
+	w.Expect(resources.PairOf(given[0]).Check(now, w.executor.Now())).NotTo(Succeed(), "nobody believes the former one any more")
+}
+
+// After a crash in the middle of a step the same step is taken again.
+func TestAnAuthorityIsIntroducedAgain(t *testing.T) {
+	w := certified(t)
+	w.do(t, plan.RotateAuthority{Step: plan.IntroduceAuthority})
+	w.picture(t)
+	next := resources.NextAuthority(w.seen.AuthoritySecret)
+	w.do(t, plan.RotateAuthority{Step: plan.IntroduceAuthority})
+	w.Expect(resources.NextAuthority(w.secret(t, "consul-ca-key"))).To(Equal(next))
+	w.Expect(pki.Believes(w.secret(t, "consul-ca-cert").Data[corev1.TLSCertKey], next.Certificate)).To(BeTrue())
+}
+
+func TestAnAuthorityThatHasChanged(t *testing.T) {
+	w := certified(t)
+	changed := w.secret(t, "consul-ca-key")
+	changed.Labels["a"] = "b"
+	w.Expect(w.client.Update(t.Context(), changed)).To(Succeed())
+	_, err := w.executor.Do(t.Context(), w.seen, plan.RotateAuthority{Step: plan.PromoteAuthority})
+	w.Expect(err).To(MatchError(execute.ErrStale))
+}

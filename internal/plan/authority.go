@@ -1,0 +1,102 @@
+package plan
+
+import (
+	"slices"
+	"time"
+)
+
+// AuthorityStage is how far the rotation of the certificate authority is. The Secrets of the authority say so.
+type AuthorityStage int
+
+// The stages, in order.
+const (
+	AuthorityUnknown AuthorityStage = iota // there is none that can be used
+	AuthoritySettled                       // there is one authority, and everybody is to believe it alone
+	AuthorityComing                        // there is another one beside it, which issues nothing yet
+	AuthorityGoing                         // the other one issues, and everybody is to believe the former one as well
+)
+
+// AuthorityStep is a step of the rotation of the certificate authority.
+type AuthorityStep string
+
+// The steps, in order.
+const (
+	IntroduceAuthority AuthorityStep = "Introduce" // servers and clients are to believe another authority as well
+	PromoteAuthority   AuthorityStep = "Promote"   // the other one issues from now on
+	ForgetAuthority    AuthorityStep = "Forget"    // nobody is to believe the former one any more
+)
+
+// Authority issues the certificates of the servers.
+type Authority struct {
+	Stage AuthorityStage
+	// From and Until are when the one that issues is valid.
+	From, Until time.Time
+	// Asked reports whether a user asks for another one.
+	Asked bool
+	// Introduced reports whether servers and clients are told to believe the next one, and KnownAt is when clients have had the time
+	// to learn that.
+	Introduced bool
+	KnownAt    time.Time
+}
+
+// replaceAuthorityAfter is the share of its life after which an authority is replaced: of five years, one is left.
+const replaceAuthorityAfter = 0.8
+
+// authority takes the next step of the rotation of the authority, when every server presents the certificate of the last one, and
+// so believes what came with it. An authority that ends stops a cluster, so this goes on while the cluster is held.
+func (v view) authority() []Action {
+	if !v.allPresentIt() {
+		return nil
+	}
+	step := func(s AuthorityStep, because string) []Action { return []Action{RotateAuthority{s, because}} }
+	switch a := v.Spec.TLS.Authority; a.Stage {
+	case AuthoritySettled:
+		if because := v.whyAnotherAuthority(); because != "" {
+			return step(IntroduceAuthority, because)
+		}
+	case AuthorityComing:
+		switch {
+		case !a.Introduced:
+			return step(IntroduceAuthority, "it is there, and nobody was told yet")
+		case !v.now.Before(a.KnownAt):
+			return step(PromoteAuthority, "servers believe it, and clients have had the time to")
+		}
+	case AuthorityGoing:
+		return step(ForgetAuthority, "every server has a certificate of the other one")
+	case AuthorityUnknown: // the next certificate says so
+	}
+	return nil
+}
+
+// whyAnotherAuthority says why the authority has to be replaced; empty if it does not.
+func (v view) whyAnotherAuthority() string {
+	a := v.Spec.TLS.Authority
+	switch {
+	case a.Asked:
+		return "it was asked for"
+	case isOver(v.now, a.From, a.Until, replaceAuthorityAfter):
+		return "the present one ends at " + a.Until.UTC().Format(time.RFC3339)
+	}
+	return ""
+}
+
+// isOver reports whether a share of the time between two moments is over.
+func isOver(now, from, until time.Time, share float64) bool {
+	return !now.Before(from.Add(time.Duration(float64(until.Sub(from)) * share)))
+}
+
+// allPresentIt reports whether each server is known to present the certificate that it is to have.
+func (v view) allPresentIt() bool {
+	return v.Spec.Bootstrapped && !slices.ContainsFunc(v.Servers, func(s Server) bool {
+		return !s.Agent.Answered || s.Agent.Certificate != v.Spec.TLS.Certificate.Fingerprint
+	})
+}
+
+// lookForAuthority is when clients have had the time to learn of the next authority; 0 if nobody waits for that.
+func (v view) lookForAuthority() time.Duration {
+	a := v.Spec.TLS.Authority
+	if v.hasNoTLS() || a.Stage != AuthorityComing || !a.Introduced {
+		return 0
+	}
+	return max(soon, a.KnownAt.Sub(v.now))
+}
