@@ -54,8 +54,8 @@ var all = []Info{
 	{Paused, AttentionIfItLasts, "`spec.paused` is set", "set it to false", ""},
 	{WaitingForAgents, AttentionIfItLasts,
 		"client agents must be prepared before the next phase of gossip encryption or of TLS",
-		"prepare them for [gossip](security.md#client-agents) or for [TLS](security.md#tls-of-a-running-cluster), then run the command " +
-			"of the message", ""},
+		"prepare them for [gossip](security.md#client-agents) or for [TLS](security.md#tls-of-a-running-cluster), then run the " +
+			"command of the message", ""},
 	{WaitingForMembers, AttentionIfItLasts,
 		"a [rotation](security.md#rotate-the-key) of the gossip key waits for members that are down or do not answer",
 		"start the agents that the message names, or remove those that are gone for good with `consul force-leave`. If it has a " +

@@ -39,8 +39,8 @@ type TLS struct {
 	// +optional
 	HTTPSOnly *bool `json:"httpsOnly,omitempty"`
 
-	// CAGracePeriod is how long clients have to read another certificate authority from the Secret NAME-ca-cert before servers present
-	// certificates of it. An authority is replaced after four of its five years, or on request, by the annotation
+	// CAGracePeriod is how long clients have to read another certificate authority from the Secret NAME-ca-cert before servers
+	// present certificates of it. An authority is replaced after four of its five years, or on request, by the annotation
 	// consuloperator.io/rotate-certificate-authority.
 	//
 	// +kubebuilder:default="24h"

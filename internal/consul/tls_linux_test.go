@@ -41,9 +41,10 @@ func (s *realServer) enterTLSPhase(t *testing.T, phase v1alpha1.TLSPhase, author
 	t.Helper()
 	g := NewWithT(t)
 	s.certify(t, authority)
-	file, err := resources.AgentConfig(&v1alpha1.ConsulCluster{ObjectMeta: metav1.ObjectMeta{UID: "u", Annotations: map[string]string{
+	cluster := &v1alpha1.ConsulCluster{ObjectMeta: metav1.ObjectMeta{UID: "u", Annotations: map[string]string{
 		v1alpha1.AnnotationTLS: string(phase), v1alpha1.AnnotationRecordsOf: "u",
-	}}})
+	}}}
+	file, err := resources.AgentConfig(cluster)
 	g.Expect(err).NotTo(HaveOccurred())
 	var config map[string]any
 	g.Expect(json.Unmarshal(file, &config)).To(Succeed())

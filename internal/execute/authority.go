@@ -16,8 +16,8 @@ import (
 	"github.com/consul-operator/consul-operator/internal/resources"
 )
 
-// rotateAuthority takes a step of the rotation of the certificate authority. What servers and clients are to believe changes here;
-// they get it with their next certificate.
+// rotateAuthority takes a step of the rotation of the certificate authority. What servers and clients are to believe
+// changes here; they get it with their next certificate.
 func (e *Executor) rotateAuthority(ctx context.Context, s *observe.Snapshot, a plan.RotateAuthority) (Outcome, error) {
 	live := &corev1.Secret{}
 	key := client.ObjectKey{Namespace: s.Cluster.Namespace, Name: resources.AuthoritySecretName(s.Cluster.Name)}

@@ -35,19 +35,17 @@ func gossip(c *v1alpha1.ConsulCluster) plan.Gossip {
 	return gossip
 }
 
-// secureNewCluster has a cluster closed, and its gossip encrypted, and gives it TLS, from the beginning where the spec says nothing.
-// A cluster that has anything already, or had a leader, stays as it is.
+// secureNewCluster has a cluster closed, and its gossip encrypted, and gives it TLS, from the beginning where the spec says
+// nothing. A cluster that has anything already, or had a leader, stays as it is.
 func secureNewCluster(s *Snapshot) {
 	c := s.Cluster
 	s.Spec.Network.New = true
-	if resources.GossipPhase(c) == "" && c.Spec.GossipEncryption.Enabled == nil && isFreeFor(c, func(s *v1alpha1.ConsulClusterSpec) {
-		s.GossipEncryption.Enabled = new(true)
-	}) {
+	gossip := func(s *v1alpha1.ConsulClusterSpec) { s.GossipEncryption.Enabled = new(true) }
+	if resources.GossipPhase(c) == "" && c.Spec.GossipEncryption.Enabled == nil && isFreeFor(c, gossip) {
 		s.Spec.Gossip.Target = plan.GossipRequired
 	}
-	if resources.TLSPhase(c) == "" && c.Spec.TLS.Enabled == nil && isFreeFor(c, func(s *v1alpha1.ConsulClusterSpec) {
-		s.TLS.Enabled = new(true)
-	}) {
+	tls := func(s *v1alpha1.ConsulClusterSpec) { s.TLS.Enabled = new(true) }
+	if resources.TLSPhase(c) == "" && c.Spec.TLS.Enabled == nil && isFreeFor(c, tls) {
 		s.Spec.TLS.Target = plan.TLSRequired
 	}
 	if s.Spec.TLS.Target == plan.TLSRequired && ptr.Deref(c.Spec.TLS.HTTPSOnly, true) {

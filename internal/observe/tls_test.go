@@ -226,7 +226,9 @@ func TestTheStagesOfTheAuthority(t *testing.T) {
 		// because of what the certificate has to be replaced.
 		former, unbelieving bool
 	}{
-		"settled": {func(*world, *corev1.Secret, *corev1.Secret, *corev1.Secret) {}, plan.Authority{Stage: plan.AuthoritySettled}, false, false},
+		"settled": {
+			func(*world, *corev1.Secret, *corev1.Secret, *corev1.Secret) {}, plan.Authority{Stage: plan.AuthoritySettled}, false, false,
+		},
 		"asked for": {func(w *world, _, _, _ *corev1.Secret) {
 			w.cluster.Annotations[v1alpha1.AnnotationRotateAuthority] = "now"
 		}, plan.Authority{Stage: plan.AuthoritySettled, Asked: true}, false, false},
@@ -256,7 +258,7 @@ func TestTheStagesOfTheAuthority(t *testing.T) {
 			test.change(w, authority, authorities, certificate)
 			w.others = append(w.others, authority, authorities, certificate)
 			seen := w.look().Spec.TLS
-			w.Expect(seen.Authority.Until.Sub(seen.Authority.From) > 0).To(Equal(test.seen.Stage != plan.AuthorityUnknown))
+			w.Expect(seen.Authority.Until.IsZero()).To(Equal(test.seen.Stage == plan.AuthorityUnknown))
 			seen.Authority.From, seen.Authority.Until = time.Time{}, time.Time{}
 			w.Expect(seen.Authority).To(Equal(test.seen))
 			w.Expect(seen.Certificate.Former).To(Equal(test.former))

@@ -22,8 +22,8 @@ func awaitAgents(v view) *Decision {
 	return nil
 }
 
-// awaitAgentsForGossip waits until nobody is cut off by a phase. Consul says who has the key. How a client agent sends, and what it
-// accepts, nobody but its configuration says, so a person has to.
+// awaitAgentsForGossip waits until nobody is cut off by a phase. Consul says who has the key. How a client agent sends, and
+// what it accepts, nobody but its configuration says, so a person has to.
 func (v view) awaitAgentsForGossip(next GossipPhase) *Decision {
 	is, members := v.Spec.Gossip.Phase, v.Raft.Gossip
 	switch {
@@ -46,8 +46,8 @@ func (v view) awaitAgentsForGossip(next GossipPhase) *Decision {
 		is, next, v.annotateCommand("agents-ready-for", next.String()), someOf(members.ClientAgents))
 }
 
-// awaitAgentsForTLS waits until no client agent is cut off: servers are about to take RPC only by TLS, or only without it. What an
-// agent calls by, nobody but its configuration says, so a person has to.
+// awaitAgentsForTLS waits until no client agent is cut off: servers are about to take RPC only by TLS, or only without it.
+// What an agent calls by, nobody but its configuration says, so a person has to.
 func (v view) awaitAgentsForTLS(next TLSPhase) *Decision {
 	is, members := v.Spec.TLS.Phase, v.Raft.Gossip
 	cutsOff := is == TLSSending && next == TLSRequired || next == TLSOff
@@ -55,12 +55,13 @@ func (v view) awaitAgentsForTLS(next TLSPhase) *Decision {
 	case !cutsOff:
 		return nil
 	case members.Unanswered != "":
-		return wait(steadily, reason.WaitingForAgents, "TLS stays %s until the leader lists the members: %s", is, members.Unanswered)
+		return wait(steadily, reason.WaitingForAgents, "TLS stays %s until the leader lists the members: %s",
+			is, members.Unanswered)
 	case len(members.ClientAgents) == 0, v.Spec.AgentsReady == "TLS"+next.String():
 		return nil
 	}
-	return wait(steadily, reason.WaitingForAgents, "TLS stays %s: client agents that are not ready for %s would be cut off; prepare "+
-		"them, then: %s (client agents: %s)",
+	return wait(steadily, reason.WaitingForAgents, "TLS stays %s: client agents that are not ready for %s would be cut off; "+
+		"prepare them, then: %s (client agents: %s)",
 		is, next, v.annotateCommand("agents-ready-for", "TLS"+next.String()), someOf(members.ClientAgents))
 }
 

@@ -12,8 +12,8 @@ type Certificate struct {
 	Fingerprint string
 	// From and Until are when it is valid.
 	From, Until time.Time
-	// Misnamed reports whether it is for other names than servers have by now, Former whether another authority has issued it than the
-	// one that issues now, and Unbelieving whether what comes with it is not what servers are to believe.
+	// Misnamed reports whether it is for other names than servers have by now, Former whether another authority has issued it
+	// than the one that issues now, and Unbelieving whether what comes with it is not what servers are to believe.
 	Misnamed, Former, Unbelieving bool
 	// ShownAt is when kubelets show it to all pods.
 	ShownAt time.Time
@@ -48,7 +48,8 @@ func (v view) certificates() []Action {
 
 // hasNoTLS reports whether servers have no certificates, and get none.
 func (v view) hasNoTLS() bool {
-	return v.Spec.TLS.Phase == TLSOff && !slices.ContainsFunc(v.Servers, func(s Server) bool { return s.Pod != nil && s.Pod.TLS != TLSOff })
+	has := func(s Server) bool { return s.Pod != nil && s.Pod.TLS != TLSOff }
+	return v.Spec.TLS.Phase == TLSOff && !slices.ContainsFunc(v.Servers, has)
 }
 
 // lookForCertificate is when to look again at a certificate that servers are to read; 0 if there is none.

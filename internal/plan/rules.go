@@ -76,8 +76,8 @@
 //  23. SecureGossip: when nothing else is left to do and the encryption of gossip is not as wanted, it goes one phase on: Off,
 //     Accepting, Sending, Required, or back. The phase is part of the revision, and servers of neighboring phases hear each
 //     other.
-//  24. SecureTLS: when nothing else is left to do and TLS is not as wanted, it goes one phase on: Off, Accepting, Sending, Required,
-//     HTTPSOnly, or back.
+//  24. SecureTLS: when nothing else is left to do and TLS is not as wanted, it goes one phase on: Off, Accepting, Sending,
+//     Required, HTTPSOnly, or back.
 //  25. RotateGossip: the gossip key is replaced on request, without a restart: all members get the new key, all encrypt
 //     with it, all forget the former one. The Secret, from which servers that start take their keys, has both meanwhile.
 //     Each step is taken when all members, client agents included, have told that they took the last one. Those that are
@@ -109,10 +109,11 @@
 // min_quorum follows replicas, its other settings follow spec.config. What Consul can change while it runs is no part of a
 // revision: servers read it again, those that are not ready at once, the others one at a time, the leader last. The
 // certificate of the servers is replaced when two thirds of its life are over, or servers have other names, and read again
-// once kubelets show it to all pods. The authority that issues it is replaced in the same way, by three certificates one after the
-// other, when four fifths of its life are over, or on request. Where the status says that there was a leader and the record of it is missing, it is
-// written again. The disruption budget asks for all pods there are to be ready, so no server can be evicted; where drained
-// servers have nowhere else to go, one at a time can be, while all serve, and never the leader.
+// once kubelets show it to all pods. The authority that issues it is replaced in the same way, by three certificates one
+// after the other, when four fifths of its life are over, or on request. Where the status says that there was a leader and
+// the record of it is missing, it is written again. The disruption budget asks for all pods there are to be ready, so no
+// server can be evicted; where drained servers have nowhere else to go, one at a time can be, while all serve, and never
+// the leader.
 //
 // # Invariants
 //

@@ -278,8 +278,8 @@ func checkTLS(c *v1alpha1.ConsulCluster, config map[string]any) error {
 		}
 	}
 	if ConnectsDatacenters(c) {
-		return errors.New("spec.config.ports.serf_wan: remove it, or set spec.tls.enabled to false, since servers of other datacenters " +
-			"have certificates of another authority")
+		return errors.New("spec.config.ports.serf_wan: remove it, or set spec.tls.enabled to false, since servers of other " +
+			"datacenters have certificates of another authority")
 	}
 	return nil
 }

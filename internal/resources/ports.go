@@ -67,7 +67,8 @@ func usualHTTPS(c *v1alpha1.ConsulCluster) int32 {
 	return 0
 }
 
-// apiPorts are those at which the operator asks servers: of a cluster that gets TLS, or loses it, some have one and some the other.
+// apiPorts are those at which the operator asks servers: of a cluster that gets TLS, or loses it, some have one and some
+// the other.
 func apiPorts(c *v1alpha1.ConsulCluster) []corev1.ServicePort {
 	ports := []corev1.ServicePort{port("http", corev1.ProtocolTCP, PortHTTP)}
 	if TLSPhase(c) != "" {

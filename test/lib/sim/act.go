@@ -164,8 +164,8 @@ func sameClaim(a, b *Server) bool {
 
 // sameRecord is the resourceVersion of the ConsulCluster.
 func sameRecord(seen, s *State) bool {
-	return seen.Replicas == s.Replicas && seen.Wanted == s.Wanted && seen.Gossip == s.Gossip && seen.TLS == s.TLS && seen.Paused == s.Paused &&
-		seen.Rotate == s.Rotate &&
+	return seen.Replicas == s.Replicas && seen.Wanted == s.Wanted && seen.Gossip == s.Gossip && seen.TLS == s.TLS &&
+		seen.Paused == s.Paused && seen.Rotate == s.Rotate &&
 		seen.InPlace == s.InPlace && seen.Bootstrapped == s.Bootstrapped && seen.Transfer == s.Transfer && sameRecovery(seen, s)
 }
 

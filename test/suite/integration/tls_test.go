@@ -99,7 +99,7 @@ func (s *story) expectPlainRPC(open bool) {
 	for _, server := range s.cluster().Status.Servers {
 		conn, err := net.Dial("tcp", net.JoinHostPort(server.Address, "8300"))
 		s.Expect(err).NotTo(HaveOccurred(), server.Name)
-		defer conn.Close() //nolint:errcheck // a test has read all that it wanted
+		defer conn.Close()
 		_, err = conn.Write([]byte{rpcConsul})
 		s.Expect(err).NotTo(HaveOccurred(), server.Name)
 		s.Expect(conn.SetReadDeadline(time.Now().Add(time.Second))).To(Succeed())
