@@ -133,7 +133,8 @@ func (r *ConsulClusterReconciler) warn(before, now *v1alpha1.ConsulCluster) {
 	r.Events.Eventf(now, nil, corev1.EventTypeWarning, stalled.Reason, "Wait", "%s", stalled.Message)
 }
 
-// next says when to observe again. A cluster with nothing to do is followed instead of polled.
+// next says when to observe again. A cluster with nothing to do is followed instead of polled, also where something lies ahead of
+// it.
 func (r *ConsulClusterReconciler) next(
 	ctx context.Context, request ctrl.Request, s *observe.Snapshot, d plan.Decision, outcome status.Outcome, failure error,
 ) (ctrl.Result, error) {
@@ -147,7 +148,7 @@ func (r *ConsulClusterReconciler) next(
 	if len(s.Failures) != min(len(outcome.Failures), status.MostFailures) { // the message has to follow
 		return ctrl.Result{RequeueAfter: requeueSoon}, nil
 	}
-	if d.RequeueAfter > 0 {
+	if d.RequeueAfter > 0 && !d.IsIdle() {
 		r.Watcher.Forget(request.NamespacedName)
 		return ctrl.Result{RequeueAfter: d.RequeueAfter}, nil
 	}
@@ -156,5 +157,5 @@ func (r *ConsulClusterReconciler) next(
 		servers = append(servers, s.Target(server.Name))
 	}
 	r.Watcher.Follow(request.NamespacedName, s.Target(s.Raft.Leader), servers)
-	return ctrl.Result{}, nil
+	return ctrl.Result{RequeueAfter: d.RequeueAfter}, nil
 }

@@ -44,7 +44,7 @@ type TLS struct {
 	// consuloperator.io/rotate-certificate-authority.
 	//
 	// +kubebuilder:default="24h"
-	// +kubebuilder:validation:XValidation:rule="duration(self) >= duration('0s')",message="caGracePeriod must not be negative"
+	// +kubebuilder:validation:XValidation:rule="duration(self) >= duration('0s') && duration(self) <= duration('720h')",message="caGracePeriod must be between 0s and 720h"
 	// +optional
 	CAGracePeriod *metav1.Duration `json:"caGracePeriod,omitempty"`
 

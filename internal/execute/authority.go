@@ -1,10 +1,8 @@
 package execute
 
 import (
-	"bytes"
 	"context"
 	"fmt"
-	"slices"
 
 	corev1 "k8s.io/api/core/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -31,14 +29,49 @@ func (e *Executor) rotateAuthority(ctx context.Context, s *observe.Snapshot, a p
 	case plan.IntroduceAuthority:
 		return e.introduceAuthority(ctx, s, live, a.Because)
 	case plan.PromoteAuthority:
-		next := resources.NextAuthority(live)
-		return Outcome{Event: "another certificate authority issues from now on: " + a.Because},
-			e.patch(ctx, live, func(o client.Object) { resources.SetAuthority(o.(*corev1.Secret), next) })
+		return e.promoteAuthority(ctx, s, live, a.Because)
 	case plan.ForgetAuthority:
-		return Outcome{Event: "the former certificate authority is forgotten: " + a.Because},
-			e.put(ctx, s.Cluster, resources.AuthoritiesSecret(s.Cluster, resources.PairOf(live).Certificate))
+		return e.forgetAuthority(ctx, s, live, a.Because)
 	}
 	return Outcome{}, fmt.Errorf("%q is no step of a rotation", a.Step)
+}
+
+// promoteAuthority has the next authority issue from now on. One that cannot is replaced: the present one is not given away
+// for it.
+func (e *Executor) promoteAuthority(
+	ctx context.Context, s *observe.Snapshot, live *corev1.Secret, because string,
+) (Outcome, error) {
+	certificate, err := pki.Issue(resources.NextAuthority(live), resources.CertificateNames(s.Cluster, s.TLSName), e.Now())
+	if err != nil || !lasts(certificate, e.Now()) {
+		resources.SetNextAuthority(live, s.Cluster, pki.Pair{}, e.Now())
+		return e.introduceAuthority(ctx, s, live, "the one that was to issue cannot")
+	}
+	if err := e.patch(ctx, live, func(o client.Object) { resources.PromoteAuthority(o.(*corev1.Secret)) }); err != nil {
+		return Outcome{}, err
+	}
+	return e.wordUsed(ctx, s, "PromoteAuthority", "another certificate authority issues from now on: "+because)
+}
+
+// forgetAuthority has nobody believe the former authority any more. Where that is remembered goes first.
+func (e *Executor) forgetAuthority(
+	ctx context.Context, s *observe.Snapshot, live *corev1.Secret, because string,
+) (Outcome, error) {
+	if err := e.patch(ctx, live, func(o client.Object) { resources.ForgetFormerAuthority(o.(*corev1.Secret)) }); err != nil {
+		return Outcome{}, err
+	}
+	told := resources.AuthoritiesSecret(s.Cluster, resources.PairOf(live).Certificate)
+	if err := e.put(ctx, s.Cluster, told); err != nil {
+		return Outcome{}, err
+	}
+	return e.wordUsed(ctx, s, "ForgetAuthority", "the former certificate authority is forgotten: "+because)
+}
+
+// wordUsed removes a person's word for a step that was taken.
+func (e *Executor) wordUsed(ctx context.Context, s *observe.Snapshot, word, event string) (Outcome, error) {
+	if s.Cluster.Annotations[v1alpha1.AnnotationAgentsReady] != word {
+		return Outcome{Event: event}, nil
+	}
+	return e.record(ctx, s, event, useUp(word))
 }
 
 // introduceAuthority makes another authority, if there is none yet, and then has everybody believe it as well.
@@ -58,8 +91,7 @@ func (e *Executor) introduceAuthority(
 		}
 		event = "servers and clients are to believe another certificate authority as well: " + because
 	}
-	both := slices.Concat(bytes.TrimRight(resources.PairOf(live).Certificate, "\n"), []byte("\n"), next.Certificate)
-	told := resources.AuthoritiesSecret(s.Cluster, both)
+	told := resources.AuthoritiesSecret(s.Cluster, pki.Join(resources.PairOf(live).Certificate, next.Certificate))
 	annotate(v1alpha1.AnnotationKeysChanged, e.timestamp())(told)
 	return Outcome{Event: event}, e.put(ctx, s.Cluster, told)
 }

@@ -5,6 +5,8 @@ import (
 
 	. "github.com/onsi/gomega"
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/consul-operator/consul-operator/api/v1alpha1"
 	"github.com/consul-operator/consul-operator/internal/execute"
@@ -62,4 +64,48 @@ func TestAnAuthorityThatHasChanged(t *testing.T) {
 	w.Expect(w.client.Update(t.Context(), changed)).To(Succeed())
 	_, err := w.executor.Do(t.Context(), w.seen, plan.RotateAuthority{Step: plan.PromoteAuthority})
 	w.Expect(err).To(MatchError(execute.ErrStale))
+}
+
+// The present authority is not given away for one that cannot issue.
+func TestANextAuthorityThatCannotIssue(t *testing.T) {
+	w := certified(t)
+	w.do(t, plan.RotateAuthority{Step: plan.IntroduceAuthority})
+	damaged := w.secret(t, "consul-ca-key")
+	former, present := resources.NextAuthority(damaged).Certificate, resources.PairOf(damaged)
+	damaged.Data["next.key"] = present.Key
+	w.Expect(w.client.Update(t.Context(), damaged)).To(Succeed())
+	w.picture(t)
+	w.do(t, plan.RotateAuthority{Step: plan.PromoteAuthority})
+	now := w.secret(t, "consul-ca-key")
+	w.Expect(resources.PairOf(now)).To(Equal(present))
+	w.Expect(resources.NextAuthority(now).Certificate).NotTo(Equal(former), "there is another one")
+	told := w.secret(t, "consul-ca-cert").Data[corev1.TLSCertKey]
+	w.Expect(pki.Believes(told, resources.NextAuthority(now).Certificate)).To(BeTrue())
+}
+
+// As long as servers may have a certificate of the former authority, one Secret is enough to know whom to believe.
+func TestTheFormerAuthorityIsRemembered(t *testing.T) {
+	w := certified(t)
+	former := w.secret(t, "consul-ca-key").Data[corev1.TLSCertKey]
+	w.do(t, plan.RotateAuthority{Step: plan.IntroduceAuthority})
+	w.picture(t)
+	w.do(t, plan.RotateAuthority{Step: plan.PromoteAuthority})
+	w.Expect(pki.Believes(resources.Authorities(w.secret(t, "consul-ca-key")), former)).To(BeTrue())
+	w.picture(t)
+	w.do(t, plan.RotateAuthority{Step: plan.ForgetAuthority})
+	w.Expect(pki.Believes(resources.Authorities(w.secret(t, "consul-ca-key")), former)).To(BeFalse())
+}
+
+// A word is for one step.
+func TestAWordForAStepOfTheAuthority(t *testing.T) {
+	w := certified(t)
+	w.do(t, plan.RotateAuthority{Step: plan.IntroduceAuthority})
+	w.Expect(w.client.Patch(t.Context(), w.seen.Cluster, client.RawPatch(types.MergePatchType,
+		[]byte(`{"metadata":{"annotations":{"`+v1alpha1.AnnotationAgentsReady+`":"PromoteAuthority"}}}`)))).To(Succeed())
+	w.picture(t)
+	w.do(t, plan.SetTLS{Phase: plan.TLSSending})
+	w.Expect(w.annotations(t)).To(HaveKey(v1alpha1.AnnotationAgentsReady), "it was not for a phase")
+	w.picture(t)
+	w.do(t, plan.RotateAuthority{Step: plan.PromoteAuthority})
+	w.Expect(w.annotations(t)).NotTo(HaveKey(v1alpha1.AnnotationAgentsReady))
 }

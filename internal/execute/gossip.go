@@ -32,7 +32,7 @@ func (e *Executor) setGossip(ctx context.Context, s *observe.Snapshot, a plan.Se
 	event := fmt.Sprintf("gossip encryption goes from %s to %s", s.Spec.Gossip.Phase, a.Phase)
 	return e.record(ctx, s, event, func(o client.Object) {
 		annotate(v1alpha1.AnnotationGossip, a.Phase.String())(o)
-		unannotate(v1alpha1.AnnotationAgentsReady)(o)
+		useUp(a.Phase.String())(o)
 	})
 }
 

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -31,7 +32,7 @@ func (e *Executor) setTLS(ctx context.Context, s *observe.Snapshot, a plan.SetTL
 	}
 	return e.record(ctx, s, fmt.Sprintf("TLS goes from %s to %s", s.Spec.TLS.Phase, a.Phase), func(o client.Object) {
 		annotate(v1alpha1.AnnotationTLS, a.Phase.String())(o)
-		unannotate(v1alpha1.AnnotationAgentsReady)(o)
+		useUp("TLS" + a.Phase.String())(o)
 	})
 }
 
@@ -39,12 +40,15 @@ func (e *Executor) setTLS(ctx context.Context, s *observe.Snapshot, a plan.SetTL
 // crash or from before, is used if it still can be: nobody believes it now.
 func (e *Executor) foundAuthority(ctx context.Context, s *observe.Snapshot) error {
 	c := s.Cluster
-	authority, err := e.authority(ctx, c)
+	live := &corev1.Secret{}
+	err := e.Live.Get(ctx, client.ObjectKey{Namespace: c.Namespace, Name: resources.AuthoritySecretName(c.Name)}, live)
 	if client.IgnoreNotFound(err) != nil {
 		return err
 	}
+	authority := resources.PairOf(live)
 	certificate, err := pki.Issue(authority, resources.CertificateNames(c, resources.TLSServerName(c)), e.Now())
-	if err != nil || certificate.CheckToItsEnd(authority.Certificate) != nil {
+	isToGo := resources.IsAnotherAuthorityAsked(c, live) || len(resources.NextAuthority(live).Certificate) > 0
+	if err != nil || !lasts(certificate, e.Now()) || isToGo {
 		if authority, err = resources.NewAuthority(c, e.Now()); err != nil {
 			return err
 		}
@@ -61,6 +65,15 @@ func (e *Executor) foundAuthority(ctx context.Context, s *observe.Snapshot) erro
 		}
 	}
 	return nil
+}
+
+// leastLife is how long a certificate has to be valid: a third of what one usually is, after which it is replaced.
+const leastLife = 30 * 24 * time.Hour
+
+// lasts reports whether a certificate is of use: it ends with the authority that has issued it.
+func lasts(certificate pki.Pair, now time.Time) bool {
+	_, until, err := pki.Validity(certificate.Certificate)
+	return err == nil && until.Sub(now) > leastLife
 }
 
 // put creates a Secret, or lets the one that is there hold the same.

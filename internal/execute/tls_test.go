@@ -1,7 +1,10 @@
 package execute_test
 
 import (
+	"bytes"
 	"context"
+	"maps"
+	"strings"
 	"testing"
 	"time"
 
@@ -80,11 +83,19 @@ func TestTLSAgain(t *testing.T) {
 			w.Expect(w.client.Delete(t.Context(), w.secret(t, "consul-ca-key"))).To(Succeed())
 		},
 		"the authority ends before its next certificate": func(w *world) {
-			years := w.executor.Now().Add(5*365*24*time.Hour - 30*24*time.Hour)
+			years := w.executor.Now().Add(5*365*24*time.Hour - 20*24*time.Hour)
 			w.executor.Now = func() time.Time { return years }
 		},
 		"the domain is another": func(w *world) {
 			w.seen.Cluster.Spec.Config = &v1alpha1.Config{Raw: []byte(`{"domain": "example"}`)}
+		},
+		"another authority is asked for": func(w *world) {
+			w.seen.Cluster.Annotations[v1alpha1.AnnotationRotateAuthority] = "now"
+		},
+		"another authority was to take its place": func(w *world) {
+			w.do(t, plan.RotateAuthority{Step: plan.IntroduceAuthority})
+			w.look(t)
+			w.seen.Spec.TLS.Phase = plan.TLSOff
 		},
 		"the certificate is damaged": func(w *world) {
 			damaged := w.secret(t, "consul-server-cert")
@@ -94,13 +105,17 @@ func TestTLSAgain(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := certified(t)
+			former := w.secret(t, "consul-ca-key").Data
 			w.seen.Spec.TLS.Phase = plan.TLSOff
 			change(w)
 			w.do(t, plan.SetTLS{Phase: plan.TLSAccepting})
+			isAnother := !maps.EqualFunc(w.secret(t, "consul-ca-key").Data, former, bytes.Equal)
+			w.Expect(isAnother).To(Equal(strings.Contains(name, "authority")), "what can be used is used")
 			facts := w.certificate(t)
 			w.Expect(facts.Subject).To(Equal(resources.TLSServerName(w.seen.Cluster)))
 			believed := w.secret(t, "consul-ca-cert").Data[corev1.TLSCertKey]
-			w.Expect(resources.PairOf(w.secret(t, "consul-server-cert")).CheckToItsEnd(believed)).To(Succeed())
+			w.Expect(resources.PairOf(w.secret(t, "consul-server-cert")).Check(believed, w.executor.Now().Add(60*24*time.Hour))).
+				To(Succeed(), "it lasts")
 			w.Expect(w.secret(t, "consul-ca-key").Data[corev1.TLSCertKey]).To(Equal(believed))
 		})
 	}
@@ -123,7 +138,12 @@ func TestAWordForAgentsIsUsedUp(t *testing.T) {
 	w.Expect(w.client.Patch(t.Context(), w.seen.Cluster, client.RawPatch(types.MergePatchType,
 		[]byte(`{"metadata":{"annotations":{"`+v1alpha1.AnnotationAgentsReady+`":"TLSRequired"}}}`)))).To(Succeed())
 	w.picture(t)
+	w.seen.Spec.TLS.Phase = plan.TLSAccepting
 	w.do(t, plan.SetTLS{Phase: plan.TLSSending})
+	w.Expect(w.annotations(t)).To(HaveKey(v1alpha1.AnnotationAgentsReady), "it is for the next one")
+	w.picture(t)
+	w.seen.Spec.TLS.Phase = plan.TLSSending
+	w.do(t, plan.SetTLS{Phase: plan.TLSRequired})
 	w.Expect(w.annotations(t)).NotTo(HaveKey(v1alpha1.AnnotationAgentsReady))
 }
 

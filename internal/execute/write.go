@@ -104,6 +104,15 @@ func (e *Executor) book(ctx context.Context, s *observe.Snapshot, change func(cl
 	})
 }
 
+// useUp removes a person's word that client agents are ready for something, once it has begun.
+func useUp(word string) func(client.Object) {
+	return func(o client.Object) {
+		if o.GetAnnotations()[v1alpha1.AnnotationAgentsReady] == word {
+			unannotate(v1alpha1.AnnotationAgentsReady)(o)
+		}
+	}
+}
+
 func (e *Executor) recordBootstrapped(ctx context.Context, s *observe.Snapshot) (Outcome, error) {
 	event := s.Raft.Leader + " was elected as the first leader"
 	if s.Spec.Unrecorded {

@@ -122,8 +122,7 @@ func (o *Observer) cluster(ctx context.Context, s *Snapshot, leader string) erro
 	if err := tellsOfItself(s, leader); err != nil {
 		return err
 	}
-	gossip, tls := s.Spec.Gossip, s.Spec.TLS
-	if gossip.Phase != gossip.Target || tls.Phase != tls.Target || isRotated(gossip) {
+	if s.couldCutOff() {
 		s.Raft.Gossip = gossipMembers(ctx, s, agent)
 	}
 	s.Raft.MinQuorum, _ = strconv.Atoi(s.Raft.Autopilot[consul.SettingMinQuorum]) // the client made it of a number
@@ -131,6 +130,13 @@ func (o *Observer) cluster(ctx context.Context, s *Snapshot, leader string) erro
 		match(&s.Servers[i], s.Raft, health)
 	}
 	return nil
+}
+
+// couldCutOff reports whether something lies ahead that could cut client agents off.
+func (s *Snapshot) couldCutOff() bool {
+	gossip, tls := s.Spec.Gossip, s.Spec.TLS
+	return gossip.Phase != gossip.Target || isRotated(gossip) || tls.Phase != tls.Target ||
+		tls.Authority.Stage == plan.AuthorityComing || tls.Authority.Stage == plan.AuthorityGoing
 }
 
 // tellsOfItself fails if a leader leaves itself out of what it tells: ACLs filter answers, and what is filtered is unknown and

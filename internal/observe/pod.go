@@ -28,7 +28,9 @@ func podFacts(pod *corev1.Pod) *plan.Pod {
 		Created:     pod.CreationTimestamp.Time,
 	}
 	facts.Gossip, _ = plan.ParseGossipPhase(pod.Annotations[v1alpha1.AnnotationGossip]) // a pod without it has no key
-	facts.TLS, _ = plan.ParseTLSPhase(pod.Annotations[v1alpha1.AnnotationTLS])          // and no certificate
+	if resources.PodHasTLS(pod) {
+		facts.TLS, _ = plan.ParseTLSPhase(pod.Annotations[v1alpha1.AnnotationTLS])
+	}
 	facts.MayHaveKey = mayHaveKey(pod)
 	facts.Settings, facts.Reloads = resources.SettingsOf(pod)
 	// Absent on a pod that has its first settings.

@@ -137,7 +137,7 @@ func authority(s *Snapshot, told *corev1.Secret) plan.Authority {
 	issues := s.issuer()
 	from, until, err := pki.Validity(issues)
 	if err != nil {
-		return plan.Authority{}
+		return plan.Authority{Asked: s.Cluster.Annotations[v1alpha1.AnnotationRotateAuthority] != ""}
 	}
 	next := resources.NextAuthority(s.AuthoritySecret).Certificate
 	seen := plan.Authority{

@@ -241,6 +241,11 @@ func TestTheStagesOfTheAuthority(t *testing.T) {
 			authorities.Annotations = map[string]string{v1alpha1.AnnotationKeysChanged: now.Add(time.Hour).Format(time.RFC3339)}
 			w.cluster.Spec.TLS.CAGracePeriod = &metav1.Duration{Duration: time.Minute}
 		}, plan.Authority{Stage: plan.AuthorityComing, Introduced: true, KnownAt: now.Add(time.Hour + time.Minute)}, false, true},
+		"clients are told, and nobody says for how long": {func(w *world, authority, authorities, _ *corev1.Secret) {
+			resources.SetNextAuthority(authority, w.cluster, next, now)
+			authorities.Data[corev1.TLSCertKey] = both(authorities.Data[corev1.TLSCertKey], next.Certificate)
+			authorities.Annotations = map[string]string{v1alpha1.AnnotationKeysChanged: now.Format(time.RFC3339)}
+		}, plan.Authority{Stage: plan.AuthorityComing, Introduced: true, KnownAt: now.Add(24 * time.Hour)}, false, true},
 		"the other one issues": {func(_ *world, authority, authorities, _ *corev1.Secret) {
 			authorities.Data[corev1.TLSCertKey] = both(authorities.Data[corev1.TLSCertKey], next.Certificate)
 			resources.SetAuthority(authority, next)

@@ -73,6 +73,9 @@ func Issue(authority Pair, names []string, now time.Time) (Pair, error) {
 			template.DNSNames = append(template.DNSNames, name)
 		}
 	}
+	if issuer.NotAfter.Before(template.NotAfter) { // it is believed no longer
+		template.NotAfter = issuer.NotAfter
+	}
 	return sign(template, issuer, key, issuerKey)
 }
 
@@ -187,6 +190,14 @@ func Same(a, b []byte) bool {
 	return slices.EqualFunc(certificates(a), certificates(b), (*x509.Certificate).Equal)
 }
 
+// Join are the authorities of two texts in PEM.
+func Join(a, b []byte) []byte {
+	if len(a) > 0 && len(b) > 0 && a[len(a)-1] != '\n' {
+		return slices.Concat(a, []byte("\n"), b)
+	}
+	return slices.Concat(a, b)
+}
+
 // Validity is when the first certificate of a text in PEM is valid.
 func Validity(text []byte) (from, until time.Time, err error) {
 	certificate, err := first(text)
@@ -214,28 +225,14 @@ func (p Pair) Check(authorities []byte, now time.Time) error {
 	return verify(certificate, Roots(authorities), "", now)
 }
 
-// CheckToItsEnd reports why they would not believe it as long as it is valid; nil if they would.
-func (p Pair) CheckToItsEnd(authorities []byte) error {
-	certificate, err := first(p.Certificate)
-	if err != nil {
-		return err
-	}
-	return verify(certificate, Roots(authorities), "", certificate.NotAfter)
-}
-
 // Verify reports why a server is not the one of this name; nil if it is. A certificate that is not valid yet, or not any more, is
-// as good as another one: it is the operator who has to bring the server a new one, and clocks are corrected.
-func Verify(presented []*x509.Certificate, roots *x509.CertPool, name string, now time.Time) error {
+// as good as another one, and so is its authority: it is the operator who has to bring the server a new one, and clocks are
+// corrected.
+func Verify(presented []*x509.Certificate, roots *x509.CertPool, name string) error {
 	if len(presented) == 0 {
 		return fmt.Errorf("%w: there is none", ErrUnproven)
 	}
-	switch leaf := presented[0]; {
-	case now.After(leaf.NotAfter):
-		now = leaf.NotAfter
-	case now.Before(leaf.NotBefore):
-		now = leaf.NotBefore
-	}
-	return verify(presented[0], roots, name, now)
+	return verify(presented[0], roots, name, presented[0].NotBefore)
 }
 
 func verify(certificate *x509.Certificate, roots *x509.CertPool, name string, at time.Time) error {

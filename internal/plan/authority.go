@@ -39,8 +39,12 @@ type Authority struct {
 	KnownAt    time.Time
 }
 
-// replaceAuthorityAfter is the share of its life after which an authority is replaced: of five years, one is left.
-const replaceAuthorityAfter = 0.8
+const (
+	// replaceAuthorityAfter is the share of its life after which an authority is replaced: of five years, one is left.
+	replaceAuthorityAfter = 0.8
+	// lastCertificate is how long before its end an authority issues its last certificate: as long as one is valid.
+	lastCertificate = 90 * 24 * time.Hour
+)
 
 // authority takes the next step of the rotation of the authority, when every server presents the certificate of the last one, and
 // so believes what came with it. An authority that ends stops a cluster, so this goes on while the cluster is held.
@@ -58,14 +62,23 @@ func (v view) authority() []Action {
 		switch {
 		case !a.Introduced:
 			return step(IntroduceAuthority, "it is there, and nobody was told yet")
-		case !v.now.Before(a.KnownAt):
+		case v.endsSoon():
+			return step(PromoteAuthority, "the present one ends at "+a.Until.UTC().Format(time.RFC3339))
+		case !v.now.Before(a.KnownAt) && v.awaitAgentsForAuthority() == nil:
 			return step(PromoteAuthority, "servers believe it, and clients have had the time to")
 		}
 	case AuthorityGoing:
-		return step(ForgetAuthority, "every server has a certificate of the other one")
-	case AuthorityUnknown: // the next certificate says so
+		if v.awaitAgentsForAuthority() == nil {
+			return step(ForgetAuthority, "every server has a certificate of the other one")
+		}
+	case AuthorityUnknown: // AwaitCertificate says so
 	}
 	return nil
+}
+
+// endsSoon reports whether the authority that issues ends before a certificate of its would: then nobody is waited for.
+func (v view) endsSoon() bool {
+	return v.Spec.TLS.Authority.Stage == AuthorityComing && !v.now.Before(v.Spec.TLS.Authority.Until.Add(-lastCertificate))
 }
 
 // whyAnotherAuthority says why the authority has to be replaced; empty if it does not.
@@ -95,7 +108,7 @@ func (v view) allPresentIt() bool {
 // lookForAuthority is when clients have had the time to learn of the next authority; 0 if nobody waits for that.
 func (v view) lookForAuthority() time.Duration {
 	a := v.Spec.TLS.Authority
-	if v.hasNoTLS() || a.Stage != AuthorityComing || !a.Introduced {
+	if v.hasNoTLS() || a.Stage != AuthorityComing || !a.Introduced || !v.now.Before(a.KnownAt) {
 		return 0
 	}
 	return max(soon, a.KnownAt.Sub(v.now))

@@ -6,6 +6,7 @@ import (
 
 	. "github.com/onsi/gomega"
 
+	"github.com/consul-operator/consul-operator/api/reason"
 	"github.com/consul-operator/consul-operator/internal/plan"
 )
 
@@ -23,9 +24,15 @@ func TestTheAuthority(t *testing.T) {
 			Stage: plan.AuthoritySettled, From: noon.Add(left - 5*year), Until: noon.Add(left), Asked: asked,
 		}
 	}
-	coming := plan.Authority{Stage: plan.AuthorityComing, Introduced: true, KnownAt: noon}
-	tooEarly := plan.Authority{Stage: plan.AuthorityComing, Introduced: true, KnownAt: noon.Add(time.Second)}
+	coming := plan.Authority{Stage: plan.AuthorityComing, Introduced: true, KnownAt: noon, Until: noon.Add(year)}
+	tooEarly, tooLate := coming, coming
+	tooEarly.KnownAt, tooLate.KnownAt, tooLate.Until = noon.Add(time.Second), noon.Add(year), noon.Add(90*day)
 	going := plan.Authority{Stage: plan.AuthorityGoing}
+	agents := func(ready string) func(o *plan.Observation) {
+		return func(o *plan.Observation) {
+			o.Raft.Gossip.ClientAgents, o.Spec.AgentsReady = []string{"app-1"}, ready
+		}
+	}
 	for name, test := range map[string]struct {
 		authority plan.Authority
 		change    func(o *plan.Observation)
@@ -46,6 +53,16 @@ func TestTheAuthority(t *testing.T) {
 		},
 		"clients have had the time": {coming, nil, promote},
 		"clients have not":          {tooEarly, nil, nil},
+		"there is no time left": {
+			tooLate, agents(""), rotate(plan.PromoteAuthority, "the present one ends at 2026-04-01T12:00:00Z"),
+		},
+		"agents believe it not":   {coming, agents(""), nil},
+		"a word for another step": {coming, agents("ForgetAuthority"), nil},
+		"agents believe it":       {coming, agents("PromoteAuthority"), promote},
+		"agents have former ones": {going, agents(""), nil},
+		"agents have new ones":    {going, agents("ForgetAuthority"), forget},
+		"agents are not known":    {coming, func(o *plan.Observation) { o.Raft.Gossip.Unanswered = "timed out" }, nil},
+		"nobody leads":            {coming, func(o *plan.Observation) { o.Raft = plan.Raft{Unknown: "x"} }, nil},
 		"a server presents a former one": {
 			coming, func(o *plan.Observation) { o.Servers[1].Agent.Certificate = "former" },
 			[]plan.Action{plan.ReadCertificate{Server: "consul-1"}},
@@ -68,7 +85,12 @@ func TestTheAuthority(t *testing.T) {
 					test.change(o)
 				}
 			}), noon)
-			NewWithT(t).Expect(d.Upkeep).To(Equal(test.upkeep))
+			g := NewWithT(t)
+			if test.upkeep == nil {
+				g.Expect(d.Upkeep).NotTo(ContainElement(BeAssignableToTypeOf(plan.RotateAuthority{})))
+				return
+			}
+			g.Expect(d.Upkeep).To(Equal(test.upkeep))
 		})
 	}
 }
@@ -77,9 +99,46 @@ func TestTheAuthority(t *testing.T) {
 func TestTheNextAuthorityIsLookedFor(t *testing.T) {
 	d := plan.Plan(healthy(func(o *plan.Observation) {
 		certified(o)
-		o.Spec.TLS.Authority = plan.Authority{Stage: plan.AuthorityComing, Introduced: true, KnownAt: noon.Add(day)}
+		o.Spec.TLS.Authority = plan.Authority{
+			Stage: plan.AuthorityComing, Introduced: true, KnownAt: noon.Add(day), Until: noon.Add(365 * day),
+		}
 	}), noon)
 	g := NewWithT(t)
 	g.Expect(d.Done).To(BeTrue())
 	g.Expect(d.RequeueAfter).To(Equal(day))
+}
+
+// A person learns what to do for agents, and that there is no authority to go on with.
+func TestWhatAnotherAuthorityWaitsFor(t *testing.T) {
+	for name, test := range map[string]struct {
+		change  func(o *plan.Observation)
+		reason  reason.Reason
+		message string
+	}{
+		"agents that do not believe it": {func(o *plan.Observation) {
+			o.Spec.TLS.Authority = plan.Authority{
+				Stage: plan.AuthorityComing, Introduced: true, KnownAt: noon, Until: noon.Add(365 * day),
+			}
+			o.Raft.Gossip.ClientAgents = []string{"app-1"}
+		}, reason.WaitingForAgents, "agents-ready-for=PromoteAuthority"},
+		"agents with certificates of the former one, and without a gossip key": {func(o *plan.Observation) {
+			o.Spec.TLS.Authority = plan.Authority{Stage: plan.AuthorityGoing}
+			o.Spec.Gossip = plan.Gossip{Phase: plan.GossipSending, Target: plan.GossipRequired}
+			o.Raft.Gossip.ClientAgents = []string{"app-1"}
+		}, reason.WaitingForAgents, "agents-ready-for=Required (client agents: app-1); the certificate authority stays"},
+		"there is none": {func(o *plan.Observation) {
+			o.Spec.TLS.Authority = plan.Authority{Asked: true}
+		}, reason.RenewingCertificate, "the present one is lost"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			d := plan.Plan(healthy(func(o *plan.Observation) {
+				certified(o)
+				o.Spec.Object = "consul -n default"
+				test.change(o)
+			}), noon)
+			g := NewWithT(t)
+			g.Expect(d.Reason).To(Equal(test.reason))
+			g.Expect(d.Message).To(ContainSubstring(test.message))
+		})
+	}
 }

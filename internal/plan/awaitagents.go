@@ -8,18 +8,49 @@ import (
 	"github.com/consul-operator/consul-operator/api/reason"
 )
 
-// awaitAgents says which phase of gossip encryption, or of TLS, waits until client agents are prepared for it. It comes last: the
-// other one of the two, and a rotation, go on meanwhile.
+// awaitAgents says what waits until client agents are prepared for it: a phase of gossip encryption, one of TLS, another
+// certificate authority. It comes last: what does not wait goes on meanwhile.
 func awaitAgents(v view) *Decision {
-	if next := v.Spec.Gossip.next(); next != v.Spec.Gossip.Phase {
-		if d := v.awaitAgentsForGossip(next); d != nil {
-			return d
+	var all *Decision
+	for _, d := range []*Decision{
+		v.awaitAgentsForGossip(v.Spec.Gossip.next()), v.awaitAgentsForTLS(v.Spec.TLS.next()), v.awaitAgentsForAuthority(),
+	} {
+		switch {
+		case d == nil:
+		case all == nil:
+			all = d
+		default:
+			all.Message += "; " + d.Message
 		}
 	}
-	if next := v.Spec.TLS.next(); next != v.Spec.TLS.Phase {
-		return v.awaitAgentsForTLS(next)
+	return all
+}
+
+// awaitAgentsForAuthority waits until client agents believe the next authority, before servers have certificates of it, and
+// then until they have such certificates themselves, before servers forget the former one. It does not wait when clients
+// still have time, or when there is none left.
+func (v view) awaitAgentsForAuthority() *Decision {
+	a, members := v.Spec.TLS.Authority, v.Raft.Gossip
+	word, prepare := "", ""
+	switch {
+	case v.hasNoTLS(), a.Stage != AuthorityComing && a.Stage != AuthorityGoing, v.endsSoon():
+		return nil
+	case a.Stage == AuthorityGoing:
+		word, prepare = "ForgetAuthority", "give them certificates of the present one"
+	case !a.Introduced, v.now.Before(a.KnownAt):
+		return nil
+	default:
+		word, prepare = "PromoteAuthority", "have them believe the next one as well"
 	}
-	return nil
+	switch {
+	case !v.Raft.Known, members.Unanswered != "":
+		return wait(steadily, reason.WaitingForAgents, "the certificate authority stays until the leader lists the members: %s",
+			cmp.Or(members.Unanswered, v.Raft.Unknown))
+	case len(members.ClientAgents) == 0, v.Spec.AgentsReady == word:
+		return nil
+	}
+	return wait(steadily, reason.WaitingForAgents, "the certificate authority stays: client agents would be cut off; %s, then: %s "+
+		"(client agents: %s)", prepare, v.annotateCommand("agents-ready-for", word), someOf(members.ClientAgents))
 }
 
 // awaitAgentsForGossip waits until nobody is cut off by a phase. Consul says who has the key. How a client agent sends, and
@@ -27,6 +58,8 @@ func awaitAgents(v view) *Decision {
 func (v view) awaitAgentsForGossip(next GossipPhase) *Decision {
 	is, members := v.Spec.Gossip.Phase, v.Raft.Gossip
 	switch {
+	case next == is:
+		return nil
 	case members.Unanswered != "", members.KeysUnanswered != "":
 		return wait(steadily, reason.WaitingForAgents, "gossip encryption stays %s until the leader lists the members and their "+
 			"keys: %s", is, cmp.Or(members.Unanswered, members.KeysUnanswered))
@@ -50,7 +83,7 @@ func (v view) awaitAgentsForGossip(next GossipPhase) *Decision {
 // What an agent calls by, nobody but its configuration says, so a person has to.
 func (v view) awaitAgentsForTLS(next TLSPhase) *Decision {
 	is, members := v.Spec.TLS.Phase, v.Raft.Gossip
-	cutsOff := is == TLSSending && next == TLSRequired || next == TLSOff
+	cutsOff := is == TLSSending && next == TLSRequired || is == TLSAccepting && next == TLSOff
 	switch {
 	case !cutsOff:
 		return nil

@@ -13,8 +13,17 @@ func awaitCertificate(v view) *Decision {
 	}
 	another := v.presentingAnother()
 	if len(another) == 0 {
-		return nil
+		return v.awaitAuthority()
 	}
 	return wait(steadily, reason.RenewingCertificate, "%d of %d servers present the new certificate, without a restart; next is %s",
 		len(v.Servers)-len(another), len(v.Servers), another[0].Name)
+}
+
+// awaitAuthority says that there is no authority that another one could be introduced by.
+func (v view) awaitAuthority() *Decision {
+	if a := v.Spec.TLS.Authority; a.Stage != AuthorityUnknown || !a.Asked {
+		return nil
+	}
+	return wait(steadily, reason.RenewingCertificate, "another certificate authority was asked for, and the present one is lost, "+
+		"or servers do not believe it: restore its Secret from a backup, or switch TLS off and on again")
 }

@@ -41,6 +41,9 @@ type Decision struct {
 // IsWait reports whether a decision waits for something.
 func (d Decision) IsWait() bool { return d.Step == nil && !d.Done }
 
+// IsIdle reports whether there is nothing to do.
+func (d Decision) IsIdle() bool { return d.Done && len(d.Upkeep) == 0 }
+
 // Problem is something that a person has to put right.
 type Problem struct {
 	Reason  reason.Reason

@@ -25,6 +25,8 @@ const (
 	// keyNextCertificate and keyNextKey hold, in the Secret of the authority, the one that is to take its place.
 	keyNextCertificate = "next.crt"
 	keyNextKey         = "next.key"
+	// keyFormer holds, in the same Secret, the certificate of the one whose place was taken, until it is forgotten.
+	keyFormer = "former.crt"
 
 	// fileAuthorities is the file of the authorities that servers believe, and the key of a Secret with a certificate of theirs.
 	fileAuthorities = "ca.crt"
@@ -60,7 +62,7 @@ func PodHasTLS(pod *corev1.Pod) bool {
 	return slices.ContainsFunc(pod.Spec.Volumes, isTLSVolume)
 }
 
-func isTLSVolume(v corev1.Volume) bool { return v.Name == volumeTLS && v.Secret != nil }
+func isTLSVolume(v corev1.Volume) bool { return v.Name == volumeTLS }
 
 // isHTTPSOnly reports whether servers serve HTTP to nobody but themselves.
 func isHTTPSOnly(c *v1alpha1.ConsulCluster) bool { return TLSPhase(c) == v1alpha1.TLSHTTPSOnly }
@@ -110,6 +112,17 @@ func SetAuthority(secret *corev1.Secret, authority pki.Pair) {
 	secret.Data = map[string][]byte{corev1.TLSCertKey: authority.Certificate, corev1.TLSPrivateKeyKey: authority.Key}
 }
 
+// PromoteAuthority lets the next authority in a Secret issue from now on. The certificate of the one before stays as long
+// as servers may have been issued theirs by it.
+func PromoteAuthority(secret *corev1.Secret) {
+	former := secret.Data[corev1.TLSCertKey]
+	SetAuthority(secret, NextAuthority(secret))
+	secret.Data[keyFormer] = former
+}
+
+// ForgetFormerAuthority removes it.
+func ForgetFormerAuthority(secret *corev1.Secret) { delete(secret.Data, keyFormer) }
+
 // SetNextAuthority adds the authority that is to take the place of the one in a Secret, as a cluster asks for.
 func SetNextAuthority(secret *corev1.Secret, c *v1alpha1.ConsulCluster, next pki.Pair, now time.Time) {
 	secret.Data[keyNextCertificate], secret.Data[keyNextKey] = next.Certificate, next.Key
@@ -154,13 +167,13 @@ func Authorities(secret *corev1.Secret) []byte {
 	if authorities, beside := secret.Data[fileAuthorities]; beside {
 		return authorities
 	}
-	return secret.Data[corev1.TLSCertKey]
+	return pki.Join(secret.Data[corev1.TLSCertKey], secret.Data[keyFormer])
 }
 
 // Public is what a Secret holds that is not secret: certificates.
 func Public(secret *corev1.Secret) map[string][]byte {
 	var public map[string][]byte
-	for _, key := range []string{corev1.TLSCertKey, fileAuthorities, keyNextCertificate} {
+	for _, key := range []string{corev1.TLSCertKey, fileAuthorities, keyNextCertificate, keyFormer} {
 		if value, has := secret.Data[key]; has {
 			if public == nil {
 				public = map[string][]byte{}

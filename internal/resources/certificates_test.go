@@ -145,6 +145,19 @@ func TestAPodSaysItsPhaseOfTLS(t *testing.T) {
 	}
 }
 
+// HTTPS of users is theirs.
+func TestOwnHTTPS(t *testing.T) {
+	for _, c := range []*v1alpha1.ConsulCluster{plain(), inTLSPhase(v1alpha1.TLSOff)} {
+		g := NewWithT(t)
+		c.Spec.Config = config(t, map[string]any{"ports": map[string]any{"https": 8501}})
+		secret, err := resources.RevisionSecret(c)
+		g.Expect(err).NotTo(HaveOccurred())
+		pod, err := resources.Pod(c, resources.Server{Name: "consul-0"}, secret)
+		g.Expect(err).NotTo(HaveOccurred())
+		g.Expect(pod.Spec.Containers[0].Ports).To(ContainElement(HaveField("Name", "https")))
+	}
+}
+
 // A user's volumes say nothing about the operator's certificates.
 func TestPodsWithCertificates(t *testing.T) {
 	g := NewWithT(t)
@@ -176,8 +189,10 @@ func TestAuthorities(t *testing.T) {
 func TestWhatIsPublic(t *testing.T) {
 	g := NewWithT(t)
 	pair := pki.Pair{Certificate: []byte("c"), Key: []byte("secret")}
+	rotated := resources.AuthoritySecret(plain(), pair)
+	resources.SetNextAuthority(rotated, plain(), pair, time.Now())
 	for _, secret := range []*corev1.Secret{
-		resources.AuthoritySecret(plain(), pair), resources.AuthoritiesSecret(plain(), pair.Certificate),
+		rotated, resources.AuthoritiesSecret(plain(), pair.Certificate),
 		resources.CertificateSecret(plain(), pair, []byte("a"), time.Now()),
 	} {
 		public := resources.Public(secret)

@@ -59,6 +59,12 @@ func usualHTTP(c *v1alpha1.ConsulCluster) int32 {
 	return PortHTTP
 }
 
+// setsHTTPS reports whether users say themselves where HTTPS is.
+func setsHTTPS(c *v1alpha1.ConsulCluster) bool {
+	config, err := c.Spec.Config.Values()
+	return err == nil && isSet(config, "ports.https")
+}
+
 // usualHTTPS is not zero in phase Off: servers of the phase before it serve HTTPS until they are replaced.
 func usualHTTPS(c *v1alpha1.ConsulCluster) int32 {
 	if TLSPhase(c) != "" {
@@ -99,8 +105,8 @@ func serverPorts() []corev1.ServicePort {
 func containerPorts(c *v1alpha1.ConsulCluster) []corev1.ContainerPort {
 	var ports []corev1.ContainerPort
 	for _, p := range append(serverPorts(), clientPorts(c)...) {
-		if p.Name == "https" && p.Port == PortHTTPS && !HasTLS(c) {
-			continue
+		if p.Name == "https" && p.Port == usualHTTPS(c) && TLSPhase(c) == v1alpha1.TLSOff && !setsHTTPS(c) {
+			continue // it is for servers of the phase before
 		}
 		ports = append(ports, corev1.ContainerPort{Name: p.Name, ContainerPort: p.Port, Protocol: p.Protocol})
 	}
