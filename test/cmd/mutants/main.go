@@ -29,6 +29,8 @@ var (
 	ofThePlanner []byte
 	//go:embed effects.yaml
 	ofEffects []byte
+	//go:embed security.yaml
+	ofSecurity []byte
 )
 
 // mutant is a change of one place in one file.
@@ -109,14 +111,18 @@ func (m mutant) verdict(violated string) string {
 }
 
 func all() ([]mutant, error) {
-	var planner, effects []mutant
-	if err := yaml.UnmarshalStrict(ofThePlanner, &planner); err != nil {
-		return nil, fmt.Errorf("mutants.yaml: %w", err)
+	var mutants []mutant
+	for _, list := range []struct {
+		name string
+		text []byte
+	}{{"mutants.yaml", ofThePlanner}, {"effects.yaml", ofEffects}, {"security.yaml", ofSecurity}} {
+		var some []mutant
+		if err := yaml.UnmarshalStrict(list.text, &some); err != nil {
+			return nil, fmt.Errorf("%s: %w", list.name, err)
+		}
+		mutants = append(mutants, some...)
 	}
-	if err := yaml.UnmarshalStrict(ofEffects, &effects); err != nil {
-		return nil, fmt.Errorf("effects.yaml: %w", err)
-	}
-	return append(planner, effects...), nil
+	return mutants, nil
 }
 
 // caught says what notices a mutant; nothing if it survives. It has a folder of its own.
