@@ -23,11 +23,11 @@ stories() {
   verbosely 1 $stories_packages
 }
 
-# They wait for Consul's timers most of the time, so two packages run at a time.
+# They wait for Consul's timers most of the time, so three packages run at a time.
 others() {
   compiled
   # shellcheck disable=SC2086
-  verbosely 2 $others_packages
+  verbosely 3 $others_packages
 }
 
 # A part of the states that `make sim` explores, some thousand of each scenario, and the operator around the planner.
