@@ -50,7 +50,6 @@ func scenarios() []scenario {
 		{name: "upgrade of 3 in place", replicas: 3, steps: []step{upgradeInPlace(newer)}},
 		{name: "upgrade of 1 in place", replicas: 1, steps: []step{upgradeInPlace(newer)}},
 		{name: "gossip encryption of 3", replicas: 3, steps: []step{encrypt()}},
-		{name: "TLS for 3", replicas: 3, steps: []step{certify(true, nil)}},
 		{name: "TLS for 1, HTTPS only, and off", replicas: 1, steps: []step{certify(true, new(true)), certify(false, nil)}},
 		{name: "another gossip key for 3", replicas: 3, encrypted: true, steps: []step{
 			change("another gossip key is asked for", annotate(v1alpha1.AnnotationRotateGossipKey, "now"))}},
