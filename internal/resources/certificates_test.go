@@ -145,6 +145,25 @@ func TestAPodSaysItsPhaseOfTLS(t *testing.T) {
 	}
 }
 
+// Consul refuses a port for gRPC if certificates are there and the port for gRPC by TLS is not named as well.
+func TestGRPCWithTLS(t *testing.T) {
+	for _, test := range []struct{ ports, wanted map[string]any }{
+		{map[string]any{"grpc": 8502}, map[string]any{"grpc": 8502.0, "grpc_tls": 8503.0, "https": 8501.0, "serf_wan": -1.0}},
+		{map[string]any{"GRPC_TLS": -1}, map[string]any{"grpc_tls": -1.0, "https": 8501.0}},
+	} {
+		g := NewWithT(t)
+		c := certified()
+		c.Spec.Config = config(t, map[string]any{"ports": test.ports})
+		rendered, err := resources.AgentConfig(c)
+		g.Expect(err).NotTo(HaveOccurred())
+		var said struct{ Ports map[string]any }
+		g.Expect(json.Unmarshal(rendered, &said)).To(Succeed())
+		for name, number := range test.wanted {
+			g.Expect(said.Ports).To(HaveKeyWithValue(name, number))
+		}
+	}
+}
+
 // HTTPS of users is theirs.
 func TestOwnHTTPS(t *testing.T) {
 	for _, c := range []*v1alpha1.ConsulCluster{plain(), inTLSPhase(v1alpha1.TLSOff)} {
