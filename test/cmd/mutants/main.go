@@ -44,6 +44,8 @@ type mutant struct {
 	// CaughtBy is the invariant that has to be violated: I1 to I10; or the tests that have to fail, in a package.
 	CaughtBy string `json:"caughtBy"`
 	In       string `json:"in"`
+	// Scenarios is a pattern of those that can catch it; empty for all, which takes longer.
+	Scenarios string `json:"scenarios"`
 }
 
 func main() {
@@ -173,7 +175,7 @@ func (m mutant) violates(work string) (string, error) {
 		return "", fmt.Errorf("it does not compile:\n%s", output)
 	}
 	for _, states := range []int{1000, 10_000} {
-		violated, err := explore(program, states)
+		violated, err := explore(program, states, m.Scenarios)
 		if violated != "" || err != nil {
 			return violated, err
 		}
@@ -182,8 +184,8 @@ func (m mutant) violates(work string) (string, error) {
 }
 
 // explore explores one scenario after the other, so that the first violation is always the same.
-func explore(program string, states int) (string, error) {
-	cmd := exec.Command(program, "-states", strconv.Itoa(states)) //nolint:gosec // just built
+func explore(program string, states int, scenarios string) (string, error) {
+	cmd := exec.Command(program, "-states", strconv.Itoa(states), "-run", scenarios) //nolint:gosec // just built
 	cmd.Env = append(os.Environ(), "GOMAXPROCS=1")
 	output, err := cmd.CombinedOutput()
 	if err == nil {
