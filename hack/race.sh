@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Runs tests under the race detector: the units, the whole operator in the simulation on random walks (it is ten times as slow
-# there, and goes through the same code again and again), and a minute of chaos, whose operator is the same program. What that
+# Runs tests under the race detector: the units, the whole operator in the simulation on random walks (it is slow there,
+# and goes through the same code again and again), and a minute of chaos, whose operator is the same program. What that
 # one is told of races is left in .local/race.
 set -euo pipefail
 cd "$(dirname "$0")/.."

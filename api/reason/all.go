@@ -53,7 +53,7 @@ var all = []Info{
 		"do what the error says. The operator tries again at least once a minute", ""},
 	{Paused, AttentionIfItLasts, "`spec.paused` is set", "set it to false", ""},
 	{WaitingForAgents, AttentionIfItLasts,
-		"client agents must be prepared before the next phase of gossip encryption or of TLS",
+		"client agents must be prepared before the next phase of gossip encryption or of TLS, or for another certificate authority",
 		"prepare them for [gossip](security.md#client-agents) or for [TLS](security.md#tls-of-a-running-cluster), then run the " +
 			"command of the message", ""},
 	{WaitingForMembers, AttentionIfItLasts,

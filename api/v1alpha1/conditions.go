@@ -30,8 +30,9 @@ const (
 	AnnotationAcceptLoss = "consuloperator.io/accept-loss-of"
 	// AnnotationAllowDowngrade set to a version allows a downgrade to exactly that version.
 	AnnotationAllowDowngrade = "consuloperator.io/allow-downgrade"
-	// AnnotationAgentsReady confirms that the client agents are prepared for the phase of gossip encryption that it names, or of
-	// TLS: TLSRequired, TLSOff. The operator removes it when the phase begins.
+	// AnnotationAgentsReady confirms that the client agents are prepared for what it names: a phase of gossip encryption, one of TLS
+	// (TLSRequired, TLSOff), or a step of the rotation of the certificate authority (PromoteAuthority, ForgetAuthority). The
+	// operator removes it when that begins.
 	AnnotationAgentsReady = "consuloperator.io/agents-ready-for"
 	// AnnotationRotateGossipKey holds a timestamp, or anything else; changing it replaces the gossip key, without a restart.
 	AnnotationRotateGossipKey = "consuloperator.io/rotate-gossip-key"

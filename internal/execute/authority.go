@@ -49,7 +49,7 @@ func (e *Executor) promoteAuthority(
 	if err := e.patch(ctx, live, func(o client.Object) { resources.PromoteAuthority(o.(*corev1.Secret)) }); err != nil {
 		return Outcome{}, err
 	}
-	return e.wordUsed(ctx, s, "PromoteAuthority", "another certificate authority issues from now on: "+because)
+	return e.wordUsed(ctx, s, plan.PromoteAuthority, "another certificate authority issues from now on: "+because)
 }
 
 // forgetAuthority has nobody believe the former authority any more. Where that is remembered goes first.
@@ -63,15 +63,17 @@ func (e *Executor) forgetAuthority(
 	if err := e.put(ctx, s.Cluster, told); err != nil {
 		return Outcome{}, err
 	}
-	return e.wordUsed(ctx, s, "ForgetAuthority", "the former certificate authority is forgotten: "+because)
+	return e.wordUsed(ctx, s, plan.ForgetAuthority, "the former certificate authority is forgotten: "+because)
 }
 
 // wordUsed removes a person's word for a step that was taken.
-func (e *Executor) wordUsed(ctx context.Context, s *observe.Snapshot, word, event string) (Outcome, error) {
-	if s.Cluster.Annotations[v1alpha1.AnnotationAgentsReady] != word {
+func (e *Executor) wordUsed(
+	ctx context.Context, s *observe.Snapshot, taken plan.AuthorityStep, event string,
+) (Outcome, error) {
+	if s.Cluster.Annotations[v1alpha1.AnnotationAgentsReady] != taken.Word() {
 		return Outcome{Event: event}, nil
 	}
-	return e.record(ctx, s, event, useUp(word))
+	return e.record(ctx, s, event, useUp(taken.Word()))
 }
 
 // introduceAuthority makes another authority, if there is none yet, and then has everybody believe it as well.

@@ -32,7 +32,7 @@ func (e *Executor) setTLS(ctx context.Context, s *observe.Snapshot, a plan.SetTL
 	}
 	return e.record(ctx, s, fmt.Sprintf("TLS goes from %s to %s", s.Spec.TLS.Phase, a.Phase), func(o client.Object) {
 		annotate(v1alpha1.AnnotationTLS, a.Phase.String())(o)
-		useUp("TLS" + a.Phase.String())(o)
+		useUp(a.Phase.Word())(o)
 	})
 }
 

@@ -26,6 +26,9 @@ const (
 	ForgetAuthority    AuthorityStep = "Forget"    // nobody is to believe the former one any more
 )
 
+// Word is what a person says when client agents are ready for a step.
+func (s AuthorityStep) Word() string { return string(s) + "Authority" }
+
 // Authority issues the certificates of the servers.
 type Authority struct {
 	Stage AuthorityStage

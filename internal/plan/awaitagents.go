@@ -36,11 +36,11 @@ func (v view) awaitAgentsForAuthority() *Decision {
 	case v.hasNoTLS(), a.Stage != AuthorityComing && a.Stage != AuthorityGoing, v.endsSoon():
 		return nil
 	case a.Stage == AuthorityGoing:
-		word, prepare = "ForgetAuthority", "give them certificates of the present one"
+		word, prepare = ForgetAuthority.Word(), "give them certificates of the present one"
 	case !a.Introduced, v.now.Before(a.KnownAt):
 		return nil
 	default:
-		word, prepare = "PromoteAuthority", "have them believe the next one as well"
+		word, prepare = PromoteAuthority.Word(), "have them believe the next one as well"
 	}
 	switch {
 	case !v.Raft.Known, members.Unanswered != "":
@@ -90,12 +90,12 @@ func (v view) awaitAgentsForTLS(next TLSPhase) *Decision {
 	case members.Unanswered != "":
 		return wait(steadily, reason.WaitingForAgents, "TLS stays %s until the leader lists the members: %s",
 			is, members.Unanswered)
-	case len(members.ClientAgents) == 0, v.Spec.AgentsReady == "TLS"+next.String():
+	case len(members.ClientAgents) == 0, v.Spec.AgentsReady == next.Word():
 		return nil
 	}
 	return wait(steadily, reason.WaitingForAgents, "TLS stays %s: client agents that are not ready for %s would be cut off; "+
 		"prepare them, then: %s (client agents: %s)",
-		is, next, v.annotateCommand("agents-ready-for", "TLS"+next.String()), someOf(members.ClientAgents))
+		is, next, v.annotateCommand("agents-ready-for", next.Word()), someOf(members.ClientAgents))
 }
 
 // someOf names some of many, so that what is said besides them is not cut off.

@@ -64,7 +64,8 @@ type Spec struct {
 	Gossip Gossip
 	// TLS is the proof by which servers are known to others.
 	TLS TLS
-	// AgentsReady is the phase of either for which a person says that the client agents are prepared; empty for none.
+	// AgentsReady is a phase of either, or a step of the rotation of the authority, for which a person says that the client agents
+	// are prepared; empty for none.
 	AgentsReady string
 	// Network is who reaches the servers.
 	Network Network
@@ -242,7 +243,7 @@ type Raft struct {
 	// Autopilot are its settings by name.
 	Autopilot map[string]string
 	// Gossip is who else takes part in gossip. It is asked for while a phase of its encryption or of TLS lies ahead, or its key
-	// is rotated.
+	// or the authority is rotated.
 	Gossip GossipMembers
 }
 

@@ -20,6 +20,9 @@ var tlsPhases = []string{"Off", "Accepting", "Sending", "Required", "HTTPSOnly"}
 // String is the name of a phase in the API.
 func (p TLSPhase) String() string { return tlsPhases[p] }
 
+// Word is what a person says when client agents are ready for a phase. Gossip encryption has phases of the same names.
+func (p TLSPhase) Word() string { return "TLS" + p.String() }
+
 // ParseTLSPhase returns the phase of a name; an error if it is none. A cluster that never had certificates, whose phase has no
 // name, is Off.
 func ParseTLSPhase(name string) (TLSPhase, error) {
