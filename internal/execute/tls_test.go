@@ -125,9 +125,7 @@ func TestTLSAgain(t *testing.T) {
 func TestAPhaseOfTLSIsTakenBack(t *testing.T) {
 	w := certified(t)
 	w.seen.Spec.TLS.Phase = plan.TLSOff
-	w.seen.Pods = map[string]*corev1.Pod{"consul-0": {Spec: corev1.PodSpec{Volumes: []corev1.Volume{{
-		Name: "operator-tls", VolumeSource: corev1.VolumeSource{Secret: &corev1.SecretVolumeSource{}},
-	}}}}}
+	w.seen.Servers = []plan.Server{{Name: "consul-0", Pod: &plan.Pod{TLS: plan.TLSAccepting}}}
 	before := w.certificate(t)
 	w.do(t, plan.SetTLS{Phase: plan.TLSAccepting})
 	w.Expect(w.certificate(t)).To(Equal(before))

@@ -28,8 +28,9 @@ func podFacts(pod *corev1.Pod) *plan.Pod {
 		Created:     pod.CreationTimestamp.Time,
 	}
 	facts.Gossip, _ = plan.ParseGossipPhase(pod.Annotations[v1alpha1.AnnotationGossip]) // a pod without it has no key
-	if resources.PodHasTLS(pod) {
-		facts.TLS, _ = plan.ParseTLSPhase(pod.Annotations[v1alpha1.AnnotationTLS])
+	if resources.PodHasTLS(pod) {                                                       // whatever becomes of the annotation
+		said, _ := plan.ParseTLSPhase(pod.Annotations[v1alpha1.AnnotationTLS])
+		facts.TLS = max(said, plan.TLSAccepting)
 	}
 	facts.MayHaveKey = mayHaveKey(pod)
 	facts.Settings, facts.Reloads = resources.SettingsOf(pod)

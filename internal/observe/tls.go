@@ -65,19 +65,6 @@ func (o *Observer) certificates(ctx context.Context, s *Snapshot) error {
 	return nil
 }
 
-// HasNoTLS reports whether servers have no certificates, and get none.
-func (s *Snapshot) HasNoTLS() bool {
-	if s.Spec.TLS.Phase != plan.TLSOff {
-		return false
-	}
-	for _, pod := range s.Pods {
-		if resources.PodHasTLS(pod) {
-			return false
-		}
-	}
-	return true
-}
-
 // trust takes over the authorities of the first Secret that has any.
 func (s *Snapshot) trust(secret *corev1.Secret) {
 	if secret != nil && len(s.Authorities) == 0 && pki.IsAuthority(resources.Authorities(secret)) {

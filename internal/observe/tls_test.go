@@ -195,11 +195,12 @@ func TestTLSIsBeingSwitchedOff(t *testing.T) {
 	authority, authorities, certificate := w.certify()
 	w.others = append(w.others, authority, authorities, certificate)
 	w.cluster.Annotations[v1alpha1.AnnotationTLS] = string(v1alpha1.TLSOff)
-	w.pods[0].Annotations = map[string]string{v1alpha1.AnnotationTLS: "Accepting"}
+	w.pods[0].Annotations = map[string]string{v1alpha1.AnnotationTLS: "Sending"}
 	w.pods[1].Spec.Volumes = nil
 	s := w.look()
-	w.Expect(s.Servers[0].Pod.TLS).To(Equal(plan.TLSAccepting))
+	w.Expect(s.Servers[0].Pod.TLS).To(Equal(plan.TLSSending))
 	w.Expect(s.Servers[1].Pod.TLS).To(Equal(plan.TLSOff))
+	w.Expect(s.Servers[2].Pod.TLS).To(Equal(plan.TLSAccepting), "at least: somebody has taken its annotation away")
 	w.Expect(s.HasNoTLS()).To(BeFalse())
 	w.Expect(s.Target("consul-0").Scheme).To(Equal("https"))
 	w.Expect(s.Target("consul-0").TLS).NotTo(BeNil())

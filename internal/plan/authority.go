@@ -111,7 +111,7 @@ func (v view) allPresentIt() bool {
 // lookForAuthority is when clients have had the time to learn of the next authority; 0 if nobody waits for that.
 func (v view) lookForAuthority() time.Duration {
 	a := v.Spec.TLS.Authority
-	if v.hasNoTLS() || a.Stage != AuthorityComing || !a.Introduced || !v.now.Before(a.KnownAt) {
+	if v.HasNoTLS() || a.Stage != AuthorityComing || !a.Introduced || !v.now.Before(a.KnownAt) {
 		return 0
 	}
 	return max(soon, a.KnownAt.Sub(v.now))

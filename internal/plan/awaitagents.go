@@ -33,7 +33,7 @@ func (v view) awaitAgentsForAuthority() *Decision {
 	a, members := v.Spec.TLS.Authority, v.Raft.Gossip
 	word, prepare := "", ""
 	switch {
-	case v.hasNoTLS(), a.Stage != AuthorityComing && a.Stage != AuthorityGoing, v.endsSoon():
+	case v.HasNoTLS(), a.Stage != AuthorityComing && a.Stage != AuthorityGoing, v.endsSoon():
 		return nil
 	case a.Stage == AuthorityGoing:
 		word, prepare = ForgetAuthority.Word(), "give them certificates of the present one"

@@ -5,7 +5,7 @@ import "github.com/consul-operator/consul-operator/api/reason"
 // awaitCertificate says which servers do not present the certificate yet that they are to have.
 // On the way to no TLS nobody waits for another one: it may be that there is none any more, and that this is the way out.
 func awaitCertificate(v view) *Decision {
-	if v.hasNoTLS() || v.Spec.TLS.Target < v.Spec.TLS.Phase {
+	if v.HasNoTLS() || v.Spec.TLS.Target < v.Spec.TLS.Phase {
 		return nil
 	}
 	if because := v.renewal(); because != "" {

@@ -25,7 +25,7 @@ const renewAfter = 2.0 / 3
 // certificates renews the certificate of the servers, and lets those that present another one read it, one after the other. A
 // certificate that expires stops a cluster, so this goes on while the cluster is held, and past a server that does not read it.
 func (v view) certificates() []Action {
-	if v.hasNoTLS() {
+	if v.HasNoTLS() {
 		return nil
 	}
 	if because := v.renewal(); because != "" {
@@ -46,15 +46,15 @@ func (v view) certificates() []Action {
 	return actions
 }
 
-// hasNoTLS reports whether servers have no certificates, and get none.
-func (v view) hasNoTLS() bool {
+// HasNoTLS reports whether servers have no certificates, and get none.
+func (o Observation) HasNoTLS() bool {
 	has := func(s Server) bool { return s.Pod != nil && s.Pod.TLS != TLSOff }
-	return v.Spec.TLS.Phase == TLSOff && !slices.ContainsFunc(v.Servers, has)
+	return o.Spec.TLS.Phase == TLSOff && !slices.ContainsFunc(o.Servers, has)
 }
 
 // lookForCertificate is when to look again at a certificate that servers are to read; 0 if there is none.
 func (v view) lookForCertificate() time.Duration {
-	if v.hasNoTLS() || len(v.presentingAnother()) == 0 {
+	if v.HasNoTLS() || len(v.presentingAnother()) == 0 {
 		return v.lookForAuthority()
 	}
 	return max(soon, v.Spec.TLS.Certificate.ShownAt.Sub(v.now))
