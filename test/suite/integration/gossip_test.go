@@ -46,8 +46,8 @@ func TestRotateTheGossipKey(t *testing.T) {
 	s.Observer.AllowLeaderChanges(0)
 	former, before := string(s.gossipSecret().Data["key"]), s.processes()
 	s.rotate()
+	s.rotatedFrom(former)
 	s.reach("rotated", 2*time.Minute)
-	s.Expect(string(s.gossipSecret().Data["key"])).NotTo(Equal(former))
 	s.Expect(s.processes()).To(Equal(before), "no server was replaced, or started again")
 	s.expectEncryptedGossip()
 
@@ -55,8 +55,9 @@ func TestRotateTheGossipKey(t *testing.T) {
 	former = string(s.gossipSecret().Data["key"])
 	s.rotate()
 	s.patch(toVersion(newest))
-	s.reach("rotated and upgraded", 3*time.Minute)
-	s.Expect(string(s.gossipSecret().Data["key"])).NotTo(Equal(former))
+	s.reach("upgraded", 3*time.Minute)
+	s.rotatedFrom(former)
+	s.reach("rotated and upgraded", 2*time.Minute)
 	s.expectEncryptedGossip()
 	s.end(1)
 }
@@ -68,6 +69,17 @@ func (s *story) rotate() {
 	})
 	s.Eventually(func() map[string][]byte { return s.gossipSecret().Data }, time.Minute, 50*time.Millisecond).
 		Should(HaveKey("next"), "the rotation begins")
+}
+
+// rotatedFrom waits until all servers have another key and no other: an annotation is no new generation, so Ready may be of the
+// time before it.
+func (s *story) rotatedFrom(former string) {
+	s.t.Helper()
+	s.Eventually(func(g Gomega) {
+		secret := s.gossipSecret()
+		g.Expect(string(secret.Data["key"])).NotTo(Equal(former))
+		g.Expect(resources.GossipStageOf(secret)).To(Equal(resources.GossipSettled))
+	}, 2*time.Minute, 50*time.Millisecond).Should(Succeed(), "the rotation ends")
 }
 
 // processes are the pods of the servers, and how often each was started.
