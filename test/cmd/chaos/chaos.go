@@ -8,7 +8,7 @@ import (
 	"path/filepath"
 	"time"
 
-	"github.com/consul-operator/consul-operator/test/lib/await"
+	"github.com/consul-operator/consul-operator/api/v1alpha1"
 	"github.com/consul-operator/consul-operator/test/lib/harness"
 	"github.com/consul-operator/consul-operator/test/lib/load"
 )
@@ -19,9 +19,9 @@ const (
 	// and again is started anew only after a back-off of five minutes, and an upgrade may be due after that.
 	readyLimit = 10 * time.Minute
 	readLimit  = time.Minute
-	// observerLimit is how long the observer may need to see what the operator saw.
-	observerLimit = 10 * time.Second
-	heartbeat     = 10 * time.Second
+	// untrueLimit is how long the observer and the operator may need to see the same.
+	untrueLimit = 10 * time.Second
+	heartbeat   = 10 * time.Second
 )
 
 // chaos is one run.
@@ -165,10 +165,9 @@ func (c *chaos) recover(ctx context.Context, stopBeating func()) (*findings, err
 	r := &findings{options: c.options, dir: c.Dir, counts: c.faults.counts}
 	c.faults.say("no more faults")
 	ended := time.Now()
-	if r.notReady = c.WaitReady(ctx, readyLimit, nil); r.notReady == nil {
+	if r.unwanted, r.notReady = c.awaitWanted(ctx, readyLimit); r.reached() {
 		r.recovery = time.Since(ended)
 		c.faults.say("Ready")
-		r.unwanted = c.awaitWanted(ctx)
 	}
 	stopBeating()
 	if ctx.Err() != nil {
@@ -177,7 +176,7 @@ func (c *chaos) recover(ctx context.Context, stopBeating func()) (*findings, err
 	c.clients.finish()
 	c.Load.Stop()
 	c.readBack(ctx, r)
-	if r.notReady == nil && r.unreadable == nil {
+	if r.reached() && r.unreadable == nil {
 		if err := c.epilogue(ctx, r); err != nil {
 			return nil, err
 		}
@@ -215,17 +214,27 @@ func (c *chaos) epilogue(ctx context.Context, r *findings) error {
 	return c.rest(ctx, r)
 }
 
-// awaitWanted gives the observer time to see what the operator has seen, and returns in what the servers differ from what the
-// user wants even then: I7.
-func (c *chaos) awaitWanted(ctx context.Context) []string {
-	ctx, cancel := context.WithTimeout(ctx, observerLimit)
-	defer cancel()
-	for {
-		unwanted := c.Observer.Snapshot().Unwanted(c.faults.spec.replicas, c.faults.spec.version)
-		if len(unwanted) == 0 || await.Sleep(ctx, 100*time.Millisecond) != nil {
-			return unwanted
+// awaitWanted waits until the cluster is Ready and its servers are as the user wants them: I7. Where it goes on being Ready
+// while they are not, it returns in what they differ. Just after a fault, the operator may not have seen yet what happened.
+func (c *chaos) awaitWanted(ctx context.Context, limit time.Duration) (unwanted []string, err error) {
+	var since time.Time // since when it is Ready, and not as wanted
+	err = c.WaitFor(ctx, limit, nil, func(cluster *v1alpha1.ConsulCluster) bool {
+		unwanted = c.Observer.Snapshot().Unwanted(c.faults.spec.replicas, c.faults.spec.version)
+		switch {
+		case !harness.IsReady(cluster):
+			since = time.Time{}
+			return false
+		case len(unwanted) == 0:
+			return true
+		case since.IsZero():
+			since = time.Now()
 		}
+		return time.Since(since) > untrueLimit
+	})
+	if err != nil {
+		return nil, err
 	}
+	return unwanted, nil
 }
 
 // beat prints a line now and then.

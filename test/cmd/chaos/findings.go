@@ -35,6 +35,9 @@ type findings struct {
 	restarted string   // pods that a new operator touched
 }
 
+// reached says whether the cluster became what the user wants.
+func (r *findings) reached() bool { return r.notReady == nil && len(r.unwanted) == 0 }
+
 // violations are what must never be, one line each.
 func (r *findings) violations() []string {
 	var found []string
@@ -97,7 +100,7 @@ func (r *findings) text() string {
 	t.Line("The machine stood still", "%s", r.Timeline.Stalls)
 	t.Line("Time with a fault in effect", "%s of %s; I1 to I3 were asserted in the rest",
 		report.Seconds(r.Timeline.Disturbed), report.Seconds(r.Timeline.End.Sub(r.Timeline.Start)))
-	if r.notReady == nil {
+	if r.reached() {
 		t.Line("Ready after the last fault in", "%s", report.Seconds(r.recovery))
 	}
 	if r.regained > 0 {

@@ -26,13 +26,12 @@ func (c *chaos) recoverFromLoss(ctx context.Context, r *findings) error {
 	began := time.Now()
 	noticed := func(cluster *v1alpha1.ConsulCluster) bool { return cluster.Status.QuorumLostSince != nil }
 	if r.notRecovered = c.WaitFor(ctx, recoveryLimit, nil, noticed); r.notRecovered == nil {
-		r.notRecovered = c.WaitReady(ctx, recoverAfter+recoveryLimit, nil)
+		r.unwanted, r.notRecovered = c.awaitWanted(ctx, recoverAfter+recoveryLimit)
 	}
 	if r.notRecovered != nil {
 		return ctx.Err()
 	}
 	r.regained = time.Since(began)
 	c.faults.say("a quorum again, and Ready")
-	r.unwanted = append(r.unwanted, c.awaitWanted(ctx)...)
 	return nil
 }
