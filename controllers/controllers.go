@@ -112,7 +112,7 @@ func stripSecret(object any) (any, error) {
 		return object, nil
 	}
 	kept := &corev1.Secret{
-		ObjectMeta: secret.ObjectMeta, Immutable: secret.Immutable, Type: secret.Type, Data: resources.Public(secret),
+		ObjectMeta: secret.ObjectMeta, Immutable: secret.Immutable, Type: secret.Type, Data: resources.Cached(secret),
 	}
 	kept.ManagedFields = nil
 	kept.Annotations = maps.Clone(secret.Annotations)

@@ -18,7 +18,8 @@ var all = []Info{
 	{VolumeCannotGrow, AttentionNow, "`spec.storage.size` was raised, and a volume cannot grow. Everything else goes on",
 		"allow expansion in the StorageClass, or set the size back. New servers get the new size either way", ""},
 	{ConsulRefuses, AttentionNow, "Consul refuses a call of the operator (ACLs)",
-		"give the operator's calls the rights that the README names, or take the ACL setting back", ""},
+		"with `spec.acls`, restore the Secrets of the [tokens](security.md#tokens) if they are lost; with ACLs in `spec.config`, " +
+			"give the operator's calls the rights that the README names", ""},
 	{NameTaken, AttentionNow,
 		"somebody else owns an object whose name the cluster needs. The operator does not touch it, and creates and retires no server",
 		"delete or rename the object, or create the ConsulCluster under another name. The operator tries again at least once a minute",
@@ -87,6 +88,9 @@ var all = []Info{
 		"if it lasts, the message has Consul's answer: correct `spec.config`", ""},
 	{SecuringGossip, NoAttention, "gossip encryption is being switched on or off, one rolling update for each phase", "", ""},
 	{SecuringTLS, NoAttention, "TLS is being switched on or off, one rolling update for each [phase](security.md#tls)", "", ""},
+	{SecuringACLs, NoAttention, "ACLs are being switched on or off, one rolling update for each [phase](security.md#acls)", "", ""},
+	{MakingTokens, NoAttention, "the operator and the servers are getting their ACL [tokens](security.md#tokens)",
+		"if it lasts, the message has Consul's answer", ""},
 	{RotatingGossipKey, NoAttention, "the gossip key is being [rotated](security.md#rotate-the-key), without a restart", "", ""},
 	{RenewingCertificate, NoAttention, "the servers read a new [certificate](security.md#certificates), without a restart",
 		"if it lasts, the message has the error", ""},
@@ -99,5 +103,5 @@ var all = []Info{
 	{Secured, NoAttention,
 		"NetworkPolicy, gossip encryption, HTTPS only, RPC by certificate, and ACLs that deny are on (condition `Secure`)", "", ""},
 	{Unsecured, AttentionIfItLasts, "something is open that could be closed; the message says what (condition `Secure`)",
-		"read [security](security.md) first: ACLs need rights for the operator (README)", ""},
+		"read [security](security.md) first: clients have to be prepared", ""},
 }

@@ -63,6 +63,8 @@ const (
 	ReloadingSettings           Reason = "ReloadingSettings"
 	SecuringGossip              Reason = "SecuringGossip"
 	SecuringTLS                 Reason = "SecuringTLS"
+	SecuringACLs                Reason = "SecuringACLs"
+	MakingTokens                Reason = "MakingTokens"
 	RotatingGossipKey           Reason = "RotatingGossipKey"
 	RenewingCertificate         Reason = "RenewingCertificate"
 	NodeDraining                Reason = "NodeDraining"

@@ -58,6 +58,9 @@ const (
 	// AnnotationTLS is the phase of TLS that servers have, or are getting: see TLSPhase. It is written before the first server of
 	// that phase is created. On a pod it is the phase of its server.
 	AnnotationTLS = "consuloperator.io/tls"
+	// AnnotationACLs is the phase of ACLs that servers have, or are getting: see ACLPhase. It is written before the first server of
+	// that phase is created. On a pod it is the phase of its server.
+	AnnotationACLs = "consuloperator.io/acls"
 	// AnnotationRecordsOf is the UID of the ConsulCluster for which these annotations were written. On a copy of it, which has
 	// another UID, they do not count.
 	AnnotationRecordsOf = "consuloperator.io/records-of"
@@ -94,6 +97,8 @@ const (
 	// last.
 	AnnotationRotatedFor  = "consuloperator.io/rotated-for"
 	AnnotationKeysChanged = "consuloperator.io/keys-changed"
+	// AnnotationTokensMade on the Secret of the ACL tokens says when they were made in Consul.
+	AnnotationTokensMade = "consuloperator.io/tokens-made"
 	// AnnotationBootstrapExpect on a claim makes its server one of the first: its value is bootstrap_expect.
 	AnnotationBootstrapExpect = "consuloperator.io/bootstrap-expect"
 	// AnnotationRetiring on a claim says since when the server retires. It is written before the first step that cannot be

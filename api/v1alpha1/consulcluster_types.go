@@ -102,6 +102,11 @@ type ConsulClusterSpec struct {
 	// +optional
 	TLS TLS `json:"tls,omitzero"`
 
+	// ACLs restrict what clients may do in Consul, by tokens.
+	//
+	// +optional
+	ACLs ACLs `json:"acls,omitzero"`
+
 	// NetworkPolicy restricts who reaches the servers.
 	//
 	// +optional

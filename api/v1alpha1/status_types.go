@@ -89,6 +89,12 @@ type ConsulClusterStatus struct {
 	// +optional
 	TLS TLSPhase `json:"tls,omitempty"`
 
+	// ACLs is the current phase of ACLs: Off, Allow (servers check tokens, and allow what no policy speaks of) or Deny (they check
+	// tokens, and deny what no policy speaks of). Omitted if servers never had ACLs.
+	//
+	// +optional
+	ACLs ACLPhase `json:"acls,omitempty"`
+
 	// NetworkPolicy is the name of the NetworkPolicy that the operator keeps for the servers. Omitted if it keeps none.
 	//
 	// +optional

@@ -31,6 +31,8 @@ type Agent interface {
 	InstallGossipKey(ctx context.Context, key string) error
 	UseGossipKey(ctx context.Context, key string) error
 	RemoveGossipKey(ctx context.Context, key string) error
+	// MakeToken makes an ACL token, and the policy that it has. It is safe to repeat.
+	MakeToken(ctx context.Context, t Token) error
 	// Catalog returns the servers in Consul's catalog, as this server has it, leader or not. It is briefly empty in a new
 	// cluster, and empty if ACLs hide it.
 	Catalog(ctx context.Context) ([]plan.Node, error)

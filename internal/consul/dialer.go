@@ -91,7 +91,7 @@ func (a *agent) wait(ctx context.Context, limit time.Duration, name string, do f
 func (a *agent) exchange(
 	ctx context.Context, over http.RoundTripper, name string, do func(*api.Client) error,
 ) (*tripper, error) {
-	trip := &tripper{ctx: ctx, token: a.target.Token, next: over}
+	trip := &tripper{ctx: ctx, target: a.target, next: over}
 	client, err := api.NewClient(&api.Config{
 		Address: a.target.Address, Scheme: a.target.scheme(),
 		HttpClient: &http.Client{Transport: bounded{trip}, CheckRedirect: noRedirect},
@@ -103,9 +103,15 @@ func (a *agent) exchange(
 		err = do(client)
 	}
 	if err != nil {
-		err = newCallError(name, a.target.Address, a.target.Token, trip.connected.Load(), withCause(ctx, err))
+		err = a.failed(name, trip, withCause(ctx, err))
 	}
 	return trip, err
+}
+
+// failed is the error of a call, without tokens.
+func (a *agent) failed(name string, trip *tripper, cause error) error {
+	err := newCallError(name, a.target.Address, trip.connected.Load(), cause)
+	return conceal(conceal(err, a.target.Token), a.target.AgentToken)
 }
 
 // withCause adds the reason why ctx ended if err does not include it: net/http may report a closed connection first.
@@ -123,7 +129,7 @@ func noRedirect(*http.Request, []*http.Request) error { return http.ErrUseLastRe
 // it on. Without a connection the request cannot have been applied.
 type tripper struct {
 	ctx       context.Context // see exchange
-	token     string
+	target    Target
 	next      http.RoundTripper
 	connected atomic.Bool
 	// presented identifies the certificate of the server that answered; nil without TLS.
@@ -136,8 +142,8 @@ func (t *tripper) RoundTrip(req *http.Request) (*http.Response, error) {
 	})
 	req = req.Clone(ctx)
 	req.Header.Del("X-Consul-Token")
-	if t.token != "" {
-		req.Header.Set("X-Consul-Token", t.token)
+	if token := t.target.tokenFor(req.URL.Path); token != "" {
+		req.Header.Set("X-Consul-Token", token)
 	}
 	resp, err := t.next.RoundTrip(req)
 	if err == nil && resp.TLS != nil && len(resp.TLS.PeerCertificates) > 0 {

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"slices"
 	"strings"
 
 	"github.com/hashicorp/consul/api"
@@ -53,9 +54,8 @@ type callError struct {
 func (e *callError) Error() string   { return e.text }
 func (e *callError) Unwrap() []error { return e.is }
 
-// newCallError classifies the error of a call. It removes the token from the text, wherever it comes from (an agent may echo a
-// header), and then also drops the cause, which has the same text.
-func newCallError(call, address, token string, sent bool, cause error) error {
+// newCallError classifies the error of a call.
+func newCallError(call, address string, sent bool, cause error) error {
 	kind := classify(cause, sent)
 	reason := describe(cause)
 	e := &callError{}
@@ -70,12 +70,19 @@ func newCallError(call, address, token string, sent bool, cause error) error {
 	if kind != nil {
 		e.is = append(e.is, kind)
 	}
-	if token != "" && (strings.Contains(e.text, token) || strings.Contains(cause.Error(), token)) {
-		e.text = strings.ReplaceAll(e.text, token, "<token>")
-		return e
-	}
 	e.is = append(e.is, cause)
 	return e
+}
+
+// conceal removes a token from the text of a call's error, wherever it comes from (an agent may echo a header). Then it also
+// drops the causes with the same text.
+func conceal(err error, token string) error {
+	var e *callError
+	if token == "" || !errors.As(err, &e) {
+		return err
+	}
+	has := func(cause error) bool { return strings.Contains(cause.Error(), token) }
+	return &callError{strings.ReplaceAll(e.text, token, "<token>"), slices.DeleteFunc(slices.Clone(e.is), has)}
 }
 
 // describe returns the cause in as few words as possible, without the method and URL that net/http adds.

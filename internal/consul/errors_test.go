@@ -213,6 +213,40 @@ func TestTokenIsOursAlone(t *testing.T) {
 	g.Expect(got).To(Equal([]string{secret, ""}))
 }
 
+// An agent resolves its own token without a leader, and others for everything that concerns more than itself.
+func TestTokensForCalls(t *testing.T) {
+	const own = "b0b0b0b0-0000-4000-8000-000000000000"
+	g := NewWithT(t)
+	var token string
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+		token = req.Header.Get("X-Consul-Token")
+		http.Error(w, "refuses "+secret+" and "+own, http.StatusForbidden)
+	}))
+	t.Cleanup(server.Close)
+	for name, test := range map[string]struct {
+		call  func(Agent) error
+		token string
+	}{
+		"self":        {func(a Agent) error { _, err := a.Self(t.Context()); return err }, own},
+		"members":     {func(a Agent) error { _, err := a.Members(t.Context()); return err }, own},
+		"reload":      {func(a Agent) error { return a.Reload(t.Context()) }, own},
+		"leave":       {func(a Agent) error { return a.Leave(t.Context()) }, own},
+		"stream":      {func(a Agent) error { return a.WatchLeader(t.Context(), func() {}) }, own},
+		"force-leave": {func(a Agent) error { return a.ForceLeave(t.Context(), "x") }, secret},
+		"peers":       {func(a Agent) error { _, err := a.RaftPeers(t.Context()); return err }, secret},
+		"make token":  {func(a Agent) error { return a.MakeToken(t.Context(), Token{Policy: "x"}) }, secret},
+	} {
+		token = ""
+		err := test.call(NewDialer(0)(Target{Address: server.Listener.Addr().String(), Token: secret, AgentToken: own}))
+		g.Expect(err).To(MatchError(ErrForbidden), name)
+		g.Expect(token).To(Equal(test.token), name)
+		g.Expect(err.Error()).NotTo(Or(ContainSubstring(secret), ContainSubstring(own)), name)
+		g.Expect(NewDialer(0)(Target{Address: server.Listener.Addr().String(), Token: secret}).Reload(t.Context())).
+			To(MatchError(ErrForbidden))
+		g.Expect(token).To(Equal(secret), "without another one")
+	}
+}
+
 // Over TLS the server has to be the one that the cluster's own authority knows by the expected name.
 func TestTLSVerifiesTheServer(t *testing.T) {
 	g := NewWithT(t)

@@ -96,12 +96,14 @@ func (f *follow) wait() time.Duration {
 	return waitShort
 }
 
-// askHealth gives a hint if autopilot calls a server unhealthy: all are healthy in an idle cluster. A leader that does not answer
-// is noticed by the others.
+// askHealth gives a hint if autopilot calls a server unhealthy, or the leader refuses the operator's token: neither is so in an
+// idle cluster. A leader that does not answer is noticed by the others.
 func (f *follow) askHealth(ctx context.Context) {
 	health, err := f.dial(f.leader).Health(ctx)
-	if ctx.Err() == nil && err == nil && slices.Contains(slices.Collect(maps.Values(health)), plan.HealthUnhealthy) {
-		f.log.V(1).Info("Autopilot calls a server unhealthy")
+	isRefused := errors.Is(err, ErrForbidden) && f.leader.Token != ""
+	isUnhealthy := err == nil && slices.Contains(slices.Collect(maps.Values(health)), plan.HealthUnhealthy)
+	if ctx.Err() == nil && (isRefused || isUnhealthy) {
+		f.log.V(1).Info("Autopilot calls a server unhealthy, or the operator's token is refused")
 		f.bell.hint()
 	}
 }

@@ -36,9 +36,9 @@ var leaderSigns = []string{
 func (a *agent) WatchLeader(ctx context.Context, changed func()) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	trip := &tripper{ctx: ctx, token: a.target.Token, next: a.line}
+	trip := &tripper{ctx: ctx, target: a.target, next: a.line}
 	err := a.readLog(trip, cancel, changed)
-	return newCallError("watch of the leader", a.target.Address, a.target.Token, trip.connected.Load(), withCause(ctx, err))
+	return a.failed("watch of the leader", trip, withCause(ctx, err))
 }
 
 // readLog never returns nil: a log has no end. It does not use Monitor of package api, whose goroutine outlives the stream.

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"crypto/tls"
 	"net/http"
+	"strings"
 )
 
 // Target is one agent, and how to call it. Each cluster has an access of its own: all but the address is the same for its
@@ -13,8 +14,9 @@ type Target struct {
 	Scheme string
 	// Address is host:port of the agent's HTTP API.
 	Address string
-	// Token is the ACL token that is sent as a header with each call; empty for none. It is in no error.
-	Token string
+	// Token is the ACL token that is sent as a header with calls about the cluster, and AgentToken the one with calls about the
+	// agent itself, which it has to resolve without a leader. Empty for none. They are in no error.
+	Token, AgentToken string
 	// TLS is the pool of connections of the cluster for https, see NewTLS.
 	TLS *http.Transport
 }
@@ -25,6 +27,14 @@ func NewTLS(config *tls.Config) *http.Transport {
 	transport := newTransport(DefaultTimeout)
 	transport.TLSClientConfig = config
 	return transport
+}
+
+// tokenFor is the token for a call. Others than the agent itself are concerned by force-leave.
+func (t Target) tokenFor(path string) string {
+	if t.AgentToken != "" && strings.HasPrefix(path, "/v1/agent/") && !strings.HasPrefix(path, "/v1/agent/force-leave/") {
+		return t.AgentToken
+	}
+	return t.Token
 }
 
 func (t Target) scheme() string { return cmp.Or(t.Scheme, "http") }

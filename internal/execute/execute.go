@@ -108,6 +108,10 @@ func (e *Executor) dispatch( //nolint:cyclop,funlen // a table
 		return e.setGossip(ctx, s, a)
 	case plan.SetTLS:
 		return e.setTLS(ctx, s, a)
+	case plan.SetACLs:
+		return e.setACLs(ctx, s, a)
+	case plan.MakeTokens:
+		return e.makeTokens(ctx, s, a)
 	case plan.IssueCertificate:
 		return e.issueCertificate(ctx, s, a)
 	case plan.ReadCertificate:

@@ -32,6 +32,7 @@ func (e *Executor) surroundings(s *observe.Snapshot) []attempt {
 		attempt{"Secret of revision " + s.Spec.Revision, func(ctx context.Context) error { return e.ensureRevision(ctx, s) }},
 		attempt{"Secret of the gossip key", func(ctx context.Context) error { return e.ensureGossipKey(ctx, s) }},
 		attempt{"Secrets of the certificates", func(ctx context.Context) error { return e.ensureCertificates(ctx, s) }},
+		attempt{"Secrets of the ACL tokens", func(ctx context.Context) error { return e.ensureTokens(ctx, s) }},
 		attempt{plan.AttemptNetworkPolicy, func(ctx context.Context) error { return e.networkPolicy(ctx, s) }},
 		attempt{"labels of volume claims", func(ctx context.Context) error { return e.findClaims(ctx, s) }},
 		attempt{"ServiceAccount " + account.Name, func(ctx context.Context) error {

@@ -40,6 +40,9 @@ func (o *Observer) consul(ctx context.Context, s *Snapshot) {
 		return
 	}
 	if err := o.cluster(ctx, s, leader); err != nil {
+		if s.refusesToken(leader, err) {
+			s.Spec.ACLs.RefusedBy = leader
+		}
 		s.Raft = plan.Raft{Unknown: leader + " leads but did not report the state of the cluster: " + err.Error()}
 		return
 	}
@@ -146,7 +149,7 @@ func tellsOfItself(s *Snapshot, leader string) error {
 	isPeer := slices.ContainsFunc(s.Raft.Peers, func(p plan.Peer) bool { return p.ID == id })
 	isMember := slices.ContainsFunc(s.Raft.Members, func(m plan.Member) bool { return m.ID == id })
 	if !isPeer || !isMember {
-		return errors.New("it leaves itself out of its peers or members, as ACLs do that lack node:read")
+		return errFiltered
 	}
 	return nil
 }

@@ -51,6 +51,9 @@ func secureNewCluster(s *Snapshot) {
 	if s.Spec.TLS.Target == plan.TLSRequired && ptr.Deref(c.Spec.TLS.HTTPSOnly, true) {
 		s.Spec.TLS.Target = plan.TLSOnly
 	}
+	if s.Spec.ACLs.Target != plan.ACLsOff && c.Spec.ACLs.DefaultPolicy == "" { // there is nobody to be told before
+		s.Spec.ACLs.Target = plan.ACLsDeny
+	}
 }
 
 // isFreeFor reports whether a spec leaves what it could ask for, and the names that this needs, to the operator.

@@ -44,6 +44,8 @@ type Snapshot struct {
 	Revisions []v1alpha1.RevisionStatus
 	// rendered is the digest of the wanted revision as this operator writes it.
 	rendered string
+	// TokensSecret holds the ACL tokens of the operator and of the servers; nil if there is none of this cluster.
+	TokensSecret *corev1.Secret
 	// Access is how the agents of servers with certificates are called. Only the address is missing.
 	Access consul.Target
 	// CertificateSecret holds the certificate that servers share, and AuthoritySecret who issues it; nil if there is none of this
@@ -72,6 +74,7 @@ func (s *Snapshot) Target(server string) consul.Target {
 	if resources.PodHasTLS(pod) {
 		target, port = s.Access, resources.PortHTTPS
 	}
+	target = s.withTokens(target, pod)
 	target.Address = net.JoinHostPort(pod.Status.PodIP, strconv.Itoa(port))
 	return target
 }
@@ -122,10 +125,7 @@ func (o *Observer) Observe(ctx context.Context, c *v1alpha1.ConsulCluster) (*Sna
 	if err := o.revisions(ctx, s); err != nil {
 		return nil, err
 	}
-	if err := o.gossipKeys(ctx, s); err != nil {
-		return nil, err
-	}
-	if err := o.certificates(ctx, s); err != nil {
+	if err := o.secrets(ctx, s); err != nil {
 		return nil, err
 	}
 	if err := o.network(ctx, s); err != nil {
@@ -145,6 +145,17 @@ func (o *Observer) Observe(ctx context.Context, c *v1alpha1.ConsulCluster) (*Sna
 	return s, nil
 }
 
+// secrets reads what keys, certificates and tokens there are.
+func (o *Observer) secrets(ctx context.Context, s *Snapshot) error {
+	if err := o.gossipKeys(ctx, s); err != nil {
+		return err
+	}
+	if err := o.certificates(ctx, s); err != nil {
+		return err
+	}
+	return o.tokens(ctx, s)
+}
+
 func spec(c *v1alpha1.ConsulCluster) plan.Spec {
 	spec := plan.Spec{
 		Replicas: int(c.Spec.Replicas), MaxSurge: int(c.Spec.Update.MaxSurge),
@@ -160,7 +171,8 @@ func spec(c *v1alpha1.ConsulCluster) plan.Spec {
 	}
 	spec.Autopilot, _ = resources.Autopilot(c) // the errors are found again, see invalid
 	_, spec.Settings, _ = resources.Settings(c)
-	spec.Gossip, spec.TLS, spec.AgentsReady = gossip(c), tlsOf(c), c.Annotations[v1alpha1.AnnotationAgentsReady]
+	spec.Gossip, spec.TLS, spec.ACLs = gossip(c), tlsOf(c), aclsOf(c)
+	spec.AgentsReady = c.Annotations[v1alpha1.AnnotationAgentsReady]
 	recovery(&spec, c)
 	return spec
 }

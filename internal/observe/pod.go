@@ -32,6 +32,7 @@ func podFacts(pod *corev1.Pod) *plan.Pod {
 		said, _ := plan.ParseTLSPhase(pod.Annotations[v1alpha1.AnnotationTLS])
 		facts.TLS = max(said, plan.TLSAccepting)
 	}
+	facts.ACLs = aclsOfPod(pod)
 	facts.MayHaveKey = mayHaveKey(pod)
 	facts.Settings, facts.Reloads = resources.SettingsOf(pod)
 	// Absent on a pod that has its first settings.

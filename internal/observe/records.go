@@ -41,6 +41,9 @@ func readRecords(s *Snapshot) *plan.Problem {
 	if _, err := plan.ParseTLSPhase(string(resources.TLSPhase(s.Cluster))); err != nil {
 		return damaged(v1alpha1.AnnotationTLS, err, "set it to the phase that the servers' pods have in the same annotation")
 	}
+	if _, err := plan.ParseACLPhase(string(resources.ACLPhase(s.Cluster))); err != nil {
+		return damaged(v1alpha1.AnnotationACLs, err, "set it to the phase that the servers' pods have in the same annotation")
+	}
 	if s.Copied {
 		return damagedFounder(s)
 	}

@@ -50,11 +50,16 @@ type agent struct {
 	silent map[string]bool
 	// fails is how all calls fail; nil if they do not.
 	fails error
+	// refuses is set if it refuses to tell anything but what it is itself.
+	refuses bool
 }
 
 func (a *agent) says(call string) error {
 	if a.fails != nil {
 		return a.fails
+	}
+	if a.refuses && call != "self" {
+		return consul.ErrForbidden
 	}
 	if a.silent[call] {
 		return errSay

@@ -70,6 +70,10 @@ type (
 	SetGossip struct{ Phase GossipPhase }
 	// SetTLS records a phase of TLS, which is part of the wanted revision.
 	SetTLS struct{ Phase TLSPhase }
+	// SetACLs records a phase of ACLs, which is part of the wanted revision.
+	SetACLs struct{ Phase ACLPhase }
+	// MakeTokens makes the ACL tokens of the operator and of the servers in Consul.
+	MakeTokens struct{ Leader string }
 	// IssueCertificate replaces the certificate of the servers.
 	IssueCertificate struct{ Because string }
 	// ReadCertificate makes a server read its certificate again.
@@ -124,6 +128,8 @@ func (SetMinQuorum) name() string       { return "SetMinQuorum" }
 func (SetAutopilot) name() string       { return "SetAutopilot" }
 func (SetGossip) name() string          { return "SetGossip" }
 func (SetTLS) name() string             { return "SetTLS" }
+func (SetACLs) name() string            { return "SetACLs" }
+func (MakeTokens) name() string         { return "MakeTokens" }
 func (IssueCertificate) name() string   { return "IssueCertificate" }
 func (ReadCertificate) name() string    { return "ReadCertificate" }
 func (RotateAuthority) name() string    { return "RotateAuthority" }

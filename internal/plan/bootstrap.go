@@ -28,18 +28,30 @@ func bootstrap(v view) *Decision {
 		return wait(often, reason.FormerClusterStopping, "%s of a former cluster of this name is stopping, and new servers would "+
 			"join it; if its node is lost, delete the pod by force", v.Former[0])
 	}
-	if len(v.Servers) == 0 && v.Spec.TLS.Phase != v.Spec.TLS.Target {
-		return step(SetTLS{Phase: v.Spec.TLS.Target}, reason.Bootstrapping, "TLS is %s from the beginning", v.Spec.TLS.Target)
-	}
-	if len(v.Servers) == 0 && v.Spec.Gossip.Phase != v.Spec.Gossip.Target { // there is nobody to be cut off
-		return step(SetGossip{Phase: v.Spec.Gossip.Target}, reason.Bootstrapping, "gossip encryption is %s from the beginning",
-			v.Spec.Gossip.Target)
+	if d := v.secureFounders(); d != nil {
+		return d
 	}
 	if expect := v.founders(); len(v.Servers) < expect {
 		return step(CreateServer{Serial: v.Spec.NextSerial, BootstrapExpect: expect}, reason.Bootstrapping,
 			"creating server %d of %d", len(v.Servers)+1, expect)
 	}
 	return v.awaitFounders()
+}
+
+// secureFounders has the first server start in the last phase of all: there is nobody to be cut off.
+func (v view) secureFounders() *Decision {
+	gossip, tls, acls := v.Spec.Gossip, v.Spec.TLS, v.Spec.ACLs
+	switch {
+	case len(v.Servers) > 0:
+		return nil
+	case tls.Phase != tls.Target:
+		return step(SetTLS{Phase: tls.Target}, reason.Bootstrapping, "TLS is %s from the beginning", tls.Target)
+	case acls.Phase != acls.Target:
+		return step(SetACLs{Phase: acls.Target}, reason.Bootstrapping, "ACLs are %s from the beginning", acls.Target)
+	case gossip.Phase != gossip.Target:
+		return step(SetGossip{Phase: gossip.Target}, reason.Bootstrapping, "gossip encryption is %s from the beginning", gossip.Target)
+	}
+	return nil
 }
 
 // founders is how many servers found the cluster. All of them have to expect the same number, whatever the spec says by now.

@@ -64,8 +64,10 @@ type Spec struct {
 	Gossip Gossip
 	// TLS is the proof by which servers are known to others.
 	TLS TLS
-	// AgentsReady is a phase of either, or a step of the rotation of the authority, for which a person says that the client agents
-	// are prepared; empty for none.
+	// ACLs are what clients need a token for.
+	ACLs ACLs
+	// AgentsReady is a phase of gossip or TLS, or a step of the rotation of the authority, for which a person says that the client
+	// agents are prepared; empty for none.
 	AgentsReady string
 	// Network is who reaches the servers.
 	Network Network
@@ -168,10 +170,10 @@ type Pod struct {
 	Problem Problem
 	// Recovery is the id of the recovery that it was created for; empty for none.
 	Recovery string
-	// Gossip is the phase of gossip encryption of its server, and TLS its phase of TLS. MayHaveKey is false if the server
-	// certainly has no gossip key.
+	// Gossip, TLS and ACLs are the phases of its server. MayHaveKey is false if the server certainly has no gossip key.
 	Gossip     GossipPhase
 	TLS        TLSPhase
+	ACLs       ACLPhase
 	MayHaveKey bool
 	// Settings is the hash of the settings in its file, which were given to it last at GivenAt. Reloads reports whether it has
 	// such a file: a pod of an older operator has none.

@@ -29,16 +29,19 @@
 //
 //  1. AwaitRecords: a record that cannot be read, and without which it is not known which servers may start, stops everything,
 //     upkeep included, until a person repairs it.
-//  2. Bootstrap: create the first servers with bootstrap_expect, all expecting the number that the first one was given, then
+//  2. AwaitTokens: while the leader refuses the operator's ACL token, nothing is known, and there is a leader: the token is made
+//     first. The first leader of all knows none.
+//  3. Bootstrap: create the first servers with bootstrap_expect, all expecting the number that the first one was given, then
 //     record that a leader was seen. Never again. Until then outdated servers are replaced on their claims. The pods of a
 //     deleted cluster of the same name have to be gone first: new servers would join the old ones.
-//  3. RevertGossip: a phase of gossip encryption that servers are still getting is taken back when the opposite is asked for,
+//  4. RevertGossip: a phase of gossip encryption that servers are still getting is taken back when the opposite is asked for,
 //     with or without a leader: no server may start in it. Some servers have this phase, and the others the one before.
-//  4. RevertTLS: the same for a phase of TLS.
-//  5. ReviseStopped: while nobody leads, a server that cannot start with the revision it has gets the wanted one on its
+//  5. RevertTLS: the same for a phase of TLS.
+//  6. RevertACLs: the same for a phase of ACLs.
+//  7. ReviseStopped: while nobody leads, a server that cannot start with the revision it has gets the wanted one on its
 //     volume, so that a correction of the spec arrives. A single server that is updated in place gets it while its process
 //     does not run, whatever the cause: it would be the leader.
-//  6. RecoverQuorum: a quorum that cannot come back is recovered. No leader can be elected without voters whose volume claim
+//  8. RecoverQuorum: a quorum that cannot come back is recovered. No leader can be elected without voters whose volume claim
 //     is gone and that no server hears, by the Raft configuration of every server. Where all others answer, this happens by
 //     itself if the spec says so; otherwise a person gives up, by name, all servers that do not answer. Voters that were never
 //     servers of this cluster may have a leader of their own: only a person gives them up. The recovery is recorded
@@ -46,43 +49,45 @@
 //     save what they have, and the server with the newest log, as Raft compares logs, restarts last: as the only voter. A
 //     given-up server that is back before it was touched, or a leader that does not need the vote of a stopping server,
 //     ends the recovery.
-//  7. AwaitLeader: without a leader whose own agent answers nothing is known. Unknown is never healthy and never dead.
-//  8. Prune: strays that are dead in Serf are pruned, before they can cost the quorum: force-leave if Serf calls them
+//  9. AwaitLeader: without a leader whose own agent answers nothing is known. Unknown is never healthy and never dead.
+//  10. Prune: strays that are dead in Serf are pruned, before they can cost the quorum: force-leave if Serf calls them
 //     failed, then remove-peer.
-//  9. Retire: a retiring server goes on: out of the Service and the endpoints gone, leadership handed over, leave, gone from
+//  11. Retire: a retiring server goes on: out of the Service and the endpoints gone, leadership handed over, leave, gone from
 //     Raft, pod, claim. The pod of a lost server is not waited for; the claim of a server that is lost or was given up is set
 //     aside and not deleted. A server that is wanted after all stays, and so does a server that the cluster cannot do without
 //     any more under a stable leader: otherwise it could deadlock, since no server is created while one is retiring. A server
 //     that missed SIGTERM is asked to leave, unless it leads or its vote is needed.
-//  10. AwaitRelease: a paused cluster, or one whose spec cannot be honored, is left as it is.
-//  11. ReplaceIdle: idle outdated servers get the wanted revision, as many as are needed: pod, revision, pod. So a bad spec is
+//  12. AwaitRelease: a paused cluster, or one whose spec cannot be honored, is left as it is.
+//  13. ReplaceIdle: idle outdated servers get the wanted revision, as many as are needed: pod, revision, pod. So a bad spec is
 //     rolled back without a person.
-//  12. TransferOnRequest: a user asked for another leader. The target is recorded, then leadership moves to it, once the
+//  14. TransferOnRequest: a user asked for another leader. The target is recorded, then leadership moves to it, once the
 //     leader is stable. An impossible request is dropped; one that cannot be fulfilled yet holds up nothing below.
-//  13. YieldLeadership: where servers are drained and no node takes another one, the leader hands over to a server that is
+//  15. YieldLeadership: where servers are drained and no node takes another one, the leader hands over to a server that is
 //     not drained.
-//  14. Reinstate: a server that was given up, has not begun to retire and serves again is kept.
-//  15. GiveUp: a server that is overdue, or a voter that autopilot has called unhealthy for failureReplacement.after, is
+//  16. Reinstate: a server that was given up, has not begun to retire and serves again is kept.
+//  17. GiveUp: a server that is overdue, or a voter that autopilot has called unhealthy for failureReplacement.after, is
 //     given up, up to maxPerHour, while fewer than 5 volumes of failed servers are kept: that it failed is recorded. A voter
 //     that is alive and lags is given up only while it is the only one: where several lag, the cause is another.
-//  16. Create: with fewer current servers than wanted, create one, up to replicas + maxSurge, given-up servers not counted.
-//  17. RetireNext: an outdated server, or else a surplus one, is marked as retiring if the cluster can do without it. Servers
+//  18. Create: with fewer current servers than wanted, create one, up to replicas + maxSurge, given-up servers not counted.
+//  19. RetireNext: an outdated server, or else a surplus one, is marked as retiring if the cluster can do without it. Servers
 //     without a vote go first, then unhealthy ones, then followers, the leader last.
-//  18. AwaitTransfer: say what a requested transfer of leadership waits for.
-//  19. AwaitServers: say which server is not a serving voter yet, and what it waits for.
-//  20. AwaitReload: say which server reads its settings again next.
-//  21. AwaitCertificate: say which server reads its certificate again next.
-//  22. AwaitStrays: wait for a person to stop a stray that is alive.
-//  23. SecureGossip: when nothing else is left to do and the encryption of gossip is not as wanted, it goes one phase on: Off,
+//  20. AwaitTransfer: say what a requested transfer of leadership waits for.
+//  21. AwaitServers: say which server is not a serving voter yet, and what it waits for.
+//  22. AwaitReload: say which server reads its settings again next.
+//  23. AwaitCertificate: say which server reads its certificate again next.
+//  24. AwaitStrays: wait for a person to stop a stray that is alive.
+//  25. SecureGossip: when nothing else is left to do and the encryption of gossip is not as wanted, it goes one phase on: Off,
 //     Accepting, Sending, Required, or back. The phase is part of the revision, and servers of neighboring phases hear each
 //     other.
-//  24. SecureTLS: when nothing else is left to do and TLS is not as wanted, it goes one phase on: Off, Accepting, Sending,
+//  26. SecureTLS: when nothing else is left to do and TLS is not as wanted, it goes one phase on: Off, Accepting, Sending,
 //     Required, HTTPSOnly, or back.
-//  25. RotateGossip: the gossip key is replaced on request, without a restart: all members get the new key, all encrypt
+//  27. SecureACLs: when nothing else is left to do and ACLs are not as wanted, they go one phase on: Off, Allow, Deny, or back.
+//     Servers do not deny before the operator has a token.
+//  28. RotateGossip: the gossip key is replaced on request, without a restart: all members get the new key, all encrypt
 //     with it, all forget the former one. The Secret, from which servers that start take their keys, has both meanwhile.
 //     Each step is taken when all members, client agents included, have told that they took the last one. Those that are
 //     down are waited for before they could be cut off, and kubelets until they show all pods the Secret as it is.
-//  26. AwaitAgents: a phase of either that could cut off client agents waits: for the gossip key, which Consul reports, or for a
+//  29. AwaitAgents: a phase of either that could cut off client agents waits: for the gossip key, which Consul reports, or for a
 //     person's word.
 //
 // # Updates in place
@@ -157,9 +162,11 @@ const (
 // rules is the specification of the operator: all its decisions, in order.
 var rules = []Rule{
 	{"AwaitRecords", awaitRecords, Necessary, "a record of the operator that is damaged is never guessed at"},
+	{"AwaitTokens", awaitTokens, Necessary, "a leader that refuses the operator leads, and tells nothing"},
 	{"Bootstrap", bootstrap, Necessary, "a cluster is founded once: bootstrap_expect with an empty disk founds a second, empty one"},
 	{"RevertGossip", revertGossip, Necessary, "a phase in which servers do not start can be taken back"},
 	{"RevertTLS", revertTLS, Necessary, "a phase in which servers do not start can be taken back"},
+	{"RevertACLs", revertACLs, Necessary, "a phase in which servers do not start can be taken back"},
 	{"ReviseStopped", reviseStopped, Necessary, "a spec that keeps servers from running is corrected without a leader"},
 	{"RecoverQuorum", recoverQuorum, Necessary, "a quorum that is lost for good comes back with the newest data there is"},
 	{"AwaitLeader", awaitLeader, Necessary, "without a leader nothing is known: unknown is never healthy and never dead"},
@@ -180,6 +187,7 @@ var rules = []Rule{
 	{"AwaitStrays", awaitStrays, Necessary, "a cluster that counts on a peer that is not ours is not healthy"},
 	{"SecureGossip", secureGossip, Voluntary, "servers that encrypt and servers that do not never meet"},
 	{"SecureTLS", secureTLS, Voluntary, "servers that need certificates and servers that have none never meet"},
+	{"SecureACLs", secureACLs, Voluntary, "clients are denied nothing before they were told"},
 	{"RotateGossip", rotateGossip, Voluntary, "a key is not kept for ever, and nobody is cut off when it is replaced"},
 	{"AwaitAgents", awaitAgents, Necessary, "a phase that would cut client agents off waits until somebody has prepared them"},
 }

@@ -20,6 +20,9 @@ func upkeep(v view) []Action {
 	if v.Spec.TLS.Unrecorded {
 		actions = append(actions, SetTLS{Phase: v.Spec.TLS.Phase})
 	}
+	if v.Spec.ACLs.Unrecorded {
+		actions = append(actions, SetACLs{Phase: v.Spec.ACLs.Phase})
+	}
 	if action := v.guard(); action != nil { // before a pod is created: the budget has to count it
 		actions = append(actions, action)
 	}
@@ -34,7 +37,7 @@ func upkeep(v view) []Action {
 	for _, pod := range v.Orphans {
 		actions = append(actions, DeleteOrphan{Pod: pod})
 	}
-	return slices.Concat(actions, v.autopilot(), v.reload(), v.certificates())
+	return slices.Concat(actions, v.tokens(), v.autopilot(), v.reload(), v.certificates())
 }
 
 // autopilot tells autopilot what users want of it. Consul reads the settings from a file only when a cluster is founded.
@@ -85,7 +88,7 @@ func (v view) isSpent(s Server) bool {
 
 // mayStart reports whether a server may run. A retiring server is not started again, unless there is no leader: then its vote
 // may be the one that is missing.
-func (v view) mayStart(s Server) bool { return (!s.Retiring || !v.Raft.Known) && !v.isAbandoned(s) }
+func (v view) mayStart(s Server) bool { return (!s.Retiring || v.lacksLeader()) && !v.isAbandoned(s) }
 
 // awaitsRevision reports whether a server that takes no part is about to get the wanted revision.
 func (v view) awaitsRevision(s Server) bool {

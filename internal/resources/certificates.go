@@ -73,7 +73,7 @@ func VolumesThatTell(pod *corev1.Pod) (told []corev1.Volume) {
 		switch {
 		case volume.DownwardAPI != nil:
 			told = append(told, volume)
-		case isTLSVolume(volume):
+		case isTLSVolume(volume), isACLVolume(volume):
 			told = append(told, corev1.Volume{Name: volume.Name, VolumeSource: corev1.VolumeSource{
 				Secret: &corev1.SecretVolumeSource{},
 			}})
@@ -168,20 +168,6 @@ func Authorities(secret *corev1.Secret) []byte {
 		return authorities
 	}
 	return pki.Join(secret.Data[corev1.TLSCertKey], secret.Data[keyFormer])
-}
-
-// Public is what a Secret holds that is not secret: certificates.
-func Public(secret *corev1.Secret) map[string][]byte {
-	var public map[string][]byte
-	for _, key := range []string{corev1.TLSCertKey, fileAuthorities, keyNextCertificate, keyFormer} {
-		if value, has := secret.Data[key]; has {
-			if public == nil {
-				public = map[string][]byte{}
-			}
-			public[key] = value
-		}
-	}
-	return public
 }
 
 // NewAuthority returns an authority for the certificates of a cluster.

@@ -214,11 +214,11 @@ func TestWhatIsPublic(t *testing.T) {
 		rotated, resources.AuthoritiesSecret(plain(), pair.Certificate),
 		resources.CertificateSecret(plain(), pair, []byte("a"), time.Now()),
 	} {
-		public := resources.Public(secret)
+		public := resources.Cached(secret)
 		g.Expect(public).NotTo(BeEmpty())
 		g.Expect(json.Marshal(public)).NotTo(ContainSubstring("c2VjcmV0"))
 	}
-	g.Expect(resources.Public(resources.GossipSecret(plain(), resources.NewGossipKeys()))).To(BeNil())
+	g.Expect(resources.Cached(resources.GossipSecret(plain(), resources.NewGossipKeys()))).To(BeNil())
 }
 
 // Servers of other datacenters have certificates of another authority.

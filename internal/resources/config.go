@@ -44,6 +44,7 @@ func AgentConfig(c *v1alpha1.ConsulCluster) ([]byte, error) {
 	}
 	maps.Copy(owned, gossipConfig(GossipPhase(c)))
 	maps.Copy(owned, tlsConfig(c))
+	maps.Copy(owned, aclConfig(c))
 	// What is owned is below the user's configuration as well, so that it is spelled as the operator spells it.
 	config, err := json.MarshalIndent(merge(merge(merge(owned, defaults), parts.file), owned), "", "  ")
 	if err != nil {

@@ -132,13 +132,17 @@ func CheckConfig(c *v1alpha1.ConsulCluster) error {
 	if err := writtenTwice("spec.config", config); err != nil {
 		return err
 	}
+	effective := merge(config, aclConfig(c))
 	for _, rule := range ConfigRules {
 		written, value, found := lookup(config, rule.Key)
-		if found && (rule.allows == nil || !rule.allows(value, config)) {
+		if found && (rule.allows == nil || !rule.allows(value, effective)) {
 			return fmt.Errorf("spec.config.%s: %s", written, rule.Message())
 		}
 	}
 	if err := checkTLS(c, config); err != nil {
+		return err
+	}
+	if err := checkACLs(c, config); err != nil {
 		return err
 	}
 	if err := checkGossip(c, config); err != nil {

@@ -120,6 +120,7 @@ func podTemplate(c *v1alpha1.ConsulCluster, revision string) *corev1.PodTemplate
 	}
 	prepareGossip(template, c)
 	prepareTLS(template, c)
+	prepareACLs(template, c)
 	return template
 }
 

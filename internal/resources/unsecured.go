@@ -17,7 +17,10 @@ func Unsecured(c *v1alpha1.ConsulCluster, policed bool) (parts []string) {
 		{GossipPhase(c) != v1alpha1.GossipRequired && !isSet(config, "encrypt"), "gossip is not encrypted (spec.gossipEncryption)"},
 		{!requiresTLS(c) && !verifiesIncoming(config), "RPC is neither encrypted nor authenticated (spec.tls)"},
 		{!isHTTPSOnly(c), "the API is served without encryption (spec.tls.httpsOnly)"},
-		{!deniesByDefault(config), "whoever reaches the API may do everything (spec.config.acl)"},
+		{
+			ACLPhase(c) != v1alpha1.ACLsDeny && !deniesByDefault(config),
+			"whoever reaches the API may do everything (spec.acls)",
+		},
 	} {
 		if part.isOpen {
 			parts = append(parts, part.text)

@@ -46,7 +46,7 @@ func Build(s *observe.Snapshot, d plan.Decision, o Outcome, now time.Time) v1alp
 	status.Replicas = int32(len(s.Servers)) //nolint:gosec // a handful of servers
 	status.Revision, status.Revisions = s.Spec.Revision, s.Revisions
 	if s.Damaged == nil { // what is not a phase, the API server would refuse
-		status.GossipEncryption, status.TLS = resources.GossipPhase(c), resources.TLSPhase(c)
+		status.GossipEncryption, status.TLS, status.ACLs = resources.GossipPhase(c), resources.TLSPhase(c), resources.ACLPhase(c)
 	}
 	status.NetworkPolicy = ""
 	if s.Spec.Network.Kept && s.NetworkPolicy() != plan.DeletePolicy {

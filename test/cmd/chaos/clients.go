@@ -73,7 +73,8 @@ func startClients(ctx context.Context, endpoints load.Endpoints, access load.Acc
 		},
 	}
 	consul, err := api.NewClient(&api.Config{
-		Address: "consul", Scheme: access.Scheme(), HttpClient: &http.Client{Transport: transport, Timeout: patience},
+		Address: "consul", Scheme: access.Scheme(),
+		HttpClient: &http.Client{Transport: access.Authenticated(transport), Timeout: patience},
 	})
 	if err != nil {
 		return nil, err

@@ -33,7 +33,12 @@ func (s *Scene) Access(ctx context.Context) (load.Access, error) {
 	if client.IgnoreNotFound(err) != nil {
 		return load.Access{}, err
 	}
-	access := load.Access{}
+	access := load.Access{Token: &s.token}
+	if cluster.Status.ACLs == v1alpha1.ACLsDeny {
+		if err := s.Authenticate(ctx); err != nil {
+			return load.Access{}, err
+		}
+	}
 	if !apierrors.IsNotFound(err) && servesHTTPS(cluster) { // servers of anything else have no certificates
 		if err := s.Believe(ctx); err != nil {
 			return load.Access{}, err
@@ -53,6 +58,17 @@ func (s *Scene) Believe(ctx context.Context) error {
 		return fmt.Errorf("reading whom to believe: %w", err)
 	}
 	s.authorities.Store(pki.Roots(secret.Data[corev1.TLSCertKey]))
+	return nil
+}
+
+// Authenticate gives the token that may do everything to the clients.
+func (s *Scene) Authenticate(ctx context.Context) error {
+	secret := &corev1.Secret{}
+	name := client.ObjectKey{Namespace: s.Key.Namespace, Name: resources.ManagementSecretName(s.Key.Name)}
+	if err := s.Client.Get(ctx, name, secret); err != nil {
+		return fmt.Errorf("reading the token: %w", err)
+	}
+	s.token.Set(string(secret.Data["token"]))
 	return nil
 }
 

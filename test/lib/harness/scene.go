@@ -27,6 +27,7 @@ type Scene struct {
 	own bool // the environment ends with the scene
 	// access is how the servers are called, once that is known, and authorities are whom clients believe.
 	access      *load.Access
+	token       load.Token
 	authorities atomic.Pointer[x509.CertPool]
 }
 

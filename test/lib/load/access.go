@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/http"
 	"strconv"
+	"sync/atomic"
 	"time"
 
 	"github.com/hashicorp/consul/api"
@@ -18,8 +19,37 @@ import (
 type Access struct {
 	// TLS says whom to believe, and by which name; nil for HTTP.
 	TLS *tls.Config
+	// Token is the ACL token of the clients; nil for none.
+	Token *Token
 	// Port of the API; by default that of the scheme.
 	Port int
+}
+
+// Token is an ACL token that clients can be given while they run. The zero value is none.
+type Token struct{ text atomic.Pointer[string] }
+
+// Set gives it to the clients.
+func (t *Token) Set(text string) { t.text.Store(&text) }
+
+// Authenticated sends the token along with each request.
+func (a Access) Authenticated(next http.RoundTripper) http.RoundTripper {
+	if a.Token == nil {
+		return next
+	}
+	return bearer{a.Token, next}
+}
+
+type bearer struct {
+	token *Token
+	next  http.RoundTripper
+}
+
+func (b bearer) RoundTrip(request *http.Request) (*http.Response, error) {
+	if token := b.token.text.Load(); token != nil {
+		request = request.Clone(request.Context())
+		request.Header.Set("X-Consul-Token", *token)
+	}
+	return b.next.RoundTrip(request)
 }
 
 // Scheme is that of the servers' addresses, and the name of their port.
@@ -59,6 +89,6 @@ func (a Access) Agent(address string, timeout time.Duration) (*api.Client, error
 	transport := a.Transport(func() (string, error) { return address, nil })
 	transport.DisableKeepAlives = true
 	return api.NewClient(&api.Config{
-		Address: address, Scheme: a.Scheme(), HttpClient: &http.Client{Transport: transport, Timeout: timeout},
+		Address: address, Scheme: a.Scheme(), HttpClient: &http.Client{Transport: a.Authenticated(transport), Timeout: timeout},
 	})
 }

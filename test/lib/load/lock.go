@@ -67,7 +67,7 @@ func TakeLock(ctx context.Context, endpoints Endpoints, access Access, name stri
 	defer cancel()
 	transport := access.Transport(func() (string, error) { return Pick(endpoints) })
 	transport.DisableKeepAlives = true
-	client := &http.Client{Transport: transport, Timeout: answerWithin}
+	client := &http.Client{Transport: access.Authenticated(transport), Timeout: answerWithin}
 	consul, err := api.NewClient(&api.Config{Address: "consul", Scheme: access.Scheme(), HttpClient: client})
 	if err != nil {
 		return nil, err

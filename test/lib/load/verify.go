@@ -73,7 +73,7 @@ func (l *Load) readBack(ctx context.Context) (map[string]int, error) {
 	}
 	transport := access.Transport(func() (string, error) { return address, nil })
 	transport.DisableKeepAlives = true
-	client := http.Client{Transport: transport, Timeout: l.options.Timeout}
+	client := http.Client{Transport: access.Authenticated(transport), Timeout: l.options.Timeout}
 	response, err := client.Do(request)
 	if err != nil {
 		return nil, err

@@ -45,7 +45,7 @@ func newWriter(l *Load, kind Kind, prefix string) *writer {
 	w.transport = l.options.Access.Transport(w.pick)
 	w.transport.DisableKeepAlives = kind == NewConnection
 	w.transport.MaxConnsPerHost = 1 // one connection per writer, as its name says
-	w.client = &http.Client{Transport: w.transport, Timeout: l.options.Timeout}
+	w.client = &http.Client{Transport: l.options.Access.Authenticated(w.transport), Timeout: l.options.Timeout}
 	return w
 }
 

@@ -59,7 +59,10 @@ func Start(ctx context.Context, config *rest.Config, key types.NamespacedName, o
 	o := &Observer{
 		options: options, key: key, cancel: cancel, now: time.Now,
 		// A leader answers these questions from memory; a second is a hang.
-		client:  &http.Client{Timeout: time.Second, Transport: &http.Transport{TLSClientConfig: options.Access.TLS.Clone()}},
+		client: &http.Client{
+			Timeout:   time.Second,
+			Transport: options.Access.Authenticated(&http.Transport{TLSClientConfig: options.Access.TLS.Clone()}),
+		},
 		model:   newModel(time.Now(), options.Wanted),
 		names:   map[string]string{},
 		pollers: map[string]context.CancelFunc{},

@@ -29,6 +29,10 @@ func act(action plan.Action, seen, s *State) bool {
 		return sameClaims(seen, s) && sameRecord(seen, s) && setPhase(s, s.Wanted.WithGossip(a.Phase))
 	case plan.SetTLS:
 		return sameClaims(seen, s) && sameRecord(seen, s) && setPhase(s, s.Wanted.WithTLS(a.Phase))
+	case plan.SetACLs:
+		return sameClaims(seen, s) && sameRecord(seen, s) && setPhase(s, s.Wanted.WithACLs(a.Phase))
+	case plan.MakeTokens:
+		return askedOfLeader(seen, s) && makeTokens(s)
 	case plan.RotateGossip:
 		return sameClaims(seen, s) && rotate(seen, s, a.Step)
 	case plan.SetMinAvailable:

@@ -217,6 +217,12 @@ func (s *State) asWanted() *Violation {
 	if phase := s.Wanted.TLS(); phase != plan.TLSPhase(s.TLS) {
 		return violated(invariant.I7, "TLS stays %s", phase)
 	}
+	if phase := s.Wanted.ACLs(); phase != plan.ACLPhase(s.ACLs) {
+		return violated(invariant.I7, "ACLs stay %s", phase)
+	}
+	if s.Wanted.ACLs() != plan.ACLsOff && (!s.TokensKnown || !s.TokensMade) {
+		return violated(invariant.I7, "the operator has no token")
+	}
 	if s.Wanted.Gossip() != plan.GossipOff && (s.Rotate || s.keyStage() != plan.KeySettled) {
 		return violated(invariant.I7, "the rotation of the gossip key does not end")
 	}

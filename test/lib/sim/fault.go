@@ -163,6 +163,12 @@ func certify(target plan.TLSPhase) *kind {
 		func(s *State) *uint8 { return &s.TLS })
 }
 
+// grant switches ACLs on or off.
+func grant(target plan.ACLPhase) *kind {
+	return lead("ACLs are to be "+target.String(), uint8(target), //nolint:gosec // 0 to 2
+		func(s *State) *uint8 { return &s.ACLs })
+}
+
 // lead says where phases lead. Each phase costs a change of leadership, and not the wish for it.
 func lead(name string, target uint8, of func(*State) *uint8) *kind {
 	return &kind{

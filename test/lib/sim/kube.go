@@ -12,7 +12,8 @@ func canStart(s *State, i int) bool {
 
 // isBad reports whether no server starts with a revision.
 func (s *State) isBad(r Revision) bool {
-	return s.Bad != 0 && r.spec == s.Bad || s.BadGossip != 0 && r.gossip == s.BadGossip || s.BadTLS != 0 && r.tls == s.BadTLS
+	return s.Bad != 0 && r.spec == s.Bad || s.BadGossip != 0 && r.gossip == s.BadGossip ||
+		s.BadTLS != 0 && r.tls == s.BadTLS || s.BadACLs != 0 && r.acls == s.BadACLs
 }
 
 // unschedulable reports whether no node takes a server: where nodes are full, it has to go where its volume is, and a new

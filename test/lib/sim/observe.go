@@ -33,18 +33,21 @@ func numbered(format string) (all [maxServers + 1]string) {
 }
 
 // revisions are the names of revisions, by number and phases. They are made once: a state is observed a million times.
-var revisions = func() (all [16][4][5]string) {
+var revisions = func() (all [16][4][5][3]string) {
 	for spec := range all {
 		for gossip := range all[spec] {
 			for tls := range all[spec][gossip] {
-				all[spec][gossip][tls] = Revision{uint8(spec), uint8(gossip), uint8(tls)}.String() //nolint:gosec // less than 16
+				for acls := range all[spec][gossip][tls] {
+					r := Revision{uint8(spec), uint8(gossip), uint8(tls), uint8(acls)} //nolint:gosec // less than 16
+					all[spec][gossip][tls][acls] = r.String()
+				}
 			}
 		}
 	}
 	return all
 }()
 
-func (r Revision) name() string { return revisions[r.spec][r.gossip][r.tls] }
+func (r Revision) name() string { return revisions[r.spec][r.gossip][r.tls][r.acls] }
 
 // certificate is what all servers with TLS present. The model has no other one: nothing about it changes who is a member.
 var certificate = plan.Certificate{Fingerprint: "certificate", From: longAgo, Until: now.Add(time.Hour * 24 * 90)}
@@ -58,13 +61,16 @@ var serfStatus = map[Serf]plan.MemberStatus{
 // cache is behind.
 func observe(kube, consul *State) plan.Observation {
 	o := plan.Observation{
-		Spec: kube.spec(), Raft: consul.raft(), NodesKnown: true, MinAvailable: new(int(kube.MinAvailable)),
+		Spec: kube.spec(), Raft: consul.raft(kube), NodesKnown: true, MinAvailable: new(int(kube.MinAvailable)),
 		Unclaimed: kube.count((*Server).isUnclaimed),
 	}
 	if kube.Wanted.Gossip() != plan.GossipOff && kube.keyStage() != plan.KeySettled {
 		o.Spec.Gossip.Rotation = consul.rotation() // the Secret is read past the cache
 	}
-	if rotation := o.Spec.Gossip.Rotation; (rotation.Stage != plan.KeySettled || rotation.Asked) && consul.readable() {
+	if consul.refuses(kube) {
+		o.Spec.ACLs.RefusedBy = names[consul.Leader]
+	}
+	if rotation := o.Spec.Gossip.Rotation; (rotation.Stage != plan.KeySettled || rotation.Asked) && consul.tells(kube) {
 		o.Raft.Gossip.Keyring, o.Raft.Gossip.KeysUnanswered = consul.keyring()
 	}
 	for i := range kube.slots() {
@@ -83,6 +89,7 @@ func observe(kube, consul *State) plan.Observation {
 // kubernetes is the part of a state that is seen through the cache.
 func (s *State) kubernetes() State {
 	k := *s
+	k.TokensKnown = false
 	k.Leader, k.Stable, k.MinQuorum, k.Founded, k.Faults, k.Changes, k.Handoffs = nobody, s.Leader != nobody, 0, false, 0, 0, 0
 	for i := range k.slots() {
 		x := &k.Servers[i]
@@ -98,6 +105,7 @@ func (s *State) spec() plan.Spec {
 		Revision: s.Wanted.name(), Paused: s.Paused, Bootstrapped: s.Bootstrapped, NextSerial: int(s.N),
 		ReplacementsLeft: 1,
 		Gossip:           plan.Gossip{Phase: s.Wanted.Gossip(), Target: plan.GossipPhase(s.Gossip)},
+		ACLs:             plan.ACLs{Phase: s.Wanted.ACLs(), Target: plan.ACLPhase(s.ACLs), Made: s.TokensMade},
 		TLS:              plan.TLS{Phase: s.Wanted.TLS(), Target: plan.TLSPhase(s.TLS), Certificate: certificate},
 	}
 	spec.Gossip.Rotation.Asked = s.Rotate && s.Wanted.Gossip() != plan.GossipOff // otherwise there is no key to ask for
@@ -123,8 +131,8 @@ func (s *State) rotation() plan.Rotation {
 	return rotation
 }
 
-func (s *State) raft() plan.Raft {
-	if !s.readable() {
+func (s *State) raft(kube *State) plan.Raft {
+	if !s.tells(kube) {
 		return plan.Raft{Unknown: "nobody who answers leads"}
 	}
 	raft := plan.Raft{
@@ -161,7 +169,7 @@ func server(kube, consul *State, i int) plan.Server {
 			seen.Pod.Node = names[i]
 		}
 	}
-	says(&seen, consul, i)
+	says(&seen, kube, consul, i)
 	return seen
 }
 
@@ -169,7 +177,7 @@ func pod(s *State, x *Server) *plan.Pod {
 	pod := &plan.Pod{
 		Revision: x.PodRevision.name(), Running: x.runsInPod() || x.cutOff(), Ready: s.ready(x),
 		Serving: x.Serving, ServingFrom: longAgo, Cordoned: x.Cordoned && x.Pod != PodPending,
-		Recovery: recoveries[x.PodRescue], Gossip: x.PodRevision.Gossip(), TLS: x.PodRevision.TLS(),
+		Recovery: recoveries[x.PodRescue], Gossip: x.PodRevision.Gossip(), TLS: x.PodRevision.TLS(), ACLs: x.PodRevision.ACLs(),
 		Terminating: x.Pod == PodTerminating || x.Pod == PodStuck || x.Pod == PodOverdue, StopBy: now,
 	}
 	if x.Pod == PodOverdue {
@@ -193,7 +201,7 @@ func pod(s *State, x *Server) *plan.Pod {
 }
 
 // says adds what the server's own agent and the leader say.
-func says(seen *plan.Server, consul *State, i int) {
+func says(seen *plan.Server, kube, consul *State, i int) {
 	x := &consul.Servers[i]
 	if seen.Pod != nil && seen.Pod.Running && (x.Process == Up || x.Process == Leaving) {
 		seen.Agent = plan.Agent{Answered: true, KnowsLeader: consul.Leader != nobody, Version: "1.22.7", LastIndex: 1}
@@ -207,7 +215,7 @@ func says(seen *plan.Server, consul *State, i int) {
 	if consul.Leader == nobody && seen.Agent.Answered {
 		seen.Agent.LastTerm, seen.Agent.Outlook = 1, consul.outlook(i)
 	}
-	if !consul.readable() {
+	if !consul.tells(kube) {
 		return
 	}
 	seen.Member = serfStatus[x.Serf]

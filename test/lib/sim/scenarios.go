@@ -58,6 +58,7 @@ func Scenarios() []Scenario {
 	all = append(all, updatesInPlace()...)
 	all = append(all, encryptions()...)
 	all = append(all, certificates()...)
+	all = append(all, acls()...)
 	all = append(all, rotations()...)
 	for i := range all {
 		all[i].Limit = 30_000

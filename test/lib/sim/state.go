@@ -10,9 +10,9 @@ import (
 // maxServers is the most servers that are in the model at a time: 5 wanted, 3 of surge, and three that are lost.
 const maxServers = 11
 
-// Revision is what a server runs: what users ask for, counted in the order in which they do, and the phases of gossip encryption
-// and of TLS.
-type Revision struct{ spec, gossip, tls uint8 }
+// Revision is what a server runs: what users ask for, counted in the order in which they do, and the phases of gossip
+// encryption, of TLS and of ACLs.
+type Revision struct{ spec, gossip, tls, acls uint8 }
 
 // Of is a revision without encryption, by its number.
 func Of(spec uint8) Revision { return Revision{spec: spec} }
@@ -25,6 +25,9 @@ func (r Revision) Gossip() plan.GossipPhase { return plan.GossipPhase(r.gossip) 
 
 // TLS is the phase of TLS.
 func (r Revision) TLS() plan.TLSPhase { return plan.TLSPhase(r.tls) }
+
+// ACLs is the phase of ACLs.
+func (r Revision) ACLs() plan.ACLPhase { return plan.ACLPhase(r.acls) }
 
 // withSpec is what users ask for instead, in the same phases.
 func (r Revision) withSpec(spec uint8) Revision {
@@ -44,6 +47,12 @@ func (r Revision) WithTLS(phase plan.TLSPhase) Revision {
 	return r
 }
 
+// WithACLs is the same revision in another phase of ACLs.
+func (r Revision) WithACLs(phase plan.ACLPhase) Revision {
+	r.acls = uint8(phase) //nolint:gosec // 0 to 2
+	return r
+}
+
 // String is r1, or r1 with the phases.
 func (r Revision) String() string {
 	name := fmt.Sprintf("r%d", r.spec)
@@ -52,6 +61,9 @@ func (r Revision) String() string {
 	}
 	if r.TLS() != plan.TLSOff {
 		name += "-TLS" + r.TLS().String()
+	}
+	if r.ACLs() != plan.ACLsOff {
+		name += "-" + r.ACLs().String()
 	}
 	return name
 }
@@ -173,8 +185,12 @@ type State struct {
 	Bad             uint8 // what users asked for and what never starts; 0 for none
 	Gossip          uint8 // the phase of gossip encryption that is wanted in the end
 	TLS             uint8 // the phase of TLS that is wanted in the end
+	ACLs            uint8 // the phase of ACLs that is wanted in the end
 	BadGossip       uint8 // a phase of gossip encryption in which no server starts; 0 for none
 	BadTLS          uint8 // a phase of TLS in which no server starts; 0 for none
+	BadACLs         uint8 // a phase of ACLs in which no server starts; 0 for none
+	TokensMade      bool  // the record that the ACL tokens of the operator and of the servers were made
+	TokensKnown     bool  // Consul knows them
 	Keys            uint8 // how far the rotation of the gossip key is, in the Secret
 	KeysShown       bool  // kubelets show all pods the Secret as it is
 	Rotate          bool  // a person asks for another key

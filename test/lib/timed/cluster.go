@@ -93,6 +93,7 @@ type Cluster struct {
 	// keys are the gossip keys that the Secret holds, for rotatedFor. A user asks for those of rotationAsked.
 	keys                      gossipKeys
 	rotationAsked, rotatedFor string
+	tokens                    tokens
 }
 
 // New is a cluster before its first server.

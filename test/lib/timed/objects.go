@@ -24,6 +24,7 @@ type revision struct {
 	name   string
 	gossip plan.GossipPhase
 	tls    plan.TLSPhase
+	acls   plan.ACLPhase
 }
 
 // number of a revision, with its phases.
@@ -33,7 +34,9 @@ func (r *Revisions) number(name string) sim.Revision {
 		*r = append(*r, revision{name: name})
 		i = len(*r) - 1
 	}
-	return sim.Of(uint8(i + 1)).WithGossip((*r)[i].gossip).WithTLS((*r)[i].tls) //nolint:gosec // a handful of revisions
+	known := (*r)[i]
+	return sim.Of(uint8(i + 1)). //nolint:gosec // a handful of revisions
+					WithGossip(known.gossip).WithTLS(known.tls).WithACLs(known.acls)
 }
 
 // wanted is the number of the revision that a ConsulCluster asks for.
@@ -42,10 +45,11 @@ func (r *Revisions) wanted(o *v1alpha1.ConsulCluster) sim.Revision {
 	if !slices.ContainsFunc(*r, func(known revision) bool { return known.name == name }) {
 		gossip, err := plan.ParseGossipPhase(string(resources.GossipPhase(o)))
 		tls, tlsErr := plan.ParseTLSPhase(string(resources.TLSPhase(o)))
-		if err := errors.Join(err, tlsErr); err != nil {
+		acls, aclErr := plan.ParseACLPhase(string(resources.ACLPhase(o)))
+		if err := errors.Join(err, tlsErr, aclErr); err != nil {
 			panic(err) // no test damages it
 		}
-		*r = append(*r, revision{name, gossip, tls})
+		*r = append(*r, revision{name, gossip, tls, acls})
 	}
 	return r.number(name)
 }
@@ -77,6 +81,21 @@ func tlsTarget(o *v1alpha1.ConsulCluster, wanted sim.Revision) plan.TLSPhase {
 	return plan.TLSRequired
 }
 
+// aclTarget is where the phases of ACLs lead.
+func aclTarget(o *v1alpha1.ConsulCluster, wanted sim.Revision) plan.ACLPhase {
+	switch enabled, policy := o.Spec.ACLs.Enabled, o.Spec.ACLs.DefaultPolicy; {
+	case enabled == nil:
+		return wanted.ACLs()
+	case !*enabled:
+		return plan.ACLsOff
+	case policy == v1alpha1.ACLDefaultDeny:
+		return plan.ACLsDeny
+	case policy == v1alpha1.ACLDefaultAllow:
+		return plan.ACLsAllow
+	}
+	return max(wanted.ACLs(), plan.ACLsAllow)
+}
+
 // Adopt takes over what a ConsulCluster says.
 func (c *Cluster) Adopt(o *v1alpha1.ConsulCluster, revisions *Revisions) {
 	s := &c.State
@@ -85,6 +104,7 @@ func (c *Cluster) Adopt(o *v1alpha1.ConsulCluster, revisions *Revisions) {
 	s.Wanted, s.Paused = revisions.wanted(o), o.Spec.Paused
 	s.Gossip = uint8(gossipTarget(o, s.Wanted)) //nolint:gosec // 0 to 3
 	s.TLS = uint8(tlsTarget(o, s.Wanted))       //nolint:gosec // 0 to 4
+	s.ACLs = uint8(aclTarget(o, s.Wanted))      //nolint:gosec // 0 to 2
 	s.Replace = o.Spec.FailureReplacement.After == nil || o.Spec.FailureReplacement.After.Duration > 0
 	s.Bootstrapped = o.Annotations[v1alpha1.AnnotationBootstrapped] != ""
 	s.Automatic = o.Spec.Recovery.Mode == v1alpha1.RecoveryAutomatic

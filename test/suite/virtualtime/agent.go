@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"slices"
 	"strconv"
 	"time"
 
@@ -19,6 +20,7 @@ var _ consul.Agent = (*agent)(nil)
 // agent is the HTTP API of the server at an address.
 type agent struct {
 	o        *operator
+	to       consul.Target
 	ip, name string
 	// watches is set if the watcher of idle clusters asks, which is no part of a pass.
 	watches bool
@@ -30,7 +32,7 @@ func (o *operator) dial(to consul.Target) consul.Agent {
 	w := o.run.world
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	a := &agent{o: o, ip: ip, name: "nobody"}
+	a := &agent{o: o, to: to, ip: ip, name: "nobody"}
 	if c, i := w.serverAt(ip); c != nil {
 		a.name = c.Servers[i].Name
 	}
@@ -50,7 +52,7 @@ type answer func(c *cluster, i int) (time.Duration, error)
 // ask does one call to a server, if there is one at the address.
 func (a *agent) ask(ctx context.Context, verb string, effect bool, do answer) error {
 	if a.watches {
-		return a.askQuietly(do)
+		return a.askQuietly(verb, do)
 	}
 	asked := call{verb: verb, kind: "Consul", name: a.name, takes: askTakes, effect: effect}
 	err := a.o.call(ctx, asked, func() (time.Duration, error) {
@@ -65,6 +67,8 @@ func (a *agent) ask(ctx context.Context, verb string, effect bool, do answer) er
 			return consul.DefaultTimeout, consul.ErrUnanswered
 		case x.Process == sim.Down:
 			return 0, consul.ErrUnreachable
+		case a.isRefused(c, i, verb):
+			return 0, consul.ErrForbidden
 		}
 		return do(c, i)
 	})
@@ -74,14 +78,25 @@ func (a *agent) ask(ctx context.Context, verb string, effect bool, do answer) er
 	return nil
 }
 
+// isRefused reports whether the ACLs of a server refuse a call.
+func (a *agent) isRefused(c *cluster, i int, verb string) bool {
+	if slices.Contains([]string{"self", "members", "reload", "leave"}, verb) {
+		return c.RefusesAboutItself(i, a.to.AgentToken)
+	}
+	return c.Refuses(i, a.to.Token)
+}
+
 // askQuietly does a call with which nothing is to go wrong.
-func (a *agent) askQuietly(do answer) error {
+func (a *agent) askQuietly(verb string, do answer) error {
 	w := a.o.run.world
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	c, i := w.serverAt(a.ip)
 	if c == nil || c.State.Servers[i].Process != sim.Up {
 		return consul.ErrUnreachable
+	}
+	if a.isRefused(c, i, verb) {
+		return consul.ErrForbidden
 	}
 	_, err := do(c, i)
 	return err
@@ -170,6 +185,10 @@ func (a *agent) RemoveGossipKey(ctx context.Context, key string) error {
 // changeKeyring is an effect on all members.
 func (a *agent) changeKeyring(ctx context.Context, verb string, do func(*cluster) error) error {
 	return a.ask(ctx, verb, true, func(c *cluster, _ int) (time.Duration, error) { return 0, do(c) })
+}
+
+func (a *agent) MakeToken(ctx context.Context, t consul.Token) error {
+	return a.askLeader(ctx, "make-token", true, func(c *cluster, _ int) (time.Duration, error) { return 0, c.MakeToken(t) })
 }
 
 func (a *agent) Catalog(ctx context.Context) (nodes []plan.Node, err error) {

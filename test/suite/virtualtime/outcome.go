@@ -73,7 +73,7 @@ func (r *run) end() string {
 	return b.String()
 }
 
-const phasesAsWanted = "gossip encryption and TLS as wanted"
+const phasesAsWanted = "gossip encryption, TLS and ACLs as wanted"
 
 func phases(s *sim.State) string {
 	if phase, target := s.Wanted.Gossip(), plan.GossipPhase(s.Gossip); phase != target {
@@ -84,6 +84,12 @@ func phases(s *sim.State) string {
 	}
 	if phase, target := s.Wanted.TLS(), plan.TLSPhase(s.TLS); phase != target {
 		return fmt.Sprintf("TLS %s instead of %s", phase, target)
+	}
+	if phase, target := s.Wanted.ACLs(), plan.ACLPhase(s.ACLs); phase != target {
+		return fmt.Sprintf("ACLs %s instead of %s", phase, target)
+	}
+	if s.Wanted.ACLs() != plan.ACLsOff && (!s.TokensKnown || !s.TokensMade) {
+		return "ACL tokens missing"
 	}
 	return phasesAsWanted
 }

@@ -51,6 +51,8 @@ func scenarios() []scenario {
 		{name: "upgrade of 1 in place", replicas: 1, steps: []step{upgradeInPlace(newer)}},
 		{name: "gossip encryption of 3", replicas: 3, steps: []step{encrypt()}},
 		{name: "TLS for 1, HTTPS only, and off", replicas: 1, steps: []step{certify(true, new(true)), certify(false, nil)}},
+		{name: "ACLs for 1, deny, tokens that are lost, and off", replicas: 1, steps: []step{
+			grant(true, v1alpha1.ACLDefaultDeny), loseTokens(), grant(false, "")}},
 		{name: "another gossip key for 3", replicas: 3, encrypted: true, steps: []step{
 			change("another gossip key is asked for", annotate(v1alpha1.AnnotationRotateGossipKey, "now"))}},
 		{name: "scale 3 to 5 to 3", replicas: 3, steps: []step{scale(5), scale(3)}},
@@ -98,7 +100,8 @@ func found(replicas int32) step { return create("a cluster is created", newClust
 func foundEncrypted(replicas int32) step {
 	cluster := newCluster(replicas)
 	cluster.Spec.GossipEncryption.Enabled, cluster.Spec.TLS.Enabled = nil, nil
-	return create("a cluster with gossip encryption and TLS is created", cluster)
+	cluster.Spec.ACLs.Enabled = new(true)
+	return create("a cluster with gossip encryption, TLS and ACLs is created", cluster)
 }
 
 func create(say string, cluster *v1alpha1.ConsulCluster) step {
@@ -137,6 +140,20 @@ func certify(enabled bool, only *bool) step {
 	return change(fmt.Sprintf("TLS %t", enabled), func(c *v1alpha1.ConsulCluster) {
 		c.Spec.TLS.Enabled, c.Spec.TLS.HTTPSOnly = &enabled, only
 	})
+}
+
+func grant(enabled bool, policy v1alpha1.ACLDefaultPolicy) step {
+	return change(fmt.Sprintf("ACLs %t %s", enabled, policy), func(c *v1alpha1.ConsulCluster) {
+		c.Spec.ACLs.Enabled, c.Spec.ACLs.DefaultPolicy = &enabled, policy
+	})
+}
+
+func loseTokens() step {
+	return step{say: "a snapshot without tokens is restored", do: func(r *run) {
+		for _, c := range r.world.clusters {
+			r.world.change(c, time.Now(), func(*sim.State) { c.LoseTokens() })
+		}
+	}}
 }
 
 func encrypt() step {

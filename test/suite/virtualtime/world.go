@@ -159,6 +159,9 @@ func (w *world) wrote(before, after client.Object) {
 				}
 			})
 		}
+		if c := w.owner(o); c != nil && o.Name == resources.TokensSecretName(c.Name) {
+			w.change(c, now, func(*sim.State) { c.WroteTokens(o) })
+		}
 	case *corev1.Pod:
 		if c := w.owner(o); c != nil {
 			old, _ := before.(*corev1.Pod)

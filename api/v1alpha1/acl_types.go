@@ -1,0 +1,44 @@
+package v1alpha1
+
+// ACLs configures who may do what in Consul.
+type ACLs struct {
+	// Enabled is whether servers check ACL tokens. The operator has a token that may do everything, in the Secret
+	// NAME-bootstrap-acl-token, and makes tokens of least rights for itself and for the servers. Changing it on a running cluster
+	// takes a rolling update: see status.acls. If omitted, a running cluster stays as it is.
+	//
+	// +optional
+	Enabled *bool `json:"enabled,omitempty"`
+
+	// DefaultPolicy is what servers do with calls that no policy speaks of, such as all those without a token. If omitted, a new
+	// cluster denies them. A running cluster whose ACLs are being enabled allows them until this says deny: clients have to be
+	// given tokens before.
+	//
+	// +optional
+	DefaultPolicy ACLDefaultPolicy `json:"defaultPolicy,omitempty"`
+}
+
+// ACLDefaultPolicy is what servers do with calls that no policy speaks of.
+//
+// +kubebuilder:validation:Enum=allow;deny
+type ACLDefaultPolicy string
+
+// The default policies.
+const (
+	ACLDefaultAllow ACLDefaultPolicy = "allow"
+	ACLDefaultDeny  ACLDefaultPolicy = "deny"
+)
+
+// ACLPhase is a phase of ACLs. Servers of all phases take part in one cluster.
+//
+// +kubebuilder:validation:Enum=Off;Allow;Deny
+type ACLPhase string
+
+// The phases of ACLs, in order.
+const (
+	// ACLsOff is a cluster without ACLs.
+	ACLsOff ACLPhase = "Off"
+	// ACLsAllow servers check tokens, and allow what no policy speaks of.
+	ACLsAllow ACLPhase = "Allow"
+	// ACLsDeny servers check tokens, and deny what no policy speaks of.
+	ACLsDeny ACLPhase = "Deny"
+)

@@ -1,0 +1,112 @@
+package consul
+
+import (
+	"context"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/hashicorp/consul/api"
+	. "github.com/onsi/gomega"
+
+	"github.com/consul-operator/consul-operator/api/v1alpha1"
+	"github.com/consul-operator/consul-operator/internal/plan"
+	"github.com/consul-operator/consul-operator/internal/resources"
+)
+
+// authorize gives a server ACLs that deny, and the tokens that servers have.
+func (s *realServer) authorize(t *testing.T, dial Dialer, management string) {
+	t.Helper()
+	g := NewWithT(t)
+	secret, err := resources.TokensSecret(&v1alpha1.ConsulCluster{}, management)
+	g.Expect(err).NotTo(HaveOccurred())
+	_, recovery := resources.OperatorTokens(secret)
+	s.Agent = dial(Target{Address: s.http(), Token: management, AgentToken: recovery})
+	for name, text := range map[string][]byte{
+		"tokens.json": secret.Data["servers.json"], "acl.json": []byte(`{"acl": {"enabled": true, "default_policy": "deny"}}`),
+	} {
+		file := filepath.Join(s.dir, name)
+		g.Expect(os.WriteFile(file, text, 0o600)).To(Succeed())
+		s.args = append(s.args, "-config-file="+file)
+	}
+}
+
+// The operator's token may do what the operator does, and not more. To make it once more, or after somebody changed it, is the
+// same.
+func TestTheOperatorsToken(t *testing.T) {
+	for _, version := range []string{"1.19.2", "1.22.7"} {
+		t.Run(version, func(t *testing.T) {
+			t.Parallel()
+			g := NewWithT(t)
+			management := resources.NewManagementToken()
+			servers := newServers(t, version, 3)
+			servers.prepare = func(s *realServer) { s.authorize(t, servers.dial, management) }
+			first := servers.start()
+			g.Eventually(func() error { _, err := first.Self(t.Context()); return err }, 30*time.Second, 50*time.Millisecond).
+				Should(Succeed(), "an agent that has never known a leader knows the token for itself")
+			servers.start()
+			servers.start()
+			leader, own := servers.leader(), resources.Token(management, resources.RoleOperator)
+			renew := func(rules string) {
+				t.Helper()
+				g.Eventually(func() error {
+					return leader.MakeToken(t.Context(), Token{
+						Accessor: own.Accessor, Secret: own.Secret, Policy: "consul-operator", Rules: rules, Description: "of a test",
+					})
+				}, 30*time.Second, 100*time.Millisecond).Should(Succeed())
+			}
+			renew("")
+			token := servers.dial(Target{Address: leader.http(), Token: own.Secret})
+			_, err := token.RaftPeers(t.Context())
+			g.Expect(err).To(MatchError(ErrForbidden))
+			renew(resources.TokenRules("consul", resources.RoleOperator))
+			renew(resources.TokenRules("consul", resources.RoleOperator))
+			for _, server := range servers.list { // each knows it by its own data
+				it := servers.dial(Target{Address: server.http(), Token: own.Secret})
+				g.Eventually(func() error { _, err := it.RaftPeers(t.Context()); return err }, 10*time.Second, 50*time.Millisecond).
+					Should(Succeed())
+			}
+			client, err := api.NewClient(&api.Config{Address: leader.http(), Token: own.Secret})
+			g.Expect(err).NotTo(HaveOccurred())
+			_, err = client.KV().Put(&api.KVPair{Key: "x"}, nil)
+			g.Expect(err).To(MatchError(ContainSubstring("Permission denied")))
+			_, _, err = client.ACL().TokenList(nil)
+			g.Expect(err).To(MatchError(ContainSubstring("Permission denied")))
+			expectAllowed(t, servers, leader, token)
+		})
+	}
+}
+
+// expectAllowed does all that the operator does with a token, the last things last.
+func expectAllowed(t *testing.T, servers *realServers, leader *realServer, token Agent) {
+	t.Helper()
+	g, ctx := NewWithT(t), t.Context()
+	for name, call := range map[string]func() error{
+		"self":      func() error { _, err := token.Self(ctx); return err },
+		"health":    func() error { _, err := token.Health(ctx); return err },
+		"autopilot": func() error { _, err := token.Autopilot(ctx); return err },
+		"set":       func() error { return token.SetAutopilot(ctx, map[string]string{SettingMinQuorum: "3"}) },
+		"reload":    func() error { return token.Reload(ctx) },
+		"watch":     func() error { _, err := token.WatchServers(ctx, 0, time.Second); return err },
+	} {
+		g.Expect(call()).To(Succeed(), name)
+	}
+	members, err := token.Members(ctx)
+	g.Expect(err).NotTo(HaveOccurred())
+	g.Expect(members).To(HaveLen(3), "none is filtered")
+	g.Eventually(func() ([]plan.Node, error) { return token.Catalog(ctx) }, 30*time.Second, 50*time.Millisecond).
+		Should(HaveLen(3), "none is filtered")
+	_, err = token.Keyring(ctx)
+	g.Expect(err).To(MatchError(ErrNoKey), "it may ask")
+
+	watching, cancel := context.WithCancel(ctx)
+	g.Expect(token.WatchLeader(watching, cancel)).To(MatchError(context.Canceled), "the stream is open")
+
+	g.Expect(token.TransferLeadership(ctx, servers.follower().id)).To(Succeed())
+	servers.leader()
+	g.Expect(token.ForceLeave(ctx, "nobody")).To(MatchError(ErrNotFound), "it may")
+	g.Expect(token.RemovePeer(ctx, "nobody")).To(MatchError(ErrNotFound), "it may")
+	g.Expect(token.Leave(ctx)).To(Or(Succeed(), MatchError(ErrUnanswered)))
+	g.Eventually(leader.exited, 30*time.Second).Should(BeClosed())
+}

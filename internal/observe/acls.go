@@ -1,0 +1,90 @@
+package observe
+
+import (
+	"context"
+	"errors"
+
+	corev1 "k8s.io/api/core/v1"
+
+	"github.com/consul-operator/consul-operator/api/v1alpha1"
+	"github.com/consul-operator/consul-operator/internal/consul"
+	"github.com/consul-operator/consul-operator/internal/plan"
+	"github.com/consul-operator/consul-operator/internal/resources"
+)
+
+// aclsOf is the phase of ACLs that a cluster has, and the one that it is to have in the end: where the spec says nothing, the
+// same. See secureNewCluster.
+func aclsOf(c *v1alpha1.ConsulCluster) plan.ACLs {
+	phase, _ := plan.ParseACLPhase(string(resources.ACLPhase(c))) // the error is found again, see readRecords
+	acls := plan.ACLs{Phase: phase, Target: phase, Unrecorded: resources.ACLRecordLost(c)}
+	if enabled := c.Spec.ACLs.Enabled; enabled != nil {
+		acls.Target = plan.ACLsOff
+		if *enabled {
+			acls.Target = max(phase, plan.ACLsAllow)
+		}
+	}
+	if acls.Target == plan.ACLsOff {
+		return acls
+	}
+	switch c.Spec.ACLs.DefaultPolicy {
+	case v1alpha1.ACLDefaultAllow:
+		acls.Target = plan.ACLsAllow
+	case v1alpha1.ACLDefaultDeny:
+		acls.Target = plan.ACLsDeny
+	}
+	return acls
+}
+
+// tokens reads how the agents of servers with ACLs are called.
+func (o *Observer) tokens(ctx context.Context, s *Snapshot) error {
+	if s.HasNoACLs() {
+		return nil
+	}
+	secret, err := o.ownSecret(ctx, s, resources.TokensSecretName(s.Cluster.Name))
+	if err != nil || secret == nil {
+		return err
+	}
+	s.TokensSecret, s.Spec.ACLs.Made = secret, resources.TokensMade(secret)
+	return nil
+}
+
+// HasTokens reports whether the Secret with the tokens is there, and has those of the operator.
+func (s *Snapshot) HasTokens() bool {
+	if s.TokensSecret == nil {
+		return false
+	}
+	operator, recovery := resources.OperatorTokens(s.TokensSecret)
+	return operator != "" && recovery != ""
+}
+
+// withTokens adds the tokens to how the agent of a pod is called. Where nobody is denied anything, a token that was not made
+// would be refused, and none is not. An agent knows its own token whatever Consul knows.
+func (s *Snapshot) withTokens(target consul.Target, pod *corev1.Pod) consul.Target {
+	if s.TokensSecret == nil || !resources.PodHasACLs(pod) {
+		return target
+	}
+	operator, recovery := resources.OperatorTokens(s.TokensSecret)
+	target.AgentToken = recovery
+	if s.Spec.ACLs.Made || aclsOfPod(pod) == plan.ACLsDeny {
+		target.Token = operator
+	}
+	return target
+}
+
+// aclsOfPod is the phase of a pod, whatever becomes of its annotation.
+func aclsOfPod(pod *corev1.Pod) plan.ACLPhase {
+	if !resources.PodHasACLs(pod) {
+		return plan.ACLsOff
+	}
+	said, _ := plan.ParseACLPhase(pod.Annotations[v1alpha1.AnnotationACLs])
+	return max(said, plan.ACLsAllow)
+}
+
+// errFiltered is an answer that lacks what it has to have.
+var errFiltered = errors.New("it leaves itself out of its peers or members, as ACLs do that lack node:read")
+
+// refusesToken reports whether a leader refuses the token that it was called with, or what it may do.
+func (s *Snapshot) refusesToken(leader string, err error) bool {
+	isRefused := errors.Is(err, consul.ErrForbidden) || errors.Is(err, errFiltered)
+	return isRefused && s.Target(leader).Token != ""
+}

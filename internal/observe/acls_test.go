@@ -1,0 +1,121 @@
+package observe_test
+
+import (
+	"testing"
+
+	. "github.com/onsi/gomega"
+	corev1 "k8s.io/api/core/v1"
+
+	"github.com/consul-operator/consul-operator/api/v1alpha1"
+	"github.com/consul-operator/consul-operator/internal/plan"
+	"github.com/consul-operator/consul-operator/internal/resources"
+)
+
+// grant gives the servers ACLs in a phase, and returns the Secret of their tokens.
+func (w *world) grant(phase v1alpha1.ACLPhase) *corev1.Secret {
+	w.t.Helper()
+	w.cluster.Annotations[v1alpha1.AnnotationACLs] = string(phase)
+	w.cluster.Annotations[v1alpha1.AnnotationRecordsOf] = string(clusterUID)
+	for _, pod := range w.pods {
+		pod.Annotations = map[string]string{v1alpha1.AnnotationACLs: string(phase)}
+		pod.Spec.Volumes = []corev1.Volume{{Name: "operator-acl-tokens"}}
+	}
+	tokens, err := resources.TokensSecret(w.cluster, "management")
+	w.Expect(err).NotTo(HaveOccurred())
+	w.others = append(w.others, tokens)
+	return tokens
+}
+
+// Where nobody is denied anything, a token that was not made would be refused, and none is not.
+func TestTokensOfCalls(t *testing.T) {
+	operator := resources.Token("management", resources.RoleOperator).Secret
+	for name, test := range map[string]struct {
+		phase    v1alpha1.ACLPhase
+		change   func(w *world, tokens *corev1.Secret)
+		operator string
+		hasAgent bool
+	}{
+		"before tokens were made, all is allowed": {v1alpha1.ACLsAllow, func(*world, *corev1.Secret) {}, "", true},
+		"once they were made": {
+			v1alpha1.ACLsAllow, func(_ *world, tokens *corev1.Secret) { resources.SetTokensMade(tokens, now) }, operator, true,
+		},
+		"nothing is allowed without": {v1alpha1.ACLsDeny, func(*world, *corev1.Secret) {}, operator, true},
+		"a server that started before": {
+			v1alpha1.ACLsDeny, func(w *world, _ *corev1.Secret) { w.pods[0].Spec.Volumes = nil }, "", false,
+		},
+		"the annotation of the pod was taken away": {
+			v1alpha1.ACLsDeny, func(w *world, _ *corev1.Secret) { w.pods[0].Annotations = nil }, "", true,
+		},
+		"the Secret is another's": {
+			v1alpha1.ACLsDeny, func(_ *world, tokens *corev1.Secret) { tokens.OwnerReferences = nil }, "", false,
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			test.change(w, w.grant(test.phase))
+			target := w.look().Target("consul-0")
+			w.Expect(target.Token).To(Equal(test.operator))
+			if test.hasAgent {
+				w.Expect(target.AgentToken).NotTo(BeEmpty())
+			} else {
+				w.Expect(target.AgentToken).To(BeEmpty())
+			}
+		})
+	}
+}
+
+// What a leader refuses, or leaves out, is not known, and asks for a token.
+func TestALeaderThatRefusesTheToken(t *testing.T) {
+	refuses := func(a *agent) { a.refuses = true }
+	for name, test := range map[string]struct {
+		phase   v1alpha1.ACLPhase
+		change  func(a *agent)
+		refused string
+	}{
+		"it does":                  {v1alpha1.ACLsDeny, refuses, "consul-0"},
+		"it leaves out what it is": {v1alpha1.ACLsDeny, func(a *agent) { a.serf = a.serf[1:] }, "consul-0"},
+		"it does not answer":       {v1alpha1.ACLsDeny, func(a *agent) { a.silent["peers"] = true }, ""},
+		"it was given none":        {v1alpha1.ACLsAllow, refuses, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			w.grant(test.phase)
+			test.change(w.agent(0))
+			s := w.look()
+			w.Expect(s.Raft.Known).To(BeFalse())
+			w.Expect(s.Spec.ACLs.RefusedBy).To(Equal(test.refused))
+		})
+	}
+}
+
+func TestTargetOfACLs(t *testing.T) {
+	const off, allow, deny = plan.ACLsOff, plan.ACLsAllow, plan.ACLsDeny
+	for name, test := range map[string]struct {
+		spec   v1alpha1.ACLs
+		phase  v1alpha1.ACLPhase
+		target plan.ACLPhase
+	}{
+		"nothing is said":                     {v1alpha1.ACLs{}, "", off},
+		"nothing is said of those it has":     {v1alpha1.ACLs{}, v1alpha1.ACLsDeny, deny},
+		"a running cluster allows":            {v1alpha1.ACLs{Enabled: new(true)}, "", allow},
+		"until a person says deny":            {v1alpha1.ACLs{Enabled: new(true), DefaultPolicy: "deny"}, v1alpha1.ACLsAllow, deny},
+		"which it goes on doing":              {v1alpha1.ACLs{Enabled: new(true)}, v1alpha1.ACLsDeny, deny},
+		"or allow again":                      {v1alpha1.ACLs{DefaultPolicy: "allow"}, v1alpha1.ACLsDeny, allow},
+		"off":                                 {v1alpha1.ACLs{Enabled: new(false), DefaultPolicy: "deny"}, v1alpha1.ACLsDeny, off},
+		"a policy alone asks for no ACLs":     {v1alpha1.ACLs{DefaultPolicy: "deny"}, "", off},
+		"the record of the phase is its name": {v1alpha1.ACLs{}, v1alpha1.ACLsAllow, allow},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			if test.phase != "" {
+				w.grant(test.phase)
+			}
+			w.cluster.Spec.ACLs = test.spec
+			w.Expect(w.look().Spec.ACLs.Target).To(Equal(test.target))
+		})
+	}
+	w := newWorld(t)
+	w.claims, w.pods, w.cluster.Annotations = nil, nil, nil
+	w.cluster.Spec.ACLs.Enabled = new(true)
+	w.Expect(w.look().Spec.ACLs.Target).To(Equal(deny), "a new cluster has nobody who is to be told before")
+}

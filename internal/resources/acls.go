@@ -1,0 +1,186 @@
+package resources
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/utils/ptr"
+
+	"github.com/consul-operator/consul-operator/api/v1alpha1"
+)
+
+const (
+	// volumeACL is a name that no user's volume has.
+	volumeACL = "operator-acl-tokens"
+	pathACL   = "/consul/acl"
+
+	// keyManagement holds the token that may do everything. The name of the Secret and the key are those of HashiCorp's Helm chart.
+	keyManagement = "token"
+	// keyServers is the file with the tokens that servers have. keyOperator and keyRecovery hold those of the operator.
+	keyServers  = "servers.json"
+	keyOperator = "operator"
+	keyRecovery = "agent-recovery"
+)
+
+// ACLPhase returns the phase of ACLs that servers have, or are getting: empty for a cluster that never had ACLs. It is recorded
+// as GossipPhase is.
+func ACLPhase(c *v1alpha1.ConsulCluster) v1alpha1.ACLPhase {
+	return v1alpha1.ACLPhase(phaseOf(c, v1alpha1.AnnotationACLs, string(c.Status.ACLs)))
+}
+
+// ACLRecordLost reports whether only the status has the phase.
+func ACLRecordLost(c *v1alpha1.ConsulCluster) bool {
+	_, recorded := recordOf(c, v1alpha1.AnnotationACLs)
+	return !recorded && ACLPhase(c) != ""
+}
+
+// HasACLs reports whether servers check tokens.
+func HasACLs(c *v1alpha1.ConsulCluster) bool {
+	return slices.Contains([]v1alpha1.ACLPhase{v1alpha1.ACLsAllow, v1alpha1.ACLsDeny}, ACLPhase(c))
+}
+
+// PodHasACLs reports whether the server of a pod checks tokens. Anybody who may change a pod can change its annotations, and
+// nobody its volumes.
+func PodHasACLs(pod *corev1.Pod) bool { return slices.ContainsFunc(pod.Spec.Volumes, isACLVolume) }
+
+func isACLVolume(v corev1.Volume) bool { return v.Name == volumeACL }
+
+// ManagementSecretName returns the name of the Secret with the token that may do everything.
+func ManagementSecretName(cluster string) string { return cluster + "-bootstrap-acl-token" }
+
+// TokensSecretName returns the name of the Secret with the tokens that servers and the operator use.
+func TokensSecretName(cluster string) string { return cluster + "-acl-tokens" }
+
+// ManagementSecret returns the Secret with the token that may do everything.
+func ManagementSecret(c *v1alpha1.ConsulCluster, token string) *corev1.Secret {
+	return &corev1.Secret{
+		ObjectMeta: meta(c, ManagementSecretName(c.Name)), Data: map[string][]byte{keyManagement: []byte(token)},
+	}
+}
+
+// ManagementToken returns the token that may do everything, from either of the Secrets; empty if it has none.
+func ManagementToken(secret *corev1.Secret) string {
+	if token, has := secret.Data[keyManagement]; has {
+		return string(token)
+	}
+	var file serversFile
+	if json.Unmarshal(secret.Data[keyServers], &file) != nil {
+		return ""
+	}
+	return file.ACL.Tokens.InitialManagement
+}
+
+// serversFile is the configuration file with the tokens of the servers. None of it is part of a revision: tokens are replaced
+// without a rollout.
+type serversFile struct {
+	ACL struct {
+		Tokens struct {
+			// InitialManagement is made in Consul by each new leader, whatever data it has
+			// (https://developer.hashicorp.com/consul/docs/reference/agent/configuration-file/acl#acl_tokens_initial_management).
+			InitialManagement string `json:"initial_management"`
+			// Agent is what a server keeps its own node up to date with.
+			Agent string `json:"agent"`
+			// AgentRecovery may read and stop the agent, also if there is no leader.
+			AgentRecovery string `json:"agent_recovery"`
+		} `json:"tokens"`
+	} `json:"acl"`
+}
+
+// TokensSecret returns the Secret with the tokens that servers and the operator use. All follow from the one that may do
+// everything.
+func TokensSecret(c *v1alpha1.ConsulCluster, management string) (*corev1.Secret, error) {
+	var file serversFile
+	file.ACL.Tokens.InitialManagement = management
+	file.ACL.Tokens.Agent = Token(management, RoleServers).Secret
+	recovery := Token(management, roleRecovery).Secret
+	file.ACL.Tokens.AgentRecovery = recovery
+	text, err := json.Marshal(file)
+	if err != nil {
+		return nil, errors.New("the tokens of the servers cannot be written as JSON") // err has them
+	}
+	return &corev1.Secret{ObjectMeta: meta(c, TokensSecretName(c.Name)), Data: map[string][]byte{
+		keyServers: text, keyOperator: []byte(Token(management, RoleOperator).Secret), keyRecovery: []byte(recovery),
+	}}, nil
+}
+
+// OperatorTokens returns the operator's token, and the one with which it calls an agent that knows no leader. The cache keeps
+// both: the operator has them in memory anyway.
+func OperatorTokens(secret *corev1.Secret) (operator, recovery string) {
+	return string(secret.Data[keyOperator]), string(secret.Data[keyRecovery])
+}
+
+// TokensMade reports whether the tokens in a Secret were made in Consul.
+func TokensMade(secret *corev1.Secret) bool {
+	return secret.Annotations[v1alpha1.AnnotationTokensMade] != ""
+}
+
+// SetTokensMade takes note of it.
+func SetTokensMade(secret *corev1.Secret, now time.Time) {
+	setAnnotation(secret, v1alpha1.AnnotationTokensMade, now.UTC().Format(time.RFC3339))
+}
+
+// aclConfig is what the servers' configuration says of ACLs in a phase.
+func aclConfig(c *v1alpha1.ConsulCluster) map[string]any {
+	if !HasACLs(c) {
+		return nil
+	}
+	policy := v1alpha1.ACLDefaultAllow
+	if ACLPhase(c) == v1alpha1.ACLsDeny {
+		policy = v1alpha1.ACLDefaultDeny
+	}
+	return map[string]any{"acl": map[string]any{"enabled": true, "default_policy": string(policy)}}
+}
+
+// prepareACLs gives the servers of a revision their tokens.
+func prepareACLs(template *corev1.PodTemplateSpec, c *v1alpha1.ConsulCluster) {
+	if phase := ACLPhase(c); phase != "" {
+		annotateTemplate(template, v1alpha1.AnnotationACLs, string(phase))
+	}
+	if !HasACLs(c) {
+		return
+	}
+	pod := &template.Spec
+	pod.Volumes = append(pod.Volumes, corev1.Volume{Name: volumeACL, VolumeSource: corev1.VolumeSource{
+		Secret: &corev1.SecretVolumeSource{
+			SecretName: TokensSecretName(c.Name), Items: []corev1.KeyToPath{
+				{Key: keyServers, Path: keyServers}, {Key: keyRecovery, Path: keyRecovery},
+			},
+		},
+	}})
+	consul := &pod.Containers[0]
+	consul.VolumeMounts = append(consul.VolumeMounts, corev1.VolumeMount{Name: volumeACL, MountPath: pathACL, ReadOnly: true})
+	consul.Args = append(consul.Args, "-config-file="+pathACL+"/"+keyServers)
+	if ACLPhase(c) == v1alpha1.ACLsDeny { // for `kubectl exec … consul members`; the user's environment goes before it
+		file := corev1.EnvVar{Name: "CONSUL_HTTP_TOKEN_FILE", Value: pathACL + "/" + keyRecovery}
+		consul.Env = append([]corev1.EnvVar{file}, consul.Env...)
+	}
+}
+
+// checkACLs refuses keys of spec.config that say again, or otherwise, what spec.acls says.
+func checkACLs(c *v1alpha1.ConsulCluster, config map[string]any) error {
+	if !UsesACLs(c) {
+		return nil
+	}
+	for _, key := range []string{
+		"acl.enabled", "acl.default_policy", "acl.tokens", "acl_datacenter", "acl_default_policy", "acl_master_token",
+		"acl_agent_token", "acl_agent_master_token", "acl_token", "primary_datacenter",
+	} {
+		switch written, _, found := lookup(config, key); {
+		case found && HasACLs(c):
+			return fmt.Errorf("spec.config.%s: remove it, since spec.acls configures ACLs", written)
+		case found:
+			return fmt.Errorf("spec.acls.enabled: remove it, since spec.config.%s configures ACLs, and the operator cannot take "+
+				"that over", written)
+		}
+	}
+	return nil
+}
+
+// UsesACLs reports whether a cluster has ACLs, or asks for them.
+func UsesACLs(c *v1alpha1.ConsulCluster) bool {
+	return HasACLs(c) || ptr.Deref(c.Spec.ACLs.Enabled, false)
+}

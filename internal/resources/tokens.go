@@ -1,0 +1,60 @@
+package resources
+
+import (
+	"crypto/hmac"
+	"crypto/sha256"
+	"fmt"
+
+	"github.com/google/uuid"
+)
+
+// Role is who uses an ACL token.
+type Role string
+
+// The roles that have a token in Consul.
+const (
+	RoleOperator Role = "operator"
+	RoleServers  Role = "servers"
+	// roleRecovery is known to agents alone.
+	roleRecovery Role = "agent-recovery"
+)
+
+// ACLToken is a token as Consul names it: both are UUIDs.
+type ACLToken struct {
+	// Accessor is the name of the token, and Secret what proves that somebody has it.
+	Accessor, Secret string
+}
+
+// NewManagementToken returns the secret of a token that may do everything.
+func NewManagementToken() string { return uuid.NewString() }
+
+// Token returns the token of a role. It follows from the one that may do everything, so whoever has that can make it again, with
+// the same name and the same secret, and nobody can find that one from it.
+func Token(management string, role Role) ACLToken {
+	derive := func(part string) string {
+		mac := hmac.New(sha256.New, []byte(management))
+		return uuid.NewHash(mac, uuid.Nil, []byte("consul-operator/"+string(role)+"/"+part), 8).String()
+	}
+	return ACLToken{Accessor: derive("accessor"), Secret: derive("secret")}
+}
+
+// TokenRules are the rights of the token of a role, in Consul's language
+// (https://developer.hashicorp.com/consul/docs/reference/acl/rule). The operator reads members and the catalog, hands leadership
+// over, removes peers and changes autopilot, has agents leave and reload, and replaces the gossip key.
+func TokenRules(cluster string, role Role) string {
+	if role == RoleServers {
+		return fmt.Sprintf("node_prefix %q {\n  policy = \"write\"\n}\n", cluster+"-")
+	}
+	return `operator = "write"
+keyring = "write"
+agent_prefix "" {
+  policy = "write"
+}
+node_prefix "" {
+  policy = "read"
+}
+service "consul" {
+  policy = "read"
+}
+`
+}

@@ -1,0 +1,133 @@
+package integration
+
+import (
+	"testing"
+	"time"
+
+	"github.com/hashicorp/consul/api"
+	. "github.com/onsi/gomega"
+
+	"github.com/consul-operator/consul-operator/api/v1alpha1"
+	"github.com/consul-operator/consul-operator/test/lib/invariant"
+)
+
+// A cluster that denies by default is founded, upgraded under load, and loses all its tokens: the operator makes them again.
+func TestACLs(t *testing.T) {
+	t.Parallel()
+	s := begin(t, shared, "denied", func(spec *v1alpha1.ConsulClusterSpec) {
+		soonVoters(spec)
+		spec.Update.MaxSurge, spec.ACLs.Enabled = 3, new(true)
+	})
+	s.expectAnonymous(false)
+	s.patch(toVersion(newest))
+	s.reach("upgraded", 3*time.Minute)
+	s.expectRegisteredVersion(newest)
+
+	before := s.processes()
+	s.deleteOperatorsTokens()
+	s.Eventually(s.operatorsTokens, 2*time.Minute, 100*time.Millisecond).Should(HaveLen(2), "they are made again")
+	s.reach("with tokens again", time.Minute)
+	s.Expect(s.processes()).To(Equal(before), "no server was replaced, or started again")
+	s.end(1)
+}
+
+// A cluster that runs gets ACLs: nobody is denied anything before a person says so, who has given tokens to clients.
+func TestACLsOfARunningCluster(t *testing.T) {
+	t.Parallel()
+	s := begin(t, shared, "denied-later", func(spec *v1alpha1.ConsulClusterSpec) {
+		soonVoters(spec)
+		spec.Update.MaxSurge = 3
+	})
+	s.Observer.AllowLeaderChanges(2)
+	s.patch(func(c *v1alpha1.ConsulCluster) { c.Spec.ACLs.Enabled = new(true) })
+	s.until("servers check tokens", inACLPhase(v1alpha1.ACLsAllow))
+	s.reach("allowed", 2*time.Minute)
+	s.expectAnonymous(true)
+
+	s.Eventually(s.operatorsTokens, time.Minute, 100*time.Millisecond).Should(HaveLen(2), "they are made")
+	s.Expect(s.Authenticate(t.Context())).To(Succeed())
+	s.patch(func(c *v1alpha1.ConsulCluster) { c.Spec.ACLs.DefaultPolicy = v1alpha1.ACLDefaultDeny })
+	s.until("servers deny", inACLPhase(v1alpha1.ACLsDeny))
+	s.reach("denied", 2*time.Minute)
+	s.expectAnonymous(false)
+	s.end(2)
+
+	s.patch(func(c *v1alpha1.ConsulCluster) { c.Spec.ACLs = v1alpha1.ACLs{Enabled: new(false)} })
+	s.until("servers check nothing", inACLPhase(v1alpha1.ACLsOff))
+	s.reach("open", 5*time.Minute)
+	s.expectAnonymous(true)
+}
+
+func inACLPhase(phase v1alpha1.ACLPhase) func(*v1alpha1.ConsulCluster) bool {
+	return func(c *v1alpha1.ConsulCluster) bool { return c.Status.ACLs == phase }
+}
+
+// expectAnonymous has each server answer those who have no token, or tell them nothing.
+func (s *story) expectAnonymous(open bool) {
+	s.t.Helper()
+	access, err := s.Access(s.t.Context())
+	s.Expect(err).NotTo(HaveOccurred())
+	access.Token = nil
+	for _, server := range s.cluster().Status.Servers {
+		agent, err := access.Agent(access.At(server.Address), 10*time.Second)
+		s.Expect(err).NotTo(HaveOccurred())
+		_, err = agent.KV().Put(&api.KVPair{Key: "anonymous"}, nil)
+		if open {
+			s.Expect(err).NotTo(HaveOccurred(), server.Name)
+		} else {
+			s.Expect(err).To(MatchError(ContainSubstring("Permission denied")), server.Name)
+		}
+	}
+}
+
+// expectRegisteredVersion has each server keep its own node in the catalog up to date, which takes its token.
+func (s *story) expectRegisteredVersion(version string) {
+	s.t.Helper()
+	s.Eventually(func(g Gomega) {
+		nodes, _, err := s.admin().Catalog().Nodes(nil)
+		g.Expect(err).NotTo(HaveOccurred())
+		kept := map[string]string{}
+		for _, node := range nodes {
+			kept[node.Node] = node.Meta["consul-version"]
+		}
+		for _, server := range s.cluster().Status.Servers {
+			g.Expect(kept).To(HaveKeyWithValue(server.Name, version), invariant.I7.String())
+		}
+	}, 2*time.Minute, time.Second).Should(Succeed())
+}
+
+// admin is a client of a server, with the token that may do everything.
+func (s *story) admin() *api.Client {
+	s.t.Helper()
+	access, err := s.Access(s.t.Context())
+	s.Expect(err).NotTo(HaveOccurred())
+	s.Expect(s.Authenticate(s.t.Context())).To(Succeed())
+	agent, err := access.Agent(access.At(s.cluster().Status.Servers[0].Address), 10*time.Second)
+	s.Expect(err).NotTo(HaveOccurred())
+	return agent
+}
+
+// operatorsTokens are the accessors of the tokens that the operator makes.
+func (s *story) operatorsTokens() (accessors []string) {
+	s.t.Helper()
+	tokens, _, err := s.admin().ACL().TokenList(nil)
+	if err != nil {
+		return nil
+	}
+	for _, token := range tokens {
+		if len(token.Policies) == 1 && token.Policies[0].Name != "global-management" {
+			accessors = append(accessors, token.AccessorID)
+		}
+	}
+	return accessors
+}
+
+func (s *story) deleteOperatorsTokens() {
+	s.t.Helper()
+	made := s.operatorsTokens()
+	s.Expect(made).To(HaveLen(2))
+	for _, accessor := range made {
+		_, err := s.admin().ACL().TokenDelete(accessor, nil)
+		s.Expect(err).NotTo(HaveOccurred())
+	}
+}
