@@ -4,7 +4,8 @@ package v1alpha1
 type ACLs struct {
 	// Enabled is whether servers check ACL tokens. The operator has a token that may do everything, in the Secret
 	// NAME-bootstrap-acl-token, and makes tokens of least rights for itself and for the servers. Changing it on a running cluster
-	// takes a rolling update: see status.acls. If omitted, a running cluster stays as it is.
+	// takes a rolling update for each phase: see status.acls. If omitted, a new cluster has ACLs unless its spec.config says
+	// something of them, and a running one stays as it is.
 	//
 	// +optional
 	Enabled *bool `json:"enabled,omitempty"`

@@ -114,8 +114,38 @@ func TestTargetOfACLs(t *testing.T) {
 			w.Expect(w.look().Spec.ACLs.Target).To(Equal(test.target))
 		})
 	}
-	w := newWorld(t)
-	w.claims, w.pods, w.cluster.Annotations = nil, nil, nil
-	w.cluster.Spec.ACLs.Enabled = new(true)
-	w.Expect(w.look().Spec.ACLs.Target).To(Equal(deny), "a new cluster has nobody who is to be told before")
+}
+
+// I6: a new cluster denies by default without a word, since there is nobody to be told before. Any other one stays as it is.
+func TestNewClustersHaveACLs(t *testing.T) {
+	asks := func(acls v1alpha1.ACLs) func(*world) { return func(w *world) { w.cluster.Spec.ACLs = acls } }
+	with := func(config string) func(*world) {
+		return func(w *world) { w.cluster.Spec.Config = &v1alpha1.Config{Raw: []byte(config)} }
+	}
+	had := func(annotation, value string) func(*world) {
+		return func(w *world) {
+			w.cluster.Annotations = map[string]string{annotation: value, v1alpha1.AnnotationRecordsOf: string(clusterUID)}
+		}
+	}
+	for name, test := range map[string]struct {
+		change func(*world)
+		target plan.ACLPhase
+	}{
+		"without a word":              {asks(v1alpha1.ACLs{}), plan.ACLsDeny},
+		"asked for":                   {asks(v1alpha1.ACLs{Enabled: new(true)}), plan.ACLsDeny},
+		"all is to be allowed":        {asks(v1alpha1.ACLs{DefaultPolicy: "allow"}), plan.ACLsAllow},
+		"not wanted":                  {asks(v1alpha1.ACLs{Enabled: new(false)}), plan.ACLsOff},
+		"with ACLs of its own":        {with(`{"acl": {"enabled": true}}`), plan.ACLsOff},
+		"with other settings of them": {with(`{"acl": {"token_ttl": "30s"}}`), plan.ACLsDeny},
+		"one of several datacenters":  {with(`{"ports": {"serf_wan": 8302}}`), plan.ACLsOff},
+		"one that had a leader":       {had(v1alpha1.AnnotationBootstrapped, "then"), plan.ACLsOff},
+		"one that was switched off":   {had(v1alpha1.AnnotationACLs, string(v1alpha1.ACLsOff)), plan.ACLsOff},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			w.claims, w.pods, w.cluster.Annotations = nil, nil, nil
+			test.change(w)
+			w.Expect(w.look().Spec.ACLs.Target).To(Equal(test.target))
+		})
+	}
 }

@@ -9,7 +9,6 @@ import (
 	"slices"
 
 	corev1 "k8s.io/api/core/v1"
-	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/consul-operator/consul-operator/api/v1alpha1"
@@ -33,34 +32,6 @@ func gossip(c *v1alpha1.ConsulCluster) plan.Gossip {
 		gossip.Target = plan.GossipOff
 	}
 	return gossip
-}
-
-// secureNewCluster has a cluster closed, and its gossip encrypted, and gives it TLS, from the beginning where the spec says
-// nothing. A cluster that has anything already, or had a leader, stays as it is.
-func secureNewCluster(s *Snapshot) {
-	c := s.Cluster
-	s.Spec.Network.New = true
-	gossip := func(s *v1alpha1.ConsulClusterSpec) { s.GossipEncryption.Enabled = new(true) }
-	if resources.GossipPhase(c) == "" && c.Spec.GossipEncryption.Enabled == nil && isFreeFor(c, gossip) {
-		s.Spec.Gossip.Target = plan.GossipRequired
-	}
-	tls := func(s *v1alpha1.ConsulClusterSpec) { s.TLS.Enabled = new(true) }
-	if resources.TLSPhase(c) == "" && c.Spec.TLS.Enabled == nil && isFreeFor(c, tls) {
-		s.Spec.TLS.Target = plan.TLSRequired
-	}
-	if s.Spec.TLS.Target == plan.TLSRequired && ptr.Deref(c.Spec.TLS.HTTPSOnly, true) {
-		s.Spec.TLS.Target = plan.TLSOnly
-	}
-	if s.Spec.ACLs.Target != plan.ACLsOff && c.Spec.ACLs.DefaultPolicy == "" { // there is nobody to be told before
-		s.Spec.ACLs.Target = plan.ACLsDeny
-	}
-}
-
-// isFreeFor reports whether a spec leaves what it could ask for, and the names that this needs, to the operator.
-func isFreeFor(c *v1alpha1.ConsulCluster, ask func(*v1alpha1.ConsulClusterSpec)) bool {
-	asks := c.DeepCopy()
-	ask(&asks.Spec)
-	return resources.CheckConfig(asks) == nil && reserved(asks) == ""
 }
 
 // gossipKeys reads how far the rotation of the gossip keys is and, while there is one, the keys. A Secret that is gone, not the

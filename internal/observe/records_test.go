@@ -164,6 +164,8 @@ func TestACopyIsANewCluster(t *testing.T) {
 	w.Expect(s.Damaged).To(BeNil())
 	w.Expect(plan.Plan(s.Observation, now).Step).To(Equal(plan.SetTLS{Phase: plan.TLSOnly}), "as of a new one")
 	w.cluster.Spec.TLS.Enabled = new(false)
+	w.Expect(plan.Plan(w.look().Observation, now).Step).To(Equal(plan.SetACLs{Phase: plan.ACLsDeny}))
+	w.cluster.Spec.ACLs.Enabled = new(false)
 	w.Expect(plan.Plan(w.look().Observation, now).Step).To(Equal(plan.SetGossip{Phase: plan.GossipRequired}))
 	w.cluster.Spec.GossipEncryption.Enabled = new(false)
 	w.Expect(plan.Plan(w.look().Observation, now).Step).To(Equal(plan.CreateServer{Serial: 0, BootstrapExpect: 3}))

@@ -18,7 +18,7 @@ const (
 	volumeACL = "operator-acl-tokens"
 	pathACL   = "/consul/acl"
 
-	// keyManagement holds the token that may do everything. The name of the Secret and the key are those of HashiCorp's Helm chart.
+	// keyManagement holds the token that may do everything. The name of its Secret and the key are those of HashiCorp's Helm chart.
 	keyManagement = "token"
 	// keyServers is the file with the tokens that servers have. keyOperator and keyRecovery hold those of the operator.
 	keyServers  = "servers.json"
@@ -62,17 +62,8 @@ func ManagementSecret(c *v1alpha1.ConsulCluster, token string) *corev1.Secret {
 	}
 }
 
-// ManagementToken returns the token that may do everything, from either of the Secrets; empty if it has none.
-func ManagementToken(secret *corev1.Secret) string {
-	if token, has := secret.Data[keyManagement]; has {
-		return string(token)
-	}
-	var file serversFile
-	if json.Unmarshal(secret.Data[keyServers], &file) != nil {
-		return ""
-	}
-	return file.ACL.Tokens.InitialManagement
-}
+// ManagementToken returns the token that may do everything, which both Secrets have; empty if this one has none.
+func ManagementToken(secret *corev1.Secret) string { return string(secret.Data[keyManagement]) }
 
 // serversFile is the configuration file with the tokens of the servers. None of it is part of a revision: tokens are replaced
 // without a rollout.
@@ -103,7 +94,8 @@ func TokensSecret(c *v1alpha1.ConsulCluster, management string) (*corev1.Secret,
 		return nil, errors.New("the tokens of the servers cannot be written as JSON") // err has them
 	}
 	return &corev1.Secret{ObjectMeta: meta(c, TokensSecretName(c.Name)), Data: map[string][]byte{
-		keyServers: text, keyOperator: []byte(Token(management, RoleOperator).Secret), keyRecovery: []byte(recovery),
+		keyServers: text, keyManagement: []byte(management), keyRecovery: []byte(recovery),
+		keyOperator: []byte(Token(management, RoleOperator).Secret),
 	}}, nil
 }
 
@@ -147,17 +139,16 @@ func prepareACLs(template *corev1.PodTemplateSpec, c *v1alpha1.ConsulCluster) {
 	pod.Volumes = append(pod.Volumes, corev1.Volume{Name: volumeACL, VolumeSource: corev1.VolumeSource{
 		Secret: &corev1.SecretVolumeSource{
 			SecretName: TokensSecretName(c.Name), Items: []corev1.KeyToPath{
-				{Key: keyServers, Path: keyServers}, {Key: keyRecovery, Path: keyRecovery},
+				{Key: keyServers, Path: keyServers}, {Key: keyManagement, Path: keyManagement}, {Key: keyRecovery, Path: keyRecovery},
 			},
 		},
 	}})
 	consul := &pod.Containers[0]
 	consul.VolumeMounts = append(consul.VolumeMounts, corev1.VolumeMount{Name: volumeACL, MountPath: pathACL, ReadOnly: true})
 	consul.Args = append(consul.Args, "-config-file="+pathACL+"/"+keyServers)
-	if ACLPhase(c) == v1alpha1.ACLsDeny { // for `kubectl exec … consul members`; the user's environment goes before it
-		file := corev1.EnvVar{Name: "CONSUL_HTTP_TOKEN_FILE", Value: pathACL + "/" + keyRecovery}
-		consul.Env = append([]corev1.EnvVar{file}, consul.Env...)
-	}
+	// For `kubectl exec … consul`: whoever may do that can read the token anyway. The user's environment goes before it.
+	file := corev1.EnvVar{Name: "CONSUL_HTTP_TOKEN_FILE", Value: pathACL + "/" + keyManagement}
+	consul.Env = append([]corev1.EnvVar{file}, consul.Env...)
 }
 
 // checkACLs refuses keys of spec.config that say again, or otherwise, what spec.acls says.
@@ -176,6 +167,10 @@ func checkACLs(c *v1alpha1.ConsulCluster, config map[string]any) error {
 			return fmt.Errorf("spec.acls.enabled: remove it, since spec.config.%s configures ACLs, and the operator cannot take "+
 				"that over", written)
 		}
+	}
+	if ConnectsDatacenters(c) {
+		return errors.New("spec.config.ports.serf_wan: remove it, or set spec.acls.enabled to false, since datacenters that are " +
+			"connected have the ACLs of one of them")
 	}
 	return nil
 }

@@ -85,7 +85,6 @@ func TestEitherSecretHasTheManagementToken(t *testing.T) {
 	g.Expect(resources.ManagementToken(resources.ManagementSecret(plain(), management))).To(Equal(management))
 	g.Expect(resources.ManagementToken(tokens)).To(Equal(management))
 	g.Expect(resources.ManagementToken(&corev1.Secret{})).To(BeEmpty())
-	g.Expect(resources.ManagementToken(&corev1.Secret{Data: map[string][]byte{"servers.json": []byte("x")}})).To(BeEmpty())
 }
 
 // The operator keeps its own tokens in memory, and not the one that may do everything.
@@ -125,6 +124,7 @@ func TestConfigurationOfACLs(t *testing.T) {
 		},
 		"tokens":                  {has, tokens, "spec.config.acl.tokens"},
 		"another datacenter's":    {has, map[string]any{"primary_datacenter": "dc2"}, "spec.config.primary_datacenter"},
+		"connected datacenters":   {has, map[string]any{"ports": map[string]any{"serf_wan": 8302}}, "spec.config.ports.serf_wan"},
 		"other settings":          {has, map[string]any{"acl": map[string]any{"token_ttl": "30s"}}, ""},
 		"scripts where all may":   {func(*v1alpha1.ConsulCluster) {}, scripts, "enable_script_checks"},
 		"scripts where none may":  {has, scripts, ""},

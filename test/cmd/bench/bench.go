@@ -190,7 +190,7 @@ func createWithOperator(surge int32) func(context.Context, *harness.Scene, int, 
 		cluster.Spec.Version = version
 		cluster.Spec.Replicas = int32(replicas) //nolint:gosec // the API server checks it
 		cluster.Spec.Update.MaxSurge = surge
-		cluster.Spec.TLS.Enabled = new(false) // the StatefulSet has none either
+		cluster.Spec.TLS.Enabled, cluster.Spec.ACLs.Enabled = new(false), new(false) // the StatefulSet has none either
 		return s.Create(ctx, cluster)
 	}
 }

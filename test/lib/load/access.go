@@ -31,6 +31,14 @@ type Token struct{ text atomic.Pointer[string] }
 // Set gives it to the clients.
 func (t *Token) Set(text string) { t.text.Store(&text) }
 
+// Get is the token by now; empty for none.
+func (t *Token) Get() string {
+	if text := t.text.Load(); text != nil {
+		return *text
+	}
+	return ""
+}
+
 // Authenticated sends the token along with each request.
 func (a Access) Authenticated(next http.RoundTripper) http.RoundTripper {
 	if a.Token == nil {
@@ -45,9 +53,9 @@ type bearer struct {
 }
 
 func (b bearer) RoundTrip(request *http.Request) (*http.Response, error) {
-	if token := b.token.text.Load(); token != nil {
+	if token := b.token.Get(); token != "" {
 		request = request.Clone(request.Context())
-		request.Header.Set("X-Consul-Token", *token)
+		request.Header.Set("X-Consul-Token", token)
 	}
 	return b.next.RoundTrip(request)
 }

@@ -25,7 +25,7 @@ var _ = Describe("what is beside a cluster", Ordered, ContinueOnFailure, func() 
 	It("is scraped by Prometheus, and serves client agents that join by name, through an upgrade and a rotation", func() {
 		c := create("beside", func(spec *v1alpha1.ConsulClusterSpec) {
 			spec.Update.MaxSurge = 3
-			spec.TLS.Enabled = new(false) // the operator issues no certificates for agents
+			spec.TLS.Enabled, spec.ACLs.Enabled = new(false), new(false) // the operator makes nothing for agents
 			spec.NetworkPolicy.Agents = v1alpha1.Peers{{PodSelector: &metav1.LabelSelector{}}}
 			config, err := v1alpha1.NewConfig(map[string]any{
 				// Without the second one each server gives its gauges names of their own.

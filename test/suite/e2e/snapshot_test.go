@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"encoding/base64"
 	"io"
 	"net/http"
 	"os/exec"
@@ -15,6 +16,7 @@ import (
 	. "github.com/onsi/gomega"
 
 	"github.com/consul-operator/consul-operator/api/v1alpha1"
+	"github.com/consul-operator/consul-operator/internal/resources"
 	"github.com/consul-operator/consul-operator/test/lib/harness"
 )
 
@@ -25,9 +27,9 @@ var _ = Describe("kubectl port-forward", Ordered, ContinueOnFailure, func() {
 		c := create("snapshot", func(*v1alpha1.ConsulClusterSpec) {})
 		spec := c.get().Spec
 		stop, address := c.portForward()
-		Expect(request(http.MethodGet, address+"/ui/", nil)).To(ContainSubstring("<title>Consul"))
-		request(http.MethodPut, address+"/v1/kv/greeting", []byte("hello"))
-		snapshot := request(http.MethodGet, address+"/v1/snapshot", nil)
+		Expect(c.request(http.MethodGet, address+"/ui/", nil)).To(ContainSubstring("<title>Consul"))
+		c.request(http.MethodPut, address+"/v1/kv/greeting", []byte("hello"))
+		snapshot := c.request(http.MethodGet, address+"/v1/snapshot", nil)
 		stop()
 
 		kubectl("delete", "consulcluster/consul", "--timeout=1m", c.in())
@@ -37,12 +39,10 @@ var _ = Describe("kubectl port-forward", Ordered, ContinueOnFailure, func() {
 		c.ready(2 * time.Minute)
 		stop, address = c.portForward()
 		defer stop()
-		gone, err := http.Get(address + "/v1/kv/greeting") //nolint:gosec // on this machine
-		Expect(err).NotTo(HaveOccurred())
-		Expect(gone.Body.Close()).To(Succeed())
-		Expect(gone.StatusCode).To(Equal(http.StatusNotFound), "nothing is left of the first cluster")
-		request(http.MethodPut, address+"/v1/snapshot", []byte(snapshot))
-		Expect(request(http.MethodGet, address+"/v1/kv/greeting?raw", nil)).To(Equal("hello"))
+		status, _ := c.ask(http.MethodGet, address+"/v1/kv/greeting", nil)
+		Expect(status).To(Equal(http.StatusNotFound), "nothing is left of the first cluster")
+		c.request(http.MethodPut, address+"/v1/snapshot", []byte(snapshot))
+		Expect(c.request(http.MethodGet, address+"/v1/kv/greeting?raw", nil)).To(Equal("hello"))
 		c.ready(time.Minute)
 	})
 })
@@ -66,15 +66,26 @@ func (c *consul) portForward() (stop func(), address string) {
 }
 
 // request returns the body of the answer.
-func request(method, url string, body []byte) string {
+func (c *consul) request(method, url string, body []byte) string {
+	GinkgoHelper()
+	status, answer := c.ask(method, url, body)
+	Expect(status).To(Equal(http.StatusOK), "%s %s: %s", method, url, answer)
+	return answer
+}
+
+// ask returns the status and the body of the answer to somebody who may do everything.
+func (c *consul) ask(method, url string, body []byte) (status int, answer string) {
 	GinkgoHelper()
 	r, err := http.NewRequestWithContext(GinkgoT().Context(), method, url, bytes.NewReader(body))
 	Expect(err).NotTo(HaveOccurred())
+	token := kubectl("get", "secret", resources.ManagementSecretName(c.Key.Name), c.in(), "-o=jsonpath={.data.token}")
+	secret, err := base64.StdEncoding.DecodeString(token)
+	Expect(err).NotTo(HaveOccurred())
+	r.Header.Set("X-Consul-Token", string(secret))
 	response, err := http.DefaultClient.Do(r)
 	Expect(err).NotTo(HaveOccurred())
 	defer func() { _ = response.Body.Close() }()
-	answer, err := io.ReadAll(response.Body)
+	text, err := io.ReadAll(response.Body)
 	Expect(err).NotTo(HaveOccurred())
-	Expect(response.StatusCode).To(Equal(http.StatusOK), "%s %s: %s", method, url, answer)
-	return string(answer)
+	return response.StatusCode, string(text)
 }

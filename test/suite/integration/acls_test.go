@@ -16,7 +16,7 @@ func TestACLs(t *testing.T) {
 	t.Parallel()
 	s := begin(t, shared, "denied", func(spec *v1alpha1.ConsulClusterSpec) {
 		soonVoters(spec)
-		spec.Update.MaxSurge, spec.ACLs.Enabled = 3, new(true)
+		spec.Update.MaxSurge = 3
 	})
 	s.expectAnonymous(false)
 	s.patch(toVersion(newest))
@@ -36,7 +36,7 @@ func TestACLsOfARunningCluster(t *testing.T) {
 	t.Parallel()
 	s := begin(t, shared, "denied-later", func(spec *v1alpha1.ConsulClusterSpec) {
 		soonVoters(spec)
-		spec.Update.MaxSurge = 3
+		spec.Update.MaxSurge, spec.ACLs.Enabled = 3, new(false)
 	})
 	s.Observer.AllowLeaderChanges(2)
 	s.patch(func(c *v1alpha1.ConsulCluster) { c.Spec.ACLs.Enabled = new(true) })

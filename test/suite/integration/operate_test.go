@@ -182,7 +182,7 @@ func TestDeadPeerIsPruned(t *testing.T) {
 func TestBadSpecsNeverHurtAndAreTakenBack(t *testing.T) {
 	t.Parallel()
 	s := begin(t, shared, "mistaken", func(spec *v1alpha1.ConsulClusterSpec) {
-		spec.GossipEncryption.Enabled, spec.TLS.Enabled = new(false), new(false)
+		spec.GossipEncryption.Enabled, spec.TLS.Enabled, spec.ACLs.Enabled = new(false), new(false), new(false)
 	})
 	s.Observer.AllowLeaderChanges(0)
 	cannotStart := func(c *v1alpha1.ConsulCluster) bool {

@@ -99,7 +99,7 @@ func (s *story) agent(ip string) consul.Agent {
 	s.t.Helper()
 	access, err := s.Access(s.t.Context())
 	s.Expect(err).NotTo(HaveOccurred())
-	target := consul.Target{Scheme: access.Scheme(), Address: access.At(ip)}
+	target := consul.Target{Scheme: access.Scheme(), Address: access.At(ip), Token: access.Token.Get()}
 	if access.TLS != nil {
 		target.TLS = consul.NewTLS(access.TLS)
 	}

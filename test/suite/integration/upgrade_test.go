@@ -21,18 +21,18 @@ func TestUpgrade(t *testing.T) {
 	for name, test := range map[string]struct {
 		replicas, surge int32
 		from            string
-		encrypted       bool // which is the default
+		secured         bool // which is the default
 	}{
 		"one-voter":              {replicas: 1, surge: 1, from: older},
 		"three-servers-surge-1":  {replicas: 3, surge: 1, from: older},
-		"five-servers-surge-3":   {replicas: 5, surge: 3, from: older, encrypted: true},
-		"three-from-old-surge-3": {replicas: 3, surge: 3, from: oldest, encrypted: true},
+		"five-servers-surge-3":   {replicas: 5, surge: 3, from: older, secured: true},
+		"three-from-old-surge-3": {replicas: 3, surge: 3, from: oldest, secured: true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			s := begin(t, shared, name, func(spec *v1alpha1.ConsulClusterSpec) {
 				spec.Replicas, spec.Update.MaxSurge, spec.Version = test.replicas, test.surge, test.from
-				spec.GossipEncryption.Enabled, spec.TLS.Enabled = &test.encrypted, &test.encrypted
+				spec.GossipEncryption.Enabled, spec.TLS.Enabled, spec.ACLs.Enabled = &test.secured, &test.secured, &test.secured
 			})
 			before := s.cluster().Status.Leader
 			s.Observer.AllowLeaderChanges(1)
@@ -41,7 +41,7 @@ func TestUpgrade(t *testing.T) {
 			status := s.cluster().Status
 			s.Expect(status.Version).To(Equal(newest))
 			s.Expect(status.Voters).To(Equal(test.replicas))
-			if test.encrypted {
+			if test.secured {
 				s.expectEncryptedGossip()
 			}
 			if test.from != oldest && s.Undisturbed() {

@@ -80,7 +80,7 @@ func scenarios() []scenario {
 	}
 }
 
-// newCluster is what a user writes, with the defaults of the API. Its gossip is not encrypted, and it has no TLS.
+// newCluster is what a user writes, with the defaults of the API. Its gossip is not encrypted, and it has neither TLS nor ACLs.
 func newCluster(replicas int32) *v1alpha1.ConsulCluster {
 	return &v1alpha1.ConsulCluster{
 		ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: clusterName, Generation: 1},
@@ -91,6 +91,7 @@ func newCluster(replicas int32) *v1alpha1.ConsulCluster {
 			FailureReplacement: v1alpha1.FailureReplacement{After: &metav1.Duration{Duration: 5 * time.Minute}, MaxPerHour: 3},
 			GossipEncryption:   v1alpha1.GossipEncryption{Enabled: new(false)},
 			TLS:                v1alpha1.TLS{Enabled: new(false)},
+			ACLs:               v1alpha1.ACLs{Enabled: new(false)},
 		},
 	}
 }
@@ -99,8 +100,7 @@ func found(replicas int32) step { return create("a cluster is created", newClust
 
 func foundEncrypted(replicas int32) step {
 	cluster := newCluster(replicas)
-	cluster.Spec.GossipEncryption.Enabled, cluster.Spec.TLS.Enabled = nil, nil
-	cluster.Spec.ACLs.Enabled = new(true)
+	cluster.Spec.GossipEncryption.Enabled, cluster.Spec.TLS.Enabled, cluster.Spec.ACLs.Enabled = nil, nil, nil
 	return create("a cluster with gossip encryption, TLS and ACLs is created", cluster)
 }
 

@@ -1,0 +1,57 @@
+package admission
+
+import (
+	"testing"
+
+	. "github.com/onsi/gomega"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+)
+
+// open lets everybody reach the servers.
+var open = values{"networkPolicy": values{"clients": []any{values{"ipBlock": values{"cidr": "0.0.0.0/0"}}}}}
+
+// A NetworkPolicy adds to those that there are: by one that the operator makes, nobody opens what they could not open themselves.
+func TestNetworksAreOpenedByThoseWhoMay(t *testing.T) {
+	g := NewWithT(t)
+	denied := And(MatchError(apierrors.IsForbidden, "Forbidden"),
+		MatchError(ContainSubstring("changing spec.networkPolicy requires")))
+	for _, changes := range []values{open, {"networkPolicy": values{"enabled": true}}, {"networkPolicy": values{"enabled": false}}} {
+		for _, user := range []client.Client{as.tenant, as.developer, as.keeper} {
+			g.Expect(user.Create(t.Context(), cluster(changes))).To(denied)
+		}
+		c := cluster(nil)
+		g.Expect(as.tenant.Create(t.Context(), c)).To(Succeed())
+		c.Object["spec"].(values)["networkPolicy"] = changes["networkPolicy"]
+		g.Expect(as.tenant.Update(t.Context(), c.DeepCopy())).To(denied)
+		g.Expect(as.gatekeeper.Update(t.Context(), c)).To(Succeed())
+		g.Expect(unstructured.SetNestedField(c.Object, int64(5), "spec", "replicas")).To(Succeed())
+		g.Expect(as.tenant.Update(t.Context(), c)).To(Succeed(), "what others have set stays")
+		unstructured.RemoveNestedField(c.Object, "spec", "networkPolicy")
+		g.Expect(as.tenant.Update(t.Context(), c)).To(denied)
+	}
+}
+
+// withoutACLs lets everybody who reaches the servers do everything.
+var withoutACLs = client.RawPatch(types.MergePatchType, []byte(`{"spec":{"acls":{"enabled":false}}}`))
+
+// Who may read the token that may do everything may do everything. By a ConsulCluster, nobody else may.
+func TestACLsAreChangedByThoseWhoAdministerConsul(t *testing.T) {
+	g := NewWithT(t)
+	denied := And(MatchError(apierrors.IsForbidden, "Forbidden"), MatchError(ContainSubstring("changing spec.acls requires")))
+	allow := client.RawPatch(types.MergePatchType, []byte(`{"spec":{"acls":{"defaultPolicy":"allow"}}}`))
+	unset := client.RawPatch(types.MergePatchType, []byte(`{"spec":{"acls":null}}`))
+	c := cluster(values{"acls": values{"enabled": false}})
+	g.Expect(as.tenant.Create(t.Context(), c)).To(Succeed(), "a new cluster has nothing to lose")
+	for _, change := range []client.Patch{allow, unset} {
+		for _, user := range []client.Client{as.tenant, as.developer, as.gatekeeper} {
+			g.Expect(user.Patch(t.Context(), c.DeepCopy(), change)).To(denied)
+		}
+		g.Expect(as.keeper.Patch(t.Context(), c, change)).To(Succeed())
+	}
+	g.Expect(as.tenant.Patch(t.Context(), c, withoutACLs)).To(denied)
+	replicas := client.RawPatch(types.MergePatchType, []byte(`{"spec":{"replicas":5}}`))
+	g.Expect(as.tenant.Patch(t.Context(), c, replicas)).To(Succeed(), "what others have set stays")
+}
