@@ -104,8 +104,8 @@ func stripPod(object any) (any, error) {
 	return kept, nil
 }
 
-// stripSecret leaves out what a Secret holds but for certificates, and says what that was: it is read where a pod is
-// created of it.
+// stripSecret leaves out what a Secret holds but for certificates and the operator's own ACL tokens, and says what that
+// was: it is read where a pod is created of it.
 func stripSecret(object any) (any, error) {
 	secret, ok := object.(*corev1.Secret)
 	if !ok {

@@ -18,8 +18,8 @@ var all = []Info{
 	{VolumeCannotGrow, AttentionNow, "`spec.storage.size` was raised, and a volume cannot grow. Everything else goes on",
 		"allow expansion in the StorageClass, or set the size back. New servers get the new size either way", ""},
 	{ConsulRefuses, AttentionNow, "Consul refuses a call of the operator (ACLs)",
-		"with `spec.acls`, restore the Secrets of the [tokens](security.md#tokens) if they are lost; with ACLs in `spec.config`, " +
-			"give the operator's calls the rights that the README names", ""},
+		"look at the Secrets of the [tokens](security.md#tokens); with ACLs in `spec.config`, give the operator's calls the " +
+			"rights that the README names", ""},
 	{NameTaken, AttentionNow,
 		"somebody else owns an object whose name the cluster needs. The operator does not touch it, and creates and retires no server",
 		"delete or rename the object, or create the ConsulCluster under another name. The operator tries again at least once a minute",
@@ -88,7 +88,8 @@ var all = []Info{
 		"if it lasts, the message has Consul's answer: correct `spec.config`", ""},
 	{SecuringGossip, NoAttention, "gossip encryption is being switched on or off, one rolling update for each phase", "", ""},
 	{SecuringTLS, NoAttention, "TLS is being switched on or off, one rolling update for each [phase](security.md#tls)", "", ""},
-	{SecuringACLs, NoAttention, "ACLs are being switched on or off, one rolling update for each [phase](security.md#acls)", "", ""},
+	{SecuringACLs, NoAttention,
+		"ACLs are being switched on or off, one rolling update for each [phase](security.md#acls-of-a-running-cluster)", "", ""},
 	{MakingTokens, NoAttention, "the operator and the servers are getting their ACL [tokens](security.md#tokens)",
 		"if it lasts, the message has Consul's answer", ""},
 	{RotatingGossipKey, NoAttention, "the gossip key is being [rotated](security.md#rotate-the-key), without a restart", "", ""},

@@ -2,23 +2,22 @@ package v1alpha1
 
 // ACLs configures who may do what in Consul.
 type ACLs struct {
-	// Enabled is whether servers check ACL tokens. The operator has a token that may do everything, in the Secret
-	// NAME-bootstrap-acl-token, and makes tokens of least rights for itself and for the servers. Changing it on a running cluster
-	// takes a rolling update for each phase: see status.acls. If omitted, a new cluster has ACLs unless its spec.config says
-	// something of them, and a running one stays as it is.
+	// Enabled is whether servers check ACL tokens. The management token is in the Secret NAME-bootstrap-acl-token, and the operator
+	// makes tokens of least rights for itself and for the servers. Changing it on a running cluster takes a rolling update for each
+	// phase: see status.acls. If omitted, a new cluster has ACLs unless its spec.config says something of them, and a running one
+	// stays as it is.
 	//
 	// +optional
 	Enabled *bool `json:"enabled,omitempty"`
 
-	// DefaultPolicy is what servers do with calls that no policy speaks of, such as all those without a token. If omitted, a new
-	// cluster denies them. A running cluster whose ACLs are being enabled allows them until this says deny: clients have to be
-	// given tokens before.
+	// DefaultPolicy applies to requests that no ACL rule matches, such as those without a token. If omitted, a new cluster denies
+	// them. A running cluster that enables ACLs allows them until this is deny, so that clients can be given tokens first.
 	//
 	// +optional
 	DefaultPolicy ACLDefaultPolicy `json:"defaultPolicy,omitempty"`
 }
 
-// ACLDefaultPolicy is what servers do with calls that no policy speaks of.
+// ACLDefaultPolicy is what servers do with requests that no ACL rule matches.
 //
 // +kubebuilder:validation:Enum=allow;deny
 type ACLDefaultPolicy string
@@ -38,8 +37,8 @@ type ACLPhase string
 const (
 	// ACLsOff is a cluster without ACLs.
 	ACLsOff ACLPhase = "Off"
-	// ACLsAllow servers check tokens, and allow what no policy speaks of.
+	// ACLsAllow servers check tokens, and allow requests that no rule matches.
 	ACLsAllow ACLPhase = "Allow"
-	// ACLsDeny servers check tokens, and deny what no policy speaks of.
+	// ACLsDeny servers check tokens, and deny requests that no rule matches.
 	ACLsDeny ACLPhase = "Deny"
 )

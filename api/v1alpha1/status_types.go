@@ -89,8 +89,8 @@ type ConsulClusterStatus struct {
 	// +optional
 	TLS TLSPhase `json:"tls,omitempty"`
 
-	// ACLs is the current phase of ACLs: Off, Allow (servers check tokens, and allow what no policy speaks of) or Deny (they check
-	// tokens, and deny what no policy speaks of). Omitted if servers never had ACLs.
+	// ACLs is the current phase of ACLs: Off, Allow (servers check tokens, and allow requests that no rule matches) or Deny (they
+	// check tokens, and deny such requests). Omitted if servers never had ACLs.
 	//
 	// +optional
 	ACLs ACLPhase `json:"acls,omitempty"`

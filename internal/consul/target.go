@@ -29,7 +29,7 @@ func NewTLS(config *tls.Config) *http.Transport {
 	return transport
 }
 
-// tokenFor is the token for a call. Others than the agent itself are concerned by force-leave.
+// tokenFor is the token for a call. A force-leave concerns other agents than the one that is asked.
 func (t Target) tokenFor(path string) string {
 	if t.AgentToken != "" && strings.HasPrefix(path, "/v1/agent/") && !strings.HasPrefix(path, "/v1/agent/force-leave/") {
 		return t.AgentToken

@@ -23,7 +23,7 @@ func (e *Executor) setACLs(ctx context.Context, s *observe.Snapshot, a plan.SetA
 			annotate(v1alpha1.AnnotationACLs, a.Phase.String()))
 	}
 	if a.Phase != plan.ACLsOff {
-		if err := notNeeded(e.provideTokens(ctx, s, s.HasNoACLs()), "spec.acls.enabled"); err != nil {
+		if err := notNeeded(e.provideTokens(ctx, s), "spec.acls.enabled"); err != nil {
 			return Outcome{}, err
 		}
 	}
@@ -36,18 +36,18 @@ func (e *Executor) ensureTokens(ctx context.Context, s *observe.Snapshot) error 
 	if s.HasNoACLs() {
 		return nil
 	}
-	return e.provideTokens(ctx, s, false)
+	return e.provideTokens(ctx, s)
 }
 
 // provideTokens creates the Secrets with the tokens, or one of them from the other: all tokens follow from the one that may do
 // everything. Only a cluster without ACLs gets a new one.
-func (e *Executor) provideTokens(ctx context.Context, s *observe.Snapshot, isNew bool) error {
+func (e *Executor) provideTokens(ctx context.Context, s *observe.Snapshot) error {
 	c := s.Cluster
 	if s.HasTokens() && e.cached(ctx, s, resources.ManagementSecretName(c.Name)) {
 		return nil
 	}
 	management, err := e.managementToken(ctx, c)
-	if errors.Is(err, errTokensLost) && isNew {
+	if errors.Is(err, errTokensLost) && s.HasNoACLs() { // nobody has a token yet
 		management, err = resources.NewManagementToken(), nil
 	}
 	if err != nil {
@@ -72,12 +72,13 @@ func (e *Executor) cached(ctx context.Context, s *observe.Snapshot, name string)
 	return err == nil && resources.Belongs(s.Cluster, secret)
 }
 
-// errTokensLost means that no Secret has the token that may do everything.
-var errTokensLost = errors.New("the ACL token that may do everything is lost")
+// errTokensLost means that no Secret has the management token.
+var errTokensLost = errors.New("the management token of ACLs is lost")
 
-// managementToken reads the token that may do everything, past the cache, which leaves it out, from the Secret that has it.
+// managementToken reads the management token, past the cache, which leaves it out: from the Secret that servers start with, or
+// else from the other one.
 func (e *Executor) managementToken(ctx context.Context, c *v1alpha1.ConsulCluster) (string, error) {
-	names := []string{resources.ManagementSecretName(c.Name), resources.TokensSecretName(c.Name)}
+	names := []string{resources.TokensSecretName(c.Name), resources.ManagementSecretName(c.Name)}
 	for _, name := range names {
 		live := &corev1.Secret{}
 		err := e.Live.Get(ctx, client.ObjectKey{Namespace: c.Namespace, Name: name}, live)
@@ -110,12 +111,10 @@ func (e *Executor) makeTokens(ctx context.Context, s *observe.Snapshot, a plan.M
 	target := s.Target(a.Leader)
 	target.Token = management
 	leader := e.Dial(target)
-	for role, policy := range map[resources.Role]string{
-		resources.RoleOperator: "consul-operator", resources.RoleServers: "consul-operator-servers",
-	} {
+	for _, role := range []resources.Role{resources.RoleServers, resources.RoleOperator} {
 		token := resources.Token(management, role)
 		if err := leader.MakeToken(ctx, consul.Token{
-			Accessor: token.Accessor, Secret: token.Secret, Policy: policy, Rules: resources.TokenRules(c.Name, role),
+			Accessor: token.Accessor, Secret: token.Secret, Policy: role.Policy(), Rules: resources.TokenRules(c.Name, role),
 			Description: "made by consul-operator, which makes it again if it is missing",
 		}); err != nil {
 			return Outcome{}, err

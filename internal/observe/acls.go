@@ -41,10 +41,12 @@ func (o *Observer) tokens(ctx context.Context, s *Snapshot) error {
 		return nil
 	}
 	secret, err := o.ownSecret(ctx, s, resources.TokensSecretName(s.Cluster.Name))
-	if err != nil || secret == nil {
+	if err != nil {
 		return err
 	}
-	s.TokensSecret, s.Spec.ACLs.Made = secret, resources.TokensMade(secret)
+	s.TokensSecret = secret
+	s.Spec.ACLs.Missing = !s.HasTokens()
+	s.Spec.ACLs.Made = secret != nil && resources.TokensMade(secret)
 	return nil
 }
 
@@ -83,8 +85,8 @@ func aclsOfPod(pod *corev1.Pod) plan.ACLPhase {
 // errFiltered is an answer that lacks what it has to have.
 var errFiltered = errors.New("it leaves itself out of its peers or members, as ACLs do that lack node:read")
 
-// refusesToken reports whether a leader refuses the token that it was called with, or what it may do.
+// refusesToken reports whether a leader with ACLs refuses the token that it was called with, if any, or what it may do.
 func (s *Snapshot) refusesToken(leader string, err error) bool {
 	isRefused := errors.Is(err, consul.ErrForbidden) || errors.Is(err, errFiltered)
-	return isRefused && s.Target(leader).Token != ""
+	return isRefused && resources.PodHasACLs(s.Pods[leader])
 }

@@ -75,7 +75,7 @@ func TestALeaderThatRefusesTheToken(t *testing.T) {
 		"it does":                  {v1alpha1.ACLsDeny, refuses, "consul-0"},
 		"it leaves out what it is": {v1alpha1.ACLsDeny, func(a *agent) { a.serf = a.serf[1:] }, "consul-0"},
 		"it does not answer":       {v1alpha1.ACLsDeny, func(a *agent) { a.silent["peers"] = true }, ""},
-		"it was given none":        {v1alpha1.ACLsAllow, refuses, ""},
+		"it was given none, and who has none may not": {v1alpha1.ACLsAllow, refuses, "consul-0"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t)
@@ -95,15 +95,15 @@ func TestTargetOfACLs(t *testing.T) {
 		phase  v1alpha1.ACLPhase
 		target plan.ACLPhase
 	}{
-		"nothing is said":                     {v1alpha1.ACLs{}, "", off},
-		"nothing is said of those it has":     {v1alpha1.ACLs{}, v1alpha1.ACLsDeny, deny},
-		"a running cluster allows":            {v1alpha1.ACLs{Enabled: new(true)}, "", allow},
-		"until a person says deny":            {v1alpha1.ACLs{Enabled: new(true), DefaultPolicy: "deny"}, v1alpha1.ACLsAllow, deny},
-		"which it goes on doing":              {v1alpha1.ACLs{Enabled: new(true)}, v1alpha1.ACLsDeny, deny},
-		"or allow again":                      {v1alpha1.ACLs{DefaultPolicy: "allow"}, v1alpha1.ACLsDeny, allow},
-		"off":                                 {v1alpha1.ACLs{Enabled: new(false), DefaultPolicy: "deny"}, v1alpha1.ACLsDeny, off},
-		"a policy alone asks for no ACLs":     {v1alpha1.ACLs{DefaultPolicy: "deny"}, "", off},
-		"the record of the phase is its name": {v1alpha1.ACLs{}, v1alpha1.ACLsAllow, allow},
+		"nothing is said":                 {v1alpha1.ACLs{}, "", off},
+		"nothing is said of those it has": {v1alpha1.ACLs{}, v1alpha1.ACLsDeny, deny},
+		"a running cluster allows":        {v1alpha1.ACLs{Enabled: new(true)}, "", allow},
+		"until a person says deny":        {v1alpha1.ACLs{Enabled: new(true), DefaultPolicy: "deny"}, v1alpha1.ACLsAllow, deny},
+		"which it goes on doing":          {v1alpha1.ACLs{Enabled: new(true)}, v1alpha1.ACLsDeny, deny},
+		"or allow again":                  {v1alpha1.ACLs{DefaultPolicy: "allow"}, v1alpha1.ACLsDeny, allow},
+		"off":                             {v1alpha1.ACLs{Enabled: new(false), DefaultPolicy: "deny"}, v1alpha1.ACLsDeny, off},
+		"a policy alone asks for no ACLs": {v1alpha1.ACLs{DefaultPolicy: "deny"}, "", off},
+		"nothing is said, and it allows":  {v1alpha1.ACLs{}, v1alpha1.ACLsAllow, allow},
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t)

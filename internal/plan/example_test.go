@@ -40,6 +40,6 @@ func ExampleRules() {
 	}
 	// Output:
 	// AwaitRecords (necessary): a record of the operator that is damaged is never guessed at
-	// AwaitTokens (necessary): a leader that refuses the operator leads, and tells nothing
+	// AwaitTokens (necessary): a leader that refuses the operator leads: the cluster is unknown, not leaderless
 	// Bootstrap (necessary): a cluster is founded once: bootstrap_expect with an empty disk founds a second, empty one
 }

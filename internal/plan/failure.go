@@ -74,16 +74,18 @@ func (v view) tellFailures(d *Decision) {
 	d.Message += "; besides, " + failure.Message
 }
 
-// waitsFor reports whether a decision comes to nothing before an attempt succeeds: its step, or a pod without which it waits.
+// waitsFor reports whether a decision comes to nothing before an attempt succeeds: its step, or a pod or a token without which it
+// waits.
 func (d Decision) waitsFor(f Failure) bool {
 	if d.Step != nil {
 		return AttemptOf(d.Step) == f.Attempt
 	}
-	return slices.ContainsFunc(d.Upkeep, func(a Action) bool { return isAboutPod(a) && AttemptOf(a) == f.Attempt })
+	return slices.ContainsFunc(d.Upkeep, func(a Action) bool { return isWaitedFor(a) && AttemptOf(a) == f.Attempt })
 }
 
-func isAboutPod(a Action) bool {
+func isWaitedFor(a Action) bool {
 	_, creates := a.(CreatePod)
 	_, deletes := a.(DeletePod)
-	return creates || deletes
+	_, makes := a.(MakeTokens)
+	return creates || deletes || makes
 }

@@ -64,7 +64,7 @@ type Spec struct {
 	Gossip Gossip
 	// TLS is the proof by which servers are known to others.
 	TLS TLS
-	// ACLs are what clients need a token for.
+	// ACLs says how far ACLs have got.
 	ACLs ACLs
 	// AgentsReady is a phase of gossip or TLS, or a step of the rotation of the authority, for which a person says that the client
 	// agents are prepared; empty for none.

@@ -113,9 +113,11 @@ func (v view) bringKey() *Decision {
 }
 
 // useKey makes all members encrypt with the new key. Agents that are down got it before, and are not waited for: one that
-// has started with the new key alone is down until the others use it.
+// has started with the new key alone is down until the others use it. The former key stays in the Secret until no pod can
+// be shown the one of before: a server that starts with that one encrypts with the former key, and a rollout may end while
+// it does.
 func (v view) useKey() *Decision {
-	if d := cmp.Or(v.awaitTellers(), v.completeKey()); d != nil {
+	if d := cmp.Or(v.awaitTellers(), v.completeKey(), v.awaitMounts()); d != nil {
 		return d
 	}
 	return v.rotate(DropKeys, "all %d members encrypt with the new gossip key: servers that start get no other one",

@@ -30,7 +30,7 @@
 //  1. AwaitRecords: a record that cannot be read, and without which it is not known which servers may start, stops everything,
 //     upkeep included, until a person repairs it.
 //  2. AwaitTokens: while the leader refuses the operator's ACL token, nothing is known, and there is a leader: the token is made
-//     first. The first leader of all knows none.
+//     first. The first leader does not know it yet.
 //  3. Bootstrap: create the first servers with bootstrap_expect, all expecting the number that the first one was given, then
 //     record that a leader was seen. Never again. Until then outdated servers are replaced on their claims. The pods of a
 //     deleted cluster of the same name have to be gone first: new servers would join the old ones.
@@ -113,6 +113,7 @@
 // readiness gate opens for a healthy voter that stays, and closes only when a server retires or has no vote. Autopilot's
 // min_quorum follows replicas, its other settings follow spec.config. What Consul can change while it runs is no part of a
 // revision: servers read it again, those that are not ready at once, the others one at a time, the leader last. The
+// leader makes the ACL tokens of the operator and of the servers if they were not made, or if it refuses the operator's. The
 // certificate of the servers is replaced when two thirds of its life are over, or servers have other names, and read again
 // once kubelets show it to all pods. The authority that issues it is replaced in the same way, by three certificates one
 // after the other, when four fifths of its life are over, or on request. Where the status says that there was a leader and
@@ -162,7 +163,7 @@ const (
 // rules is the specification of the operator: all its decisions, in order.
 var rules = []Rule{
 	{"AwaitRecords", awaitRecords, Necessary, "a record of the operator that is damaged is never guessed at"},
-	{"AwaitTokens", awaitTokens, Necessary, "a leader that refuses the operator leads, and tells nothing"},
+	{"AwaitTokens", awaitTokens, Necessary, "a leader that refuses the operator leads: the cluster is unknown, not leaderless"},
 	{"Bootstrap", bootstrap, Necessary, "a cluster is founded once: bootstrap_expect with an empty disk founds a second, empty one"},
 	{"RevertGossip", revertGossip, Necessary, "a phase in which servers do not start can be taken back"},
 	{"RevertTLS", revertTLS, Necessary, "a phase in which servers do not start can be taken back"},
@@ -187,7 +188,7 @@ var rules = []Rule{
 	{"AwaitStrays", awaitStrays, Necessary, "a cluster that counts on a peer that is not ours is not healthy"},
 	{"SecureGossip", secureGossip, Voluntary, "servers that encrypt and servers that do not never meet"},
 	{"SecureTLS", secureTLS, Voluntary, "servers that need certificates and servers that have none never meet"},
-	{"SecureACLs", secureACLs, Voluntary, "clients are denied nothing before they were told"},
+	{"SecureACLs", secureACLs, Voluntary, "servers deny only when a person has said so and the operator has a token"},
 	{"RotateGossip", rotateGossip, Voluntary, "a key is not kept for ever, and nobody is cut off when it is replaced"},
 	{"AwaitAgents", awaitAgents, Necessary, "a phase that would cut client agents off waits until somebody has prepared them"},
 }

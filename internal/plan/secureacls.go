@@ -24,12 +24,14 @@ func ParseACLPhase(name string) (ACLPhase, error) {
 	return ACLPhase(phase), err
 }
 
-// ACLs are what clients need a token for.
+// ACLs says how far ACLs have got.
 type ACLs struct {
 	// Phase is that of the wanted revision. Target is where the phases lead.
 	Phase, Target ACLPhase
 	// Unrecorded reports whether the record of the phase is missing.
 	Unrecorded bool
+	// Missing reports whether the Secret with the tokens is not there, though servers have ACLs: nothing can be asked.
+	Missing bool
 	// Made reports whether the tokens of the operator and of the servers were made in Consul.
 	Made bool
 	// RefusedBy is the server that leads and refuses the operator's token; empty if it does not.

@@ -52,6 +52,10 @@ func TestSecureACLs(t *testing.T) {
 			acls(deny, deny, tokenRefused, func(o *plan.Observation) { o.Spec.AcceptedLoss = []string{"consul-1", "consul-2"} }),
 			nil, reason.MakingTokens,
 		},
+		"nobody can be asked: the Secret with the tokens is missing": {
+			acls(deny, deny, outdated, func(o *plan.Observation) { o.Spec.ACLs.Missing, o.Raft = true, plan.Raft{Unknown: "403"} }),
+			nil, reason.MakingTokens,
+		},
 		"TLS before tokens travel": {
 			acls(off, deny, func(o *plan.Observation) { o.Spec.TLS.Target = plan.TLSRequired }),
 			plan.SetTLS{Phase: plan.TLSAccepting}, reason.SecuringTLS,
@@ -88,20 +92,21 @@ func TestTokensAreMade(t *testing.T) {
 	unmade := func(o *plan.Observation) { o.Spec.ACLs.Made = false }
 	leaderless := func(o *plan.Observation) { o.Raft = plan.Raft{Unknown: "x"} }
 	paused := func(o *plan.Observation) { o.Spec.Paused = true }
+	former := func(o *plan.Observation) { o.Servers[0].Pod.ACLs = off }
 	unrecorded := func(o *plan.Observation) { o.Spec.ACLs.Unrecorded = true }
 	made := plan.MakeTokens{Leader: "consul-0"}
 	for name, test := range map[string]struct {
 		change func(o *plan.Observation)
 		upkeep []any
 	}{
-		"I5 they are":                     {acls(deny, deny), nil},
-		"without ACLs":                    {acls(off, off), nil},
-		"the leader refuses the present":  {acls(deny, deny, tokenRefused), []any{made}},
-		"none was made yet":               {acls(allow, allow, unmade), []any{made}},
-		"while the cluster is paused":     {acls(allow, allow, unmade, paused), []any{made}},
-		"nobody leads":                    {acls(allow, allow, unmade, leaderless), nil},
-		"the leader has no ACLs yet":      {acls(allow, allow, unmade, func(o *plan.Observation) { o.Servers[0].Pod.ACLs = off }), nil},
-		"the record of the phase is lost": {acls(deny, deny, unrecorded), []any{plan.SetACLs{Phase: deny}}},
+		"I5 they are":                        {acls(deny, deny), nil},
+		"without ACLs":                       {acls(off, off), nil},
+		"the leader refuses the present one": {acls(deny, deny, tokenRefused), []any{made}},
+		"none was made yet":                  {acls(allow, allow, unmade), []any{made}},
+		"while the cluster is paused":        {acls(allow, allow, unmade, paused), []any{made}},
+		"nobody leads":                       {acls(allow, allow, unmade, leaderless), nil},
+		"the leader has no ACLs yet":         {acls(allow, allow, unmade, former), nil},
+		"the record of the phase is lost":    {acls(deny, deny, unrecorded), []any{plan.SetACLs{Phase: deny}}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			NewWithT(t).Expect(plan.Plan(healthy(test.change), noon).Upkeep).To(ConsistOf(test.upkeep...))
@@ -115,6 +120,11 @@ func TestNobodyStartsWhileTokensAreMade(t *testing.T) {
 	left := func(o *plan.Observation) { o.Servers[2].Retiring, o.Servers[2].Pod = true, nil }
 	g.Expect(plan.Plan(healthy(acls(plan.ACLsDeny, plan.ACLsDeny, left, tokenRefused)), noon).Upkeep).
 		To(ConsistOf(plan.MakeTokens{Leader: "consul-0"}))
+	missing := func(o *plan.Observation) { o.Spec.ACLs.Missing, o.Raft = true, plan.Raft{Unknown: "403"} }
+	g.Expect(plan.Plan(healthy(acls(plan.ACLsDeny, plan.ACLsDeny, left, missing)), noon).Upkeep).To(BeEmpty())
+	gone := func(o *plan.Observation) { o.Servers[2].Pod = nil }
+	g.Expect(plan.Plan(healthy(acls(plan.ACLsDeny, plan.ACLsDeny, gone, missing)), noon).Upkeep).
+		To(BeEmpty(), "it would start with what somebody else may put there")
 }
 
 func TestNamesOfACLPhases(t *testing.T) {

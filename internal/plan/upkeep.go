@@ -74,7 +74,7 @@ func (v view) podOf(s Server) Action {
 	switch {
 	case v.isSpent(s), v.avoidsOtherNodes(s):
 		return DeletePod{Server: s.Name}
-	case s.Pod == nil && !s.ClaimDeleting && v.mayStart(s) && !v.awaitsRevision(s):
+	case s.Pod == nil && !s.ClaimDeleting && v.mayStart(s) && !v.awaitsRevision(s) && !v.Spec.ACLs.Missing:
 		return CreatePod{Server: s.Name, Avoid: v.drainedNodes()}
 	}
 	return nil

@@ -18,7 +18,7 @@ const (
 	volumeACL = "operator-acl-tokens"
 	pathACL   = "/consul/acl"
 
-	// keyManagement holds the token that may do everything. The name of its Secret and the key are those of HashiCorp's Helm chart.
+	// keyManagement holds the management token. The name of its Secret and the key are those of HashiCorp's Helm chart.
 	keyManagement = "token"
 	// keyServers is the file with the tokens that servers have. keyOperator and keyRecovery hold those of the operator.
 	keyServers  = "servers.json"
@@ -49,20 +49,20 @@ func PodHasACLs(pod *corev1.Pod) bool { return slices.ContainsFunc(pod.Spec.Volu
 
 func isACLVolume(v corev1.Volume) bool { return v.Name == volumeACL }
 
-// ManagementSecretName returns the name of the Secret with the token that may do everything.
+// ManagementSecretName returns the name of the Secret with the management token.
 func ManagementSecretName(cluster string) string { return cluster + "-bootstrap-acl-token" }
 
 // TokensSecretName returns the name of the Secret with the tokens that servers and the operator use.
 func TokensSecretName(cluster string) string { return cluster + "-acl-tokens" }
 
-// ManagementSecret returns the Secret with the token that may do everything.
+// ManagementSecret returns the Secret with the management token.
 func ManagementSecret(c *v1alpha1.ConsulCluster, token string) *corev1.Secret {
 	return &corev1.Secret{
 		ObjectMeta: meta(c, ManagementSecretName(c.Name)), Data: map[string][]byte{keyManagement: []byte(token)},
 	}
 }
 
-// ManagementToken returns the token that may do everything, which both Secrets have; empty if this one has none.
+// ManagementToken returns the management token, which both Secrets have; empty if this one has none.
 func ManagementToken(secret *corev1.Secret) string { return string(secret.Data[keyManagement]) }
 
 // serversFile is the configuration file with the tokens of the servers. None of it is part of a revision: tokens are replaced
@@ -146,7 +146,7 @@ func prepareACLs(template *corev1.PodTemplateSpec, c *v1alpha1.ConsulCluster) {
 	consul := &pod.Containers[0]
 	consul.VolumeMounts = append(consul.VolumeMounts, corev1.VolumeMount{Name: volumeACL, MountPath: pathACL, ReadOnly: true})
 	consul.Args = append(consul.Args, "-config-file="+pathACL+"/"+keyServers)
-	// For `kubectl exec … consul`: whoever may do that can read the token anyway. The user's environment goes before it.
+	// For `kubectl exec … consul`: whoever may do that can read the token anyway. Users may name another file.
 	file := corev1.EnvVar{Name: "CONSUL_HTTP_TOKEN_FILE", Value: pathACL + "/" + keyManagement}
 	consul.Env = append([]corev1.EnvVar{file}, consul.Env...)
 }

@@ -205,7 +205,7 @@ func TestAuthorities(t *testing.T) {
 }
 
 // A cache keeps what is public, and no key.
-func TestWhatIsPublic(t *testing.T) {
+func TestNoKeyIsCached(t *testing.T) {
 	g := NewWithT(t)
 	pair := pki.Pair{Certificate: []byte("c"), Key: []byte("secret")}
 	rotated := resources.AuthoritySecret(plain(), pair)

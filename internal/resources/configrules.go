@@ -41,7 +41,7 @@ const (
 	everyServer     = "every server votes; set spec.replicas"
 	ownCallsRefused = "its own calls could be refused; use ACLs or a NetworkPolicy"
 	countsProbes    = "a server would count its own probes, and restart when it refuses them; set limits.request_limits"
-	onlyWithACLs    = "unless acl.enabled is true and acl.default_policy is deny"
+	onlyWithACLs    = "unless servers deny by default (status.acls is Deny, or spec.config.acl says so)"
 )
 
 // ConfigRules are all rules about keys of spec.config. Admission knows those of them that allow no value, see v1alpha1.Config,

@@ -75,7 +75,7 @@ func TestRefusedConfigurations(t *testing.T) {
 		`{"limits": {"http_max_conns_per_client": 199}}`: "spec.config.limits.http_max_conns_per_client: " +
 			"limits.http_max_conns_per_client must be 0 or at least 200: probes share the limit with",
 		`{"enable_script_checks": true}`: "spec.config.enable_script_checks: enable_script_checks must be false unless " +
-			"acl.enabled is true and acl.default_policy is deny: ",
+			"servers deny by default (status.acls is Deny, or spec.config.acl says so): ",
 		`{"enable_script_checks": true, "acl": {"enabled": true}}`: "spec.config.enable_script_checks: ",
 		`{"Disable_Remote_Exec": [false]}`: "spec.config.Disable_Remote_Exec: " +
 			"disable_remote_exec must be true unless",

@@ -19,16 +19,24 @@ const (
 	roleRecovery Role = "agent-recovery"
 )
 
+// Policy is the name of the ACL policy of a role.
+func (r Role) Policy() string {
+	if r == RoleServers {
+		return "consul-operator-servers"
+	}
+	return "consul-operator"
+}
+
 // ACLToken is a token as Consul names it: both are UUIDs.
 type ACLToken struct {
 	// Accessor is the name of the token, and Secret what proves that somebody has it.
 	Accessor, Secret string
 }
 
-// NewManagementToken returns the secret of a token that may do everything.
+// NewManagementToken returns the secret of a management token.
 func NewManagementToken() string { return uuid.NewString() }
 
-// Token returns the token of a role. It follows from the one that may do everything, so whoever has that can make it again, with
+// Token returns the token of a role. It follows from the management token, so whoever has that can make it again, with
 // the same name and the same secret, and nobody can find that one from it.
 func Token(management string, role Role) ACLToken {
 	derive := func(part string) string {

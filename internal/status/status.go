@@ -115,6 +115,9 @@ func volumesRetained(s *observe.Snapshot) bool {
 
 // raft fills in what the leader reports. Without a leader, voters and failure tolerance keep their last known values.
 func raft(status *v1alpha1.ConsulClusterStatus, s *observe.Snapshot) {
+	if s.Spec.ACLs.RefusedBy != "" {
+		return // it leads, and tells nothing
+	}
 	if !s.Raft.Known {
 		status.Leader, status.LeaderSince = "", nil
 		return
@@ -240,6 +243,7 @@ func conditions(status *v1alpha1.ConsulClusterStatus, s *observe.Snapshot, d pla
 	set(v1alpha1.ConditionReconciling, !d.Done && !stalled && d.Reason != reason.Paused, decided, d.Message)
 	set(v1alpha1.ConditionStalled, stalled, decided, d.Message)
 	switch {
+	case !s.Raft.Known && (s.Spec.ACLs.RefusedBy != "" || s.Spec.ACLs.Missing): // there may be a leader: what was so, holds
 	case !s.Raft.Known:
 		set(v1alpha1.ConditionAvailable, false, string(reason.NoLeader), "no leader: "+s.Raft.Unknown)
 	case status.ReadyReplicas == 0:

@@ -61,7 +61,7 @@ func (s *Scene) Believe(ctx context.Context) error {
 	return nil
 }
 
-// Authenticate gives the token that may do everything to the clients.
+// Authenticate gives the management token to the clients.
 func (s *Scene) Authenticate(ctx context.Context) error {
 	secret := &corev1.Secret{}
 	name := client.ObjectKey{Namespace: s.Key.Namespace, Name: resources.ManagementSecretName(s.Key.Name)}

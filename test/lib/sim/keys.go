@@ -40,7 +40,12 @@ func (s *State) given(r Revision) Ring {
 	if r.Gossip() == plan.GossipOff {
 		return 0
 	}
-	switch s.keyStage() {
+	return givenAt(s.keyStage())
+}
+
+// givenAt are the keys of the Secret at a stage.
+func givenAt(stage plan.KeyStage) Ring {
+	switch stage {
 	case plan.KeySettled, plan.KeyUnknown:
 	case plan.KeyComing:
 		return HasA | HasB
@@ -52,8 +57,7 @@ func (s *State) given(r Revision) Ring {
 	return HasA
 }
 
-// A kubelet may give a pod the Secret as it was before. What is worst is what the last step waits for: nobody waits between the
-// stages going and removing.
+// A kubelet may give a pod the Secret as it was before, or even before that, if it was changed again too soon.
 func isGivenOldKeys(s *State, i int) bool {
 	return s.Faults > 0 && canStart(s, i) && !s.KeysShown && s.keyStage() != plan.KeySettled &&
 		s.Servers[i].PodRevision.Gossip() != plan.GossipOff
@@ -62,18 +66,19 @@ func isGivenOldKeys(s *State, i int) bool {
 func startWithOldKeys(s *State, i int) *Violation {
 	s.Faults--
 	s.Handoffs = unlimited
-	ring := HasA
-	if s.keyStage() != plan.KeyComing {
-		ring |= HasB
+	ago := plan.KeyStage(1)
+	if s.KeysLate {
+		ago = 2
 	}
-	return startWith(s, i, ring)
+	return startWith(s, i, givenAt(max(plan.KeySettled, s.keyStage()-ago)))
 }
 
 func areKeysUnseen(s *State, _ int) bool { return !s.KeysShown && s.keyStage() != plan.KeySettled }
-func showKeys(s *State, _ int)           { s.KeysShown = true }
+func showKeys(s *State, _ int)           { s.KeysShown, s.KeysLate = true, false }
 
 // setKeys changes the Secret.
 func (s *State) setKeys(stage plan.KeyStage) {
+	s.KeysLate = !s.KeysShown && s.keyStage() != plan.KeySettled
 	s.Keys, s.KeysShown = uint8(stage), false //nolint:gosec // 0 to 3
 }
 

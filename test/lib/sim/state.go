@@ -193,6 +193,7 @@ type State struct {
 	TokensKnown     bool  // Consul knows them
 	Keys            uint8 // how far the rotation of the gossip key is, in the Secret
 	KeysShown       bool  // kubelets show all pods the Secret as it is
+	KeysLate        bool  // some may still show it as it was two changes ago
 	Rotate          bool  // a person asks for another key
 	Paused          bool
 	Replace         bool  // failureReplacement is on

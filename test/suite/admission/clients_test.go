@@ -37,7 +37,7 @@ func TestNetworksAreOpenedByThoseWhoMay(t *testing.T) {
 // withoutACLs lets everybody who reaches the servers do everything.
 var withoutACLs = client.RawPatch(types.MergePatchType, []byte(`{"spec":{"acls":{"enabled":false}}}`))
 
-// Who may read the token that may do everything may do everything. By a ConsulCluster, nobody else may.
+// Who may read the management token may do everything. By a ConsulCluster, nobody else may.
 func TestACLsAreChangedByThoseWhoAdministerConsul(t *testing.T) {
 	g := NewWithT(t)
 	denied := And(MatchError(apierrors.IsForbidden, "Forbidden"), MatchError(ContainSubstring("changing spec.acls requires")))
@@ -54,4 +54,20 @@ func TestACLsAreChangedByThoseWhoAdministerConsul(t *testing.T) {
 	g.Expect(as.tenant.Patch(t.Context(), c, withoutACLs)).To(denied)
 	replicas := client.RawPatch(types.MergePatchType, []byte(`{"spec":{"replicas":5}}`))
 	g.Expect(as.tenant.Patch(t.Context(), c, replicas)).To(Succeed(), "what others have set stays")
+}
+
+// Servers start with the configuration file in the Secret of their tokens: nobody may put another one in its place.
+func TestTokensAreNotDeletedByOthers(t *testing.T) {
+	g := NewWithT(t)
+	c := cluster(nil)
+	g.Expect(as.tenant.Create(t.Context(), c)).To(Succeed())
+	tokens := secretOf(c)
+	tokens.Name = c.GetName() + "-acl-tokens"
+	g.Expect(as.operator.Create(t.Context(), tokens)).To(Succeed())
+	g.Expect(as.keeper.Delete(t.Context(), tokens.DeepCopy())).To(And(MatchError(apierrors.IsForbidden, "Forbidden"),
+		MatchError(ContainSubstring("requires the verb record"))))
+	g.Expect(as.operator.Delete(t.Context(), tokens.DeepCopy())).To(Succeed())
+	tokens.OwnerReferences, tokens.ResourceVersion, tokens.UID = nil, "", ""
+	g.Expect(as.keeper.Create(t.Context(), tokens)).To(Succeed(), "Secrets of others are not ours to judge")
+	g.Expect(as.keeper.Delete(t.Context(), tokens)).To(Succeed())
 }
