@@ -32,7 +32,7 @@ var _ = Describe("consul-k8s with external servers", Ordered, ContinueOnFailure,
 		})
 		service := &corev1.Service{}
 		Expect(env.Client.Get(GinkgoT().Context(), c.Key, service)).To(Succeed())
-		f := follow(service.Spec.ClusterIP)
+		f := follow(service.Spec.ClusterIP, c.managementToken())
 
 		c.watch(load.Options{Rate: 200})
 		c.patch(toNewest)
@@ -69,10 +69,15 @@ type calls struct {
 	address     string        // of the last server
 }
 
-func follow(host string) *follower {
+func follow(host, token string) *follower {
 	GinkgoHelper()
 	ctx, stop := context.WithCancel(GinkgoT().Context())
-	watcher, err := discovery.NewWatcher(ctx, discovery.Config{Addresses: host, GRPCPort: grpcPort}, hclog.NewNullLogger())
+	watcher, err := discovery.NewWatcher(ctx, discovery.Config{
+		Addresses: host, GRPCPort: grpcPort,
+		Credentials: discovery.Credentials{
+			Type: discovery.CredentialsTypeStatic, Static: discovery.StaticTokenCredential{Token: token},
+		},
+	}, hclog.NewNullLogger())
 	Expect(err).NotTo(HaveOccurred())
 	f := &follower{watcher: watcher, stop: stop, done: make(chan calls, 1)}
 	go watcher.Run()

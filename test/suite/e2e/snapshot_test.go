@@ -78,14 +78,19 @@ func (c *consul) ask(method, url string, body []byte) (status int, answer string
 	GinkgoHelper()
 	r, err := http.NewRequestWithContext(GinkgoT().Context(), method, url, bytes.NewReader(body))
 	Expect(err).NotTo(HaveOccurred())
-	token := kubectl("get", "secret", resources.ManagementSecretName(c.Key.Name), c.in(), "-o=jsonpath={.data.token}")
-	secret, err := base64.StdEncoding.DecodeString(token)
-	Expect(err).NotTo(HaveOccurred())
-	r.Header.Set("X-Consul-Token", string(secret))
+	r.Header.Set("X-Consul-Token", c.managementToken())
 	response, err := http.DefaultClient.Do(r)
 	Expect(err).NotTo(HaveOccurred())
 	defer func() { _ = response.Body.Close() }()
 	text, err := io.ReadAll(response.Body)
 	Expect(err).NotTo(HaveOccurred())
 	return response.StatusCode, string(text)
+}
+
+func (c *consul) managementToken() string {
+	GinkgoHelper()
+	text := kubectl("get", "secret", resources.ManagementSecretName(c.Key.Name), c.in(), "-o=jsonpath={.data.token}")
+	token, err := base64.StdEncoding.DecodeString(text)
+	Expect(err).NotTo(HaveOccurred())
+	return string(token)
 }
