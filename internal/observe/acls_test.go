@@ -64,6 +64,22 @@ func TestTokensOfCalls(t *testing.T) {
 	}
 }
 
+// Without its tokens, the operator cannot ask whether somebody leads.
+func TestTokensThatAreMissing(t *testing.T) {
+	w := newWorld(t)
+	tokens := w.grant(v1alpha1.ACLsDeny)
+	w.Expect(w.look().Spec.ACLs.Missing).To(BeFalse())
+	delete(tokens.Data, "operator")
+	w.Expect(w.look().Spec.ACLs.Missing).To(BeTrue(), "one of them")
+	w.others = nil
+	w.Expect(w.look().Spec.ACLs.Missing).To(BeTrue(), "the Secret")
+	w.cluster.Annotations[v1alpha1.AnnotationACLs] = string(v1alpha1.ACLsOff)
+	for _, pod := range w.pods {
+		pod.Spec.Volumes = nil
+	}
+	w.Expect(w.look().Spec.ACLs.Missing).To(BeFalse(), "nobody needs them")
+}
+
 // What a leader refuses, or leaves out, is not known, and asks for a token.
 func TestALeaderThatRefusesTheToken(t *testing.T) {
 	refuses := func(a *agent) { a.refuses = true }

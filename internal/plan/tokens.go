@@ -21,6 +21,11 @@ func (o Observation) HasNoACLs() bool {
 	return o.Spec.ACLs.Phase == ACLsOff && !slices.ContainsFunc(o.Servers, has)
 }
 
+// IsLeaderHidden reports whether there may be a leader that ACLs keep from telling the operator anything.
+func (o Observation) IsLeaderHidden() bool {
+	return !o.Raft.Known && (o.Spec.ACLs.RefusedBy != "" || o.Spec.ACLs.Missing)
+}
+
 func (v view) leaderHasACLs() bool {
 	if !v.Raft.Known {
 		return false

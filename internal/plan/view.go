@@ -115,10 +115,8 @@ func (v view) serving() []Server { return filter(v.staying, v.serves) }
 
 // Votes and health.
 
-// lacksLeader reports whether nobody leads, as far as is known. A leader that refuses the operator leads.
-func (v view) lacksLeader() bool {
-	return !v.Raft.Known && v.Spec.ACLs.RefusedBy == "" && !v.Spec.ACLs.Missing
-}
+// lacksLeader reports whether nobody leads, as far as is known.
+func (v view) lacksLeader() bool { return !v.Raft.Known && !v.IsLeaderHidden() }
 
 // leads reports whether a server leads, as far as is known.
 func (v view) leads(s Server) bool { return v.Raft.Known && s.Name == v.Raft.Leader }

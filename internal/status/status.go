@@ -113,10 +113,11 @@ func volumesRetained(s *observe.Snapshot) bool {
 		!slices.ContainsFunc(s.Kept, owned) && !slices.ContainsFunc(slices.Collect(maps.Values(s.Claims)), owned)
 }
 
-// raft fills in what the leader reports. Without a leader, voters and failure tolerance keep their last known values.
+// raft fills in what the leader reports. Without a leader, voters and failure tolerance keep their last known values. While ACLs
+// hide the leader, everything does.
 func raft(status *v1alpha1.ConsulClusterStatus, s *observe.Snapshot) {
-	if s.Spec.ACLs.RefusedBy != "" {
-		return // it leads, and tells nothing
+	if s.IsLeaderHidden() {
+		return
 	}
 	if !s.Raft.Known {
 		status.Leader, status.LeaderSince = "", nil
@@ -243,7 +244,7 @@ func conditions(status *v1alpha1.ConsulClusterStatus, s *observe.Snapshot, d pla
 	set(v1alpha1.ConditionReconciling, !d.Done && !stalled && d.Reason != reason.Paused, decided, d.Message)
 	set(v1alpha1.ConditionStalled, stalled, decided, d.Message)
 	switch {
-	case !s.Raft.Known && (s.Spec.ACLs.RefusedBy != "" || s.Spec.ACLs.Missing): // there may be a leader: what was so, holds
+	case s.IsLeaderHidden(): // what was so, holds
 	case !s.Raft.Known:
 		set(v1alpha1.ConditionAvailable, false, string(reason.NoLeader), "no leader: "+s.Raft.Unknown)
 	case status.ReadyReplicas == 0:

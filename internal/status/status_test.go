@@ -149,6 +149,32 @@ func TestConditions(t *testing.T) {
 	}
 }
 
+// A cluster whose ACLs refuse the operator alone is as available as before.
+func TestAHiddenLeader(t *testing.T) {
+	for name, hide := range map[string]func(*plan.ACLs){
+		"it refuses the token":        func(a *plan.ACLs) { a.RefusedBy = "consul-0" },
+		"the operator has no token":   func(a *plan.ACLs) { a.Missing = true },
+		"it has none, and needs none": nil,
+	} {
+		t.Run(name, func(t *testing.T) {
+			g, s := NewWithT(t), snapshot()
+			s.Cluster.Status = status.Build(s, done, status.Outcome{}, noon)
+			former := s.Cluster.Status
+			if hide != nil {
+				hide(&s.Spec.ACLs)
+				s.Raft = plan.Raft{Unknown: "403"}
+			} else {
+				s.Spec.ACLs.Missing, s.Raft.Leader = true, "consul-1"
+				former.Leader = "consul-1"
+			}
+			got := status.Build(s, plan.Decision{Reason: reason.MakingTokens}, status.Outcome{}, noon)
+			g.Expect(apimeta.IsStatusConditionTrue(got.Conditions, "Available")).To(BeTrue())
+			g.Expect(got.Leader).To(Equal(former.Leader))
+			g.Expect(got.LeaderSince).To(Equal(former.LeaderSince))
+		})
+	}
+}
+
 // The delay of an automatic recovery counts from the first observation of the lost quorum, and only while it is lost.
 func TestSinceWhenTheQuorumIsLost(t *testing.T) {
 	g := NewWithT(t)
