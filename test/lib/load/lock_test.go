@@ -19,6 +19,8 @@ type fakeLocks struct {
 	pair    api.KVPair
 	renewed atomic.Int32
 	expired atomic.Bool
+	// forgets is a leader that has not applied its log.
+	forgets atomic.Bool
 }
 
 func (f *fakeLocks) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -26,8 +28,12 @@ func (f *fakeLocks) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	switch {
 	case path == "session/create":
 		_, _ = io.WriteString(w, `{"ID": "mine"}`)
-	case strings.HasPrefix(path, "session/renew/") && f.expired.Load():
+	case strings.HasPrefix(path, "session/renew/") && (f.expired.Load() || f.forgets.CompareAndSwap(true, false)):
 		http.Error(w, "unknown session", http.StatusNotFound)
+	case strings.HasPrefix(path, "session/info/") && f.expired.Load():
+		_, _ = io.WriteString(w, "[]")
+	case strings.HasPrefix(path, "session/info/"):
+		_, _ = io.WriteString(w, `[{"ID": "mine"}]`)
 	case strings.HasPrefix(path, "session/renew/"):
 		f.renewed.Add(1)
 		_, _ = io.WriteString(w, `[{"ID": "mine"}]`)
@@ -78,6 +84,12 @@ func TestLockIsLostWithItsSession(t *testing.T) {
 	l, err := TakeLock(t.Context(), Static{strings.TrimPrefix(server.URL, "http://")}, Access{}, "app")
 	g.Expect(err).NotTo(HaveOccurred())
 	g.Eventually(f.renewed.Load, "10s", "20ms").Should(BeNumerically(">", 0), "it is renewed by itself")
+
+	f.forgets.Store(true)
+	g.Eventually(f.forgets.Load, "10s", "20ms").Should(BeFalse(), "a leader has not applied its log")
+	renewed := f.renewed.Load()
+	g.Eventually(f.renewed.Load, "10s", "20ms").Should(BeNumerically(">", renewed), "then it has")
+
 	f.expired.Store(true)
 	l.done.Wait() // it ends by itself
 	g.Expect(l.Check(t.Context())).To(MatchError(ContainSubstring("did not know its session")))
