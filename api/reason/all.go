@@ -93,6 +93,7 @@ var all = []Info{
 	{MakingTokens, NoAttention, "the operator and the servers are getting their ACL [tokens](security.md#tokens)",
 		"if it lasts, the message has Consul's answer", ""},
 	{RotatingGossipKey, NoAttention, "the gossip key is being [rotated](security.md#rotate-the-key), without a restart", "", ""},
+	{RotatingTokens, NoAttention, "the ACL tokens are being [rotated](security.md#rotate-the-tokens), without a restart", "", ""},
 	{RenewingCertificate, NoAttention, "the servers read a new [certificate](security.md#certificates), without a restart",
 		"if it lasts, the message has the error", ""},
 	{NodeDraining, NoAttention, "a server moves away from a cordoned node", "", ""},

@@ -66,6 +66,7 @@ const (
 	SecuringACLs                Reason = "SecuringACLs"
 	MakingTokens                Reason = "MakingTokens"
 	RotatingGossipKey           Reason = "RotatingGossipKey"
+	RotatingTokens              Reason = "RotatingTokens"
 	RenewingCertificate         Reason = "RenewingCertificate"
 	NodeDraining                Reason = "NodeDraining"
 	PruningDeadPeer             Reason = "PruningDeadPeer"

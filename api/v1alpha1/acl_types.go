@@ -1,5 +1,7 @@
 package v1alpha1
 
+import metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
 // ACLs configures who may do what in Consul.
 type ACLs struct {
 	// Enabled is whether servers check ACL tokens. The management token is in the Secret NAME-bootstrap-acl-token, and the operator
@@ -15,6 +17,14 @@ type ACLs struct {
 	//
 	// +optional
 	DefaultPolicy ACLDefaultPolicy `json:"defaultPolicy,omitempty"`
+
+	// RotateEvery is the age at which the tokens of the operator, of the servers and of management are replaced, without a restart.
+	// The operator may notice it ten hours late. If omitted, they are replaced only on request, by the annotation
+	// consuloperator.io/rotate-tokens.
+	//
+	// +kubebuilder:validation:XValidation:rule="duration(self) >= duration('1h')",message="rotateEvery must be at least 1h"
+	// +optional
+	RotateEvery *metav1.Duration `json:"rotateEvery,omitempty"`
 }
 
 // ACLDefaultPolicy is what servers do with requests that no ACL rule matches.

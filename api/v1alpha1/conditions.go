@@ -39,6 +39,8 @@ const (
 	// AnnotationRotateAuthority does the same for the certificate authority: servers and clients are to believe the new one beside
 	// the present one, it takes its place after spec.tls.caGracePeriod, and then the former one is forgotten.
 	AnnotationRotateAuthority = "consuloperator.io/rotate-certificate-authority"
+	// AnnotationRotateTokens does the same for the ACL tokens of the operator, of the servers and of management.
+	AnnotationRotateTokens = "consuloperator.io/rotate-tokens"
 )
 
 // Annotations that the operator sets on a ConsulCluster, where neither a lost status nor a crash can lose them.
@@ -93,12 +95,16 @@ const (
 	// AnnotationRevision on a claim is the revision that the server is to run.
 	AnnotationRevision = "consuloperator.io/revision"
 	// AnnotationRotatedFor on the Secret of the gossip keys is the value of AnnotationRotateGossipKey for which it got its newest
-	// key, on that of the authority the value of AnnotationRotateAuthority, and AnnotationKeysChanged when its keys were changed
-	// last.
+	// key, on that of the authority the value of AnnotationRotateAuthority, on that of the ACL tokens the value of
+	// AnnotationRotateTokens. AnnotationKeysChanged says when its keys were changed last.
 	AnnotationRotatedFor  = "consuloperator.io/rotated-for"
 	AnnotationKeysChanged = "consuloperator.io/keys-changed"
 	// AnnotationTokensMade on the Secret of the ACL tokens says when they were made in Consul.
 	AnnotationTokensMade = "consuloperator.io/tokens-made"
+	// AnnotationTokensRevoked says when those of before a rotation lost their rights.
+	AnnotationTokensRevoked = "consuloperator.io/tokens-revoked"
+	// AnnotationTokenName on both Secrets of the ACL tokens identifies the management token in them.
+	AnnotationTokenName = "consuloperator.io/token-name"
 	// AnnotationBootstrapExpect on a claim makes its server one of the first: its value is bootstrap_expect.
 	AnnotationBootstrapExpect = "consuloperator.io/bootstrap-expect"
 	// AnnotationRetiring on a claim says since when the server retires. It is written before the first step that cannot be

@@ -2,6 +2,7 @@ package consul
 
 import (
 	"context"
+	"errors"
 	"strings"
 
 	"github.com/hashicorp/consul/api"
@@ -12,7 +13,7 @@ type Token struct {
 	// Accessor is its name, and Secret what proves that somebody has it: both are UUIDs.
 	Accessor, Secret string
 	// Policy is the name of its policy, and Rules are its rights
-	// (https://developer.hashicorp.com/consul/docs/reference/acl/rule).
+	// (https://developer.hashicorp.com/consul/docs/reference/acl/rule); empty for a policy that is there.
 	Policy, Rules string
 	// Description says what the token and its policy are for.
 	Description string
@@ -21,8 +22,10 @@ type Token struct {
 // MakeToken is PUT /v1/acl/policy and PUT /v1/acl/token: what is there already, from a former attempt or from before somebody
 // changed it, gets the same rights. It needs acl:write.
 func (a *agent) MakeToken(ctx context.Context, t Token) error {
-	if err := a.call(ctx, "ACL policy "+t.Policy, func(c *api.Client) error { return makePolicy(c, t) }); err != nil {
-		return err
+	if t.Rules != "" {
+		if err := a.call(ctx, "ACL policy "+t.Policy, func(c *api.Client) error { return makePolicy(c, t) }); err != nil {
+			return err
+		}
 	}
 	token := api.ACLToken{
 		AccessorID: t.Accessor, SecretID: t.Secret, Description: t.Description,
@@ -54,4 +57,53 @@ func makePolicy(c *api.Client, t Token) error {
 	policy.ID = there.ID
 	_, _, err = c.ACL().PolicyUpdate(&policy, nil)
 	return err
+}
+
+// revoked says in Consul why a token is there that may do nothing.
+const revoked = "replaced by consul-operator: it has no rights, and keeps servers that were started with it from making it again"
+
+// RevokeToken is PUT /v1/acl/token/:accessor without policies.
+func (a *agent) RevokeToken(ctx context.Context, secret string) error {
+	return a.changeToken(ctx, secret, func(c *api.Client, accessor string) error {
+		_, _, err := c.ACL().TokenUpdate(&api.ACLToken{AccessorID: accessor, Description: revoked}, nil)
+		return err
+	})
+}
+
+// DeleteToken is DELETE /v1/acl/token/:accessor.
+func (a *agent) DeleteToken(ctx context.Context, secret string) error {
+	return a.changeToken(ctx, secret, func(c *api.Client, accessor string) error {
+		_, err := c.ACL().TokenDelete(accessor, nil)
+		return err
+	})
+}
+
+// changeToken asks for the name of a token, and changes it. Consul says of one that it does not know what a leader says of each
+// that was just started, and has not applied its log: so the caller's own token is asked for before.
+func (a *agent) changeToken(ctx context.Context, secret string, change func(c *api.Client, accessor string) error) error {
+	if _, err := a.ownToken(ctx); err != nil {
+		return err
+	}
+	other := *a
+	other.target.Token = secret
+	accessor, err := other.ownToken(ctx)
+	switch {
+	case errors.Is(err, ErrForbidden):
+		return nil
+	case err != nil:
+		return err
+	}
+	return a.call(ctx, "ACL token "+accessor, func(c *api.Client) error { return change(c, accessor) })
+}
+
+// ownToken is GET /v1/acl/token/self: the name of the token that the agent is called with.
+func (a *agent) ownToken(ctx context.Context) (accessor string, err error) {
+	err = a.call(ctx, "own ACL token", func(c *api.Client) error {
+		token, _, err := c.ACL().TokenReadSelf(nil)
+		if err == nil {
+			accessor = token.AccessorID
+		}
+		return err
+	})
+	return accessor, err
 }

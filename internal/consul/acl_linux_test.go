@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/uuid"
 	"github.com/hashicorp/consul/api"
 	. "github.com/onsi/gomega"
 
@@ -18,18 +19,24 @@ import (
 // authorize gives a server ACLs that deny, and the tokens that servers have.
 func (s *realServer) authorize(t *testing.T, dial Dialer, management string) {
 	t.Helper()
+	s.writeTokens(t, management)
+	acls := filepath.Join(s.dir, "acl.json")
+	NewWithT(t).Expect(os.WriteFile(acls, []byte(`{"acl": {"enabled": true, "default_policy": "deny"}}`), 0o600)).To(Succeed())
+	s.args = append(s.args, "-config-file="+acls, "-config-file="+s.tokens())
+	s.Agent = dial(Target{
+		Address: s.http(), Token: management, AgentToken: resources.Token(management, resources.RoleRecovery).Secret,
+	})
+}
+
+func (s *realServer) tokens() string { return filepath.Join(s.dir, "tokens.json") }
+
+// writeTokens writes the file with the tokens that follow from a management token.
+func (s *realServer) writeTokens(t *testing.T, management string) {
+	t.Helper()
 	g := NewWithT(t)
-	secret, err := resources.TokensSecret(&v1alpha1.ConsulCluster{}, management)
+	secret, err := resources.TokensSecret(&v1alpha1.ConsulCluster{}, resources.ManagementTokens{Present: management})
 	g.Expect(err).NotTo(HaveOccurred())
-	_, recovery := resources.OperatorTokens(secret)
-	s.Agent = dial(Target{Address: s.http(), Token: management, AgentToken: recovery})
-	for name, text := range map[string][]byte{
-		"tokens.json": secret.Data["servers.json"], "acl.json": []byte(`{"acl": {"enabled": true, "default_policy": "deny"}}`),
-	} {
-		file := filepath.Join(s.dir, name)
-		g.Expect(os.WriteFile(file, text, 0o600)).To(Succeed())
-		s.args = append(s.args, "-config-file="+file)
-	}
+	g.Expect(os.WriteFile(s.tokens(), secret.Data["servers.json"], 0o600)).To(Succeed())
 }
 
 // The operator's token may do what the operator does, and not more. To make it once more, or after somebody changed it, is the
@@ -56,7 +63,7 @@ func TestTheOperatorsToken(t *testing.T) {
 					})
 				}, 30*time.Second, 100*time.Millisecond).Should(Succeed())
 			}
-			renew("")
+			renew(`key "" { policy = "read" }`)
 			token := servers.dial(Target{Address: leader.http(), Token: own.Secret})
 			_, err := token.RaftPeers(t.Context())
 			g.Expect(err).To(MatchError(ErrForbidden))
@@ -109,4 +116,62 @@ func expectAllowed(t *testing.T, servers *realServers, leader *realServer, token
 	g.Expect(token.RemovePeer(ctx, "nobody")).To(MatchError(ErrNotFound), "it may")
 	g.Expect(token.Leave(ctx)).To(Or(Succeed(), MatchError(ErrUnanswered)))
 	g.Eventually(leader.exited, 30*time.Second).Should(BeClosed())
+}
+
+// Another management token takes the place of the one that servers were started with, and they learn what follows from it without a
+// restart. The former one has no rights, and no leader that was started with it makes it again, as long as it is there.
+func TestOtherTokens(t *testing.T) {
+	for _, version := range []string{"1.19.2", "1.22.7"} {
+		t.Run(version, func(t *testing.T) {
+			t.Parallel()
+			g, ctx := NewWithT(t), t.Context()
+			servers := newServers(t, version, 1)
+			former, present := resources.NewManagementToken(), resources.NewManagementToken()
+			servers.prepare = func(s *realServer) { s.authorize(t, servers.dial, former) }
+			leader := servers.start()
+			servers.leader()
+			as := func(management, former string) Agent {
+				target := Target{Address: leader.http(), Token: management}
+				target.AgentToken = resources.Token(management, resources.RoleRecovery).Secret
+				if former != "" {
+					target.FormerAgentToken = resources.Token(former, resources.RoleRecovery).Secret
+				}
+				return servers.dial(target)
+			}
+			manages := func(management string) func() error {
+				return func() error { _, err := as(management, "").RaftPeers(ctx); return err }
+			}
+			next := Token{Accessor: uuid.NewString(), Secret: present, Policy: resources.RoleManagement.Policy()}
+			for range 2 {
+				g.Eventually(func() error { return as(former, "").MakeToken(ctx, next) }, 30*time.Second, 50*time.Millisecond).
+					Should(Succeed())
+			}
+			g.Expect(manages(present)()).To(Succeed())
+
+			self, err := as(present, former).Self(ctx)
+			g.Expect(err).NotTo(HaveOccurred())
+			g.Expect(self.FormerToken).To(BeTrue())
+			leader.writeTokens(t, present)
+			g.Expect(as(present, former).Reload(ctx)).To(Succeed(), "it takes the former token")
+			self, err = as(present, former).Self(ctx)
+			g.Expect(err).NotTo(HaveOccurred())
+			g.Expect(self.FormerToken).To(BeFalse())
+
+			g.Expect(as(present, "").RevokeToken(ctx, former)).To(Succeed())
+			g.Expect(manages(former)()).To(MatchError(ErrForbidden))
+			g.Expect(as(present, "").RevokeToken(ctx, former)).To(Succeed(), "once more")
+			leader.writeTokens(t, former)
+			leader.kill()
+			servers.run(leader)
+			g.Eventually(manages(present), 30*time.Second, 50*time.Millisecond).Should(Succeed())
+			g.Consistently(manages(former), 2*time.Second, 50*time.Millisecond).Should(MatchError(ErrForbidden), "it leads, and was started with it")
+
+			g.Expect(as(present, "").DeleteToken(ctx, former)).To(Succeed())
+			g.Expect(as(present, "").DeleteToken(ctx, former)).To(Succeed(), "it is gone")
+			g.Expect(as(former, "").DeleteToken(ctx, present)).To(MatchError(ErrForbidden))
+			leader.kill()
+			servers.run(leader)
+			g.Eventually(manages(former), 30*time.Second, 50*time.Millisecond).Should(Succeed(), "so it is deleted last")
+		})
+	}
 }

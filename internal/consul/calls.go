@@ -50,7 +50,7 @@ func (a *agent) Self(ctx context.Context) (Self, error) {
 		return Self{}, err
 	}
 	self := answer.self()
-	self.Certificate = ptr.Deref(trip.presented.Load(), "")
+	self.Certificate, self.FormerToken = ptr.Deref(trip.presented.Load(), ""), trip.former.Load()
 	return self, nil
 }
 

@@ -111,7 +111,10 @@ func (a *agent) exchange(
 // failed is the error of a call, without tokens.
 func (a *agent) failed(name string, trip *tripper, cause error) error {
 	err := newCallError(name, a.target.Address, trip.connected.Load(), cause)
-	return conceal(conceal(err, a.target.Token), a.target.AgentToken)
+	for _, token := range []string{a.target.Token, a.target.AgentToken, a.target.FormerAgentToken} {
+		err = conceal(err, token)
+	}
+	return err
 }
 
 // withCause adds the reason why ctx ended if err does not include it: net/http may report a closed connection first.
@@ -134,15 +137,28 @@ type tripper struct {
 	connected atomic.Bool
 	// presented identifies the certificate of the server that answered; nil without TLS.
 	presented atomic.Pointer[string]
+	// former is whether the agent took the former token, and not the present one.
+	former atomic.Bool
 }
 
 func (t *tripper) RoundTrip(req *http.Request) (*http.Response, error) {
+	path := req.URL.Path
+	resp, err := t.send(req, t.target.tokenFor(path))
+	if err == nil && resp.StatusCode == http.StatusForbidden && t.target.FormerAgentToken != "" && isAboutAgent(path) && req.Body == nil {
+		_ = resp.Body.Close()
+		resp, err = t.send(req, t.target.FormerAgentToken)
+		t.former.Store(err == nil && resp.StatusCode != http.StatusForbidden)
+	}
+	return resp, err
+}
+
+func (t *tripper) send(req *http.Request, token string) (*http.Response, error) {
 	ctx := httptrace.WithClientTrace(t.ctx, &httptrace.ClientTrace{
 		GotConn: func(httptrace.GotConnInfo) { t.connected.Store(true) },
 	})
 	req = req.Clone(ctx)
 	req.Header.Del("X-Consul-Token")
-	if token := t.target.tokenFor(req.URL.Path); token != "" {
+	if token != "" {
 		req.Header.Set("X-Consul-Token", token)
 	}
 	resp, err := t.next.RoundTrip(req)

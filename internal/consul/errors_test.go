@@ -247,6 +247,41 @@ func TestTokensForCalls(t *testing.T) {
 	}
 }
 
+// During a rotation an agent knows the token of before until it has read the present one. Nobody else is called with that.
+func TestAnAgentThatHasNotReadItsTokens(t *testing.T) {
+	const present, former = "b0b0b0b0-0000-4000-8000-000000000000", "f0f0f0f0-0000-4000-8000-000000000000"
+	g := NewWithT(t)
+	var knows string
+	var got []string
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+		token := req.Header.Get("X-Consul-Token")
+		if got = append(got, token); token != knows {
+			http.Error(w, "refuses "+token, http.StatusForbidden)
+			return
+		}
+		_, _ = io.WriteString(w, `{"Config": {"NodeID": "x"}}`)
+	}))
+	t.Cleanup(server.Close)
+	agent := NewDialer(0)(Target{
+		Address: server.Listener.Addr().String(), Token: secret, AgentToken: present, FormerAgentToken: former,
+	})
+	for known, asked := range map[string][]string{former: {present, former}, present: {present}} {
+		knows, got = known, nil
+		self, err := agent.Self(t.Context())
+		g.Expect(err).NotTo(HaveOccurred())
+		g.Expect(self.FormerToken).To(Equal(known == former))
+		g.Expect(got).To(Equal(asked))
+	}
+	knows = "another"
+	_, err := agent.Self(t.Context())
+	g.Expect(err).To(MatchError(ErrForbidden))
+	g.Expect(err.Error()).NotTo(Or(ContainSubstring(present), ContainSubstring(former)))
+	got = nil
+	_, err = agent.RaftPeers(t.Context())
+	g.Expect(err).To(MatchError(ErrForbidden))
+	g.Expect(got).To(Equal([]string{secret}))
+}
+
 // Over TLS the server has to be the one that the cluster's own authority knows by the expected name.
 func TestTLSVerifiesTheServer(t *testing.T) {
 	g := NewWithT(t)

@@ -17,6 +17,9 @@ type Target struct {
 	// Token is the ACL token that is sent as a header with calls about the cluster, and AgentToken the one with calls about the
 	// agent itself, which it has to resolve without a leader. Empty for none. They are in no error.
 	Token, AgentToken string
+	// FormerAgentToken is what an agent knows that has not read AgentToken yet: a call about itself that it refuses is sent once
+	// more, with this one. Empty for none.
+	FormerAgentToken string
 	// TLS is the pool of connections of the cluster for https, see NewTLS.
 	TLS *http.Transport
 }
@@ -29,12 +32,17 @@ func NewTLS(config *tls.Config) *http.Transport {
 	return transport
 }
 
-// tokenFor is the token for a call. A force-leave concerns other agents than the one that is asked.
+// tokenFor is the token for a call.
 func (t Target) tokenFor(path string) string {
-	if t.AgentToken != "" && strings.HasPrefix(path, "/v1/agent/") && !strings.HasPrefix(path, "/v1/agent/force-leave/") {
+	if t.AgentToken != "" && isAboutAgent(path) {
 		return t.AgentToken
 	}
 	return t.Token
+}
+
+// isAboutAgent reports whether a call is about the agent that is asked. A force-leave concerns others.
+func isAboutAgent(path string) bool {
+	return strings.HasPrefix(path, "/v1/agent/") && !strings.HasPrefix(path, "/v1/agent/force-leave/")
 }
 
 func (t Target) scheme() string { return cmp.Or(t.Scheme, "http") }

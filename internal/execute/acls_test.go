@@ -57,7 +57,7 @@ func TestTokensAreMadeByTheLeader(t *testing.T) {
 	outcome := w.do(t, plan.MakeTokens{Leader: "consul-0"})
 	w.Expect(outcome.Event).To(Equal("the ACL tokens of the operator and of the servers were made"))
 	w.Expect(maker.target.Token).To(Equal(management))
-	operator, _ := resources.OperatorTokens(w.seen.TokensSecret)
+	operator := resources.OperatorTokensOf(w.seen.TokensSecret).Operator
 	w.Expect(maker.made).To(ConsistOf(
 		And(HaveField("Policy", "consul-operator"), HaveField("Secret", operator), HaveField("Rules", ContainSubstring("operator"))),
 		And(HaveField("Policy", "consul-operator-servers"), HaveField("Rules", ContainSubstring(`node_prefix "consul-"`)))))

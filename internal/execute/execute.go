@@ -112,6 +112,10 @@ func (e *Executor) dispatch( //nolint:cyclop,funlen // a table
 		return e.setACLs(ctx, s, a)
 	case plan.MakeTokens:
 		return e.makeTokens(ctx, s, a)
+	case plan.RotateTokens:
+		return e.rotateTokens(ctx, s, a)
+	case plan.ReadTokens:
+		return e.readTokens(ctx, s, a)
 	case plan.IssueCertificate:
 		return e.issueCertificate(ctx, s, a)
 	case plan.ReadCertificate:

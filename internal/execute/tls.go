@@ -9,6 +9,7 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -89,11 +90,16 @@ func (e *Executor) put(ctx context.Context, c *v1alpha1.ConsulCluster, wanted *c
 	if err := checkOwner(c, live); err != nil {
 		return err
 	}
-	return e.patch(ctx, live, func(o client.Object) {
+	change := func(o client.Object) {
 		o.SetLabels(overlay(live.Labels, wanted.Labels))
 		o.SetAnnotations(overlay(live.Annotations, wanted.Annotations))
 		o.(*corev1.Secret).Data = wanted.Data
-	})
+	}
+	changed := live.DeepCopy()
+	if change(changed); equality.Semantic.DeepEqual(live, changed) {
+		return nil
+	}
+	return e.patch(ctx, live, change)
 }
 
 // authority reads the authority of a cluster, past the cache, which leaves keys out.

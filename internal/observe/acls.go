@@ -46,8 +46,19 @@ func (o *Observer) tokens(ctx context.Context, s *Snapshot) error {
 	}
 	s.TokensSecret = secret
 	s.Spec.ACLs.Missing = !s.HasTokens()
-	s.Spec.ACLs.Made = secret != nil && resources.TokensMade(secret)
+	if secret != nil {
+		s.Spec.ACLs.Made = resources.TokensMade(secret)
+		s.Spec.ACLs.Rotation = plan.TokenRotation{
+			Stage: tokenStages[resources.TokenStageOf(secret)], Because: resources.WhyOtherTokens(s.Cluster, secret, o.Now()),
+			ShownAt: resources.KeysChanged(secret).Add(o.SecretDelay),
+		}
+	}
 	return nil
+}
+
+var tokenStages = map[resources.TokenStage]plan.TokenStage{
+	resources.TokensSettled: plan.TokensSettled, resources.TokensComing: plan.TokensComing, resources.TokensGoing: plan.TokensGoing,
+	resources.TokensRevoked: plan.TokensRevoked,
 }
 
 // HasTokens reports whether the Secret with the tokens is there, and has those of the operator.
@@ -55,8 +66,8 @@ func (s *Snapshot) HasTokens() bool {
 	if s.TokensSecret == nil {
 		return false
 	}
-	operator, recovery := resources.OperatorTokens(s.TokensSecret)
-	return operator != "" && recovery != ""
+	tokens := resources.OperatorTokensOf(s.TokensSecret)
+	return tokens.Operator != "" && tokens.Recovery != ""
 }
 
 // withTokens adds the tokens to how the agent of a pod is called. Where nobody is denied anything, a token that was not made
@@ -65,10 +76,10 @@ func (s *Snapshot) withTokens(target consul.Target, pod *corev1.Pod) consul.Targ
 	if s.TokensSecret == nil || !resources.PodHasACLs(pod) {
 		return target
 	}
-	operator, recovery := resources.OperatorTokens(s.TokensSecret)
-	target.AgentToken = recovery
+	tokens := resources.OperatorTokensOf(s.TokensSecret)
+	target.AgentToken, target.FormerAgentToken = tokens.Recovery, tokens.FormerRecovery
 	if s.Spec.ACLs.Made || aclsOfPod(pod) == plan.ACLsDeny {
-		target.Token = operator
+		target.Token = tokens.Operator
 	}
 	return target
 }

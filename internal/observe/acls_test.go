@@ -20,7 +20,7 @@ func (w *world) grant(phase v1alpha1.ACLPhase) *corev1.Secret {
 		pod.Annotations = map[string]string{v1alpha1.AnnotationACLs: string(phase)}
 		pod.Spec.Volumes = []corev1.Volume{{Name: "operator-acl-tokens"}}
 	}
-	tokens, err := resources.TokensSecret(w.cluster, "management")
+	tokens, err := resources.TokensSecret(w.cluster, resources.ManagementTokens{Present: "management"})
 	w.Expect(err).NotTo(HaveOccurred())
 	w.others = append(w.others, tokens)
 	return tokens

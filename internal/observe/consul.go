@@ -65,7 +65,8 @@ func agentFacts(a answer, id string) plan.Agent {
 	}
 	return plan.Agent{
 		Answered: true, KnowsLeader: a.LeaderAddr != "", Version: a.Version, Settings: a.Settings, Certificate: a.Certificate,
-		LastIndex: a.LastIndex, LastTerm: a.LastTerm,
+		FormerTokens: a.FormerToken,
+		LastIndex:    a.LastIndex, LastTerm: a.LastTerm,
 	}
 }
 

@@ -74,6 +74,10 @@ type (
 	SetACLs struct{ Phase ACLPhase }
 	// MakeTokens makes the ACL tokens of the operator and of the servers in Consul.
 	MakeTokens struct{ Leader string }
+	// RotateTokens takes a step of the rotation of the ACL tokens.
+	RotateTokens struct{ Step TokenStep }
+	// ReadTokens makes a server read its ACL tokens again.
+	ReadTokens struct{ Server string }
 	// IssueCertificate replaces the certificate of the servers.
 	IssueCertificate struct{ Because string }
 	// ReadCertificate makes a server read its certificate again.
@@ -130,6 +134,8 @@ func (SetGossip) name() string          { return "SetGossip" }
 func (SetTLS) name() string             { return "SetTLS" }
 func (SetACLs) name() string            { return "SetACLs" }
 func (MakeTokens) name() string         { return "MakeTokens" }
+func (RotateTokens) name() string       { return "RotateTokens" }
+func (ReadTokens) name() string         { return "ReadTokens" }
 func (IssueCertificate) name() string   { return "IssueCertificate" }
 func (ReadCertificate) name() string    { return "ReadCertificate" }
 func (RotateAuthority) name() string    { return "RotateAuthority" }

@@ -87,7 +87,10 @@
 //     with it, all forget the former one. The Secret, from which servers that start take their keys, has both meanwhile.
 //     Each step is taken when all members, client agents included, have told that they took the last one. Those that are
 //     down are waited for before they could be cut off, and kubelets until they show all pods the Secret as it is.
-//  29. AwaitAgents: a phase of either that could cut off client agents waits: for the gossip key, which Consul reports, or for a
+//  29. RotateTokens: the ACL tokens are replaced on request, or at their age, without a restart: Consul gets new ones beside those
+//     that there are, all servers read them, and then those of before lose their rights. The management token of before is kept
+//     without rights, and deleted when no server runs that was started with it: such a server would make it again.
+//  30. AwaitAgents: a phase of either that could cut off client agents waits: for the gossip key, which Consul reports, or for a
 //     person's word.
 //
 // # Updates in place
@@ -137,6 +140,7 @@
 //     and were not given up by a person.
 //   - I9: the client Service sends connections to voters that stay, and to no other server.
 //   - I10: no server is started that others cannot hear.
+//   - I11: no ACL token loses its rights while a server uses it.
 package plan
 
 // Rule is one decision of the operator. The first rule of the list that has something to say decides.
@@ -190,6 +194,7 @@ var rules = []Rule{
 	{"SecureTLS", secureTLS, Voluntary, "servers that need certificates and servers that have none never meet"},
 	{"SecureACLs", secureACLs, Voluntary, "servers deny only when a person has said so and the operator has a token"},
 	{"RotateGossip", rotateGossip, Voluntary, "a key is not kept for ever, and nobody is cut off when it is replaced"},
+	{"RotateTokens", rotateTokens, Voluntary, "tokens are not kept for ever, and no server is left without one that Consul knows"},
 	{"AwaitAgents", awaitAgents, Necessary, "a phase that would cut client agents off waits until somebody has prepared them"},
 }
 

@@ -36,6 +36,8 @@ type ACLs struct {
 	Made bool
 	// RefusedBy is the server that leads and refuses the operator's token; empty if it does not.
 	RefusedBy string
+	// Rotation is how far the rotation of the tokens is.
+	Rotation TokenRotation
 }
 
 func (a ACLs) next() ACLPhase { return toward(a.Phase, a.Target) }

@@ -1,11 +1,9 @@
 package resources
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
-	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/utils/ptr"
@@ -17,13 +15,6 @@ const (
 	// volumeACL is a name that no user's volume has.
 	volumeACL = "operator-acl-tokens"
 	pathACL   = "/consul/acl"
-
-	// keyManagement holds the management token. The name of its Secret and the key are those of HashiCorp's Helm chart.
-	keyManagement = "token"
-	// keyServers is the file with the tokens that servers have. keyOperator and keyRecovery hold those of the operator.
-	keyServers  = "servers.json"
-	keyOperator = "operator"
-	keyRecovery = "agent-recovery"
 )
 
 // ACLPhase returns the phase of ACLs that servers have, or are getting: empty for a cluster that never had ACLs. It is recorded
@@ -54,66 +45,6 @@ func ManagementSecretName(cluster string) string { return cluster + "-bootstrap-
 
 // TokensSecretName returns the name of the Secret with the tokens that servers and the operator use.
 func TokensSecretName(cluster string) string { return cluster + "-acl-tokens" }
-
-// ManagementSecret returns the Secret with the management token.
-func ManagementSecret(c *v1alpha1.ConsulCluster, token string) *corev1.Secret {
-	return &corev1.Secret{
-		ObjectMeta: meta(c, ManagementSecretName(c.Name)), Data: map[string][]byte{keyManagement: []byte(token)},
-	}
-}
-
-// ManagementToken returns the management token, which both Secrets have; empty if this one has none.
-func ManagementToken(secret *corev1.Secret) string { return string(secret.Data[keyManagement]) }
-
-// serversFile is the configuration file with the tokens of the servers. None of it is part of a revision: tokens are replaced
-// without a rollout.
-type serversFile struct {
-	ACL struct {
-		Tokens struct {
-			// InitialManagement is made in Consul by each new leader, whatever data it has
-			// (https://developer.hashicorp.com/consul/docs/reference/agent/configuration-file/acl#acl_tokens_initial_management).
-			InitialManagement string `json:"initial_management"`
-			// Agent is what a server keeps its own node up to date with.
-			Agent string `json:"agent"`
-			// AgentRecovery may read and stop the agent, also if there is no leader.
-			AgentRecovery string `json:"agent_recovery"`
-		} `json:"tokens"`
-	} `json:"acl"`
-}
-
-// TokensSecret returns the Secret with the tokens that servers and the operator use. All follow from the one that may do
-// everything.
-func TokensSecret(c *v1alpha1.ConsulCluster, management string) (*corev1.Secret, error) {
-	var file serversFile
-	file.ACL.Tokens.InitialManagement = management
-	file.ACL.Tokens.Agent = Token(management, RoleServers).Secret
-	recovery := Token(management, roleRecovery).Secret
-	file.ACL.Tokens.AgentRecovery = recovery
-	text, err := json.Marshal(file)
-	if err != nil {
-		return nil, errors.New("the tokens of the servers cannot be written as JSON") // err has them
-	}
-	return &corev1.Secret{ObjectMeta: meta(c, TokensSecretName(c.Name)), Data: map[string][]byte{
-		keyServers: text, keyManagement: []byte(management), keyRecovery: []byte(recovery),
-		keyOperator: []byte(Token(management, RoleOperator).Secret),
-	}}, nil
-}
-
-// OperatorTokens returns the operator's token, and the one with which it calls an agent that knows no leader. The cache keeps
-// both: the operator has them in memory anyway.
-func OperatorTokens(secret *corev1.Secret) (operator, recovery string) {
-	return string(secret.Data[keyOperator]), string(secret.Data[keyRecovery])
-}
-
-// TokensMade reports whether the tokens in a Secret were made in Consul.
-func TokensMade(secret *corev1.Secret) bool {
-	return secret.Annotations[v1alpha1.AnnotationTokensMade] != ""
-}
-
-// SetTokensMade takes note of it.
-func SetTokensMade(secret *corev1.Secret, now time.Time) {
-	setAnnotation(secret, v1alpha1.AnnotationTokensMade, now.UTC().Format(time.RFC3339))
-}
 
 // aclConfig is what the servers' configuration says of ACLs in a phase.
 func aclConfig(c *v1alpha1.ConsulCluster) map[string]any {

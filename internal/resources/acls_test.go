@@ -2,12 +2,14 @@ package resources_test
 
 import (
 	"encoding/json"
+	"fmt"
 	"testing"
 	"time"
 
 	"github.com/google/uuid"
 	. "github.com/onsi/gomega"
 	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/consul-operator/consul-operator/api/v1alpha1"
 	"github.com/consul-operator/consul-operator/internal/resources"
@@ -54,44 +56,117 @@ func TestTokensFollowFromOne(t *testing.T) {
 	g := NewWithT(t)
 	management := resources.NewManagementToken()
 	g.Expect(resources.NewManagementToken()).NotTo(Equal(management))
-	secret, err := resources.TokensSecret(plain(), management)
+	secret, err := resources.TokensSecret(plain(), resources.ManagementTokens{Present: management})
 	g.Expect(err).NotTo(HaveOccurred())
-	again, err := resources.TokensSecret(plain(), management)
+	again, err := resources.TokensSecret(plain(), resources.ManagementTokens{Present: management})
 	g.Expect(err).NotTo(HaveOccurred())
 	g.Expect(again).To(Equal(secret))
 
-	operator, recovery := resources.OperatorTokens(secret)
+	own := resources.OperatorTokensOf(secret)
 	servers := resources.Token(management, resources.RoleServers)
-	all := map[string]bool{management: true, operator: true, recovery: true, servers.Secret: true, servers.Accessor: true}
+	all := map[string]bool{management: true, own.Operator: true, own.Recovery: true, servers.Secret: true, servers.Accessor: true}
 	g.Expect(all).To(HaveLen(5), "each is another one")
 	for token := range all {
 		g.Expect(uuid.Validate(token)).To(Succeed(), "Consul takes UUIDs")
 	}
-	g.Expect(operator).To(Equal(resources.Token(management, resources.RoleOperator).Secret))
+	g.Expect(own.Operator).To(Equal(resources.Token(management, resources.RoleOperator).Secret))
 	var file struct {
 		ACL struct{ Tokens map[string]string }
 	}
 	g.Expect(json.Unmarshal(secret.Data["servers.json"], &file)).To(Succeed())
 	g.Expect(file.ACL.Tokens).To(Equal(map[string]string{
-		"initial_management": management, "agent": servers.Secret, "agent_recovery": recovery,
+		"initial_management": management, "agent": servers.Secret, "agent_recovery": own.Recovery,
 	}))
 }
 
 func TestEitherSecretHasTheManagementToken(t *testing.T) {
 	g := NewWithT(t)
 	management := resources.NewManagementToken()
-	tokens, err := resources.TokensSecret(plain(), management)
+	tokens, err := resources.TokensSecret(plain(), resources.ManagementTokens{Present: management})
 	g.Expect(err).NotTo(HaveOccurred())
-	g.Expect(resources.ManagementToken(resources.ManagementSecret(plain(), management))).To(Equal(management))
-	g.Expect(resources.ManagementToken(tokens)).To(Equal(management))
-	g.Expect(resources.ManagementToken(&corev1.Secret{})).To(BeEmpty())
+	for _, secret := range []*corev1.Secret{resources.ManagementSecret(plain(), management), tokens} {
+		found, err := resources.ManagementTokensOf(secret)
+		g.Expect(err).NotTo(HaveOccurred())
+		g.Expect(found).To(Equal(resources.ManagementTokens{Present: management}))
+	}
+	g.Expect(resources.HaveSameToken(resources.ManagementSecret(plain(), management), tokens)).To(BeTrue())
+	g.Expect(resources.HaveSameToken(resources.ManagementSecret(plain(), "another"), tokens)).To(BeFalse())
+	g.Expect(resources.HaveSameToken(&corev1.Secret{}, &corev1.Secret{})).To(BeFalse(), "of an operator of before")
+	g.Expect(resources.ManagementTokensOf(&corev1.Secret{})).To(Equal(resources.ManagementTokens{}))
+	_, err = resources.ManagementTokensOf(&corev1.Secret{Data: map[string][]byte{"former-tokens": []byte("x")}})
+	g.Expect(err).To(MatchError("former-tokens is not a list of tokens"))
+}
+
+// A Secret goes through the stages of a rotation, and the cache, which has none of its management tokens, shows in which it is.
+func TestStagesOfTheRotationOfTokens(t *testing.T) {
+	g := NewWithT(t)
+	secret, err := resources.TokensSecret(plain(), resources.ManagementTokens{Present: "first"})
+	g.Expect(err).NotTo(HaveOccurred())
+	recovery := func(management string) string {
+		secret, err := resources.TokensSecret(plain(), resources.ManagementTokens{Present: management})
+		g.Expect(err).NotTo(HaveOccurred())
+		return resources.OperatorTokensOf(secret).Recovery
+	}
+	holds := func(stage resources.TokenStage, tokens resources.ManagementTokens, former string) {
+		t.Helper()
+		g.Expect(resources.ManagementTokensOf(secret)).To(Equal(tokens))
+		cached := secret.DeepCopy()
+		cached.Data = resources.Cached(secret)
+		for _, value := range cached.Data {
+			g.Expect(string(value)).NotTo(Or(ContainSubstring("first"), ContainSubstring("second"), ContainSubstring("third")))
+		}
+		g.Expect(resources.TokenStageOf(cached)).To(Equal(stage))
+		g.Expect(resources.OperatorTokensOf(cached)).To(Equal(resources.OperatorTokens{
+			Operator: resources.Token(tokens.Present, resources.RoleOperator).Secret, Recovery: recovery(tokens.Present),
+			FormerRecovery: former,
+		}))
+	}
+	change := func(tokens resources.ManagementTokens) { g.Expect(resources.SetTokens(secret, tokens)).To(Succeed()) }
+
+	tokens := resources.ManagementTokens{Present: "first"}
+	holds(resources.TokensSettled, tokens, "")
+	tokens.Next = "second"
+	change(tokens)
+	holds(resources.TokensComing, tokens, "")
+	tokens = tokens.WithNextFirst()
+	change(tokens)
+	holds(resources.TokensGoing, resources.ManagementTokens{Present: "second", Former: []string{"first"}}, recovery("first"))
+	resources.SetTokensRevoked(secret, time.Now())
+	holds(resources.TokensRevoked, tokens, recovery("first"))
+	tokens.Next = "third" // before servers were replaced that the first one was given
+	change(tokens)
+	holds(resources.TokensComing, tokens, recovery("first"))
+	tokens = tokens.WithNextFirst()
+	change(tokens)
+	resources.SetTokensMade(secret, time.Now())
+	holds(resources.TokensGoing, resources.ManagementTokens{Present: "third", Former: []string{"second", "first"}}, recovery("second"))
+	change(resources.ManagementTokens{Present: "third"})
+	holds(resources.TokensSettled, resources.ManagementTokens{Present: "third"}, "")
+	g.Expect(tokens.All()).To(Equal([]string{"third", "second", "first"}))
+	g.Expect(fmt.Sprintf("%v %+v %#v", tokens, tokens, tokens)).NotTo(ContainSubstring("third"))
+}
+
+func TestWhyTokensAreRotated(t *testing.T) {
+	g := NewWithT(t)
+	secret, err := resources.TokensSecret(plain(), resources.ManagementTokens{Present: "first"})
+	g.Expect(err).NotTo(HaveOccurred())
+	c, now := plain(), time.Date(2026, 11, 29, 12, 0, 0, 0, time.UTC)
+	resources.SetTokensChanged(secret, now)
+	g.Expect(resources.WhyOtherTokens(c, secret, now)).To(BeEmpty())
+	c.Spec.ACLs.RotateEvery = &metav1.Duration{Duration: time.Hour}
+	g.Expect(resources.WhyOtherTokens(c, secret, now.Add(time.Hour-time.Second))).To(BeEmpty())
+	g.Expect(resources.WhyOtherTokens(c, secret, now.Add(time.Hour))).To(Equal("the present ones are older than 1h0m0s"))
+	c.Annotations = map[string]string{v1alpha1.AnnotationRotateTokens: "today"}
+	g.Expect(resources.WhyOtherTokens(c, secret, now)).To(Equal("they were asked for"))
+	resources.SetTokensRotatedFor(secret, c)
+	g.Expect(resources.WhyOtherTokens(c, secret, now)).To(BeEmpty())
 }
 
 // The operator keeps its own tokens in memory, and not the one that may do everything.
 func TestWhatTheCacheKeepsOfTokens(t *testing.T) {
 	g := NewWithT(t)
 	management := resources.NewManagementToken()
-	tokens, err := resources.TokensSecret(plain(), management)
+	tokens, err := resources.TokensSecret(plain(), resources.ManagementTokens{Present: management})
 	g.Expect(err).NotTo(HaveOccurred())
 	g.Expect(resources.Cached(resources.ManagementSecret(plain(), management))).To(BeEmpty())
 	kept := resources.Cached(tokens)
@@ -100,7 +175,7 @@ func TestWhatTheCacheKeepsOfTokens(t *testing.T) {
 
 func TestTokensMade(t *testing.T) {
 	g := NewWithT(t)
-	tokens, err := resources.TokensSecret(plain(), resources.NewManagementToken())
+	tokens, err := resources.TokensSecret(plain(), resources.ManagementTokens{Present: resources.NewManagementToken()})
 	g.Expect(err).NotTo(HaveOccurred())
 	g.Expect(resources.TokensMade(tokens)).To(BeFalse())
 	resources.SetTokensMade(tokens, time.Now())

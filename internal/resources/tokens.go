@@ -15,13 +15,18 @@ type Role string
 const (
 	RoleOperator Role = "operator"
 	RoleServers  Role = "servers"
-	// roleRecovery is known to agents alone.
-	roleRecovery Role = "agent-recovery"
+	// RoleManagement may do everything. All other tokens follow from its.
+	RoleManagement Role = "management"
+	// RoleRecovery is the operator's at one agent. Its token is no token of Consul's: agents alone know it.
+	RoleRecovery Role = "agent-recovery"
 )
 
 // Policy is the name of the ACL policy of a role.
 func (r Role) Policy() string {
-	if r == RoleServers {
+	switch r {
+	case RoleManagement:
+		return "global-management"
+	case RoleServers:
 		return "consul-operator-servers"
 	}
 	return "consul-operator"
@@ -48,9 +53,13 @@ func Token(management string, role Role) ACLToken {
 
 // TokenRules are the rights of the token of a role, in Consul's language
 // (https://developer.hashicorp.com/consul/docs/reference/acl/rule). The operator reads members and the catalog, hands leadership
-// over, removes peers and changes autopilot, has agents leave and reload, and replaces the gossip key.
+// over, removes peers and changes autopilot, has agents leave and reload, and replaces the gossip key. The policy of the management
+// token is Consul's own.
 func TokenRules(cluster string, role Role) string {
-	if role == RoleServers {
+	switch role {
+	case RoleManagement:
+		return ""
+	case RoleServers:
 		return fmt.Sprintf("node_prefix %q {\n  policy = \"write\"\n}\n", cluster+"-")
 	}
 	return `operator = "write"

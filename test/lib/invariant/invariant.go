@@ -4,7 +4,7 @@ package invariant
 
 // Invariant holds whatever the operator does.
 type Invariant struct {
-	// Name is I1 to I10.
+	// Name is I1 to I11.
 	Name string
 	// Sentence says what holds.
 	Sentence string
@@ -25,7 +25,8 @@ var (
 	I9 = Invariant{"I9", "the client Service sends connections to voters that stay, and to no other server"}
 
 	I10 = Invariant{"I10", "no server is started that others cannot hear"}
+	I11 = Invariant{"I11", "no ACL token loses its rights while a server uses it"}
 )
 
 // All lists the invariants in order.
-var All = []Invariant{I1, I2, I3, I4, I5, I6, I7, I8, I9, I10}
+var All = []Invariant{I1, I2, I3, I4, I5, I6, I7, I8, I9, I10, I11}

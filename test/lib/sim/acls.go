@@ -66,6 +66,9 @@ func makeTokens(s *State) bool {
 		return false
 	}
 	s.TokensKnown, s.TokensMade = true, true
+	if s.tokenStage() == plan.TokensRevoked { // those of before may be back
+		s.Tokens = uint8(plan.TokensGoing)
+	}
 	return true
 }
 

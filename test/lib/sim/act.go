@@ -33,6 +33,8 @@ func act(action plan.Action, seen, s *State) bool {
 		return sameClaims(seen, s) && sameRecord(seen, s) && setPhase(s, s.Wanted.WithACLs(a.Phase))
 	case plan.MakeTokens:
 		return askedOfLeader(seen, s) && makeTokens(s)
+	case plan.RotateTokens:
+		return rotateTokens(seen, s, a.Step)
 	case plan.RotateGossip:
 		return sameClaims(seen, s) && rotate(seen, s, a.Step)
 	case plan.SetMinAvailable:
@@ -73,6 +75,8 @@ func actOnServer(action plan.Action, seen, s *State) bool {
 		return sameClaim(&seen.Servers[i], x) && set(&x.Failed, false)
 	case plan.UnmarkRetiring:
 		return sameClaim(&seen.Servers[i], x) && unmark(x)
+	case plan.ReadTokens:
+		return s.ReadTokens(i)
 	case plan.StartServing:
 		return gate(x, true)
 	case plan.StopServing:
@@ -103,6 +107,8 @@ func actOnServer(action plan.Action, seen, s *State) bool {
 func serverOf(action plan.Action) string {
 	switch a := action.(type) {
 	case plan.CreatePod:
+		return a.Server
+	case plan.ReadTokens:
 		return a.Server
 	case plan.DeletePod:
 		return a.Server
@@ -169,7 +175,7 @@ func sameClaim(a, b *Server) bool {
 // sameRecord is the resourceVersion of the ConsulCluster.
 func sameRecord(seen, s *State) bool {
 	return seen.Replicas == s.Replicas && seen.Wanted == s.Wanted && seen.Gossip == s.Gossip && seen.TLS == s.TLS &&
-		seen.Paused == s.Paused && seen.Rotate == s.Rotate &&
+		seen.Paused == s.Paused && seen.Rotate == s.Rotate && seen.AskTokens == s.AskTokens &&
 		seen.InPlace == s.InPlace && seen.Bootstrapped == s.Bootstrapped && seen.Transfer == s.Transfer && sameRecovery(seen, s)
 }
 
@@ -208,7 +214,7 @@ func createPod(seen, s *State, i int, avoid []string) bool {
 		x.Avoids |= 1 << slot(node)
 	}
 	x.Pod, x.PodRevision, x.PodFounder = PodPending, seen.Servers[i].Revision, seen.Servers[i].Founder && !seen.Bootstrapped
-	x.Serving, x.Settled, x.PodRescue = false, true, rescueOf(seen, i)
+	x.Serving, x.Settled, x.PodRescue, x.OldStart = false, true, rescueOf(seen, i), areTokensUnseen(s, i)
 	return true
 }
 

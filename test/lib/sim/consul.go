@@ -32,6 +32,7 @@ var progress = []*kind{
 	{name: "the leader becomes stable", whole: true, can: canSettleLeader, do: quietly(settleLeader)},
 	{name: "endpoints follow", whole: true, can: canRoute, do: quietly(route)},
 	{name: "kubelets show the gossip keys", whole: true, can: areKeysUnseen, do: quietly(showKeys)},
+	{name: "kubelets show the ACL tokens", whole: true, can: areTokensUnseen, do: quietly(showTokens)},
 	{name: "clients have noticed", whole: true, can: canSettle, do: quietly(settle)},
 	{name: "container is started again", can: canRestart, do: restart},
 	{name: "is evicted by the drain of its node", can: canBeEvicted, do: quietly(evict)},

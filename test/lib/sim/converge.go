@@ -223,6 +223,9 @@ func (s *State) asWanted() *Violation {
 	if s.Wanted.ACLs() != plan.ACLsOff && (!s.TokensKnown || !s.TokensMade) {
 		return violated(invariant.I7, "the operator has no token")
 	}
+	if s.Wanted.ACLs() != plan.ACLsOff && !s.tokensRotated() {
+		return violated(invariant.I7, "the rotation of the ACL tokens does not end")
+	}
 	if s.Wanted.Gossip() != plan.GossipOff && (s.Rotate || s.keyStage() != plan.KeySettled) {
 		return violated(invariant.I7, "the rotation of the gossip key does not end")
 	}

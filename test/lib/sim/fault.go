@@ -14,6 +14,7 @@ var faults = []*kind{
 	{name: "kubelet dies", can: isUpOnNode, do: fault(func(s *State, i int) { s.Servers[i].Pod = PodLost })},
 	{name: "misses SIGTERM, which comes while Consul starts", can: isToldToStop, do: fault(missSIGTERM)},
 	{name: "is started with the gossip keys of a moment ago", can: isGivenOldKeys, do: startWithOldKeys},
+	{name: "is started with the ACL tokens of a moment ago", can: isGivenOldTokens, do: startWithOldTokens},
 	{name: "claim is deleted by a person", can: hasClaim, do: fault(func(s *State, i int) { s.Servers[i].Claim = ClaimDeleting })},
 	{name: "claim and pod are lost", can: hasClaim, do: fault(loseAll)},
 	{name: "loses leadership", can: isLeader, do: fault(stepDown)},

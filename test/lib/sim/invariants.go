@@ -59,6 +59,8 @@ func check(action plan.Action, s *State) *Violation {
 		return checkServe(s, slot(a.Server))
 	case plan.RotateGossip:
 		return checkRotate(s, a.Step)
+	case plan.RotateTokens:
+		return checkTokens(s, a.Step)
 	case plan.StopServing:
 		return checkStopServing(s, slot(a.Server))
 	}

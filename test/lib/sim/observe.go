@@ -94,7 +94,7 @@ func (s *State) kubernetes() State {
 	for i := range k.slots() {
 		x := &k.Servers[i]
 		x.Data, x.Behind, x.Peer, x.Serf, x.Healthy, x.Long, x.Rescued = false, false, NoPeer, Absent, false, false, false
-		x.Ring = 0
+		x.Ring, x.OldTokens = 0, false
 	}
 	return k
 }
@@ -105,7 +105,7 @@ func (s *State) spec() plan.Spec {
 		Revision: s.Wanted.name(), Paused: s.Paused, Bootstrapped: s.Bootstrapped, NextSerial: int(s.N),
 		ReplacementsLeft: 1,
 		Gossip:           plan.Gossip{Phase: s.Wanted.Gossip(), Target: plan.GossipPhase(s.Gossip)},
-		ACLs:             plan.ACLs{Phase: s.Wanted.ACLs(), Target: plan.ACLPhase(s.ACLs), Made: s.TokensMade},
+		ACLs:             plan.ACLs{Phase: s.Wanted.ACLs(), Target: plan.ACLPhase(s.ACLs), Made: s.TokensMade, Rotation: s.tokenRotation()},
 		TLS:              plan.TLS{Phase: s.Wanted.TLS(), Target: plan.TLSPhase(s.TLS), Certificate: certificate},
 	}
 	spec.Gossip.Rotation.Asked = s.Rotate && s.Wanted.Gossip() != plan.GossipOff // otherwise there is no key to ask for
@@ -178,7 +178,10 @@ func pod(s *State, x *Server) *plan.Pod {
 		Revision: x.PodRevision.name(), Running: x.runsInPod() || x.cutOff(), Ready: s.ready(x),
 		Serving: x.Serving, ServingFrom: longAgo, Cordoned: x.Cordoned && x.Pod != PodPending,
 		Recovery: recoveries[x.PodRescue], Gossip: x.PodRevision.Gossip(), TLS: x.PodRevision.TLS(), ACLs: x.PodRevision.ACLs(),
-		Terminating: x.Pod == PodTerminating || x.Pod == PodStuck || x.Pod == PodOverdue, StopBy: now,
+		Terminating: x.Pod == PodTerminating || x.Pod == PodStuck || x.Pod == PodOverdue, StopBy: now, Created: now,
+	}
+	if x.OldStart {
+		pod.Created = longAgo
 	}
 	if x.Pod == PodOverdue {
 		pod.StopBy = longAgo
@@ -203,10 +206,14 @@ func pod(s *State, x *Server) *plan.Pod {
 // says adds what the server's own agent and the leader say.
 func says(seen *plan.Server, kube, consul *State, i int) {
 	x := &consul.Servers[i]
-	if seen.Pod != nil && seen.Pod.Running && (x.Process == Up || x.Process == Leaving) {
+	isKnown := !x.OldTokens || kube.hasFormerTokens()
+	if seen.Pod != nil && seen.Pod.Running && (x.Process == Up || x.Process == Leaving) && isKnown {
 		seen.Agent = plan.Agent{Answered: true, KnowsLeader: consul.Leader != nobody, Version: "1.22.7", LastIndex: 1}
 		if x.Behind {
 			seen.Agent.LastIndex = 0
+		}
+		if x.OldTokens {
+			seen.Agent.FormerTokens = true
 		}
 		if seen.Pod.TLS != plan.TLSOff {
 			seen.Agent.Certificate = certificate.Fingerprint

@@ -60,6 +60,7 @@ func Scenarios() []Scenario {
 	all = append(all, certificates()...)
 	all = append(all, acls()...)
 	all = append(all, rotations()...)
+	all = append(all, tokenRotations()...)
 	for i := range all {
 		all[i].Limit = 30_000
 	}

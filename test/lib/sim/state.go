@@ -171,6 +171,8 @@ type Server struct {
 	Long          bool // it has been unhealthy for longer than failureReplacement.after
 	Session       bool // an application has opened a session at it
 	Ring          Ring // the gossip keys on its disk
+	OldTokens     bool // it uses the ACL tokens of before a rotation
+	OldStart      bool // its pod may have been given them
 }
 
 // State of a cluster and of what surrounds it.
@@ -191,6 +193,9 @@ type State struct {
 	BadACLs         uint8 // a phase of ACLs in which no server starts; 0 for none
 	TokensMade      bool  // the record that the ACL tokens of the operator and of the servers were made
 	TokensKnown     bool  // Consul knows them
+	Tokens          uint8 // how far the rotation of the tokens is, in the Secret
+	TokensShown     bool  // kubelets show all pods the Secret as it is
+	AskTokens       bool  // a person asks for others
 	Keys            uint8 // how far the rotation of the gossip key is, in the Secret
 	KeysShown       bool  // kubelets show all pods the Secret as it is
 	KeysLate        bool  // some may still show it as it was two changes ago
@@ -377,6 +382,8 @@ func (x *Server) String() string {
 	add(x.Ring&HasB != 0, "has-new-key")
 	add(x.Ring&UsesB != 0, "uses-new-key")
 	add(x.Ring != 0 && x.Ring&HasA == 0, "forgot-former-key")
+	add(x.OldTokens, "uses-former-tokens")
+	add(x.OldStart, "given-former-tokens")
 	add(x.Serving, "gate")
 	add(x.Routed, "routed")
 	add(x.Cordoned, "cordoned")

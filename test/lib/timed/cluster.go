@@ -4,6 +4,7 @@
 package timed
 
 import (
+	"maps"
 	"slices"
 	"time"
 
@@ -48,6 +49,7 @@ var takes = map[string]time.Duration{
 	"endpoints follow":                      100 * time.Millisecond,
 	"clients have noticed":                  500 * time.Millisecond,
 	"kubelets show the gossip keys":         time.Minute,
+	"kubelets show the ACL tokens":          time.Minute,
 	StartsAgain:                             time.Second,
 	"is cleaned up by autopilot":            10 * time.Second,
 	"the leader becomes stable":             10 * time.Second,
@@ -62,6 +64,8 @@ type Server struct {
 	Restarts    int
 	// Settings are those that its process has read last, by their hash; Given are those in its file.
 	Settings, Given string
+	// recovery is the operator's token at its agent.
+	recovery string
 }
 
 // backOff is how long the kubelet waits until it starts a container again: not at all, 10 s, 20 s, 40 s and so on.
@@ -99,6 +103,13 @@ type Cluster struct {
 // New is a cluster before its first server.
 func New(uid types.UID, name string) Cluster {
 	return Cluster{UID: uid, Name: name, State: sim.NewState(0, 0), Pace: 1}
+}
+
+// Clone is a copy that shares nothing with the cluster.
+func (c *Cluster) Clone() Cluster {
+	clone := *c
+	clone.Pending, clone.tokens.rights = slices.Clone(c.Pending), maps.Clone(c.tokens.rights)
+	return clone
 }
 
 // Slot of a server; -1 if it is not known, or no more.
@@ -175,8 +186,11 @@ func (c *Cluster) first() int {
 	return first
 }
 
-// ReadSettings is what a process does when it starts, and when it is told to.
-func (c *Cluster) ReadSettings(slot int) { c.Servers[slot].Settings = c.Servers[slot].Given }
+// ReadFiles is what a process does when it starts, and when it is told to.
+func (c *Cluster) ReadFiles(slot int) {
+	c.Servers[slot].Settings = c.Servers[slot].Given
+	c.readTokens(slot)
+}
 
 // Happen is a change of the state: what was due happens.
 func (c *Cluster) Happen(next Happening) *sim.Violation {
@@ -185,7 +199,7 @@ func (c *Cluster) Happen(next Happening) *sim.Violation {
 	}
 	violation := next.Happen(&c.State)
 	if next.Name() == starts || next.Name() == StartsAgain {
-		c.ReadSettings(next.Slot())
+		c.ReadFiles(next.Slot())
 	}
 	return violation
 }

@@ -111,6 +111,8 @@ func (c *Cluster) Adopt(o *v1alpha1.ConsulCluster, revisions *Revisions) {
 	c.adoptRecovery(RecoveryOf(o))
 	c.rotationAsked = o.Annotations[v1alpha1.AnnotationRotateGossipKey]
 	s.Rotate = c.rotationAsked != c.rotatedFor
+	c.tokens.asked = o.Annotations[v1alpha1.AnnotationRotateTokens]
+	s.AskTokens = c.tokens.asked != c.tokens.rotatedFor
 	s.Transfer = sim.NoTransfer
 	if to, asked := o.Annotations[v1alpha1.AnnotationTransferLeadership]; asked {
 		s.Transfer = sim.AnyServer

@@ -81,9 +81,15 @@ func (a *agent) ask(ctx context.Context, verb string, effect bool, do answer) er
 // isRefused reports whether the ACLs of a server refuse a call.
 func (a *agent) isRefused(c *cluster, i int, verb string) bool {
 	if slices.Contains([]string{"self", "members", "reload", "leave"}, verb) {
-		return c.RefusesAboutItself(i, a.to.AgentToken)
+		return c.RefusesAboutItself(i, a.to.AgentToken) && !a.hasFormerToken(c, i)
 	}
 	return c.Refuses(i, a.to.Token)
+}
+
+// hasFormerToken reports whether a server has not read its tokens again, and knows the operator by the former one.
+func (a *agent) hasFormerToken(c *cluster, i int) bool {
+	former := a.to.FormerAgentToken
+	return former != "" && c.RefusesAboutItself(i, a.to.AgentToken) && !c.RefusesAboutItself(i, former)
 }
 
 // askQuietly does a call with which nothing is to go wrong.
@@ -115,6 +121,7 @@ func (a *agent) askLeader(ctx context.Context, verb string, effect bool, do answ
 func (a *agent) Self(ctx context.Context) (self consul.Self, err error) {
 	err = a.ask(ctx, "self", false, func(c *cluster, i int) (time.Duration, error) {
 		self = c.Self(i)
+		self.FormerToken = a.hasFormerToken(c, i)
 		return 0, nil
 	})
 	return self, err
@@ -191,6 +198,26 @@ func (a *agent) MakeToken(ctx context.Context, t consul.Token) error {
 	return a.askLeader(ctx, "make-token", true, func(c *cluster, _ int) (time.Duration, error) { return 0, c.MakeToken(t) })
 }
 
+func (a *agent) RevokeToken(ctx context.Context, secret string) error {
+	return a.loseToken(ctx, "revoke-token", plan.RevokeTokens, secret)
+}
+
+func (a *agent) DeleteToken(ctx context.Context, secret string) error {
+	return a.loseToken(ctx, "delete-token", plan.ForgetTokens, secret)
+}
+
+// loseToken is a step of the rotation of tokens. Those that follow from the management token are lost in the step before.
+func (a *agent) loseToken(ctx context.Context, verb string, step plan.TokenStep, secret string) error {
+	return a.askLeader(ctx, verb, true, func(c *cluster, _ int) (time.Duration, error) {
+		if !c.IsFormerManagement(secret) {
+			step = plan.RevokeTokens
+		}
+		a.o.run.judge(c, plan.RotateTokens{Step: step})
+		a.change(c, func(*sim.State) { c.LoseToken(secret) })
+		return 0, nil
+	})
+}
+
 func (a *agent) Catalog(ctx context.Context) (nodes []plan.Node, err error) {
 	err = a.ask(ctx, "catalog", false, func(c *cluster, _ int) (time.Duration, error) {
 		nodes = c.Catalog()
@@ -242,7 +269,7 @@ func (a *agent) TransferLeadership(ctx context.Context, id string) error {
 
 func (a *agent) Reload(ctx context.Context) error {
 	return a.ask(ctx, "reload", true, func(c *cluster, i int) (time.Duration, error) {
-		c.ReadSettings(i)
+		c.ReadFiles(i)
 		return 0, nil
 	})
 }

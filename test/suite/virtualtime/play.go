@@ -47,7 +47,7 @@ func (r *run) checkpoint() checkpoint {
 
 func (c *cluster) clone() cluster {
 	clone := *c
-	clone.Pending, clone.shown = slices.Clone(c.Pending), maps.Clone(c.shown)
+	clone.Cluster, clone.shown = c.Clone(), maps.Clone(c.shown)
 	return clone
 }
 

@@ -25,7 +25,7 @@ type scenario struct {
 	name string
 	// replicas of the cluster that is there at the start; 0 for none.
 	replicas int32
-	// encrypted is set if its gossip is.
+	// encrypted is set if its gossip is, and if it has TLS and ACLs.
 	encrypted bool
 	steps     []step
 	// spare is set if a late cache may cost a server that never took part: what users ask for overtakes it.
@@ -55,6 +55,8 @@ func scenarios() []scenario {
 			grant(true, v1alpha1.ACLDefaultDeny), loseTokens(), grant(false, "")}},
 		{name: "another gossip key for 3", replicas: 3, encrypted: true, steps: []step{
 			change("another gossip key is asked for", annotate(v1alpha1.AnnotationRotateGossipKey, "now"))}},
+		{name: "other ACL tokens for 3", replicas: 3, encrypted: true, steps: []step{rotateTokens()}},
+		{name: "other ACL tokens for 1, and an upgrade", replicas: 1, encrypted: true, steps: []step{rotateTokens(), upgrade(newer, 1)}},
 		{name: "scale 3 to 5 to 3", replicas: 3, steps: []step{scale(5), scale(3)}},
 		{name: "rollback in the middle", replicas: 3, steps: []step{upgrade(newer, 1), rollback()}},
 		{name: "a version that does not exist, corrected", replicas: 3, steps: []step{mistype(), correct()}, spare: true},
@@ -146,6 +148,10 @@ func grant(enabled bool, policy v1alpha1.ACLDefaultPolicy) step {
 	return change(fmt.Sprintf("ACLs %t %s", enabled, policy), func(c *v1alpha1.ConsulCluster) {
 		c.Spec.ACLs.Enabled, c.Spec.ACLs.DefaultPolicy = &enabled, policy
 	})
+}
+
+func rotateTokens() step {
+	return change("other ACL tokens are asked for", annotate(v1alpha1.AnnotationRotateTokens, "now"))
 }
 
 func loseTokens() step {

@@ -1,0 +1,188 @@
+package execute_test
+
+import (
+	"context"
+	"errors"
+	"maps"
+	"slices"
+	"testing"
+
+	. "github.com/onsi/gomega"
+	corev1 "k8s.io/api/core/v1"
+
+	"github.com/consul-operator/consul-operator/api/v1alpha1"
+	"github.com/consul-operator/consul-operator/internal/consul"
+	"github.com/consul-operator/consul-operator/internal/execute"
+	"github.com/consul-operator/consul-operator/internal/plan"
+	"github.com/consul-operator/consul-operator/internal/resources"
+)
+
+// consulTokens are the tokens that Consul has, and what they may do.
+type consulTokens struct {
+	policies map[string]string
+	// read is whether servers have read the file with theirs, and err what each call fails with.
+	read bool
+	err  error
+}
+
+// tokenClient calls a leader with a token.
+type tokenClient struct {
+	consul.Agent
+	all   *consulTokens
+	token string
+}
+
+func (c tokenClient) manage(change func()) error {
+	if c.all.err != nil {
+		return c.all.err
+	}
+	if c.all.policies[c.token] != "global-management" {
+		return consul.ErrForbidden
+	}
+	change()
+	return nil
+}
+
+func (c tokenClient) MakeToken(_ context.Context, t consul.Token) error {
+	return c.manage(func() { c.all.policies[t.Secret] = t.Policy })
+}
+
+func (c tokenClient) RevokeToken(_ context.Context, secret string) error {
+	return c.manage(func() {
+		if _, has := c.all.policies[secret]; has {
+			c.all.policies[secret] = ""
+		}
+	})
+}
+
+func (c tokenClient) DeleteToken(_ context.Context, secret string) error {
+	return c.manage(func() { delete(c.all.policies, secret) })
+}
+
+func (c tokenClient) Reload(context.Context) error { return c.all.err }
+
+func (c tokenClient) Self(context.Context) (consul.Self, error) {
+	return consul.Self{FormerToken: !c.all.read}, c.all.err
+}
+
+// tokenWorld is a cluster whose leader has made the tokens.
+func tokenWorld(t *testing.T) (*world, *consulTokens) {
+	t.Helper()
+	w, _ := granted(t)
+	all := &consulTokens{policies: map[string]string{w.management(t): "global-management"}}
+	w.executor.Dial = func(to consul.Target) consul.Agent { return tokenClient{all: all, token: to.Token} }
+	w.seen.Raft = plan.Raft{Known: true, Leader: "consul-0"}
+	w.do(t, plan.MakeTokens{Leader: "consul-0"})
+	w.seeTokens(t)
+	return w, all
+}
+
+func (w *world) management(t *testing.T) string {
+	t.Helper()
+	return string(w.secret(t, "consul-bootstrap-acl-token").Data["token"])
+}
+
+// take takes a step of the rotation, as often as it has to be repeated after a crash.
+func (w *world) take(t *testing.T, step plan.TokenStep) {
+	t.Helper()
+	w.seen.Raft = plan.Raft{Known: true, Leader: "consul-0"}
+	w.do(t, plan.RotateTokens{Step: step})
+	w.seeTokens(t)
+	_, failures, err := w.executor.CarryOut(t.Context(), w.seen, plan.Decision{})
+	w.Expect(err).NotTo(HaveOccurred())
+	w.Expect(failures).To(BeEmpty())
+}
+
+func (w *world) stage() resources.TokenStage { return resources.TokenStageOf(w.seen.TokensSecret) }
+
+func TestTheRotationOfTokens(t *testing.T) {
+	w, all := tokenWorld(t)
+	former := w.management(t)
+	own := func(management string) []string {
+		return []string{
+			resources.Token(management, resources.RoleOperator).Secret, resources.Token(management, resources.RoleServers).Secret,
+		}
+	}
+	known := func() []string { return slices.Collect(maps.Keys(all.policies)) }
+
+	w.seen.Cluster.Annotations[v1alpha1.AnnotationRotateTokens] = "today"
+	w.take(t, plan.ChooseTokens)
+	w.Expect(w.stage()).To(Equal(resources.TokensComing))
+	w.Expect(w.seen.TokensSecret.Annotations).To(HaveKeyWithValue(v1alpha1.AnnotationRotatedFor, "today"))
+	w.Expect(w.management(t)).To(Equal(former), "nobody has another one yet")
+	w.Expect(known()).To(ConsistOf(append(own(former), former)))
+
+	w.take(t, plan.UseTokens)
+	present := w.management(t)
+	w.Expect(w.stage()).To(Equal(resources.TokensGoing))
+	w.Expect(present).NotTo(Equal(former), "people are told in the same pass")
+	w.Expect(string(w.seen.TokensSecret.Data["servers.json"])).To(ContainSubstring(present))
+	w.Expect(known()).To(ConsistOf(slices.Concat(own(former), own(present), []string{former, present})), "I11 Consul knows both")
+	w.Expect(all.policies).To(And(HaveKeyWithValue(present, "global-management"), HaveKeyWithValue(former, "global-management")))
+
+	_, err := w.executor.Do(t.Context(), w.seen, plan.ReadTokens{Server: "consul-1"})
+	w.Expect(err).To(MatchError(ContainSubstring("consul-1: the kubelet has not written its ACL tokens yet")))
+	all.read = true
+	w.do(t, plan.ReadTokens{Server: "consul-1"})
+
+	w.take(t, plan.RevokeTokens)
+	w.Expect(w.stage()).To(Equal(resources.TokensRevoked))
+	w.Expect(all.policies).To(HaveKeyWithValue(former, ""), "it is there, so that nobody makes it again")
+	w.Expect(known()).To(ConsistOf(append(own(present), former, present)))
+
+	w.take(t, plan.ForgetTokens)
+	w.Expect(w.stage()).To(Equal(resources.TokensSettled))
+	w.Expect(known()).To(ConsistOf(append(own(present), present)))
+	w.Expect(w.management(t)).To(Equal(present))
+}
+
+// The next token is the same one after a crash: otherwise Consul would keep one that nobody knows.
+func TestTokensThatConsulDoesNotTake(t *testing.T) {
+	w, all := tokenWorld(t)
+	w.take(t, plan.ChooseTokens)
+	next := string(w.seen.TokensSecret.Data["next-token"])
+	all.err = errors.New("no answer")
+	_, err := w.executor.Do(t.Context(), w.seen, plan.RotateTokens{Step: plan.UseTokens})
+	w.Expect(err).To(MatchError(all.err))
+	all.err = nil
+	w.seeTokens(t)
+	w.Expect(w.stage()).To(Equal(resources.TokensComing))
+	w.take(t, plan.UseTokens)
+	w.Expect(w.management(t)).To(Equal(next))
+}
+
+// A snapshot that is older than the rotation has the tokens of before: they make the present ones, and are revoked once more.
+func TestASnapshotOfBeforeTheRotation(t *testing.T) {
+	w, all := tokenWorld(t)
+	before := maps.Clone(all.policies)
+	w.take(t, plan.ChooseTokens)
+	w.take(t, plan.UseTokens)
+	w.take(t, plan.RevokeTokens)
+	all.policies = before
+	w.seen.Spec.ACLs.Rotation.Stage = plan.TokensRevoked
+	w.do(t, plan.MakeTokens{Leader: "consul-0"})
+	w.seeTokens(t)
+	w.Expect(all.policies).To(HaveKeyWithValue(w.management(t), "global-management"))
+	w.Expect(w.stage()).To(Equal(resources.TokensGoing))
+	w.take(t, plan.RevokeTokens)
+	w.Expect(slices.Collect(maps.Values(all.policies))).To(ConsistOf(
+		"", "global-management", "consul-operator", "consul-operator-servers"))
+
+	all.policies = nil
+	_, err := w.executor.Do(t.Context(), w.seen, plan.MakeTokens{Leader: "consul-0"})
+	w.Expect(err).To(MatchError(consul.ErrForbidden))
+	w.Expect(err).To(MatchError(ContainSubstring("delete its pod")))
+}
+
+// On an old picture there would be a token that nobody knows.
+func TestARotationOfTokensOnAnOldPicture(t *testing.T) {
+	w, _ := tokenWorld(t)
+	old := w.seen.TokensSecret
+	w.take(t, plan.ChooseTokens)
+	w.seen.TokensSecret = old
+	for _, seen := range []*corev1.Secret{old, nil} {
+		w.seen.TokensSecret = seen
+		_, err := w.executor.Do(t.Context(), w.seen, plan.RotateTokens{Step: plan.ChooseTokens})
+		w.Expect(err).To(MatchError(execute.ErrStale))
+	}
+}
