@@ -118,8 +118,9 @@ func expectAllowed(t *testing.T, servers *realServers, leader *realServer, token
 	g.Eventually(leader.exited, 30*time.Second).Should(BeClosed())
 }
 
-// Another management token takes the place of the one that servers were started with, and they learn what follows from it without a
-// restart. The former one has no rights, and no leader that was started with it makes it again, as long as it is there.
+// Another management token takes the place of the one that servers were started with, and they learn what follows from it
+// without a restart. The former one has no rights, and no leader that was started with it makes it again, as long as it is
+// there.
 func TestOtherTokens(t *testing.T) {
 	for _, version := range []string{"1.19.2", "1.22.7"} {
 		t.Run(version, func(t *testing.T) {
@@ -164,7 +165,8 @@ func TestOtherTokens(t *testing.T) {
 			leader.kill()
 			servers.run(leader)
 			g.Eventually(manages(present), 30*time.Second, 50*time.Millisecond).Should(Succeed())
-			g.Consistently(manages(former), 2*time.Second, 50*time.Millisecond).Should(MatchError(ErrForbidden), "it leads, and was started with it")
+			g.Consistently(manages(former), 2*time.Second, 50*time.Millisecond).
+				Should(MatchError(ErrForbidden), "it leads, and was started with it")
 
 			g.Expect(as(present, "").DeleteToken(ctx, former)).To(Succeed())
 			g.Expect(as(present, "").DeleteToken(ctx, former)).To(Succeed(), "it is gone")

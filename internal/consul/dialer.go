@@ -142,14 +142,19 @@ type tripper struct {
 }
 
 func (t *tripper) RoundTrip(req *http.Request) (*http.Response, error) {
-	path := req.URL.Path
-	resp, err := t.send(req, t.target.tokenFor(path))
-	if err == nil && resp.StatusCode == http.StatusForbidden && t.target.FormerAgentToken != "" && isAboutAgent(path) && req.Body == nil {
-		_ = resp.Body.Close()
-		resp, err = t.send(req, t.target.FormerAgentToken)
-		t.former.Store(err == nil && resp.StatusCode != http.StatusForbidden)
+	resp, err := t.send(req, t.target.tokenFor(req.URL.Path))
+	if err != nil || resp.StatusCode != http.StatusForbidden || !t.mayHaveFormer(req) {
+		return resp, err
 	}
+	_ = resp.Body.Close()
+	resp, err = t.send(req, t.target.FormerAgentToken)
+	t.former.Store(err == nil && resp.StatusCode != http.StatusForbidden)
 	return resp, err
+}
+
+// mayHaveFormer reports whether the agent may take the former token. Calls about an agent have no body to be sent once more.
+func (t *tripper) mayHaveFormer(req *http.Request) bool {
+	return t.target.FormerAgentToken != "" && isAboutAgent(req.URL.Path) && req.Body == nil
 }
 
 func (t *tripper) send(req *http.Request, token string) (*http.Response, error) {

@@ -75,8 +75,8 @@ func (e *Executor) hasSameToken(ctx context.Context, s *observe.Snapshot) bool {
 // errTokensLost means that no Secret has the management token.
 var errTokensLost = errors.New("the management token of ACLs is lost")
 
-// managementTokens reads the management tokens, past the cache, which leaves them out: from the Secret that servers start with, or
-// else from the other one.
+// managementTokens reads the management tokens, past the cache, which leaves them out: from the Secret that servers start
+// with, or else from the other one.
 func (e *Executor) managementTokens(ctx context.Context, c *v1alpha1.ConsulCluster) (resources.ManagementTokens, error) {
 	names := []string{resources.TokensSecretName(c.Name), resources.ManagementSecretName(c.Name)}
 	for _, name := range names {
@@ -100,7 +100,8 @@ func (e *Executor) managementTokens(ctx context.Context, c *v1alpha1.ConsulClust
 			return tokens, nil
 		}
 	}
-	return resources.ManagementTokens{}, fmt.Errorf("%w: restore the Secret %s or %s from a backup", errTokensLost, names[0], names[1])
+	return resources.ManagementTokens{},
+		fmt.Errorf("%w: restore the Secret %s or %s from a backup", errTokensLost, names[0], names[1])
 }
 
 // makeTokens makes the tokens of the operator and of the servers in Consul, and takes note of it.
@@ -137,8 +138,8 @@ func (e *Executor) makeAsAny(
 			return err
 		}
 	}
-	return fmt.Errorf("%s knows none of the management tokens in the Secret %s: delete its pod, and the next leader makes the present "+
-		"one: %w", leader, resources.TokensSecretName(s.Cluster.Name), err)
+	return fmt.Errorf("%s knows none of the management tokens in the Secret %s: delete its pod, and the next leader makes the "+
+		"present one: %w", leader, resources.TokensSecretName(s.Cluster.Name), err)
 }
 
 // dialAs returns the agent of a server, called with a token.

@@ -64,6 +64,36 @@ func TestTokensOfCalls(t *testing.T) {
 	}
 }
 
+// While servers may not have read the present tokens, their agents are called with those of before as well.
+func TestTheRotationOfTokensIsSeen(t *testing.T) {
+	w := newWorld(t)
+	secret := w.grant(v1alpha1.ACLsDeny)
+	holds := func(tokens resources.ManagementTokens) plan.TokenRotation {
+		t.Helper()
+		w.Expect(resources.SetTokens(secret, tokens)).To(Succeed())
+		secret.Data = resources.Cached(secret)
+		seen := w.look()
+		former := ""
+		if len(tokens.Former) > 0 {
+			former = resources.Token(tokens.Former[0], resources.RoleRecovery).Secret
+		}
+		w.Expect(seen.Target("consul-0").AgentToken).To(Equal(resources.Token(tokens.Present, resources.RoleRecovery).Secret))
+		w.Expect(seen.Target("consul-0").FormerAgentToken).To(Equal(former))
+		return seen.Spec.ACLs.Rotation
+	}
+	resources.SetTokensChanged(secret, now)
+	shownAt := now.Add(secretDelay)
+	w.Expect(holds(resources.ManagementTokens{Present: "1"})).To(Equal(plan.TokenRotation{ShownAt: shownAt}))
+	w.cluster.Annotations[v1alpha1.AnnotationRotateTokens] = "today"
+	w.Expect(holds(resources.ManagementTokens{Present: "1"}).Because).To(Equal("they were asked for"))
+	resources.SetTokensRotatedFor(secret, w.cluster)
+	w.Expect(holds(resources.ManagementTokens{Present: "1", Next: "2"})).
+		To(Equal(plan.TokenRotation{Stage: plan.TokensComing, ShownAt: shownAt}))
+	w.Expect(holds(resources.ManagementTokens{Present: "2", Former: []string{"1"}}).Stage).To(Equal(plan.TokensGoing))
+	resources.SetTokensRevoked(secret, now)
+	w.Expect(holds(resources.ManagementTokens{Present: "2", Former: []string{"1"}}).Stage).To(Equal(plan.TokensRevoked))
+}
+
 // Without its tokens, the operator cannot ask whether somebody leads.
 func TestTokensThatAreMissing(t *testing.T) {
 	w := newWorld(t)

@@ -27,6 +27,7 @@ func TestRotateTokens(t *testing.T) {
 	missing := func(o *plan.Observation) { o.Servers[2].Pod.Running = false }
 	idle := func(o *plan.Observation) { o.Servers[1].Agent.Answered = false }
 	newLeader := func(o *plan.Observation) { o.Raft.LeaderSince = noon }
+	paused := func(o *plan.Observation) { o.Spec.Paused = true }
 	have := func(servers ...int) func(o *plan.Observation) {
 		return func(o *plan.Observation) {
 			for _, i := range servers {
@@ -48,7 +49,7 @@ func TestRotateTokens(t *testing.T) {
 		"I5 nobody asks for it":                      {tokens(settled), nil, reason.Healthy},
 		"somebody asks for it":                       {tokens(settled, asked), takes(plan.ChooseTokens), rotates},
 		"I5 there are no tokens":                     {tokens(settled, asked, off), nil, reason.Healthy},
-		"I11 not before the present ones were made":  {tokens(coming, unmade), plan.Action(nil), reason.Healthy},
+		"I11 not before the present ones were made":  {tokens(coming, unmade), nil, reason.Healthy},
 		"a second request waits for the first":       {tokens(coming, asked), takes(plan.UseTokens), rotates},
 		"I11 pods may be shown those of before":      {tokens(going, unseen, have(0, 1, 2)), nil, rotates},
 		"servers read them, the leader last":         {tokens(going, have(0, 1, 2)), reads("consul-1"), rotates},
@@ -62,7 +63,7 @@ func TestRotateTokens(t *testing.T) {
 		"others are asked for before":                {tokens(revoked, asked), takes(plan.ChooseTokens), rotates},
 		"the age does not ask again and again":       {tokens(going, asked), takes(plan.RevokeTokens), rotates},
 		"a new leader has to be stable":              {tokens(going, newLeader), nil, reason.LeaderNotStable},
-		"paused":                                     {tokens(going, func(o *plan.Observation) { o.Spec.Paused = true }), nil, reason.Paused},
+		"paused":                                     {tokens(going, paused), nil, reason.Paused},
 		"a leader that refuses the operator's token": {tokens(going, tokenRefused), nil, reason.MakingTokens},
 	})
 }

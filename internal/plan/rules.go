@@ -87,9 +87,10 @@
 //     with it, all forget the former one. The Secret, from which servers that start take their keys, has both meanwhile.
 //     Each step is taken when all members, client agents included, have told that they took the last one. Those that are
 //     down are waited for before they could be cut off, and kubelets until they show all pods the Secret as it is.
-//  29. RotateTokens: the ACL tokens are replaced on request, or at their age, without a restart: Consul gets new ones beside those
-//     that there are, all servers read them, and then those of before lose their rights. The management token of before is kept
-//     without rights, and deleted when no server runs that was started with it: such a server would make it again.
+//  29. RotateTokens: the ACL tokens are replaced on request, or at their age, without a restart: Consul gets new ones
+//     beside those that there are, all servers read them, and then those of before lose their rights. The management token
+//     of before is kept without rights, and deleted when no server runs that was started with it: such a server would make
+//     it again.
 //  30. AwaitAgents: a phase of either that could cut off client agents waits: for the gossip key, which Consul reports, or for a
 //     person's word.
 //

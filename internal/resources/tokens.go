@@ -52,9 +52,9 @@ func Token(management string, role Role) ACLToken {
 }
 
 // TokenRules are the rights of the token of a role, in Consul's language
-// (https://developer.hashicorp.com/consul/docs/reference/acl/rule). The operator reads members and the catalog, hands leadership
-// over, removes peers and changes autopilot, has agents leave and reload, and replaces the gossip key. The policy of the management
-// token is Consul's own.
+// (https://developer.hashicorp.com/consul/docs/reference/acl/rule). The operator reads members and the catalog, hands
+// leadership over, removes peers and changes autopilot, has agents leave and reload, and replaces the gossip key. The
+// policy of the management token is Consul's own.
 func TokenRules(cluster string, role Role) string {
 	switch role {
 	case RoleManagement:

@@ -69,7 +69,8 @@ func HaveSameToken(a, b *corev1.Secret) bool {
 	return name != "" && name == b.Annotations[v1alpha1.AnnotationTokenName]
 }
 
-// ManagementTokensOf returns the management tokens in a Secret; the present one is empty if it has none. Both Secrets have that one.
+// ManagementTokensOf returns the management tokens in a Secret; the present one is empty if it has none. Both Secrets have
+// that one.
 func ManagementTokensOf(secret *corev1.Secret) (ManagementTokens, error) {
 	tokens := ManagementTokens{Present: string(secret.Data[keyManagement]), Next: string(secret.Data[keyNextToken])}
 	if former, has := secret.Data[keyFormerTokens]; has && json.Unmarshal(former, &tokens.Former) != nil {
@@ -199,8 +200,8 @@ func SetTokensRotatedFor(secret *corev1.Secret, c *v1alpha1.ConsulCluster) {
 	setAnnotation(secret, v1alpha1.AnnotationRotatedFor, c.Annotations[v1alpha1.AnnotationRotateTokens])
 }
 
-// WhyOtherTokens says why a cluster gets other tokens than those in its Secret: on request, or because of their age. It is empty if it
-// does not.
+// WhyOtherTokens says why a cluster gets other tokens than those in its Secret: on request, or because of their age. It is
+// empty if it does not.
 func WhyOtherTokens(c *v1alpha1.ConsulCluster, secret *corev1.Secret, now time.Time) string {
 	asked, every := c.Annotations[v1alpha1.AnnotationRotateTokens], c.Spec.ACLs.RotateEvery
 	switch {

@@ -105,8 +105,10 @@ func (s *State) spec() plan.Spec {
 		Revision: s.Wanted.name(), Paused: s.Paused, Bootstrapped: s.Bootstrapped, NextSerial: int(s.N),
 		ReplacementsLeft: 1,
 		Gossip:           plan.Gossip{Phase: s.Wanted.Gossip(), Target: plan.GossipPhase(s.Gossip)},
-		ACLs:             plan.ACLs{Phase: s.Wanted.ACLs(), Target: plan.ACLPhase(s.ACLs), Made: s.TokensMade, Rotation: s.tokenRotation()},
-		TLS:              plan.TLS{Phase: s.Wanted.TLS(), Target: plan.TLSPhase(s.TLS), Certificate: certificate},
+		ACLs: plan.ACLs{
+			Phase: s.Wanted.ACLs(), Target: plan.ACLPhase(s.ACLs), Made: s.TokensMade, Rotation: s.tokenRotation(),
+		},
+		TLS: plan.TLS{Phase: s.Wanted.TLS(), Target: plan.TLSPhase(s.TLS), Certificate: certificate},
 	}
 	spec.Gossip.Rotation.Asked = s.Rotate && s.Wanted.Gossip() != plan.GossipOff // otherwise there is no key to ask for
 	if s.Replace {

@@ -29,8 +29,10 @@ func (s *State) hasFormerTokens() bool {
 
 func (x *Server) hasACLs() bool { return x.PodRevision.ACLs() != plan.ACLsOff }
 
-func areTokensUnseen(s *State, _ int) bool { return !s.TokensShown && s.tokenStage() == plan.TokensGoing }
-func showTokens(s *State, _ int)           { s.TokensShown = true }
+func areTokensUnseen(s *State, _ int) bool {
+	return !s.TokensShown && s.tokenStage() == plan.TokensGoing
+}
+func showTokens(s *State, _ int) { s.TokensShown = true }
 
 // A kubelet may give a pod the Secret as it was before.
 func isGivenOldTokens(s *State, i int) bool {

@@ -114,7 +114,9 @@ func (c *Cluster) RefusesAboutItself(slot int, token string) bool {
 }
 
 // Refuses reports whether the server in a slot refuses a token with which it is asked about the cluster.
-func (c *Cluster) Refuses(slot int, token string) bool { return c.refuses(slot, token, c.tokens.rights[token]) }
+func (c *Cluster) Refuses(slot int, token string) bool {
+	return c.refuses(slot, token, c.tokens.rights[token])
+}
 
 // refuses says that nobody takes a token that is not known. Who has none may do all that a default policy allows.
 func (c *Cluster) refuses(slot int, token string, known bool) bool {

@@ -40,12 +40,13 @@ var withoutACLs = client.RawPatch(types.MergePatchType, []byte(`{"spec":{"acls":
 // Who may read the management token may do everything. By a ConsulCluster, nobody else may.
 func TestACLsAreChangedByThoseWhoAdministerConsul(t *testing.T) {
 	g := NewWithT(t)
-	denied := And(MatchError(apierrors.IsForbidden, "Forbidden"), MatchError(ContainSubstring("changing spec.acls requires")))
+	denied := And(MatchError(apierrors.IsForbidden, "Forbidden"), MatchError(ContainSubstring("changing spec.acls or")))
 	allow := client.RawPatch(types.MergePatchType, []byte(`{"spec":{"acls":{"defaultPolicy":"allow"}}}`))
 	unset := client.RawPatch(types.MergePatchType, []byte(`{"spec":{"acls":null}}`))
+	rotate := client.RawPatch(types.MergePatchType, []byte(`{"metadata":{"annotations":{"consuloperator.io/rotate-tokens":"now"}}}`))
 	c := cluster(values{"acls": values{"enabled": false}})
 	g.Expect(as.tenant.Create(t.Context(), c)).To(Succeed(), "a new cluster has nothing to lose")
-	for _, change := range []client.Patch{allow, unset} {
+	for _, change := range []client.Patch{allow, unset, rotate} {
 		for _, user := range []client.Client{as.tenant, as.developer, as.gatekeeper} {
 			g.Expect(user.Patch(t.Context(), c.DeepCopy(), change)).To(denied)
 		}

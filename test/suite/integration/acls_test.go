@@ -8,9 +8,12 @@ import (
 	. "github.com/onsi/gomega"
 
 	"github.com/consul-operator/consul-operator/api/v1alpha1"
+	"github.com/consul-operator/consul-operator/internal/resources"
+	"github.com/consul-operator/consul-operator/test/lib/load"
 )
 
-// A cluster that denies by default is founded, upgraded under load, and loses the tokens of the operator and of the servers: they
+// A cluster that denies by default is founded. Its tokens are rotated under load without a restart, and those of before are
+// forgotten with the servers that were started with them. Then it loses the tokens of the operator and of the servers: they
 // are made again.
 func TestACLs(t *testing.T) {
 	t.Parallel()
@@ -19,16 +22,60 @@ func TestACLs(t *testing.T) {
 		spec.Update.MaxSurge = 3
 	})
 	s.expectAnonymous(false)
-	s.patch(toVersion(newest))
-	s.reach("upgraded", 3*time.Minute)
+	before, former := s.processes(), s.managementToken()
+	s.rotateTokens()
+	s.Expect(s.processes()).To(Equal(before), "no server was replaced, or started again")
+	s.expectRefused(former, "Permission denied")
 	s.expectServersRegisterThemselves()
 
-	before := s.processes()
+	s.patch(toVersion(newest))
+	s.reach("upgraded", 3*time.Minute)
+	s.Eventually(s.tokenStage, time.Minute, 100*time.Millisecond).Should(Equal(resources.TokensSettled))
+	s.expectRefused(former, "ACL not found")
+
+	before = s.processes()
 	s.deleteOperatorsTokens()
 	s.Eventually(s.operatorsTokens, 2*time.Minute, 100*time.Millisecond).Should(HaveLen(2), "they are made again")
 	s.reach("with tokens again", time.Minute)
 	s.Expect(s.processes()).To(Equal(before), "no server was replaced, or started again")
 	s.end(1)
+}
+
+// rotateTokens asks for other tokens. Clients with the management token get the new one when people can read it.
+func (s *story) rotateTokens() {
+	s.t.Helper()
+	former := s.managementToken()
+	s.patch(func(c *v1alpha1.ConsulCluster) { c.Annotations[v1alpha1.AnnotationRotateTokens] = time.Now().String() })
+	s.Eventually(s.managementToken, time.Minute, 50*time.Millisecond).ShouldNot(Equal(former))
+	s.Expect(s.Authenticate(s.t.Context())).To(Succeed())
+	s.Eventually(s.tokenStage, time.Minute, 50*time.Millisecond).Should(Equal(resources.TokensRevoked))
+	s.reach("with other tokens", time.Minute)
+	s.Expect(s.operatorsTokens()).To(HaveLen(2), "those of before are gone")
+}
+
+func (s *story) tokenStage() resources.TokenStage {
+	s.t.Helper()
+	return resources.TokenStageOf(s.secret(resources.TokensSecretName(s.Key.Name)))
+}
+
+func (s *story) managementToken() string {
+	s.t.Helper()
+	return string(s.secret(resources.ManagementSecretName(s.Key.Name)).Data["token"])
+}
+
+// expectRefused has each server refuse a token.
+func (s *story) expectRefused(token, because string) {
+	s.t.Helper()
+	access, err := s.Access(s.t.Context())
+	s.Expect(err).NotTo(HaveOccurred())
+	access.Token = &load.Token{}
+	access.Token.Set(token)
+	for _, server := range s.cluster().Status.Servers {
+		agent, err := access.Agent(access.At(server.Address), 10*time.Second)
+		s.Expect(err).NotTo(HaveOccurred())
+		_, err = agent.KV().Put(&api.KVPair{Key: "former"}, nil)
+		s.Expect(err).To(MatchError(ContainSubstring(because)), server.Name)
+	}
 }
 
 // A cluster that runs gets ACLs: nobody is denied anything before a person says so, who has given tokens to clients.
@@ -80,10 +127,14 @@ func (s *story) expectAnonymous(open bool) {
 	}
 }
 
-// expectServersRegisterThemselves has each server keep its own node in the catalog, which takes its token. The leader registers
-// nodes as well, without the metadata that only an agent knows.
+// expectServersRegisterThemselves has each server write its own node into the catalog, which takes its token. The leader
+// registers nodes as well, without the metadata that only an agent knows.
 func (s *story) expectServersRegisterThemselves() {
 	s.t.Helper()
+	for _, server := range s.cluster().Status.Servers {
+		_, err := s.admin().Catalog().Deregister(&api.CatalogDeregistration{Node: server.Name}, nil)
+		s.Expect(err).NotTo(HaveOccurred())
+	}
 	s.Eventually(func(g Gomega) {
 		nodes, _, err := s.admin().Catalog().Nodes(nil)
 		g.Expect(err).NotTo(HaveOccurred())

@@ -96,10 +96,7 @@ func inGossipPhase(phase v1alpha1.GossipPhase) func(*v1alpha1.ConsulCluster) boo
 
 func (s *story) gossipSecret() *corev1.Secret {
 	s.t.Helper()
-	secret := &corev1.Secret{}
-	key := client.ObjectKey{Namespace: s.Key.Namespace, Name: resources.GossipSecretName(s.Key.Name)}
-	s.Expect(s.Client.Get(s.t.Context(), key, secret)).To(Succeed())
-	return secret
+	return s.secret(resources.GossipSecretName(s.Key.Name))
 }
 
 // expectEncryptedGossip asks each server for the keys of all.

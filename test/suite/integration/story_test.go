@@ -139,6 +139,13 @@ func (s *story) cluster() *v1alpha1.ConsulCluster {
 	return c
 }
 
+func (s *story) secret(name string) *corev1.Secret {
+	s.t.Helper()
+	secret := &corev1.Secret{}
+	s.Expect(s.Client.Get(s.t.Context(), client.ObjectKey{Namespace: s.Key.Namespace, Name: name}, secret)).To(Succeed())
+	return secret
+}
+
 // servers are the names of the servers, by the operator's word.
 func (s *story) servers() []string {
 	s.t.Helper()

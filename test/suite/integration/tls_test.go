@@ -13,7 +13,6 @@ import (
 	. "github.com/onsi/gomega"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/consul-operator/consul-operator/api/reason"
 	"github.com/consul-operator/consul-operator/api/v1alpha1"
@@ -86,10 +85,7 @@ func TestTLSOfARunningCluster(t *testing.T) {
 // authorities are whom clients are told to believe.
 func (s *story) authorities() []byte {
 	s.t.Helper()
-	secret := &corev1.Secret{}
-	key := client.ObjectKey{Namespace: s.Key.Namespace, Name: resources.AuthoritiesSecretName(s.Key.Name)}
-	s.Expect(s.Client.Get(s.t.Context(), key, secret)).To(Succeed())
-	return secret.Data[corev1.TLSCertKey]
+	return s.secret(resources.AuthoritiesSecretName(s.Key.Name)).Data[corev1.TLSCertKey]
 }
 
 // expectPlainRPC has each server take RPC without TLS, or end the connection.

@@ -56,7 +56,8 @@ func scenarios() []scenario {
 		{name: "another gossip key for 3", replicas: 3, encrypted: true, steps: []step{
 			change("another gossip key is asked for", annotate(v1alpha1.AnnotationRotateGossipKey, "now"))}},
 		{name: "other ACL tokens for 3", replicas: 3, encrypted: true, steps: []step{rotateTokens()}},
-		{name: "other ACL tokens for 1, and an upgrade", replicas: 1, encrypted: true, steps: []step{rotateTokens(), upgrade(newer, 1)}},
+		{name: "other ACL tokens for 1, and an upgrade", replicas: 1, encrypted: true, steps: []step{
+			rotateTokens(), upgrade(newer, 1)}},
 		{name: "scale 3 to 5 to 3", replicas: 3, steps: []step{scale(5), scale(3)}},
 		{name: "rollback in the middle", replicas: 3, steps: []step{upgrade(newer, 1), rollback()}},
 		{name: "a version that does not exist, corrected", replicas: 3, steps: []step{mistype(), correct()}, spare: true},
