@@ -18,6 +18,12 @@ type ACLs struct {
 	// +optional
 	DefaultPolicy ACLDefaultPolicy `json:"defaultPolicy,omitempty"`
 
+	// DNS lets those who have no token look up services and nodes, by DNS and by the API. Otherwise DNS finds nothing where requests
+	// without a token are denied.
+	//
+	// +optional
+	DNS bool `json:"dns,omitempty"`
+
 	// RotateEvery is the age at which the tokens of the operator, of the servers and of management are replaced, without a restart.
 	// The operator may notice it ten hours late. If omitted, they are replaced only on request, by the annotation
 	// consuloperator.io/rotate-tokens.

@@ -101,6 +101,8 @@ const (
 	AnnotationKeysChanged = "consuloperator.io/keys-changed"
 	// AnnotationTokensMade on the Secret of the ACL tokens says when they were made in Consul.
 	AnnotationTokensMade = "consuloperator.io/tokens-made"
+	// AnnotationDNSGranted says that those who have no token may look up services and nodes.
+	AnnotationDNSGranted = "consuloperator.io/dns-granted"
 	// AnnotationTokensRevoked says when those of before a rotation lost their rights.
 	AnnotationTokensRevoked = "consuloperator.io/tokens-revoked"
 	// AnnotationTokenName on both Secrets of the ACL tokens identifies the management token in them.

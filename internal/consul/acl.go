@@ -3,35 +3,42 @@ package consul
 import (
 	"context"
 	"errors"
+	"slices"
 	"strings"
 
 	"github.com/hashicorp/consul/api"
 )
 
-// Token is an ACL token that has a policy of its own.
+// Policy is what those who have it may do.
+type Policy struct {
+	Name string
+	// Rules are its rights (https://developer.hashicorp.com/consul/docs/reference/acl/rule).
+	Rules       string
+	Description string
+}
+
+// Token is an ACL token with one policy.
 type Token struct {
 	// Accessor is its name, and Secret what proves that somebody has it: both are UUIDs.
 	Accessor, Secret string
-	// Policy is the name of its policy, and Rules are its rights
-	// (https://developer.hashicorp.com/consul/docs/reference/acl/rule); empty for a policy that is there.
-	Policy, Rules string
-	// Description says what the token and its policy are for.
+	// Policy is made as well, unless it has no rules: then it is there already.
+	Policy      Policy
 	Description string
 }
 
 // MakeToken is PUT /v1/acl/policy and PUT /v1/acl/token: what is there already, from a former attempt or from before somebody
 // changed it, gets the same rights. It needs acl:write.
 func (a *agent) MakeToken(ctx context.Context, t Token) error {
-	if t.Rules != "" {
-		if err := a.call(ctx, "ACL policy "+t.Policy, func(c *api.Client) error { return makePolicy(c, t) }); err != nil {
+	if t.Policy.Rules != "" {
+		if err := a.makePolicy(ctx, t.Policy); err != nil {
 			return err
 		}
 	}
 	token := api.ACLToken{
 		AccessorID: t.Accessor, SecretID: t.Secret, Description: t.Description,
-		Policies: []*api.ACLTokenPolicyLink{{Name: t.Policy}},
+		Policies: []*api.ACLTokenPolicyLink{{Name: t.Policy.Name}},
 	}
-	err := a.call(ctx, "ACL token of "+t.Policy, func(c *api.Client) error {
+	err := a.call(ctx, "ACL token of "+t.Policy.Name, func(c *api.Client) error {
 		_, _, err := c.ACL().TokenCreate(&token, nil)
 		if err != nil && strings.Contains(err.Error(), "already in use") {
 			_, _, err = c.ACL().TokenUpdate(&token, nil)
@@ -41,22 +48,46 @@ func (a *agent) MakeToken(ctx context.Context, t Token) error {
 	return conceal(err, t.Secret)
 }
 
-func makePolicy(c *api.Client, t Token) error {
-	policy := api.ACLPolicy{Name: t.Policy, Description: t.Description, Rules: t.Rules}
-	there, _, err := c.ACL().PolicyReadByName(t.Policy, nil)
-	if err != nil {
+// anonymous is the accessor of the token of those who have none
+// (https://developer.hashicorp.com/consul/docs/secure/acl/token#anonymous-token).
+const anonymous = "00000000-0000-0000-0000-000000000002"
+
+// GrantAnonymous is PUT /v1/acl/policy and PUT /v1/acl/token of the anonymous token, whose other policies stay.
+func (a *agent) GrantAnonymous(ctx context.Context, p Policy) error {
+	if err := a.makePolicy(ctx, p); err != nil {
 		return err
 	}
-	if there == nil {
-		_, _, err = c.ACL().PolicyCreate(&policy, nil)
+	return a.call(ctx, "ACL token anonymous", func(c *api.Client) error {
+		token, _, err := c.ACL().TokenRead(anonymous, nil)
+		if err != nil {
+			return err
+		}
+		if slices.ContainsFunc(token.Policies, func(link *api.ACLTokenPolicyLink) bool { return link.Name == p.Name }) {
+			return nil
+		}
+		token.Policies = append(token.Policies, &api.ACLTokenPolicyLink{Name: p.Name})
+		_, _, err = c.ACL().TokenUpdate(token, nil)
 		return err
-	}
-	if there.Rules == t.Rules {
-		return nil
-	}
-	policy.ID = there.ID
-	_, _, err = c.ACL().PolicyUpdate(&policy, nil)
-	return err
+	})
+}
+
+func (a *agent) makePolicy(ctx context.Context, p Policy) error {
+	return a.call(ctx, "ACL policy "+p.Name, func(c *api.Client) error {
+		policy := api.ACLPolicy{Name: p.Name, Description: p.Description, Rules: p.Rules}
+		there, _, err := c.ACL().PolicyReadByName(p.Name, nil)
+		switch {
+		case err != nil:
+			return err
+		case there == nil:
+			_, _, err = c.ACL().PolicyCreate(&policy, nil)
+			return err
+		case there.Rules == p.Rules:
+			return nil
+		}
+		policy.ID = there.ID
+		_, _, err = c.ACL().PolicyUpdate(&policy, nil)
+		return err
+	})
 }
 
 // revoked says in Consul why a token is there that may do nothing.

@@ -2,6 +2,7 @@ package consul
 
 import (
 	"context"
+	"net"
 	"os"
 	"path/filepath"
 	"testing"
@@ -59,7 +60,8 @@ func TestTheOperatorsToken(t *testing.T) {
 				t.Helper()
 				g.Eventually(func() error {
 					return leader.MakeToken(t.Context(), Token{
-						Accessor: own.Accessor, Secret: own.Secret, Policy: "consul-operator", Rules: rules, Description: "of a test",
+						Accessor: own.Accessor, Secret: own.Secret, Description: "of a test",
+						Policy: Policy{Name: "consul-operator", Rules: rules},
 					})
 				}, 30*time.Second, 100*time.Millisecond).Should(Succeed())
 			}
@@ -142,7 +144,7 @@ func TestOtherTokens(t *testing.T) {
 			manages := func(management string) func() error {
 				return func() error { _, err := as(management, "").RaftPeers(ctx); return err }
 			}
-			next := Token{Accessor: uuid.NewString(), Secret: present, Policy: resources.RoleManagement.Policy()}
+			next := Token{Accessor: uuid.NewString(), Secret: present, Policy: Policy{Name: resources.RoleManagement.Policy()}}
 			for range 2 {
 				g.Eventually(func() error { return as(former, "").MakeToken(ctx, next) }, 30*time.Second, 50*time.Millisecond).
 					Should(Succeed())
@@ -174,6 +176,46 @@ func TestOtherTokens(t *testing.T) {
 			leader.kill()
 			servers.run(leader)
 			g.Eventually(manages(former), 30*time.Second, 50*time.Millisecond).Should(Succeed(), "so it is deleted last")
+		})
+	}
+}
+
+// Without a token DNS finds nothing, unless those who have none are given that right. It goes again, and what else they were given
+// stays.
+func TestDNSWithoutAToken(t *testing.T) {
+	for _, version := range []string{"1.19.2", "1.22.7"} {
+		t.Run(version, func(t *testing.T) {
+			t.Parallel()
+			g, ctx := NewWithT(t), t.Context()
+			servers, management := newServers(t, version, 1), resources.NewManagementToken()
+			servers.prepare = func(s *realServer) {
+				s.authorize(t, servers.dial, management)
+				s.args = append(s.args, "-dns-port=8600")
+			}
+			leader := servers.start()
+			servers.leader()
+			resolver := net.Resolver{PreferGo: true, Dial: func(ctx context.Context, _, _ string) (net.Conn, error) {
+				return (&net.Dialer{}).DialContext(ctx, "udp", leader.ip+":8600")
+			}}
+			find := func() ([]string, error) { return resolver.LookupHost(ctx, "consul.service.consul.") }
+			lost := func() error { _, err := find(); return err }
+			grant := func(rules string) func() error {
+				return func() error { return leader.GrantAnonymous(ctx, Policy{Name: "consul-operator-dns", Rules: rules}) }
+			}
+			g.Eventually(grant(""), 30*time.Second, 50*time.Millisecond).Should(Succeed())
+			g.Consistently(lost, time.Second, 50*time.Millisecond).Should(HaveOccurred(), "by default")
+			for range 2 {
+				g.Expect(grant(resources.RulesDNS)()).To(Succeed())
+			}
+			g.Eventually(find, 10*time.Second, 50*time.Millisecond).Should(Equal([]string{leader.ip}))
+			g.Expect(leader.GrantAnonymous(ctx, Policy{Name: "another", Rules: `key "x" { policy = "read" }`})).To(Succeed())
+			g.Expect(find()).To(Equal([]string{leader.ip}))
+			g.Expect(grant("")()).To(Succeed())
+			g.Eventually(lost, 10*time.Second, 50*time.Millisecond).Should(HaveOccurred())
+			client, err := api.NewClient(&api.Config{Address: leader.http()})
+			g.Expect(err).NotTo(HaveOccurred())
+			_, _, err = client.KV().Get("x", nil)
+			g.Expect(err).NotTo(HaveOccurred(), "what others have given")
 		})
 	}
 }

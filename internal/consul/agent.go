@@ -33,6 +33,9 @@ type Agent interface {
 	RemoveGossipKey(ctx context.Context, key string) error
 	// MakeToken makes an ACL token, and the policy that it has. It is safe to repeat.
 	MakeToken(ctx context.Context, t Token) error
+	// GrantAnonymous gives a policy to all who have no token, besides what they have been given otherwise. One without rules takes
+	// the rights of a former one.
+	GrantAnonymous(ctx context.Context, p Policy) error
 	// RevokeToken takes all rights from an ACL token, and DeleteToken deletes it. One that does not exist is no error. A server
 	// whose file has a deleted management token makes it again when it leads; one that has no rights is there, and is left as it
 	// is (measured, 1.19.2 and 1.22.7). Both need acl:write, and not by the token itself.

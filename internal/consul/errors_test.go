@@ -234,7 +234,8 @@ func TestTokensForCalls(t *testing.T) {
 		"stream":      {func(a Agent) error { return a.WatchLeader(t.Context(), func() {}) }, own},
 		"force-leave": {func(a Agent) error { return a.ForceLeave(t.Context(), "x") }, secret},
 		"peers":       {func(a Agent) error { _, err := a.RaftPeers(t.Context()); return err }, secret},
-		"make token":  {func(a Agent) error { return a.MakeToken(t.Context(), Token{Policy: "x"}) }, secret},
+		"anonymous":   {func(a Agent) error { return a.GrantAnonymous(t.Context(), Policy{Name: "x"}) }, secret},
+		"make token":  {func(a Agent) error { return a.MakeToken(t.Context(), Token{Policy: Policy{Name: "x"}}) }, secret},
 	} {
 		token = ""
 		err := test.call(NewDialer(0)(Target{Address: server.Listener.Addr().String(), Token: secret, AgentToken: own}))

@@ -59,8 +59,9 @@ func TestTokensAreMadeByTheLeader(t *testing.T) {
 	w.Expect(maker.target.Token).To(Equal(management))
 	operator := resources.OperatorTokensOf(w.seen.TokensSecret).Operator
 	w.Expect(maker.made).To(ConsistOf(
-		And(HaveField("Policy", "consul-operator"), HaveField("Secret", operator), HaveField("Rules", ContainSubstring("operator"))),
-		And(HaveField("Policy", "consul-operator-servers"), HaveField("Rules", ContainSubstring(`node_prefix "consul-"`)))))
+		And(HaveField("Policy.Name", "consul-operator"), HaveField("Secret", operator),
+			HaveField("Policy.Rules", ContainSubstring("operator"))),
+		And(HaveField("Policy.Name", "consul-operator-servers"), HaveField("Policy.Rules", ContainSubstring(`node_prefix "consul-"`)))))
 
 	w.seeTokens(t)
 	w.Expect(w.seen.Spec.ACLs.Made).To(BeTrue())

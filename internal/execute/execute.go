@@ -112,6 +112,8 @@ func (e *Executor) dispatch( //nolint:cyclop,funlen // a table
 		return e.setACLs(ctx, s, a)
 	case plan.MakeTokens:
 		return e.makeTokens(ctx, s, a)
+	case plan.GrantDNS:
+		return e.grantDNS(ctx, s, a)
 	case plan.RotateTokens:
 		return e.rotateTokens(ctx, s, a)
 	case plan.ReadTokens:

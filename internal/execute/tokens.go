@@ -15,6 +15,9 @@ import (
 	"github.com/consul-operator/consul-operator/internal/resources"
 )
 
+// madeByUs says in Consul whose a token or a policy is.
+const madeByUs = "made by consul-operator, which makes it again if it is missing"
+
 // makeRoles makes the tokens of roles that follow from a management token.
 func makeRoles(
 	ctx context.Context, agent consul.Agent, c *v1alpha1.ConsulCluster, management string, roles ...resources.Role,
@@ -25,13 +28,32 @@ func makeRoles(
 			token.Secret = management
 		}
 		if err := agent.MakeToken(ctx, consul.Token{
-			Accessor: token.Accessor, Secret: token.Secret, Policy: role.Policy(), Rules: resources.TokenRules(c.Name, role),
-			Description: "made by consul-operator, which makes it again if it is missing",
+			Accessor: token.Accessor, Secret: token.Secret, Description: madeByUs,
+			Policy: consul.Policy{Name: role.Policy(), Rules: resources.TokenRules(c.Name, role), Description: madeByUs},
 		}); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// grantDNS gives those who have no token the right to look up services and nodes, or takes it.
+func (e *Executor) grantDNS(ctx context.Context, s *observe.Snapshot, a plan.GrantDNS) (Outcome, error) {
+	tokens, err := e.managementTokens(ctx, s.Cluster)
+	if err != nil {
+		return Outcome{}, err
+	}
+	policy := consul.Policy{Name: resources.PolicyDNS, Description: madeByUs}
+	event := "DNS finds nothing for those who have no ACL token"
+	if a.Granted {
+		policy.Rules, event = resources.RulesDNS, "DNS finds services and nodes for those who have no ACL token"
+	}
+	if err := e.dialAs(s, s.Raft.Leader, tokens.Present).GrantAnonymous(ctx, policy); err != nil {
+		return Outcome{}, err
+	}
+	return Outcome{Event: event}, e.patch(ctx, s.TokensSecret, func(o client.Object) {
+		resources.SetDNSGranted(o.(*corev1.Secret), a.Granted)
+	})
 }
 
 // rotateTokens takes a step of the rotation of the ACL tokens, if the Secret is as it was observed.

@@ -6,6 +6,7 @@ import (
 	"maps"
 	"slices"
 	"testing"
+	"time"
 
 	. "github.com/onsi/gomega"
 	corev1 "k8s.io/api/core/v1"
@@ -19,7 +20,8 @@ import (
 
 // consulTokens are the tokens that Consul has, and what they may do.
 type consulTokens struct {
-	policies map[string]string
+	policies  map[string]string
+	anonymous consul.Policy
 	// read is whether servers have read the file with theirs, and err what each call fails with.
 	read bool
 	err  error
@@ -44,7 +46,7 @@ func (c tokenClient) manage(change func()) error {
 }
 
 func (c tokenClient) MakeToken(_ context.Context, t consul.Token) error {
-	return c.manage(func() { c.all.policies[t.Secret] = t.Policy })
+	return c.manage(func() { c.all.policies[t.Secret] = t.Policy.Name })
 }
 
 func (c tokenClient) RevokeToken(_ context.Context, secret string) error {
@@ -57,6 +59,10 @@ func (c tokenClient) RevokeToken(_ context.Context, secret string) error {
 
 func (c tokenClient) DeleteToken(_ context.Context, secret string) error {
 	return c.manage(func() { delete(c.all.policies, secret) })
+}
+
+func (c tokenClient) GrantAnonymous(_ context.Context, p consul.Policy) error {
+	return c.manage(func() { c.all.anonymous = p })
 }
 
 func (c tokenClient) Reload(context.Context) error { return c.all.err }
@@ -185,4 +191,19 @@ func TestARotationOfTokensOnAnOldPicture(t *testing.T) {
 		_, err := w.executor.Do(t.Context(), w.seen, plan.RotateTokens{Step: plan.ChooseTokens})
 		w.Expect(err).To(MatchError(execute.ErrStale))
 	}
+}
+
+func TestDNSIsGranted(t *testing.T) {
+	w, all := tokenWorld(t)
+	for _, granted := range []bool{true, false} {
+		w.seen.Raft = plan.Raft{Known: true, Leader: "consul-0"}
+		w.do(t, plan.GrantDNS{Granted: granted})
+		w.seeTokens(t)
+		w.Expect(all.anonymous.Name).To(Equal("consul-operator-dns"))
+		w.Expect(all.anonymous.Rules != "").To(Equal(granted))
+		w.Expect(resources.IsDNSGranted(w.seen.TokensSecret)).To(Equal(granted))
+	}
+	resources.SetDNSGranted(w.seen.TokensSecret, true)
+	resources.SetTokensMade(w.seen.TokensSecret, time.Now())
+	w.Expect(resources.IsDNSGranted(w.seen.TokensSecret)).To(BeFalse(), "the snapshot that had no tokens had no such policy")
 }

@@ -16,7 +16,7 @@ import (
 // same. See secureNewCluster.
 func aclsOf(c *v1alpha1.ConsulCluster) plan.ACLs {
 	phase, _ := plan.ParseACLPhase(string(resources.ACLPhase(c))) // the error is found again, see readRecords
-	acls := plan.ACLs{Phase: phase, Target: phase, Unrecorded: resources.ACLRecordLost(c)}
+	acls := plan.ACLs{Phase: phase, Target: phase, Unrecorded: resources.ACLRecordLost(c), DNS: c.Spec.ACLs.DNS}
 	if enabled := c.Spec.ACLs.Enabled; enabled != nil {
 		acls.Target = plan.ACLsOff
 		if *enabled {
@@ -47,7 +47,7 @@ func (o *Observer) tokens(ctx context.Context, s *Snapshot) error {
 	s.TokensSecret = secret
 	s.Spec.ACLs.Missing = !s.HasTokens()
 	if secret != nil {
-		s.Spec.ACLs.Made = resources.TokensMade(secret)
+		s.Spec.ACLs.Made, s.Spec.ACLs.DNSGranted = resources.TokensMade(secret), resources.IsDNSGranted(secret)
 		s.Spec.ACLs.Rotation = plan.TokenRotation{
 			Stage: tokenStages[resources.TokenStageOf(secret)], Because: resources.WhyOtherTokens(s.Cluster, secret, o.Now()),
 			ShownAt: resources.KeysChanged(secret).Add(o.SecretDelay),

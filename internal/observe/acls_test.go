@@ -81,6 +81,10 @@ func TestTheRotationOfTokensIsSeen(t *testing.T) {
 		w.Expect(seen.Target("consul-0").FormerAgentToken).To(Equal(former))
 		return seen.Spec.ACLs.Rotation
 	}
+	w.cluster.Spec.ACLs.DNS = true
+	w.Expect(w.look().Spec.ACLs).To(And(HaveField("DNS", true), HaveField("DNSGranted", false)))
+	resources.SetDNSGranted(secret, true)
+	w.Expect(w.look().Spec.ACLs.DNSGranted).To(BeTrue())
 	resources.SetTokensChanged(secret, now)
 	shownAt := now.Add(secretDelay)
 	w.Expect(holds(resources.ManagementTokens{Present: "1"})).To(Equal(plan.TokenRotation{ShownAt: shownAt}))

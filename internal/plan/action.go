@@ -74,6 +74,8 @@ type (
 	SetACLs struct{ Phase ACLPhase }
 	// MakeTokens makes the ACL tokens of the operator and of the servers in Consul.
 	MakeTokens struct{ Leader string }
+	// GrantDNS gives those who have no token the right to look up services and nodes, or takes it.
+	GrantDNS struct{ Granted bool }
 	// RotateTokens takes a step of the rotation of the ACL tokens.
 	RotateTokens struct{ Step TokenStep }
 	// ReadTokens makes a server read its ACL tokens again.
@@ -134,6 +136,7 @@ func (SetGossip) name() string          { return "SetGossip" }
 func (SetTLS) name() string             { return "SetTLS" }
 func (SetACLs) name() string            { return "SetACLs" }
 func (MakeTokens) name() string         { return "MakeTokens" }
+func (GrantDNS) name() string           { return "GrantDNS" }
 func (RotateTokens) name() string       { return "RotateTokens" }
 func (ReadTokens) name() string         { return "ReadTokens" }
 func (IssueCertificate) name() string   { return "IssueCertificate" }

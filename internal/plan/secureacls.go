@@ -34,6 +34,8 @@ type ACLs struct {
 	Missing bool
 	// Made reports whether the tokens of the operator and of the servers were made in Consul.
 	Made bool
+	// DNS reports whether those who have no token are to look up services and nodes, and DNSGranted whether they may.
+	DNS, DNSGranted bool
 	// RefusedBy is the server that leads and refuses the operator's token; empty if it does not.
 	RefusedBy string
 	// Rotation is how far the rotation of the tokens is.

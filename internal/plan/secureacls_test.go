@@ -136,3 +136,32 @@ func TestNamesOfACLPhases(t *testing.T) {
 	_, err := plan.ParseACLPhase("Perhaps")
 	g.Expect(err).To(MatchError(`"Perhaps" is none of Off, Allow, Deny`))
 }
+
+// Those who have no token may look up services and nodes as soon as the leader can grant it, and no longer than it is asked for.
+func TestGrantDNS(t *testing.T) {
+	wants := func(o *plan.Observation) { o.Spec.ACLs.DNS = true }
+	has := func(o *plan.Observation) { o.Spec.ACLs.DNSGranted = true }
+	for name, test := range map[string]struct {
+		change func(o *plan.Observation)
+		grants []plan.Action
+	}{
+		"granted":                            {acls(plan.ACLsDeny, plan.ACLsDeny, wants), []plan.Action{plan.GrantDNS{Granted: true}}},
+		"taken":                              {acls(plan.ACLsDeny, plan.ACLsDeny, has), []plan.Action{plan.GrantDNS{}}},
+		"I5 it is as wanted":                 {acls(plan.ACLsDeny, plan.ACLsDeny, wants, has), nil},
+		"nobody asks for it":                 {acls(plan.ACLsDeny, plan.ACLsDeny), nil},
+		"there are no ACLs":                  {acls(plan.ACLsOff, plan.ACLsOff, wants), nil},
+		"where all are allowed, too":         {acls(plan.ACLsAllow, plan.ACLsAllow, wants), []plan.Action{plan.GrantDNS{Granted: true}}},
+		"a paused cluster stays as it is":    {acls(plan.ACLsDeny, plan.ACLsDeny, wants, func(o *plan.Observation) { o.Spec.Paused = true }), nil},
+		"a leader that refuses the operator": {acls(plan.ACLsDeny, plan.ACLsDeny, wants, tokenRefused), nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var grants []plan.Action
+			for _, action := range plan.Plan(healthy(test.change), noon).Upkeep {
+				if _, is := action.(plan.GrantDNS); is {
+					grants = append(grants, action)
+				}
+			}
+			NewWithT(t).Expect(grants).To(Equal(test.grants))
+		})
+	}
+}

@@ -11,6 +11,8 @@ func (v view) tokens() []Action {
 		return []Action{MakeTokens{Leader: acls.RefusedBy}}
 	case acls.Phase != ACLsOff && !acls.Made && v.leaderHasACLs():
 		return []Action{MakeTokens{Leader: v.Raft.Leader}}
+	case acls.Made && acls.DNS != acls.DNSGranted && v.leaderHasACLs() && !v.isHeld():
+		return []Action{GrantDNS{Granted: acls.DNS}}
 	}
 	return nil
 }

@@ -75,3 +75,15 @@ service "consul" {
 }
 `
 }
+
+// PolicyDNS is the name of the policy by which those who have no token look up services and nodes, and RulesDNS are its rights.
+const (
+	PolicyDNS = "consul-operator-dns"
+	RulesDNS  = `node_prefix "" {
+  policy = "read"
+}
+service_prefix "" {
+  policy = "read"
+}
+`
+)

@@ -183,6 +183,21 @@ func TokensMade(secret *corev1.Secret) bool {
 func SetTokensMade(secret *corev1.Secret, now time.Time) {
 	setAnnotation(secret, v1alpha1.AnnotationTokensMade, now.UTC().Format(time.RFC3339))
 	delete(secret.Annotations, v1alpha1.AnnotationTokensRevoked)
+	delete(secret.Annotations, v1alpha1.AnnotationDNSGranted)
+}
+
+// SetDNSGranted takes note of whether those who have no token may look up services and nodes.
+func SetDNSGranted(secret *corev1.Secret, granted bool) {
+	if !granted {
+		delete(secret.Annotations, v1alpha1.AnnotationDNSGranted)
+		return
+	}
+	setAnnotation(secret, v1alpha1.AnnotationDNSGranted, "true")
+}
+
+// IsDNSGranted reports it.
+func IsDNSGranted(secret *corev1.Secret) bool {
+	return secret.Annotations[v1alpha1.AnnotationDNSGranted] != ""
 }
 
 // SetTokensRevoked takes note that the tokens of before have no rights any more.

@@ -198,6 +198,11 @@ func (a *agent) MakeToken(ctx context.Context, t consul.Token) error {
 	return a.askLeader(ctx, "make-token", true, func(c *cluster, _ int) (time.Duration, error) { return 0, c.MakeToken(t) })
 }
 
+// GrantAnonymous changes nothing that the operator sees.
+func (a *agent) GrantAnonymous(ctx context.Context, _ consul.Policy) error {
+	return a.askLeader(ctx, "grant-anonymous", true, func(*cluster, int) (time.Duration, error) { return 0, nil })
+}
+
 func (a *agent) RevokeToken(ctx context.Context, secret string) error {
 	return a.loseToken(ctx, "revoke-token", plan.RevokeTokens, secret)
 }

@@ -103,7 +103,7 @@ func found(replicas int32) step { return create("a cluster is created", newClust
 
 func foundEncrypted(replicas int32) step {
 	cluster := newCluster(replicas)
-	cluster.Spec.GossipEncryption.Enabled, cluster.Spec.TLS.Enabled, cluster.Spec.ACLs.Enabled = nil, nil, nil
+	cluster.Spec.GossipEncryption.Enabled, cluster.Spec.TLS.Enabled, cluster.Spec.ACLs = nil, nil, v1alpha1.ACLs{DNS: true}
 	return create("a cluster with gossip encryption, TLS and ACLs is created", cluster)
 }
 
