@@ -24,11 +24,12 @@ type ACLs struct {
 	// +optional
 	DNS bool `json:"dns,omitempty"`
 
-	// RotateEvery is the age at which the tokens of the operator, of the servers and of management are replaced, without a restart.
-	// The operator may notice it ten hours late. If omitted, they are replaced only on request, by the annotation
-	// consuloperator.io/rotate-tokens.
+	// RotateEvery is the age at which the operator replaces the ACL tokens that it made: the management token, its own and the
+	// servers'. No server restarts. The former management token is revoked minutes later: read the new one from the Secret
+	// NAME-bootstrap-acl-token. Tokens that you created stay valid. The operator may notice the age ten hours late. If omitted, they
+	// are replaced only on request, by the annotation consuloperator.io/rotate-tokens.
 	//
-	// +kubebuilder:validation:XValidation:rule="duration(self) >= duration('1h')",message="rotateEvery must be at least 1h"
+	// +kubebuilder:validation:XValidation:rule="duration(self) >= duration('24h')",message="rotateEvery must be at least 24h"
 	// +optional
 	RotateEvery *metav1.Duration `json:"rotateEvery,omitempty"`
 }

@@ -103,10 +103,10 @@ const (
 	AnnotationTokensMade = "consuloperator.io/tokens-made"
 	// AnnotationDNSGranted says that those who have no token may look up services and nodes.
 	AnnotationDNSGranted = "consuloperator.io/dns-granted"
-	// AnnotationTokensRevoked says when those of before a rotation lost their rights.
+	// AnnotationTokensRevoked is the Raft term in which the former ones were revoked last, after a rotation.
 	AnnotationTokensRevoked = "consuloperator.io/tokens-revoked"
-	// AnnotationTokenName on both Secrets of the ACL tokens identifies the management token in them.
-	AnnotationTokenName = "consuloperator.io/token-name"
+	// AnnotationManagementTokenID on both Secrets of the ACL tokens identifies the management token in them.
+	AnnotationManagementTokenID = "consuloperator.io/management-token-id"
 	// AnnotationBootstrapExpect on a claim makes its server one of the first: its value is bootstrap_expect.
 	AnnotationBootstrapExpect = "consuloperator.io/bootstrap-expect"
 	// AnnotationRetiring on a claim says since when the server retires. It is written before the first step that cannot be

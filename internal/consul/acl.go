@@ -90,8 +90,9 @@ func (a *agent) makePolicy(ctx context.Context, p Policy) error {
 	})
 }
 
-// revoked says in Consul why a token is there that may do nothing.
-const revoked = "replaced by consul-operator: it has no rights, and keeps servers that were started with it from making it again"
+// revoked is for whoever sees a token in Consul that may do nothing.
+const revoked = "revoked by consul-operator, which deletes it later. Do not delete it: a server that was started with it would " +
+	"make it again, with all rights"
 
 // RevokeToken is PUT /v1/acl/token/:accessor without policies.
 func (a *agent) RevokeToken(ctx context.Context, secret string) error {
@@ -109,19 +110,17 @@ func (a *agent) DeleteToken(ctx context.Context, secret string) error {
 	})
 }
 
-// changeToken asks for the name of a token, and changes it. Consul says of one that it does not know what a leader says of each
-// that was just started, and has not applied its log: so the caller's own token is asked for before.
+// changeToken looks up the accessor of a token, and changes the token. A leader that was just started, and has not applied
+// its log, knows no token at all. So one that is not known is gone only if the caller's own is known afterwards.
 func (a *agent) changeToken(ctx context.Context, secret string, change func(c *api.Client, accessor string) error) error {
-	if _, err := a.ownToken(ctx); err != nil {
-		return err
-	}
 	other := *a
 	other.target.Token = secret
 	accessor, err := other.ownToken(ctx)
-	switch {
-	case errors.Is(err, ErrForbidden):
-		return nil
-	case err != nil:
+	if errors.Is(err, ErrForbidden) {
+		_, err = a.ownToken(ctx)
+		return err
+	}
+	if err != nil {
 		return err
 	}
 	return a.call(ctx, "ACL token "+accessor, func(c *api.Client) error { return change(c, accessor) })

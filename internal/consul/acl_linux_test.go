@@ -35,8 +35,7 @@ func (s *realServer) tokens() string { return filepath.Join(s.dir, "tokens.json"
 func (s *realServer) writeTokens(t *testing.T, management string) {
 	t.Helper()
 	g := NewWithT(t)
-	secret, err := resources.TokensSecret(&v1alpha1.ConsulCluster{}, resources.ManagementTokens{Present: management})
-	g.Expect(err).NotTo(HaveOccurred())
+	secret := resources.TokensSecret(&v1alpha1.ConsulCluster{}, resources.ManagementTokens{Present: management})
 	g.Expect(os.WriteFile(s.tokens(), secret.Data["servers.json"], 0o600)).To(Succeed())
 }
 
@@ -153,12 +152,12 @@ func TestOtherTokens(t *testing.T) {
 
 			self, err := as(present, former).Self(ctx)
 			g.Expect(err).NotTo(HaveOccurred())
-			g.Expect(self.FormerToken).To(BeTrue())
+			g.Expect(self.UsesFormerToken).To(BeTrue())
 			leader.writeTokens(t, present)
 			g.Expect(as(present, former).Reload(ctx)).To(Succeed(), "it takes the former token")
 			self, err = as(present, former).Self(ctx)
 			g.Expect(err).NotTo(HaveOccurred())
-			g.Expect(self.FormerToken).To(BeFalse())
+			g.Expect(self.UsesFormerToken).To(BeFalse())
 
 			g.Expect(as(present, "").RevokeToken(ctx, former)).To(Succeed())
 			g.Expect(manages(former)()).To(MatchError(ErrForbidden))
@@ -180,8 +179,8 @@ func TestOtherTokens(t *testing.T) {
 	}
 }
 
-// Without a token DNS finds nothing, unless those who have none are given that right. It goes again, and what else they were given
-// stays.
+// Without a token DNS finds nothing, unless those who have none are given that right. It goes again, and what else they
+// were given stays.
 func TestDNSWithoutAToken(t *testing.T) {
 	for _, version := range []string{"1.19.2", "1.22.7"} {
 		t.Run(version, func(t *testing.T) {

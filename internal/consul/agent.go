@@ -36,9 +36,9 @@ type Agent interface {
 	// GrantAnonymous gives a policy to all who have no token, besides what they have been given otherwise. One without rules takes
 	// the rights of a former one.
 	GrantAnonymous(ctx context.Context, p Policy) error
-	// RevokeToken takes all rights from an ACL token, and DeleteToken deletes it. One that does not exist is no error. A server
-	// whose file has a deleted management token makes it again when it leads; one that has no rights is there, and is left as it
-	// is (measured, 1.19.2 and 1.22.7). Both need acl:write, and not by the token itself.
+	// RevokeToken takes all rights from an ACL token, and DeleteToken deletes it. One that does not exist is no error. A server that
+	// becomes leader makes the management token that it was started with, unless it is there, with or without rights (measured,
+	// 1.19.2 and 1.22.7). Both need acl:write, and not by the token itself.
 	RevokeToken(ctx context.Context, secret string) error
 	DeleteToken(ctx context.Context, secret string) error
 	// Catalog returns the servers in Consul's catalog, as this server has it, leader or not. It is briefly empty in a new
@@ -97,8 +97,8 @@ type Self struct {
 	// Certificate identifies the certificate that the agent presented on this connection (pki.Fingerprint); empty for http.
 	// Connections that are in use for a while show the one from before a reload.
 	Certificate string
-	// FormerToken reports whether it has not read Target.AgentToken yet, and knows the former one.
-	FormerToken bool
+	// UsesFormerToken reports whether it has not read Target.AgentToken yet, and knows the former one.
+	UsesFormerToken bool
 	// Leads reports whether this server is the leader in its own view: one that was deposed may not know it yet.
 	Leads bool
 	Term  uint64

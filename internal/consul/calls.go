@@ -50,7 +50,7 @@ func (a *agent) Self(ctx context.Context) (Self, error) {
 		return Self{}, err
 	}
 	self := answer.self()
-	self.Certificate, self.FormerToken = ptr.Deref(trip.presented.Load(), ""), trip.former.Load()
+	self.Certificate, self.UsesFormerToken = ptr.Deref(trip.presented.Load(), ""), trip.former.Load()
 	return self, nil
 }
 

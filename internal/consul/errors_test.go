@@ -248,7 +248,7 @@ func TestTokensForCalls(t *testing.T) {
 	}
 }
 
-// During a rotation an agent knows the token of before until it has read the present one. Nobody else is called with that.
+// During a rotation an agent knows the former token until it has read the present one. Nobody else is called with that.
 func TestAnAgentThatHasNotReadItsTokens(t *testing.T) {
 	const present, former = "b0b0b0b0-0000-4000-8000-000000000000", "f0f0f0f0-0000-4000-8000-000000000000"
 	g := NewWithT(t)
@@ -270,7 +270,7 @@ func TestAnAgentThatHasNotReadItsTokens(t *testing.T) {
 		knows, got = known, nil
 		self, err := agent.Self(t.Context())
 		g.Expect(err).NotTo(HaveOccurred())
-		g.Expect(self.FormerToken).To(Equal(known == former))
+		g.Expect(self.UsesFormerToken).To(Equal(known == former))
 		g.Expect(got).To(Equal(asked))
 	}
 	knows = "another"

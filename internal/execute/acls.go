@@ -43,7 +43,7 @@ func (e *Executor) ensureTokens(ctx context.Context, s *observe.Snapshot) error 
 // everything. Only a cluster without ACLs gets a new one.
 func (e *Executor) provideTokens(ctx context.Context, s *observe.Snapshot) error {
 	c := s.Cluster
-	if s.HasTokens() && e.hasSameToken(ctx, s) {
+	if s.HasTokens() && !s.Spec.ACLs.Rotation.Uncopied {
 		return nil
 	}
 	tokens, err := e.managementTokens(ctx, c)
@@ -53,11 +53,9 @@ func (e *Executor) provideTokens(ctx context.Context, s *observe.Snapshot) error
 	if err != nil {
 		return err
 	}
-	wanted, err := resources.TokensSecret(c, tokens)
-	if err != nil {
-		return err
-	}
-	for _, secret := range []*corev1.Secret{resources.ManagementSecret(c, tokens.Present), wanted} {
+	for _, secret := range []*corev1.Secret{
+		resources.ManagementSecret(c, tokens), resources.TokensSecret(c, tokens),
+	} {
 		if err := e.put(ctx, c, secret); err != nil {
 			return err
 		}
@@ -65,43 +63,42 @@ func (e *Executor) provideTokens(ctx context.Context, s *observe.Snapshot) error
 	return nil
 }
 
-// hasSameToken reports whether the Secret for people holds the management token that servers get.
-func (e *Executor) hasSameToken(ctx context.Context, s *observe.Snapshot) bool {
-	secret, name := &corev1.Secret{}, resources.ManagementSecretName(s.Cluster.Name)
-	err := e.Client.Get(ctx, client.ObjectKey{Namespace: s.Cluster.Namespace, Name: name}, secret)
-	return err == nil && resources.Belongs(s.Cluster, secret) && resources.HaveSameToken(secret, s.TokensSecret)
-}
-
 // errTokensLost means that no Secret has the management token.
 var errTokensLost = errors.New("the management token of ACLs is lost")
 
-// managementTokens reads the management tokens, past the cache, which leaves them out: from the Secret that servers start
-// with, or else from the other one.
+// managementTokens reads the management tokens, past the cache, which leaves them out.
 func (e *Executor) managementTokens(ctx context.Context, c *v1alpha1.ConsulCluster) (resources.ManagementTokens, error) {
 	names := []string{resources.TokensSecretName(c.Name), resources.ManagementSecretName(c.Name)}
-	for _, name := range names {
+	var found [2]resources.ManagementTokens
+	for i, name := range names {
 		live := &corev1.Secret{}
 		err := e.Live.Get(ctx, client.ObjectKey{Namespace: c.Namespace, Name: name}, live)
 		if apierrors.IsNotFound(err) {
 			continue
 		}
+		if err == nil {
+			err = checkOwner(c, live)
+		}
 		if err != nil {
 			return resources.ManagementTokens{}, err
 		}
-		if err := checkOwner(c, live); err != nil {
-			return resources.ManagementTokens{}, err
-		}
-		tokens, err := resources.ManagementTokensOf(live)
-		if err != nil {
-			return resources.ManagementTokens{}, fmt.Errorf("the Secret %s is damaged (%w): delete it, and the operator writes it again",
-				name, err)
-		}
-		if tokens.Present != "" {
-			return tokens, nil
+		if found[i], err = resources.ManagementTokensOf(live); err != nil {
+			return resources.ManagementTokens{}, damagedTokens(name, err)
 		}
 	}
-	return resources.ManagementTokens{},
-		fmt.Errorf("%w: restore the Secret %s or %s from a backup", errTokensLost, names[0], names[1])
+	tokens, err := resources.Newest(found[0], found[1])
+	if err != nil {
+		return tokens, fmt.Errorf("the Secrets %s and %s: %w: servers have the token that `kubectl exec` finds in /consul/acl/token; "+
+			"delete the Secret with the other one", names[0], names[1], err)
+	}
+	if tokens.Present == "" {
+		return tokens, fmt.Errorf("%w: restore the Secret %s or %s from a backup", errTokensLost, names[0], names[1])
+	}
+	return tokens, nil
+}
+
+func damagedTokens(secret string, why error) error {
+	return fmt.Errorf("the Secret %s is damaged (%w): delete it, and the operator writes it again from the other one", secret, why)
 }
 
 // makeTokens makes the tokens of the operator and of the servers in Consul, and takes note of it.
@@ -109,37 +106,49 @@ func (e *Executor) makeTokens(ctx context.Context, s *observe.Snapshot, a plan.M
 	if s.TokensSecret == nil {
 		return Outcome{}, fmt.Errorf("%w: the Secret with the ACL tokens was not seen", ErrStale)
 	}
+	secret, err := e.readAsSeen(ctx, s.TokensSecret)
+	if err != nil {
+		return Outcome{}, err
+	}
 	tokens, err := e.managementTokens(ctx, s.Cluster)
 	if err != nil {
 		return Outcome{}, err
 	}
-	if err := e.makeAsAny(ctx, s, a.Leader, tokens); err != nil {
+	if err := e.makeWithAny(ctx, s, a.Leader, tokens); err != nil {
 		return Outcome{}, err
 	}
-	if s.Spec.ACLs.Made && s.Spec.ACLs.Rotation.Stage != plan.TokensRevoked {
-		return Outcome{Event: "the ACL tokens of the operator and of the servers were missing, and were made again"}, nil
+	event := "the ACL tokens of the operator and of the servers were made"
+	if resources.TokensMade(secret) {
+		event = "the ACL tokens of the operator and of the servers were missing, and were made again"
 	}
-	return Outcome{Event: "the ACL tokens of the operator and of the servers were made"},
-		e.patch(ctx, s.TokensSecret, func(o client.Object) { resources.SetTokensMade(o.(*corev1.Secret), e.Now()) })
+	return Outcome{Event: event}, e.patchIfNeeded(ctx, secret, func(o client.Object) {
+		resources.SetTokensMade(o.(*corev1.Secret), e.Now())
+	})
 }
 
-// makeAsAny makes the tokens that follow from the present management token, by the first management token that the leader takes.
-// One of before is what it has if a snapshot was restored that is older than the rotation.
-func (e *Executor) makeAsAny(
-	ctx context.Context, s *observe.Snapshot, leader string, tokens resources.ManagementTokens,
-) (err error) {
-	for _, management := range tokens.All() {
-		roles := []resources.Role{resources.RoleServers, resources.RoleOperator}
-		if management != tokens.Present {
-			roles = append([]resources.Role{resources.RoleManagement}, roles...)
+// makeWithAny makes the tokens that follow from the present management token. It authenticates with the first management
+// token that the leader accepts: after a restore of an older snapshot that is a former one, and then the present one is
+// made as well.
+func (e *Executor) makeWithAny(ctx context.Context, s *observe.Snapshot, leader string, tokens resources.ManagementTokens) error {
+	return e.withAny(s, leader, tokens, func(agent consul.Agent, by string) error {
+		if by == tokens.Present {
+			return makeRoles(ctx, agent, s.Cluster, tokens.Present, derivedRoles...)
 		}
-		agent := e.dialAs(s, leader, management)
-		if err = makeRoles(ctx, agent, s.Cluster, tokens.Present, roles...); !errors.Is(err, consul.ErrForbidden) {
+		return makeRoles(ctx, agent, s.Cluster, tokens.Present, allRoles...)
+	})
+}
+
+// withAny does something with the first management token that the leader accepts.
+func (e *Executor) withAny(
+	s *observe.Snapshot, leader string, tokens resources.ManagementTokens, do func(agent consul.Agent, by string) error,
+) (err error) {
+	for _, by := range tokens.All() {
+		if err = do(e.dialAs(s, leader, by), by); !errors.Is(err, consul.ErrForbidden) {
 			return err
 		}
 	}
-	return fmt.Errorf("%s knows none of the management tokens in the Secret %s: delete its pod, and the next leader makes the "+
-		"present one: %w", leader, resources.TokensSecretName(s.Cluster.Name), err)
+	return fmt.Errorf("%s accepts none of the management tokens in the Secret %s: delete its pod, and the next leader makes the "+
+		"one that it was started with: %w", leader, resources.TokensSecretName(s.Cluster.Name), err)
 }
 
 // dialAs returns the agent of a server, called with a token.

@@ -49,6 +49,7 @@ func (w *world) seeTokens(t *testing.T) {
 	w.look(t)
 	w.seen.Spec.ACLs.Phase, w.seen.TokensSecret = plan.ACLsDeny, w.secret(t, "consul-acl-tokens")
 	w.seen.Spec.ACLs.Made = resources.TokensMade(w.seen.TokensSecret)
+	w.seen.Spec.ACLs.Rotation.Uncopied = !resources.HaveSameTokens(w.secret(t, "consul-bootstrap-acl-token"), w.seen.TokensSecret)
 }
 
 func TestTokensAreMadeByTheLeader(t *testing.T) {
@@ -95,6 +96,7 @@ func TestTokensThatAreLost(t *testing.T) {
 				if name == tokens {
 					w.seen.TokensSecret = nil
 				}
+				w.seen.Spec.ACLs.Rotation.Uncopied = true
 			}
 			_, failures, err := w.executor.CarryOut(t.Context(), w.seen, plan.Decision{})
 			w.Expect(err).NotTo(HaveOccurred())

@@ -17,13 +17,12 @@ import (
 // rotateAuthority takes a step of the rotation of the certificate authority. What servers and clients are to believe
 // changes here; they get it with their next certificate.
 func (e *Executor) rotateAuthority(ctx context.Context, s *observe.Snapshot, a plan.RotateAuthority) (Outcome, error) {
-	live := &corev1.Secret{}
-	key := client.ObjectKey{Namespace: s.Cluster.Namespace, Name: resources.AuthoritySecretName(s.Cluster.Name)}
-	if err := e.readLive(ctx, key, live); err != nil {
-		return Outcome{}, err
+	if s.AuthoritySecret == nil {
+		return Outcome{}, fmt.Errorf("%w: the certificate authority was not there", ErrStale)
 	}
-	if seen := s.AuthoritySecret; seen == nil || live.UID != seen.UID || live.ResourceVersion != seen.ResourceVersion {
-		return Outcome{}, fmt.Errorf("%w: the certificate authority has changed", ErrStale)
+	live, err := e.readAsSeen(ctx, s.AuthoritySecret)
+	if err != nil {
+		return Outcome{}, err
 	}
 	switch a.Step {
 	case plan.IntroduceAuthority:

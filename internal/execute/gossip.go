@@ -175,12 +175,12 @@ func (e *Executor) rotationOf(ctx context.Context, s *observe.Snapshot) (*rotati
 	if s.GossipSecret == nil {
 		return nil, fmt.Errorf("%w: the Secret of the gossip keys was not there", ErrStale)
 	}
-	secret := &corev1.Secret{}
-	if err := e.readLive(ctx, client.ObjectKeyFromObject(s.GossipSecret), secret); err != nil {
+	secret, err := e.readAsSeen(ctx, s.GossipSecret)
+	if err != nil {
 		return nil, err
 	}
 	keys, damaged := resources.GossipKeysOf(secret)
-	if damaged != nil || secret.UID != s.GossipSecret.UID || secret.ResourceVersion != s.GossipSecret.ResourceVersion {
+	if damaged != nil { // it is repaired
 		return nil, fmt.Errorf("%w: the Secret of the gossip keys has changed", ErrStale)
 	}
 	return &rotation{e, s.Cluster, secret, keys, e.leader(s)}, nil

@@ -7,6 +7,7 @@ import (
 	"maps"
 	"reflect"
 
+	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -84,6 +85,18 @@ func (e *Executor) readLive(ctx context.Context, key client.ObjectKey, live clie
 		return fmt.Errorf("reading %s %s: %w", kindOf(live), key.Name, err)
 	}
 	return nil
+}
+
+// readAsSeen reads a Secret past the cache, which leaves keys out, unless it has changed since it was seen.
+func (e *Executor) readAsSeen(ctx context.Context, seen *corev1.Secret) (*corev1.Secret, error) {
+	live := &corev1.Secret{}
+	if err := e.readLive(ctx, client.ObjectKeyFromObject(seen), live); err != nil {
+		return nil, err
+	}
+	if live.UID != seen.UID || live.ResourceVersion != seen.ResourceVersion {
+		return nil, fmt.Errorf("%w: the Secret %s has changed", ErrStale, seen.Name)
+	}
+	return live, nil
 }
 
 // relabel puts the labels of an object of the cluster back that somebody has taken off.

@@ -2,7 +2,6 @@ package execute
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -11,13 +10,11 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/consul-operator/consul-operator/api/v1alpha1"
+	"github.com/consul-operator/consul-operator/internal/consul"
 	"github.com/consul-operator/consul-operator/internal/observe"
 	"github.com/consul-operator/consul-operator/internal/plan"
 	"github.com/consul-operator/consul-operator/internal/resources"
 )
-
-// errNotWritten means that a server has read its file again before the kubelet wrote it.
-var errNotWritten = errors.New("the kubelet has not written its settings yet")
 
 // settingsFor is what the server of a new pod reads. While the spec is not to be followed, it is what another server has.
 func settingsFor(s *observe.Snapshot) string {
@@ -44,18 +41,28 @@ func (e *Executor) giveSettings(ctx context.Context, s *observe.Snapshot, a plan
 	})
 }
 
-// reload makes a server read its settings, and looks whether it has: it may have been faster than the kubelet.
+// reload makes a server read its settings, and looks whether it has.
 func (e *Executor) reload(ctx context.Context, s *observe.Snapshot, a plan.Reload) (Outcome, error) {
-	agent := e.Dial(s.Target(a.Server))
-	if err := agent.Reload(ctx); err != nil {
-		return Outcome{}, fmt.Errorf("%s refuses to read spec.config again, and goes on with what it has: %w", a.Server, err)
-	}
-	self, err := agent.Self(ctx)
+	self, err := e.readAgain(ctx, s, a.Server, "spec.config")
 	if err != nil {
 		return Outcome{}, err
 	}
 	if self.Settings != s.Spec.Settings {
-		return Outcome{}, fmt.Errorf("%s: %w", a.Server, errNotWritten)
+		return Outcome{}, notWritten(a.Server, "its settings")
 	}
 	return Outcome{Event: a.Server + " has read spec.config again, without a restart"}, nil
+}
+
+// readAgain makes a server read its files again, and returns what it says of itself then.
+func (e *Executor) readAgain(ctx context.Context, s *observe.Snapshot, server, what string) (consul.Self, error) {
+	agent := e.Dial(s.Target(server))
+	if err := agent.Reload(ctx); err != nil {
+		return consul.Self{}, fmt.Errorf("%s refuses to read %s again, and goes on with what it has: %w", server, what, err)
+	}
+	return agent.Self(ctx)
+}
+
+// notWritten means that a server has read its files again before the kubelet wrote one of them.
+func notWritten(server, what string) error {
+	return fmt.Errorf("%s: the kubelet has not written %s yet", server, what)
 }

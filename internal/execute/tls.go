@@ -3,13 +3,11 @@ package execute
 import (
 	"bytes"
 	"context"
-	"errors"
 	"fmt"
 	"strings"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
-	"k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -90,16 +88,11 @@ func (e *Executor) put(ctx context.Context, c *v1alpha1.ConsulCluster, wanted *c
 	if err := checkOwner(c, live); err != nil {
 		return err
 	}
-	change := func(o client.Object) {
+	return e.patchIfNeeded(ctx, live, func(o client.Object) {
 		o.SetLabels(overlay(live.Labels, wanted.Labels))
 		o.SetAnnotations(overlay(live.Annotations, wanted.Annotations))
 		o.(*corev1.Secret).Data = wanted.Data
-	}
-	changed := live.DeepCopy()
-	if change(changed); equality.Semantic.DeepEqual(live, changed) {
-		return nil
-	}
-	return e.patch(ctx, live, change)
+	})
 }
 
 // authority reads the authority of a cluster, past the cache, which leaves keys out.
@@ -194,12 +187,9 @@ func (e *Executor) issueCertificate(ctx context.Context, s *observe.Snapshot, a 
 		wanted := resources.CertificateSecret(s.Cluster, certificate, s.Authorities, e.Now())
 		return Outcome{}, e.ensure(ctx, s.Cluster, wanted, &corev1.Secret{}, nil)
 	}
-	live := &corev1.Secret{}
-	if err := e.readLive(ctx, client.ObjectKeyFromObject(s.CertificateSecret), live); err != nil {
+	live, err := e.readAsSeen(ctx, s.CertificateSecret)
+	if err != nil {
 		return Outcome{}, err
-	}
-	if live.UID != s.CertificateSecret.UID || live.ResourceVersion != s.CertificateSecret.ResourceVersion {
-		return Outcome{}, fmt.Errorf("%w: the servers' certificate has changed", ErrStale)
 	}
 	event := "the servers get another certificate: " + a.Because
 	return Outcome{Event: event}, e.patch(ctx, live, func(o client.Object) {
@@ -207,21 +197,14 @@ func (e *Executor) issueCertificate(ctx context.Context, s *observe.Snapshot, a 
 	})
 }
 
-// errNotPresented means that a server has read its certificate again before the kubelet wrote it.
-var errNotPresented = errors.New("the kubelet has not written its certificate yet")
-
 // readCertificate makes a server read its certificate, and looks whether it presents it.
 func (e *Executor) readCertificate(ctx context.Context, s *observe.Snapshot, a plan.ReadCertificate) (Outcome, error) {
-	agent := e.Dial(s.Target(a.Server))
-	if err := agent.Reload(ctx); err != nil {
-		return Outcome{}, fmt.Errorf("%s refuses to read its certificate again, and goes on with the one it has: %w", a.Server, err)
-	}
-	self, err := agent.Self(ctx)
+	self, err := e.readAgain(ctx, s, a.Server, "its certificate")
 	if err != nil {
 		return Outcome{}, err
 	}
 	if self.Certificate != s.Spec.TLS.Certificate.Fingerprint {
-		return Outcome{}, fmt.Errorf("%s: %w", a.Server, errNotPresented)
+		return Outcome{}, notWritten(a.Server, "its certificate")
 	}
 	return Outcome{Event: a.Server + " presents the new certificate, without a restart"}, nil
 }

@@ -2,7 +2,6 @@ package execute
 
 import (
 	"context"
-	"errors"
 	"fmt"
 
 	corev1 "k8s.io/api/core/v1"
@@ -18,15 +17,18 @@ import (
 // madeByUs says in Consul whose a token or a policy is.
 const madeByUs = "made by consul-operator, which makes it again if it is missing"
 
+// derivedRoles are those whose tokens follow from the management token, in Consul, and allRoles that one as well.
+var (
+	derivedRoles = []resources.Role{resources.RoleServers, resources.RoleOperator}
+	allRoles     = append([]resources.Role{resources.RoleManagement}, derivedRoles...)
+)
+
 // makeRoles makes the tokens of roles that follow from a management token.
 func makeRoles(
 	ctx context.Context, agent consul.Agent, c *v1alpha1.ConsulCluster, management string, roles ...resources.Role,
 ) error {
 	for _, role := range roles {
 		token := resources.Token(management, role)
-		if role == resources.RoleManagement {
-			token.Secret = management
-		}
 		if err := agent.MakeToken(ctx, consul.Token{
 			Accessor: token.Accessor, Secret: token.Secret, Description: madeByUs,
 			Policy: consul.Policy{Name: role.Policy(), Rules: resources.TokenRules(c.Name, role), Description: madeByUs},
@@ -63,14 +65,15 @@ func (e *Executor) rotateTokens(ctx context.Context, s *observe.Snapshot, a plan
 		return Outcome{}, err
 	}
 	switch a.Step {
-	case plan.ChooseTokens:
-		return Outcome{Event: "the ACL tokens are rotated: " + s.Spec.ACLs.Rotation.Because}, r.choose(ctx)
-	case plan.UseTokens:
-		return Outcome{Event: "there are new ACL tokens: servers read them, without a restart"}, r.use(ctx)
+	case plan.GenerateTokens:
+		return Outcome{Event: "the rotation of the ACL tokens begins: " + s.Spec.ACLs.Rotation.Because}, r.generate(ctx)
+	case plan.PromoteTokens:
+		return Outcome{Event: fmt.Sprintf("there are new ACL tokens, and servers read them: read the management token again from the "+
+			"Secret %s, the former one is revoked soon", resources.ManagementSecretName(s.Cluster.Name))}, r.promote(ctx)
 	case plan.RevokeTokens:
-		return Outcome{Event: "the ACL tokens are rotated: those of before have no rights any more"}, r.revoke(ctx)
+		return Outcome{Event: "the former ACL tokens are revoked"}, r.revoke(ctx)
 	case plan.ForgetTokens:
-		return Outcome{}, r.forget(ctx)
+		return Outcome{Event: "the former management token is deleted"}, r.forget(ctx)
 	}
 	return Outcome{}, fmt.Errorf("%s is no step of a rotation", a.Step)
 }
@@ -81,8 +84,6 @@ type tokenRotation struct {
 	seen   *observe.Snapshot
 	secret *corev1.Secret
 	tokens resources.ManagementTokens
-	// leader is called with the present management token.
-	leader consul.Agent
 }
 
 // tokenRotationOf reads the tokens, which the cache leaves out.
@@ -90,91 +91,97 @@ func (e *Executor) tokenRotationOf(ctx context.Context, s *observe.Snapshot) (*t
 	if s.TokensSecret == nil {
 		return nil, fmt.Errorf("%w: the Secret with the ACL tokens was not there", ErrStale)
 	}
-	secret := &corev1.Secret{}
-	if err := e.readLive(ctx, client.ObjectKeyFromObject(s.TokensSecret), secret); err != nil {
+	secret, err := e.readAsSeen(ctx, s.TokensSecret)
+	if err != nil {
 		return nil, err
 	}
 	tokens, err := resources.ManagementTokensOf(secret)
-	if err != nil || tokens.Present == "" || secret.UID != s.TokensSecret.UID ||
-		secret.ResourceVersion != s.TokensSecret.ResourceVersion {
-		return nil, fmt.Errorf("%w: the Secret with the ACL tokens has changed", ErrStale)
+	if err == nil && tokens.Present == "" {
+		err = errTokensLost
 	}
-	return &tokenRotation{e, s, secret, tokens, e.dialAs(s, s.Raft.Leader, tokens.Present)}, nil
+	if err != nil {
+		return nil, damagedTokens(secret.Name, err)
+	}
+	return &tokenRotation{e, s, secret, tokens}, nil
 }
 
 // write changes the tokens in the Secret.
-func (r *tokenRotation) write(ctx context.Context, tokens resources.ManagementTokens, besides func(*corev1.Secret)) error {
-	wanted := r.secret.DeepCopy()
-	if err := resources.SetTokens(wanted, tokens); err != nil {
-		return err
-	}
-	besides(wanted)
+func (r *tokenRotation) write(ctx context.Context, tokens resources.ManagementTokens, besides ...func(*corev1.Secret)) error {
 	return r.patch(ctx, r.secret, func(o client.Object) {
-		o.SetAnnotations(wanted.Annotations)
-		o.(*corev1.Secret).Data = wanted.Data
+		secret := o.(*corev1.Secret)
+		resources.SetTokens(secret, tokens)
+		for _, change := range besides {
+			change(secret)
+		}
 	})
 }
 
-// choose writes the next management token down before Consul knows it: it is the same one after a crash.
-func (r *tokenRotation) choose(ctx context.Context) error {
+// generate writes the next management token down before Consul knows it: it is the same one after a crash.
+func (r *tokenRotation) generate(ctx context.Context) error {
 	tokens := r.tokens
 	tokens.Next = resources.NewManagementToken()
 	return r.write(ctx, tokens, func(secret *corev1.Secret) { resources.SetTokensRotatedFor(secret, r.seen.Cluster) })
 }
 
-// use has Consul know the next tokens before anybody has them.
-func (r *tokenRotation) use(ctx context.Context) error {
-	err := makeRoles(ctx, r.leader, r.seen.Cluster, r.tokens.Next,
-		resources.RoleManagement, resources.RoleServers, resources.RoleOperator)
-	if err != nil {
+// promote has Consul know the next tokens before anybody has them.
+func (r *tokenRotation) promote(ctx context.Context) error {
+	if err := r.withAny(r.seen, r.seen.Raft.Leader, r.tokens, func(agent consul.Agent, _ string) error {
+		return makeRoles(ctx, agent, r.seen.Cluster, r.tokens.Next, allRoles...)
+	}); err != nil {
 		return err
 	}
-	return r.write(ctx, r.tokens.WithNextFirst(), func(secret *corev1.Secret) {
+	return r.write(ctx, r.tokens.Promoted(), func(secret *corev1.Secret) {
 		resources.SetTokensMade(secret, r.Now())
 		resources.SetTokensChanged(secret, r.Now())
 	})
 }
 
-// revoke takes the rights of the management tokens of before, and deletes those that follow from them.
+// revoke takes the rights of the former management tokens, and deletes those that follow from them.
 func (r *tokenRotation) revoke(ctx context.Context) error {
+	if err := r.loseFormer(ctx, consul.Agent.RevokeToken); err != nil {
+		return err
+	}
+	return r.patch(ctx, r.secret, func(o client.Object) {
+		resources.SetTokensRevoked(o.(*corev1.Secret), r.seen.Raft.Term)
+	})
+}
+
+// forget deletes the former tokens, which nobody makes again.
+func (r *tokenRotation) forget(ctx context.Context) error {
+	if err := r.loseFormer(ctx, consul.Agent.DeleteToken); err != nil {
+		return err
+	}
+	return r.write(ctx, resources.ManagementTokens{Present: r.tokens.Present})
+}
+
+// loseFormer does something to the former management tokens, and deletes those that follow from them. Before, it sees to it that
+// Consul has the present ones.
+func (r *tokenRotation) loseFormer(ctx context.Context, lose func(consul.Agent, context.Context, string) error) error {
+	if err := r.makeWithAny(ctx, r.seen, r.seen.Raft.Leader, r.tokens); err != nil {
+		return err
+	}
+	leader := r.dialAs(r.seen, r.seen.Raft.Leader, r.tokens.Present)
 	for _, former := range r.tokens.Former {
-		if err := r.leader.RevokeToken(ctx, former); err != nil {
+		if err := lose(leader, ctx, former); err != nil {
 			return err
 		}
-		for _, role := range []resources.Role{resources.RoleOperator, resources.RoleServers} {
-			if err := r.leader.DeleteToken(ctx, resources.Token(former, role).Secret); err != nil {
+		for _, role := range derivedRoles {
+			if err := leader.DeleteToken(ctx, resources.Token(former, role).Secret); err != nil {
 				return err
 			}
 		}
 	}
-	return r.patch(ctx, r.secret, func(o client.Object) { resources.SetTokensRevoked(o.(*corev1.Secret), r.Now()) })
+	return nil
 }
-
-// forget deletes the management tokens of before, which nobody makes again.
-func (r *tokenRotation) forget(ctx context.Context) error {
-	for _, former := range r.tokens.Former {
-		if err := r.leader.DeleteToken(ctx, former); err != nil {
-			return err
-		}
-	}
-	return r.write(ctx, resources.ManagementTokens{Present: r.tokens.Present}, func(*corev1.Secret) {})
-}
-
-// errTokensNotRead means that a server has read its tokens again before the kubelet wrote them.
-var errTokensNotRead = errors.New("the kubelet has not written its ACL tokens yet")
 
 // readTokens makes a server read its tokens, and looks whether it has the present ones.
 func (e *Executor) readTokens(ctx context.Context, s *observe.Snapshot, a plan.ReadTokens) (Outcome, error) {
-	agent := e.Dial(s.Target(a.Server))
-	if err := agent.Reload(ctx); err != nil {
-		return Outcome{}, fmt.Errorf("%s refuses to read its ACL tokens again, and goes on with those it has: %w", a.Server, err)
-	}
-	self, err := agent.Self(ctx)
+	self, err := e.readAgain(ctx, s, a.Server, "its ACL tokens")
 	if err != nil {
 		return Outcome{}, err
 	}
-	if self.FormerToken {
-		return Outcome{}, fmt.Errorf("%s: %w", a.Server, errTokensNotRead)
+	if self.UsesFormerToken {
+		return Outcome{}, notWritten(a.Server, "its ACL tokens")
 	}
 	return Outcome{}, nil
 }

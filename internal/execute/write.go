@@ -7,6 +7,7 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -21,6 +22,16 @@ func (e *Executor) patch(ctx context.Context, observed client.Object, change fun
 	changed := observed.DeepCopyObject().(client.Object)
 	change(changed)
 	return e.Client.Patch(ctx, changed, client.MergeFromWithOptions(observed, client.MergeFromWithOptimisticLock{}))
+}
+
+// patchIfNeeded is patch, and nothing if the change is none.
+func (e *Executor) patchIfNeeded(ctx context.Context, observed client.Object, change func(client.Object)) error {
+	changed := observed.DeepCopyObject().(client.Object)
+	change(changed)
+	if equality.Semantic.DeepEqual(observed, changed) {
+		return nil
+	}
+	return e.patch(ctx, observed, change)
 }
 
 // tryOut asks the API server whether it would create an object. A webhook that cannot be tried out is asked for good only.

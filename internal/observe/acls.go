@@ -44,13 +44,19 @@ func (o *Observer) tokens(ctx context.Context, s *Snapshot) error {
 	if err != nil {
 		return err
 	}
+	management, err := o.ownSecret(ctx, s, resources.ManagementSecretName(s.Cluster.Name))
+	if err != nil {
+		return err
+	}
 	s.TokensSecret = secret
 	s.Spec.ACLs.Missing = !s.HasTokens()
 	if secret != nil {
 		s.Spec.ACLs.Made, s.Spec.ACLs.DNSGranted = resources.TokensMade(secret), resources.IsDNSGranted(secret)
 		s.Spec.ACLs.Rotation = plan.TokenRotation{
 			Stage: tokenStages[resources.TokenStageOf(secret)], Because: resources.WhyOtherTokens(s.Cluster, secret, o.Now()),
-			ShownAt: resources.KeysChanged(secret).Add(o.SecretDelay),
+			ShownAt:   resources.KeysChanged(secret).Add(o.SecretDelay),
+			RevokedIn: resources.TokensRevokedIn(secret),
+			Uncopied:  management == nil || !resources.HaveSameTokens(management, secret),
 		}
 	}
 	return nil

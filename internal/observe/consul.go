@@ -65,8 +65,8 @@ func agentFacts(a answer, id string) plan.Agent {
 	}
 	return plan.Agent{
 		Answered: true, KnowsLeader: a.LeaderAddr != "", Version: a.Version, Settings: a.Settings, Certificate: a.Certificate,
-		FormerTokens: a.FormerToken,
-		LastIndex:    a.LastIndex, LastTerm: a.LastTerm,
+		UsesFormerToken: a.UsesFormerToken,
+		LastIndex:       a.LastIndex, LastTerm: a.LastTerm,
 	}
 }
 

@@ -195,8 +195,8 @@ type Agent struct {
 	Settings string
 	// Certificate identifies the certificate that it presents; empty without TLS.
 	Certificate string
-	// FormerTokens reports whether it has not read the present ACL tokens, and uses those of before.
-	FormerTokens bool
+	// UsesFormerToken reports whether it has not read the present ACL tokens, and uses the former ones.
+	UsesFormerToken bool
 	// LastIndex and LastTerm are those of its last Raft log entry.
 	LastIndex, LastTerm uint64
 	// Outlook is how it sees a cluster without a leader; nil if it was not asked, or did not tell.

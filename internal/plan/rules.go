@@ -88,9 +88,8 @@
 //     Each step is taken when all members, client agents included, have told that they took the last one. Those that are
 //     down are waited for before they could be cut off, and kubelets until they show all pods the Secret as it is.
 //  29. RotateTokens: the ACL tokens are replaced on request, or at their age, without a restart: Consul gets new ones
-//     beside those that there are, all servers read them, and then those of before lose their rights. The management token
-//     of before is kept without rights, and deleted when no server runs that was started with it: such a server would make
-//     it again.
+//     beside those that there are, all servers read them, and then the former ones are revoked. The former management token
+//     is kept without rights, and deleted when no server runs that was started with it: such a server would make it again.
 //  30. AwaitAgents: a phase of either that could cut off client agents waits: for the gossip key, which Consul reports, or for a
 //     person's word.
 //
@@ -195,7 +194,7 @@ var rules = []Rule{
 	{"SecureTLS", secureTLS, Voluntary, "servers that need certificates and servers that have none never meet"},
 	{"SecureACLs", secureACLs, Voluntary, "servers deny only when a person has said so and the operator has a token"},
 	{"RotateGossip", rotateGossip, Voluntary, "a key is not kept for ever, and nobody is cut off when it is replaced"},
-	{"RotateTokens", rotateTokens, Voluntary, "tokens are not kept for ever, and no server is left without one that Consul knows"},
+	{"RotateTokens", rotateTokens, Voluntary, "tokens are not kept for ever, and no server loses one before it has the next"},
 	{"AwaitAgents", awaitAgents, Necessary, "a phase that would cut client agents off waits until somebody has prepared them"},
 }
 

@@ -141,17 +141,19 @@ func TestNamesOfACLPhases(t *testing.T) {
 func TestGrantDNS(t *testing.T) {
 	wants := func(o *plan.Observation) { o.Spec.ACLs.DNS = true }
 	has := func(o *plan.Observation) { o.Spec.ACLs.DNSGranted = true }
+	paused := func(o *plan.Observation) { o.Spec.Paused = true }
+	granted := []plan.Action{plan.GrantDNS{Granted: true}}
 	for name, test := range map[string]struct {
 		change func(o *plan.Observation)
 		grants []plan.Action
 	}{
-		"granted":                            {acls(plan.ACLsDeny, plan.ACLsDeny, wants), []plan.Action{plan.GrantDNS{Granted: true}}},
+		"granted":                            {acls(plan.ACLsDeny, plan.ACLsDeny, wants), granted},
 		"taken":                              {acls(plan.ACLsDeny, plan.ACLsDeny, has), []plan.Action{plan.GrantDNS{}}},
 		"I5 it is as wanted":                 {acls(plan.ACLsDeny, plan.ACLsDeny, wants, has), nil},
 		"nobody asks for it":                 {acls(plan.ACLsDeny, plan.ACLsDeny), nil},
 		"there are no ACLs":                  {acls(plan.ACLsOff, plan.ACLsOff, wants), nil},
-		"where all are allowed, too":         {acls(plan.ACLsAllow, plan.ACLsAllow, wants), []plan.Action{plan.GrantDNS{Granted: true}}},
-		"a paused cluster stays as it is":    {acls(plan.ACLsDeny, plan.ACLsDeny, wants, func(o *plan.Observation) { o.Spec.Paused = true }), nil},
+		"where all are allowed, too":         {acls(plan.ACLsAllow, plan.ACLsAllow, wants), granted},
+		"a paused cluster stays as it is":    {acls(plan.ACLsDeny, plan.ACLsDeny, wants, paused), nil},
 		"a leader that refuses the operator": {acls(plan.ACLsDeny, plan.ACLsDeny, wants, tokenRefused), nil},
 	} {
 		t.Run(name, func(t *testing.T) {

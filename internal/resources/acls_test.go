@@ -56,10 +56,8 @@ func TestTokensFollowFromOne(t *testing.T) {
 	g := NewWithT(t)
 	management := resources.NewManagementToken()
 	g.Expect(resources.NewManagementToken()).NotTo(Equal(management))
-	secret, err := resources.TokensSecret(plain(), resources.ManagementTokens{Present: management})
-	g.Expect(err).NotTo(HaveOccurred())
-	again, err := resources.TokensSecret(plain(), resources.ManagementTokens{Present: management})
-	g.Expect(err).NotTo(HaveOccurred())
+	secret := resources.TokensSecret(plain(), resources.ManagementTokens{Present: management})
+	again := resources.TokensSecret(plain(), resources.ManagementTokens{Present: management})
 	g.Expect(again).To(Equal(secret))
 
 	own := resources.OperatorTokensOf(secret)
@@ -82,29 +80,30 @@ func TestTokensFollowFromOne(t *testing.T) {
 func TestEitherSecretHasTheManagementToken(t *testing.T) {
 	g := NewWithT(t)
 	management := resources.NewManagementToken()
-	tokens, err := resources.TokensSecret(plain(), resources.ManagementTokens{Present: management})
-	g.Expect(err).NotTo(HaveOccurred())
-	for _, secret := range []*corev1.Secret{resources.ManagementSecret(plain(), management), tokens} {
-		found, err := resources.ManagementTokensOf(secret)
-		g.Expect(err).NotTo(HaveOccurred())
-		g.Expect(found).To(Equal(resources.ManagementTokens{Present: management}))
+	tokens := resources.TokensSecret(plain(), resources.ManagementTokens{Present: management})
+	only := resources.ManagementTokens{Present: management}
+	for _, secret := range []*corev1.Secret{resources.ManagementSecret(plain(), only), tokens} {
+		g.Expect(resources.ManagementTokensOf(secret)).To(Equal(only))
 	}
-	g.Expect(resources.HaveSameToken(resources.ManagementSecret(plain(), management), tokens)).To(BeTrue())
-	g.Expect(resources.HaveSameToken(resources.ManagementSecret(plain(), "another"), tokens)).To(BeFalse())
-	g.Expect(resources.HaveSameToken(&corev1.Secret{}, &corev1.Secret{})).To(BeFalse(), "of an operator of before")
+	g.Expect(resources.HaveSameTokens(resources.ManagementSecret(plain(), only), tokens)).To(BeTrue())
+	for _, others := range []resources.ManagementTokens{
+		{Present: "another"}, {Present: management, Next: "another"}, {Present: management, Former: []string{"another"}},
+	} {
+		g.Expect(resources.HaveSameTokens(resources.ManagementSecret(plain(), others), tokens)).To(BeFalse())
+		g.Expect(resources.ManagementTokensOf(resources.ManagementSecret(plain(), others))).To(Equal(others))
+	}
+	g.Expect(resources.HaveSameTokens(&corev1.Secret{}, &corev1.Secret{})).To(BeFalse(), "of a former operator")
 	g.Expect(resources.ManagementTokensOf(&corev1.Secret{})).To(Equal(resources.ManagementTokens{}))
-	_, err = resources.ManagementTokensOf(&corev1.Secret{Data: map[string][]byte{"former-tokens": []byte("x")}})
+	_, err := resources.ManagementTokensOf(&corev1.Secret{Data: map[string][]byte{"former-tokens": []byte("x")}})
 	g.Expect(err).To(MatchError("former-tokens is not a list of tokens"))
 }
 
 // A Secret goes through the stages of a rotation, and the cache, which has none of its management tokens, shows in which it is.
 func TestStagesOfTheRotationOfTokens(t *testing.T) {
 	g := NewWithT(t)
-	secret, err := resources.TokensSecret(plain(), resources.ManagementTokens{Present: "first"})
-	g.Expect(err).NotTo(HaveOccurred())
+	secret := resources.TokensSecret(plain(), resources.ManagementTokens{Present: "first"})
 	recovery := func(management string) string {
-		secret, err := resources.TokensSecret(plain(), resources.ManagementTokens{Present: management})
-		g.Expect(err).NotTo(HaveOccurred())
+		secret := resources.TokensSecret(plain(), resources.ManagementTokens{Present: management})
 		return resources.OperatorTokensOf(secret).Recovery
 	}
 	holds := func(stage resources.TokenStage, tokens resources.ManagementTokens, former string) {
@@ -121,22 +120,23 @@ func TestStagesOfTheRotationOfTokens(t *testing.T) {
 			FormerRecovery: former,
 		}))
 	}
-	change := func(tokens resources.ManagementTokens) { g.Expect(resources.SetTokens(secret, tokens)).To(Succeed()) }
+	change := func(tokens resources.ManagementTokens) { resources.SetTokens(secret, tokens) }
 
 	tokens := resources.ManagementTokens{Present: "first"}
 	holds(resources.TokensSettled, tokens, "")
 	tokens.Next = "second"
 	change(tokens)
 	holds(resources.TokensComing, tokens, "")
-	tokens = tokens.WithNextFirst()
+	tokens = tokens.Promoted()
 	change(tokens)
 	holds(resources.TokensGoing, resources.ManagementTokens{Present: "second", Former: []string{"first"}}, recovery("first"))
-	resources.SetTokensRevoked(secret, time.Now())
+	resources.SetTokensRevoked(secret, 3)
+	g.Expect(resources.TokensRevokedIn(secret)).To(Equal(uint64(3)))
 	holds(resources.TokensRevoked, tokens, recovery("first"))
 	tokens.Next = "third" // before servers were replaced that the first one was given
 	change(tokens)
 	holds(resources.TokensComing, tokens, recovery("first"))
-	tokens = tokens.WithNextFirst()
+	tokens = tokens.Promoted()
 	change(tokens)
 	resources.SetTokensMade(secret, time.Now())
 	g.Expect(tokens).To(Equal(resources.ManagementTokens{Present: "third", Former: []string{"second", "first"}}))
@@ -147,10 +147,37 @@ func TestStagesOfTheRotationOfTokens(t *testing.T) {
 	g.Expect(fmt.Sprintf("%v %+v %#v", tokens, tokens, tokens)).NotTo(ContainSubstring("third"))
 }
 
+// What was written last counts, whichever Secret it is in. An old backup is not believed.
+func TestTheNewestTokens(t *testing.T) {
+	none, a, b := resources.ManagementTokens{}, resources.ManagementTokens{Present: "A"}, resources.ManagementTokens{Present: "B"}
+	coming := resources.ManagementTokens{Present: "A", Next: "B"}
+	going := resources.ManagementTokens{Present: "B", Former: []string{"A"}}
+	for name, test := range map[string]struct{ servers, other, newest resources.ManagementTokens }{
+		"the same":                                {a, a, a},
+		"the other one is lost":                   {going, none, going},
+		"that of the servers is lost":             {none, going, going},
+		"both are lost":                           {none, none, none},
+		"a rotation has begun":                    {coming, a, coming},
+		"the next one is used":                    {going, coming, going},
+		"the other one was not told":              {going, a, going},
+		"the rotation is over":                    {b, going, b},
+		"an old backup of the servers'":           {a, going, going},
+		"an old backup of the servers', too":      {coming, going, going},
+		"an old backup of the other one":          {going, a, going},
+		"neither knows of the other: not guessed": {a, b, none},
+	} {
+		t.Run(name, func(t *testing.T) {
+			g := NewWithT(t)
+			newest, err := resources.Newest(test.servers, test.other)
+			g.Expect(newest).To(Equal(test.newest))
+			g.Expect(err != nil).To(Equal(test.newest.Present == "" && test.servers.Present != ""))
+		})
+	}
+}
+
 func TestWhyTokensAreRotated(t *testing.T) {
 	g := NewWithT(t)
-	secret, err := resources.TokensSecret(plain(), resources.ManagementTokens{Present: "first"})
-	g.Expect(err).NotTo(HaveOccurred())
+	secret := resources.TokensSecret(plain(), resources.ManagementTokens{Present: "first"})
 	c, now := plain(), time.Date(2026, 11, 29, 12, 0, 0, 0, time.UTC)
 	resources.SetTokensChanged(secret, now)
 	g.Expect(resources.WhyOtherTokens(c, secret, now)).To(BeEmpty())
@@ -158,7 +185,7 @@ func TestWhyTokensAreRotated(t *testing.T) {
 	g.Expect(resources.WhyOtherTokens(c, secret, now.Add(time.Hour-time.Second))).To(BeEmpty())
 	g.Expect(resources.WhyOtherTokens(c, secret, now.Add(time.Hour))).To(Equal("the present ones are older than 1h0m0s"))
 	c.Annotations = map[string]string{v1alpha1.AnnotationRotateTokens: "today"}
-	g.Expect(resources.WhyOtherTokens(c, secret, now)).To(Equal("they were asked for"))
+	g.Expect(resources.WhyOtherTokens(c, secret, now)).To(ContainSubstring("requested"))
 	resources.SetTokensRotatedFor(secret, c)
 	g.Expect(resources.WhyOtherTokens(c, secret, now)).To(BeEmpty())
 }
@@ -167,17 +194,15 @@ func TestWhyTokensAreRotated(t *testing.T) {
 func TestWhatTheCacheKeepsOfTokens(t *testing.T) {
 	g := NewWithT(t)
 	management := resources.NewManagementToken()
-	tokens, err := resources.TokensSecret(plain(), resources.ManagementTokens{Present: management})
-	g.Expect(err).NotTo(HaveOccurred())
-	g.Expect(resources.Cached(resources.ManagementSecret(plain(), management))).To(BeEmpty())
+	tokens := resources.TokensSecret(plain(), resources.ManagementTokens{Present: management})
+	g.Expect(resources.Cached(resources.ManagementSecret(plain(), resources.ManagementTokens{Present: management}))).To(BeEmpty())
 	kept := resources.Cached(tokens)
 	g.Expect(kept).To(And(HaveLen(2), HaveKey("operator"), HaveKey("agent-recovery")))
 }
 
 func TestTokensMade(t *testing.T) {
 	g := NewWithT(t)
-	tokens, err := resources.TokensSecret(plain(), resources.ManagementTokens{Present: resources.NewManagementToken()})
-	g.Expect(err).NotTo(HaveOccurred())
+	tokens := resources.TokensSecret(plain(), resources.ManagementTokens{Present: resources.NewManagementToken()})
 	g.Expect(resources.TokensMade(tokens)).To(BeFalse())
 	resources.SetTokensMade(tokens, time.Now())
 	g.Expect(resources.TokensMade(tokens)).To(BeTrue())

@@ -11,7 +11,7 @@ import (
 // Role is who uses an ACL token.
 type Role string
 
-// The roles that have a token in Consul.
+// The roles that have a token.
 const (
 	RoleOperator Role = "operator"
 	RoleServers  Role = "servers"
@@ -48,7 +48,11 @@ func Token(management string, role Role) ACLToken {
 		mac := hmac.New(sha256.New, []byte(management))
 		return uuid.NewHash(mac, uuid.Nil, []byte("consul-operator/"+string(role)+"/"+part), 8).String()
 	}
-	return ACLToken{Accessor: derive("accessor"), Secret: derive("secret")}
+	token := ACLToken{Accessor: derive("accessor"), Secret: derive("secret")}
+	if role == RoleManagement {
+		token.Secret = management
+	}
+	return token
 }
 
 // TokenRules are the rights of the token of a role, in Consul's language

@@ -4,6 +4,9 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
+	"strconv"
+	"strings"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -18,7 +21,7 @@ const (
 	keyServers  = "servers.json"
 	keyOperator = "operator"
 	keyRecovery = "agent-recovery"
-	// keyNextToken holds the management token that is to take the place of the present one. keyFormerTokens holds those of before
+	// keyNextToken holds the management token that is to take the place of the present one. keyFormerTokens holds the former ones
 	// that servers may have been started with, and keyFormerRecovery what servers know that have not read keyRecovery yet.
 	keyNextToken      = "next-token"
 	keyFormerTokens   = "former-tokens"
@@ -43,30 +46,58 @@ func (t ManagementTokens) String() string {
 // GoString does not either.
 func (t ManagementTokens) GoString() string { return t.String() }
 
-// WithNextFirst are the same tokens: the next one is the present one.
-func (t ManagementTokens) WithNextFirst() ManagementTokens {
+// Promoted are the same tokens; the next one is the present one.
+func (t ManagementTokens) Promoted() ManagementTokens {
 	return ManagementTokens{Present: t.Next, Former: append([]string{t.Present}, t.Former...)}
 }
 
 // All are the tokens that Consul may know, the present one first.
 func (t ManagementTokens) All() []string { return append([]string{t.Present}, t.Former...) }
 
-// ManagementSecret returns the Secret with the management token.
-func ManagementSecret(c *v1alpha1.ConsulCluster, token string) *corev1.Secret {
-	secret := &corev1.Secret{
-		ObjectMeta: meta(c, ManagementSecretName(c.Name)), Data: map[string][]byte{keyManagement: []byte(token)},
+// Newest returns the tokens of the Secret that servers start with, or of the other one if that has been written since, such
+// as where an old backup was restored. It fails if neither knows of the other.
+func Newest(servers, other ManagementTokens) (ManagementTokens, error) {
+	follows := func(a, b ManagementTokens) bool {
+		return slices.Contains(a.Former, b.Present) || b.Next != "" && b.Next == a.Present
 	}
-	setAnnotation(secret, v1alpha1.AnnotationTokenName, tokenName(token))
+	switch {
+	case other.Present == "", servers.Present == other.Present, follows(servers, other):
+		return servers, nil
+	case servers.Present == "", follows(other, servers):
+		return other, nil
+	}
+	return ManagementTokens{}, errors.New("they hold different management tokens, and neither knows of the other")
+}
+
+// ManagementSecret returns the Secret with the management token, for people. It has the others as well: either Secret can
+// be made from the other one, also during a rotation.
+func ManagementSecret(c *v1alpha1.ConsulCluster, tokens ManagementTokens) *corev1.Secret {
+	secret := &corev1.Secret{ObjectMeta: meta(c, ManagementSecretName(c.Name)), Data: map[string][]byte{}}
+	setManagementTokens(secret, tokens)
 	return secret
 }
 
-// tokenName identifies a management token, without telling anything about it.
-func tokenName(management string) string { return Token(management, RoleManagement).Accessor }
+// setManagementTokens adds the management tokens to a Secret, and what identifies them, without telling anything about them.
+func setManagementTokens(secret *corev1.Secret, tokens ManagementTokens) {
+	secret.Data[keyManagement] = []byte(tokens.Present)
+	if tokens.Next != "" {
+		secret.Data[keyNextToken] = []byte(tokens.Next)
+	}
+	if len(tokens.Former) > 0 {
+		former, err := json.Marshal(tokens.Former)
+		if err != nil {
+			panic("strings can be written") // without the error, which has them
+		}
+		secret.Data[keyFormerTokens] = former
+	}
+	all := strings.Join(append([]string{tokens.Next}, tokens.All()...), " ")
+	setAnnotation(secret, v1alpha1.AnnotationManagementTokenID, Token(all, RoleManagement).Accessor)
+}
 
-// HaveSameToken reports whether two Secrets, as the cache has them, were given the same management token.
-func HaveSameToken(a, b *corev1.Secret) bool {
-	name := a.Annotations[v1alpha1.AnnotationTokenName]
-	return name != "" && name == b.Annotations[v1alpha1.AnnotationTokenName]
+// HaveSameTokens reports whether two Secrets, as the cache has them, were given the same management tokens.
+func HaveSameTokens(a, b *corev1.Secret) bool {
+	id := a.Annotations[v1alpha1.AnnotationManagementTokenID]
+	return id != "" && id == b.Annotations[v1alpha1.AnnotationManagementTokenID]
 }
 
 // ManagementTokensOf returns the management tokens in a Secret; the present one is empty if it has none. Both Secrets have
@@ -97,37 +128,32 @@ type serversFile struct {
 }
 
 // TokensSecret returns the Secret with the tokens that servers and the operator use. All follow from the one that may do
-// everything.
-func TokensSecret(c *v1alpha1.ConsulCluster, tokens ManagementTokens) (*corev1.Secret, error) {
+// everything. A request for others is taken to be older than it.
+func TokensSecret(c *v1alpha1.ConsulCluster, tokens ManagementTokens) *corev1.Secret {
 	secret := &corev1.Secret{ObjectMeta: meta(c, TokensSecretName(c.Name))}
-	return secret, SetTokens(secret, tokens)
+	SetTokens(secret, tokens)
+	SetTokensRotatedFor(secret, c)
+	return secret
 }
 
 // SetTokens changes the tokens in a Secret.
-func SetTokens(secret *corev1.Secret, tokens ManagementTokens) error {
+func SetTokens(secret *corev1.Secret, tokens ManagementTokens) {
 	var file serversFile
 	file.ACL.Tokens.InitialManagement = tokens.Present
 	file.ACL.Tokens.Agent = Token(tokens.Present, RoleServers).Secret
 	recovery := Token(tokens.Present, RoleRecovery).Secret
 	file.ACL.Tokens.AgentRecovery = recovery
 	servers, err := json.Marshal(file)
-	former, errFormer := json.Marshal(tokens.Former)
-	if err != nil || errFormer != nil {
-		return errors.New("the ACL tokens cannot be written as JSON") // the errors have them
+	if err != nil {
+		panic("strings can be written") // without the error, which has them
 	}
 	secret.Data = map[string][]byte{
-		keyServers: servers, keyManagement: []byte(tokens.Present), keyRecovery: []byte(recovery),
-		keyOperator: []byte(Token(tokens.Present, RoleOperator).Secret),
+		keyServers: servers, keyRecovery: []byte(recovery), keyOperator: []byte(Token(tokens.Present, RoleOperator).Secret),
 	}
-	if tokens.Next != "" {
-		secret.Data[keyNextToken] = []byte(tokens.Next)
-	}
+	setManagementTokens(secret, tokens)
 	if len(tokens.Former) > 0 {
-		secret.Data[keyFormerTokens] = former
 		secret.Data[keyFormerRecovery] = []byte(Token(tokens.Former[0], RoleRecovery).Secret)
 	}
-	setAnnotation(secret, v1alpha1.AnnotationTokenName, tokenName(tokens.Present))
-	return nil
 }
 
 // OperatorTokens are what the operator calls servers with.
@@ -168,7 +194,7 @@ func TokenStageOf(secret *corev1.Secret) TokenStage {
 		return TokensComing
 	case !has(keyFormerTokens):
 		return TokensSettled
-	case secret.Annotations[v1alpha1.AnnotationTokensRevoked] == "":
+	case TokensRevokedIn(secret) == 0:
 		return TokensGoing
 	}
 	return TokensRevoked
@@ -179,9 +205,11 @@ func TokensMade(secret *corev1.Secret) bool {
 	return secret.Annotations[v1alpha1.AnnotationTokensMade] != ""
 }
 
-// SetTokensMade takes note of it. Those of before may have come back with a snapshot.
+// SetTokensMade takes note of it. The former ones may have come back with a snapshot.
 func SetTokensMade(secret *corev1.Secret, now time.Time) {
-	setAnnotation(secret, v1alpha1.AnnotationTokensMade, now.UTC().Format(time.RFC3339))
+	if !TokensMade(secret) {
+		setAnnotation(secret, v1alpha1.AnnotationTokensMade, now.UTC().Format(time.RFC3339))
+	}
 	delete(secret.Annotations, v1alpha1.AnnotationTokensRevoked)
 	delete(secret.Annotations, v1alpha1.AnnotationDNSGranted)
 }
@@ -200,9 +228,15 @@ func IsDNSGranted(secret *corev1.Secret) bool {
 	return secret.Annotations[v1alpha1.AnnotationDNSGranted] != ""
 }
 
-// SetTokensRevoked takes note that the tokens of before have no rights any more.
-func SetTokensRevoked(secret *corev1.Secret, now time.Time) {
-	setAnnotation(secret, v1alpha1.AnnotationTokensRevoked, now.UTC().Format(time.RFC3339))
+// SetTokensRevoked takes note that the former tokens have no rights any more, under the leader of a term.
+func SetTokensRevoked(secret *corev1.Secret, term uint64) {
+	setAnnotation(secret, v1alpha1.AnnotationTokensRevoked, strconv.FormatUint(term, 10))
+}
+
+// TokensRevokedIn returns the term in which the former tokens were revoked last; 0 if they were not.
+func TokensRevokedIn(secret *corev1.Secret) uint64 {
+	term, _ := strconv.ParseUint(secret.Annotations[v1alpha1.AnnotationTokensRevoked], 10, 64)
+	return term
 }
 
 // SetTokensChanged takes note of when servers get other tokens.
@@ -212,7 +246,9 @@ func SetTokensChanged(secret *corev1.Secret, now time.Time) {
 
 // SetTokensRotatedFor records that the newest tokens in a Secret are those that a cluster asks for.
 func SetTokensRotatedFor(secret *corev1.Secret, c *v1alpha1.ConsulCluster) {
-	setAnnotation(secret, v1alpha1.AnnotationRotatedFor, c.Annotations[v1alpha1.AnnotationRotateTokens])
+	if asked := c.Annotations[v1alpha1.AnnotationRotateTokens]; asked != "" {
+		setAnnotation(secret, v1alpha1.AnnotationRotatedFor, asked)
+	}
 }
 
 // WhyOtherTokens says why a cluster gets other tokens than those in its Secret: on request, or because of their age. It is
@@ -221,7 +257,7 @@ func WhyOtherTokens(c *v1alpha1.ConsulCluster, secret *corev1.Secret, now time.T
 	asked, every := c.Annotations[v1alpha1.AnnotationRotateTokens], c.Spec.ACLs.RotateEvery
 	switch {
 	case asked != "" && asked != secret.Annotations[v1alpha1.AnnotationRotatedFor]:
-		return "they were asked for"
+		return "requested by the annotation " + v1alpha1.AnnotationRotateTokens
 	case every != nil && every.Duration > 0 && !now.Before(KeysChanged(secret).Add(every.Duration)):
 		return fmt.Sprintf("the present ones are older than %s", every.Duration)
 	}

@@ -66,7 +66,7 @@ func makeTokens(s *State) bool {
 		return false
 	}
 	s.TokensKnown, s.TokensMade = true, true
-	if s.tokenStage() == plan.TokensRevoked { // those of before may be back
+	if s.tokenStage() == plan.TokensRevoked { // the former ones may be back
 		s.Tokens = uint8(plan.TokensGoing)
 	}
 	return true

@@ -214,7 +214,7 @@ func createPod(seen, s *State, i int, avoid []string) bool {
 		x.Avoids |= 1 << slot(node)
 	}
 	x.Pod, x.PodRevision, x.PodFounder = PodPending, seen.Servers[i].Revision, seen.Servers[i].Founder && !seen.Bootstrapped
-	x.Serving, x.Settled, x.PodRescue, x.OldStart = false, true, rescueOf(seen, i), areTokensUnseen(s, i)
+	x.Serving, x.Settled, x.PodRescue, x.GivenFormer = false, true, rescueOf(seen, i), areTokensUnseen(s, i)
 	return true
 }
 

@@ -54,7 +54,7 @@ func start(s *State, i int) *Violation {
 
 func startWith(s *State, i int, keys Ring) *Violation {
 	x := &s.Servers[i]
-	x.Ring, x.OldTokens = keys, false
+	x.Ring, x.UsesFormer = keys, false
 	if other := s.unheardBy(x); other >= 0 {
 		return violated(invariant.I10, "#%d is started, and it and #%d do not hear each other", i, other)
 	}

@@ -94,7 +94,7 @@ func (s *State) kubernetes() State {
 	for i := range k.slots() {
 		x := &k.Servers[i]
 		x.Data, x.Behind, x.Peer, x.Serf, x.Healthy, x.Long, x.Rescued = false, false, NoPeer, Absent, false, false, false
-		x.Ring, x.OldTokens = 0, false
+		x.Ring, x.UsesFormer = 0, false
 	}
 	return k
 }
@@ -182,7 +182,7 @@ func pod(s *State, x *Server) *plan.Pod {
 		Recovery: recoveries[x.PodRescue], Gossip: x.PodRevision.Gossip(), TLS: x.PodRevision.TLS(), ACLs: x.PodRevision.ACLs(),
 		Terminating: x.Pod == PodTerminating || x.Pod == PodStuck || x.Pod == PodOverdue, StopBy: now, Created: now,
 	}
-	if x.OldStart {
+	if x.GivenFormer {
 		pod.Created = longAgo
 	}
 	if x.Pod == PodOverdue {
@@ -208,14 +208,14 @@ func pod(s *State, x *Server) *plan.Pod {
 // says adds what the server's own agent and the leader say.
 func says(seen *plan.Server, kube, consul *State, i int) {
 	x := &consul.Servers[i]
-	isKnown := !x.OldTokens || kube.hasFormerTokens()
+	isKnown := !x.UsesFormer || kube.hasFormerTokens()
 	if seen.Pod != nil && seen.Pod.Running && (x.Process == Up || x.Process == Leaving) && isKnown {
 		seen.Agent = plan.Agent{Answered: true, KnowsLeader: consul.Leader != nobody, Version: "1.22.7", LastIndex: 1}
 		if x.Behind {
 			seen.Agent.LastIndex = 0
 		}
-		if x.OldTokens {
-			seen.Agent.FormerTokens = true
+		if x.UsesFormer {
+			seen.Agent.UsesFormerToken = true
 		}
 		if seen.Pod.TLS != plan.TLSOff {
 			seen.Agent.Certificate = certificate.Fingerprint

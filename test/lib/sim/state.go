@@ -171,8 +171,8 @@ type Server struct {
 	Long          bool // it has been unhealthy for longer than failureReplacement.after
 	Session       bool // an application has opened a session at it
 	Ring          Ring // the gossip keys on its disk
-	OldTokens     bool // it uses the ACL tokens of before a rotation
-	OldStart      bool // its pod may have been given them
+	UsesFormer    bool // it uses the former ACL tokens a rotation
+	GivenFormer   bool // its pod may have been given them
 }
 
 // State of a cluster and of what surrounds it.
@@ -382,8 +382,8 @@ func (x *Server) String() string {
 	add(x.Ring&HasB != 0, "has-new-key")
 	add(x.Ring&UsesB != 0, "uses-new-key")
 	add(x.Ring != 0 && x.Ring&HasA == 0, "forgot-former-key")
-	add(x.OldTokens, "uses-former-tokens")
-	add(x.OldStart, "given-former-tokens")
+	add(x.UsesFormer, "uses-former-tokens")
+	add(x.GivenFormer, "given-former-tokens")
 	add(x.Serving, "gate")
 	add(x.Routed, "routed")
 	add(x.Cordoned, "cordoned")

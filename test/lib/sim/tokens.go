@@ -12,7 +12,7 @@ func (s *State) tokenStage() plan.TokenStage { return plan.TokenStage(s.Tokens) 
 
 // tokenRotation is what the operator sees of it.
 func (s *State) tokenRotation() plan.TokenRotation {
-	rotation := plan.TokenRotation{Stage: s.tokenStage(), ShownAt: longAgo}
+	rotation := plan.TokenRotation{Stage: s.tokenStage(), ShownAt: longAgo, RevokedIn: 1} // every leader is one of term 1
 	if s.AskTokens {
 		rotation.Because = "they were asked for"
 	}
@@ -22,7 +22,7 @@ func (s *State) tokenRotation() plan.TokenRotation {
 	return rotation
 }
 
-// hasFormerTokens says whether the Secret has those of before, with which the operator calls agents that have no others.
+// hasFormerTokens says whether the Secret has the former ones, with which the operator calls agents that have no others.
 func (s *State) hasFormerTokens() bool {
 	return s.tokenStage() == plan.TokensGoing || s.tokenStage() == plan.TokensRevoked
 }
@@ -47,17 +47,17 @@ func startWithOldTokens(s *State, i int) *Violation {
 		do = restart
 	}
 	violation := do(s, i)
-	s.Servers[i].OldTokens = true
+	s.Servers[i].UsesFormer = true
 	return violation
 }
 
 // rotateTokens takes a step of the rotation, if the Secret is as it was seen. All but the first one ask the leader.
 func rotateTokens(seen, s *State, step plan.TokenStep) bool {
-	if seen.Tokens != s.Tokens || step != plan.ChooseTokens && !askedOfLeader(seen, s) {
+	if seen.Tokens != s.Tokens || step != plan.GenerateTokens && !askedOfLeader(seen, s) {
 		return false
 	}
 	s.SetTokenStage(map[plan.TokenStep]plan.TokenStage{
-		plan.ChooseTokens: plan.TokensComing, plan.UseTokens: plan.TokensGoing, plan.RevokeTokens: plan.TokensRevoked,
+		plan.GenerateTokens: plan.TokensComing, plan.PromoteTokens: plan.TokensGoing, plan.RevokeTokens: plan.TokensRevoked,
 		plan.ForgetTokens: plan.TokensSettled,
 	}[step])
 	return true
@@ -73,8 +73,8 @@ func (s *State) SetTokenStage(stage plan.TokenStage) {
 		s.TokensMade, s.TokensKnown, s.TokensShown = true, true, false
 		for i := range s.slots() {
 			x := &s.Servers[i]
-			x.OldTokens = x.Process != Down && x.hasACLs()
-			x.OldStart = x.Pod != PodNone && x.hasACLs()
+			x.UsesFormer = x.Process != Down && x.hasACLs()
+			x.GivenFormer = x.Pod != PodNone && x.hasACLs()
 		}
 	case plan.TokensSettled, plan.TokensRevoked:
 	}
@@ -86,11 +86,11 @@ func (s *State) ReadTokens(i int) bool {
 	if x.Process != Up || !s.TokensShown {
 		return false
 	}
-	x.OldTokens = false
+	x.UsesFormer = false
 	return true
 }
 
-// checkTokens asserts that nobody uses the tokens of before when they lose their rights, and that nobody makes them again (I11).
+// checkTokens asserts that nobody uses the former tokens when they lose their rights, and that nobody makes them again (I11).
 func checkTokens(s *State, step plan.TokenStep) *Violation {
 	for i := range s.slots() {
 		x := &s.Servers[i]
@@ -98,21 +98,21 @@ func checkTokens(s *State, step plan.TokenStep) *Violation {
 			continue // it is about to end, and never leads
 		}
 		switch {
-		case step == plan.RevokeTokens && x.OldTokens && x.Process != Down:
-			return violated(invariant.I11, "the tokens of before are revoked, and #%d uses them", i)
-		case step == plan.ForgetTokens && x.OldStart && x.Pod != PodNone:
-			return violated(invariant.I11, "the tokens of before are deleted, and #%d makes them again when it leads", i)
+		case step == plan.RevokeTokens && x.UsesFormer && x.Process != Down:
+			return violated(invariant.I11, "the former tokens are revoked, and #%d uses them", i)
+		case step == plan.ForgetTokens && x.GivenFormer && x.Pod != PodNone:
+			return violated(invariant.I11, "the former tokens are deleted, and #%d makes them again when it leads", i)
 		}
 	}
 	if step == plan.RevokeTokens && !s.TokensShown {
-		return violated(invariant.I11, "the tokens of before are revoked, and a server that starts may be given them")
+		return violated(invariant.I11, "the former tokens are revoked, and a server that starts may be given them")
 	}
 	return nil
 }
 
 // tokensRotated says whether the rotation is over. The last step comes when servers are replaced for another cause.
 func (s *State) tokensRotated() bool {
-	givenFormer := s.count(func(x *Server) bool { return x.Claim != ClaimNone && x.Pod != PodNone && x.OldStart }) > 0
+	givenFormer := s.count(func(x *Server) bool { return x.Claim != ClaimNone && x.Pod != PodNone && x.GivenFormer }) > 0
 	return !s.AskTokens && (s.tokenStage() == plan.TokensSettled || s.tokenStage() == plan.TokensRevoked && givenFormer)
 }
 

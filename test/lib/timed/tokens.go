@@ -56,7 +56,7 @@ func (c *Cluster) knowTokens() {
 // readTokens is what a process does when it starts, and when it is told to. The kubelet may be late.
 func (c *Cluster) readTokens(slot int) {
 	management, x := c.tokens.secret.Present, &c.State.Servers[slot]
-	if x.OldTokens = c.IsTokenLate() && x.PodRevision.ACLs() != plan.ACLsOff; x.OldTokens {
+	if x.UsesFormer = c.IsTokenLate() && x.PodRevision.ACLs() != plan.ACLsOff; x.UsesFormer {
 		management = c.tokens.secret.Former[0]
 	}
 	c.Servers[slot].recovery = resources.Token(management, resources.RoleRecovery).Secret

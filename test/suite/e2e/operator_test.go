@@ -90,6 +90,7 @@ var _ = Describe("the operator, installed by Helm", Ordered, ContinueOnFailure, 
 		release("--set=networkPolicy.enabled=true")
 		c := create("policed", func(spec *v1alpha1.ConsulClusterSpec) {
 			spec.Replicas, spec.NetworkPolicy.Enabled, spec.TLS.HTTPSOnly = 1, new(false), new(false)
+			spec.ACLs.Enabled = new(false) // who asks has no token
 		})
 		server := kubectl("get", "pod", "consul-0", "--output=jsonpath={.status.podIP}", c.in())
 		api, raft := "http://"+net.JoinHostPort(server, "8500"), "http://"+net.JoinHostPort(server, "8300")

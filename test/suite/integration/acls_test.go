@@ -12,7 +12,7 @@ import (
 	"github.com/consul-operator/consul-operator/test/lib/load"
 )
 
-// A cluster that denies by default is founded. Its tokens are rotated under load without a restart, and those of before are
+// A cluster that denies by default is founded. Its tokens are rotated under load without a restart, and the former ones are
 // forgotten with the servers that were started with them. Then it loses the tokens of the operator and of the servers: they
 // are made again.
 func TestACLs(t *testing.T) {
@@ -50,7 +50,7 @@ func (s *story) rotateTokens() {
 	s.Expect(s.Authenticate(s.t.Context())).To(Succeed())
 	s.Eventually(s.tokenStage, time.Minute, 50*time.Millisecond).Should(Equal(resources.TokensRevoked))
 	s.reach("with other tokens", time.Minute)
-	s.Expect(s.operatorsTokens()).To(HaveLen(2), "those of before are gone")
+	s.Expect(s.operatorsTokens()).To(HaveLen(2), "the former ones are gone")
 }
 
 func (s *story) tokenStage() resources.TokenStage {

@@ -121,7 +121,7 @@ func (a *agent) askLeader(ctx context.Context, verb string, effect bool, do answ
 func (a *agent) Self(ctx context.Context) (self consul.Self, err error) {
 	err = a.ask(ctx, "self", false, func(c *cluster, i int) (time.Duration, error) {
 		self = c.Self(i)
-		self.FormerToken = a.hasFormerToken(c, i)
+		self.UsesFormerToken = a.hasFormerToken(c, i)
 		return 0, nil
 	})
 	return self, err
