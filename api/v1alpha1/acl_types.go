@@ -3,6 +3,8 @@ package v1alpha1
 import metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 // ACLs configures who may do what in Consul.
+//
+// +kubebuilder:validation:XValidation:rule="!(has(self.managementTokenSecretRef) && has(self.rotateEvery))",message="rotateEvery cannot be set beside managementTokenSecretRef: change the token in that Secret instead"
 type ACLs struct {
 	// Enabled is whether servers check ACL tokens. The management token is in the Secret NAME-bootstrap-acl-token, and the operator
 	// makes tokens of least rights for itself and for the servers. Changing it on a running cluster takes a rolling update for each
@@ -18,6 +20,13 @@ type ACLs struct {
 	// +optional
 	DefaultPolicy ACLDefaultPolicy `json:"defaultPolicy,omitempty"`
 
+	// ManagementTokenSecretRef names the key of a Secret that holds the management token, a UUID. If omitted, the operator
+	// makes one. When the token in the Secret changes, the operator rotates all tokens to it, without a restart. It may notice
+	// the change ten hours late.
+	//
+	// +optional
+	ManagementTokenSecretRef *SecretKey `json:"managementTokenSecretRef,omitempty"`
+
 	// DNS lets those who have no token look up services and nodes, by DNS and by the API. Otherwise DNS finds nothing where requests
 	// without a token are denied.
 	//
@@ -32,6 +41,24 @@ type ACLs struct {
 	// +kubebuilder:validation:XValidation:rule="duration(self) >= duration('24h')",message="rotateEvery must be at least 24h"
 	// +optional
 	RotateEvery *metav1.Duration `json:"rotateEvery,omitempty"`
+}
+
+// SecretKey is a key of a Secret in the namespace of the cluster.
+type SecretKey struct {
+	// Name of the Secret.
+	//
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=253
+	Name string `json:"name"`
+
+	// Key in the Secret.
+	//
+	// +kubebuilder:default=token
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=253
+	// +kubebuilder:validation:Pattern=`^[-._a-zA-Z0-9]+$`
+	// +optional
+	Key string `json:"key,omitempty"`
 }
 
 // ACLDefaultPolicy is what servers do with requests that no ACL rule matches.

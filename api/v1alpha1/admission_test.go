@@ -131,7 +131,12 @@ func TestCreateIsRefusedByName(t *testing.T) {
 		"block_endpoints": {
 			owned("http_config", values{"block_endpoints": []any{"x"}}), "spec.config.http_config.block_endpoints",
 		},
-		"a key that is never old": {values{"gossipEncryption": values{"rotateEvery": "5m"}}, "spec.gossipEncryption.rotateEvery"},
+		"a key that is never old":   {values{"gossipEncryption": values{"rotateEvery": "5m"}}, "spec.gossipEncryption.rotateEvery"},
+		"tokens that are never old": {values{"acls": values{"rotateEvery": "5m"}}, "spec.acls.rotateEvery"},
+		"a token of one's own, and others in time": {
+			values{"acls": values{"rotateEvery": "720h", "managementTokenSecretRef": values{"name": "x"}}}, "beside managementTokenSecretRef",
+		},
+		"a Secret without a name": {values{"acls": values{"managementTokenSecretRef": values{}}}, "managementTokenSecretRef.name"},
 		"nobody":                  {values{"networkPolicy": values{"clients": []any{values{}}}}, "spec.networkPolicy.clients"},
 		"pods and addresses": {values{"networkPolicy": values{"agents": []any{
 			values{"podSelector": values{}, "ipBlock": values{"cidr": "192.0.2.0/24"}},

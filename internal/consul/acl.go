@@ -38,13 +38,17 @@ func (a *agent) MakeToken(ctx context.Context, t Token) error {
 		AccessorID: t.Accessor, SecretID: t.Secret, Description: t.Description,
 		Policies: []*api.ACLTokenPolicyLink{{Name: t.Policy.Name}},
 	}
-	err := a.call(ctx, "ACL token of "+t.Policy.Name, func(c *api.Client) error {
-		_, _, err := c.ACL().TokenCreate(&token, nil)
-		if err != nil && strings.Contains(err.Error(), "already in use") {
-			_, _, err = c.ACL().TokenUpdate(&token, nil)
-		}
+	name := "ACL token of " + t.Policy.Name
+	err := a.call(ctx, name, func(c *api.Client) error { _, _, err := c.ACL().TokenCreate(&token, nil); return err })
+	if err == nil || !strings.Contains(err.Error(), "already in use") {
+		return conceal(err, t.Secret)
+	}
+	as := *a
+	as.target.Token = t.Secret
+	if token.AccessorID, err = as.ownToken(ctx); err != nil { // somebody else may have made it, by another name
 		return err
-	})
+	}
+	err = a.call(ctx, name, func(c *api.Client) error { _, _, err := c.ACL().TokenUpdate(&token, nil); return err })
 	return conceal(err, t.Secret)
 }
 

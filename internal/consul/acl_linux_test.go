@@ -149,6 +149,8 @@ func TestOtherTokens(t *testing.T) {
 					Should(Succeed())
 			}
 			g.Expect(manages(present)()).To(Succeed())
+			next.Accessor = uuid.NewString()
+			g.Expect(as(former, "").MakeToken(ctx, next)).To(Succeed(), "by whatever name it is there")
 
 			self, err := as(present, former).Self(ctx)
 			g.Expect(err).NotTo(HaveOccurred())

@@ -48,7 +48,7 @@ func (e *Executor) provideTokens(ctx context.Context, s *observe.Snapshot) error
 	}
 	tokens, err := e.managementTokens(ctx, c)
 	if errors.Is(err, errTokensLost) && s.HasNoACLs() { // nobody has a token yet
-		tokens, err = resources.ManagementTokens{Present: resources.NewManagementToken()}, nil
+		tokens, err = newTokens(s), nil
 	}
 	if err != nil {
 		return err
@@ -61,6 +61,14 @@ func (e *Executor) provideTokens(ctx context.Context, s *observe.Snapshot) error
 		}
 	}
 	return nil
+}
+
+// newTokens are those that a person brings, or new ones.
+func newTokens(s *observe.Snapshot) resources.ManagementTokens {
+	if s.BroughtToken.Present != "" {
+		return s.BroughtToken
+	}
+	return resources.ManagementTokens{Present: resources.NewManagementToken()}
 }
 
 // errTokensLost means that no Secret has the management token.

@@ -119,7 +119,7 @@ func (r *tokenRotation) write(ctx context.Context, tokens resources.ManagementTo
 // generate writes the next management token down before Consul knows it: it is the same one after a crash.
 func (r *tokenRotation) generate(ctx context.Context) error {
 	tokens := r.tokens
-	tokens.Next = resources.NewManagementToken()
+	tokens.Next = newTokens(r.seen).Present
 	return r.write(ctx, tokens, func(secret *corev1.Secret) { resources.SetTokensRotatedFor(secret, r.seen.Cluster) })
 }
 

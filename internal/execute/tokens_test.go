@@ -250,3 +250,16 @@ func TestAManagementTokenThatIsLostDuringTheRotation(t *testing.T) {
 	w.take(t, plan.RevokeTokens)
 	w.Expect(all.policies).To(And(HaveKeyWithValue(w.management(t), "global-management"), HaveKeyWithValue(former, "")))
 }
+
+// A person brings the first management token, and another one later.
+func TestATokenThatAPersonBrings(t *testing.T) {
+	first, second := resources.ManagementTokens{Present: "first"}, resources.ManagementTokens{Present: "second"}
+	w := newWorld(t)
+	w.seen.BroughtToken = first
+	w.do(t, plan.SetACLs{Phase: plan.ACLsDeny})
+	w.seeTokens(t)
+	w.Expect(w.management(t)).To(Equal("first"))
+	w.seen.BroughtToken = second
+	w.take(t, plan.GenerateTokens)
+	w.Expect(resources.ManagementTokensOf(w.seen.TokensSecret)).To(Equal(resources.ManagementTokens{Present: "first", Next: "second"}))
+}

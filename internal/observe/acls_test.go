@@ -5,6 +5,7 @@ import (
 
 	. "github.com/onsi/gomega"
 	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/consul-operator/consul-operator/api/v1alpha1"
@@ -206,4 +207,18 @@ func TestNewClustersHaveACLs(t *testing.T) {
 			w.Expect(w.look().Spec.ACLs.Target).To(Equal(test.target))
 		})
 	}
+}
+
+// A token that a person brings has to be there, and to be one. Otherwise the spec cannot be honored, and nothing is changed.
+func TestATokenThatAPersonBrings(t *testing.T) {
+	w := newWorld(t)
+	w.cluster.Spec.ACLs.ManagementTokenSecretRef = &v1alpha1.SecretKey{Name: "mine", Key: "token"}
+	w.Expect(w.look().Spec.Invalid).To(HaveField("Message", "spec.acls.managementTokenSecretRef: the Secret mine does not exist"))
+	mine := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Name: "mine", Namespace: w.cluster.Namespace}}
+	w.others = append(w.others, mine)
+	w.Expect(w.look().Spec.Invalid).To(HaveField("Message", ContainSubstring("the Secret mine has no key token")))
+	mine.Data = map[string][]byte{"token": []byte("f0f0f0f0-0000-4000-8000-000000000000")}
+	w.Expect(w.look().Spec.Invalid).To(BeNil())
+	w.grant(v1alpha1.ACLsDeny)
+	w.Expect(w.look().Spec.ACLs.Rotation.Because).To(Equal("the Secret mine holds another management token"))
 }

@@ -57,6 +57,10 @@ type Snapshot struct {
 	Authorities []byte
 	// Copied reports whether the records on the ConsulCluster do not count: they were written for another one.
 	Copied bool
+	// BroughtToken is the management token that a person brings; the operator makes one if it is empty. badToken says why it
+	// cannot be used.
+	BroughtToken resources.ManagementTokens
+	badToken     *plan.Problem
 	// present reports whether there is a claim or a pod of this cluster, a retired one included.
 	present bool
 }

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/google/uuid"
 	corev1 "k8s.io/api/core/v1"
 
 	"github.com/consul-operator/consul-operator/api/v1alpha1"
@@ -48,7 +49,8 @@ func (t ManagementTokens) GoString() string { return t.String() }
 
 // Promoted are the same tokens; the next one is the present one.
 func (t ManagementTokens) Promoted() ManagementTokens {
-	return ManagementTokens{Present: t.Next, Former: append([]string{t.Present}, t.Former...)}
+	former := slices.DeleteFunc(t.All(), func(token string) bool { return token == t.Next }) // a person may go back to one
+	return ManagementTokens{Present: t.Next, Former: former}
 }
 
 // All are the tokens that Consul may know, the present one first.
@@ -251,11 +253,16 @@ func SetTokensRotatedFor(secret *corev1.Secret, c *v1alpha1.ConsulCluster) {
 	}
 }
 
-// WhyOtherTokens says why a cluster gets other tokens than those in its Secret: on request, or because of their age. It is
-// empty if it does not.
-func WhyOtherTokens(c *v1alpha1.ConsulCluster, secret *corev1.Secret, now time.Time) string {
-	asked, every := c.Annotations[v1alpha1.AnnotationRotateTokens], c.Spec.ACLs.RotateEvery
+// WhyOtherTokens says why a cluster gets other tokens than those in its Secret: because a person has brought another one,
+// on request, or because of their age. It is empty if it does not.
+func WhyOtherTokens(c *v1alpha1.ConsulCluster, secret *corev1.Secret, brought ManagementTokens, now time.Time) string {
+	asked, acls := c.Annotations[v1alpha1.AnnotationRotateTokens], c.Spec.ACLs
+	every, ref := acls.RotateEvery, acls.ManagementTokenSecretRef
 	switch {
+	case ref != nil:
+		if brought.Present != "" && Token(brought.Present, RoleOperator).Secret != OperatorTokensOf(secret).Operator {
+			return fmt.Sprintf("the Secret %s holds another management token", ref.Name)
+		}
 	case asked != "" && asked != secret.Annotations[v1alpha1.AnnotationRotatedFor]:
 		return "requested by the annotation " + v1alpha1.AnnotationRotateTokens
 	case every != nil && every.Duration > 0 && !now.Before(KeysChanged(secret).Add(every.Duration)):
@@ -263,3 +270,18 @@ func WhyOtherTokens(c *v1alpha1.ConsulCluster, secret *corev1.Secret, now time.T
 	}
 	return ""
 }
+
+// BroughtToken returns the management token in a Secret of a person's; an error if it cannot be one.
+func BroughtToken(secret *corev1.Secret, key string) (ManagementTokens, error) {
+	token := strings.TrimSpace(string(secret.Data[key]))
+	switch {
+	case token == "":
+		return ManagementTokens{}, fmt.Errorf("the Secret %s has no key %s", secret.Name, key)
+	case len(token) != uuidLength || uuid.Validate(token) != nil:
+		return ManagementTokens{}, fmt.Errorf("%s in the Secret %s is no UUID, as Consul's tokens are", key, secret.Name)
+	}
+	return ManagementTokens{Present: token}, nil
+}
+
+// uuidLength is that of the form which Consul takes.
+const uuidLength = len("00000000-0000-0000-0000-000000000000")

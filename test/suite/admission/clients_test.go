@@ -57,6 +57,22 @@ func TestACLsAreChangedByThoseWhoAdministerConsul(t *testing.T) {
 	g.Expect(as.tenant.Patch(t.Context(), c, replicas)).To(Succeed(), "what others have set stays")
 }
 
+// Who may not read a token gets it by no ConsulCluster that names it.
+func TestATokenIsBroughtByThoseWhoMayReadIt(t *testing.T) {
+	g := NewWithT(t)
+	brought := values{"acls": values{"managementTokenSecretRef": values{"name": "mine"}}}
+	denied := And(MatchError(apierrors.IsForbidden, "Forbidden"), MatchError(ContainSubstring("permission to read the Secret mine")))
+	for _, user := range []client.Client{as.tenant, as.developer, as.gatekeeper} {
+		g.Expect(user.Create(t.Context(), cluster(brought))).To(denied)
+	}
+	c := cluster(brought)
+	g.Expect(as.keeper.Create(t.Context(), c)).To(Succeed())
+	replicas := client.RawPatch(types.MergePatchType, []byte(`{"spec":{"replicas":5}}`))
+	g.Expect(as.tenant.Patch(t.Context(), c, replicas)).To(Succeed(), "what others have set stays")
+	other := client.RawPatch(types.MergePatchType, []byte(`{"spec":{"acls":{"managementTokenSecretRef":{"name":"other"}}}}`))
+	g.Expect(as.tenant.Patch(t.Context(), c.DeepCopy(), other)).To(MatchError(apierrors.IsForbidden, "Forbidden"))
+}
+
 // Servers start with the configuration file in the Secret of their tokens: nobody may put another one in its place.
 func TestTokensAreNotDeletedByOthers(t *testing.T) {
 	g := NewWithT(t)
