@@ -134,7 +134,8 @@ func TestCreateIsRefusedByName(t *testing.T) {
 		"a key that is never old":   {values{"gossipEncryption": values{"rotateEvery": "5m"}}, "spec.gossipEncryption.rotateEvery"},
 		"tokens that are never old": {values{"acls": values{"rotateEvery": "5m"}}, "spec.acls.rotateEvery"},
 		"a token of one's own, and others in time": {
-			values{"acls": values{"rotateEvery": "720h", "managementTokenSecretRef": values{"name": "x"}}}, "beside managementTokenSecretRef",
+			values{"acls": values{"rotateEvery": "720h", "managementTokenSecretRef": values{"name": "x"}}},
+			"beside managementTokenSecretRef",
 		},
 		"a Secret without a name": {values{"acls": values{"managementTokenSecretRef": values{}}}, "managementTokenSecretRef.name"},
 		"nobody":                  {values{"networkPolicy": values{"clients": []any{values{}}}}, "spec.networkPolicy.clients"},

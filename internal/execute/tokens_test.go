@@ -261,5 +261,6 @@ func TestATokenThatAPersonBrings(t *testing.T) {
 	w.Expect(w.management(t)).To(Equal("first"))
 	w.seen.BroughtToken = second
 	w.take(t, plan.GenerateTokens)
-	w.Expect(resources.ManagementTokensOf(w.seen.TokensSecret)).To(Equal(resources.ManagementTokens{Present: "first", Next: "second"}))
+	w.Expect(resources.ManagementTokensOf(w.seen.TokensSecret)).
+		To(Equal(resources.ManagementTokens{Present: "first", Next: "second"}))
 }
