@@ -115,14 +115,18 @@ func (a *agent) DeleteToken(ctx context.Context, secret string) error {
 }
 
 // changeToken looks up the accessor of a token, and changes the token. A leader that was just started, and has not applied
-// its log, knows no token at all. So one that is not known is gone only if the caller's own is known afterwards.
+// its log, knows no token at all. So one that is not known is looked up again once the caller's own is known.
 func (a *agent) changeToken(ctx context.Context, secret string, change func(c *api.Client, accessor string) error) error {
 	other := *a
 	other.target.Token = secret
 	accessor, err := other.ownToken(ctx)
 	if errors.Is(err, ErrForbidden) {
-		_, err = a.ownToken(ctx)
-		return err
+		if _, err := a.ownToken(ctx); err != nil {
+			return err
+		}
+		if accessor, err = other.ownToken(ctx); errors.Is(err, ErrForbidden) {
+			return nil
+		}
 	}
 	if err != nil {
 		return err

@@ -11,6 +11,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"path"
 	"runtime"
 	"strings"
 	"testing"
@@ -281,6 +282,29 @@ func TestAnAgentThatHasNotReadItsTokens(t *testing.T) {
 	_, err = agent.RaftPeers(t.Context())
 	g.Expect(err).To(MatchError(ErrForbidden))
 	g.Expect(got).To(Equal([]string{secret}))
+}
+
+// A leader that has not applied its log knows no token: it is not taken for one that does not exist.
+func TestATokenThatALeaderDoesNotKnowYet(t *testing.T) {
+	const former, present = "f0f0f0f0-0000-4000-8000-000000000000", "b0b0b0b0-0000-4000-8000-000000000000"
+	g := NewWithT(t)
+	hasApplied, changed := false, ""
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+		switch token := req.Header.Get("X-Consul-Token"); {
+		case req.Method != http.MethodGet:
+			changed = path.Base(req.URL.Path)
+			_, _ = io.WriteString(w, `{}`)
+		case !hasApplied && token == former:
+			hasApplied = true // right after
+			http.Error(w, "ACL not found", http.StatusForbidden)
+		default:
+			_, _ = io.WriteString(w, `{"AccessorID": "of-`+token+`"}`)
+		}
+	}))
+	t.Cleanup(server.Close)
+	agent := NewDialer(0)(Target{Address: server.Listener.Addr().String(), Token: present})
+	g.Expect(agent.RevokeToken(t.Context(), former)).To(Succeed())
+	g.Expect(changed).To(Equal("of-" + former))
 }
 
 // Over TLS the server has to be the one that the cluster's own authority knows by the expected name.
