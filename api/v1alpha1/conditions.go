@@ -39,7 +39,8 @@ const (
 	// AnnotationRotateAuthority does the same for the certificate authority: servers and clients are to believe the new one beside
 	// the present one, it takes its place after spec.tls.caGracePeriod, and then the former one is forgotten.
 	AnnotationRotateAuthority = "consuloperator.io/rotate-certificate-authority"
-	// AnnotationRotateTokens does the same for the ACL tokens of the operator, of the servers and of management.
+	// AnnotationRotateTokens holds a timestamp, or anything else; changing it replaces the ACL tokens of the operator, of the
+	// servers and of management, without a restart.
 	AnnotationRotateTokens = "consuloperator.io/rotate-tokens"
 )
 
@@ -105,7 +106,7 @@ const (
 	AnnotationDNSGranted = "consuloperator.io/dns-granted"
 	// AnnotationTokensRevoked is the Raft term in which the former ones were revoked last, after a rotation.
 	AnnotationTokensRevoked = "consuloperator.io/tokens-revoked"
-	// AnnotationManagementTokenID on both Secrets of the ACL tokens identifies the management token in them.
+	// AnnotationManagementTokenID on both Secrets of the ACL tokens identifies the management tokens in them.
 	AnnotationManagementTokenID = "consuloperator.io/management-token-id"
 	// AnnotationBootstrapExpect on a claim makes its server one of the first: its value is bootstrap_expect.
 	AnnotationBootstrapExpect = "consuloperator.io/bootstrap-expect"

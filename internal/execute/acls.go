@@ -111,9 +111,6 @@ func damagedTokens(secret string, why error) error {
 
 // makeTokens makes the tokens of the operator and of the servers in Consul, and takes note of it.
 func (e *Executor) makeTokens(ctx context.Context, s *observe.Snapshot, a plan.MakeTokens) (Outcome, error) {
-	if s.TokensSecret == nil {
-		return Outcome{}, fmt.Errorf("%w: the Secret with the ACL tokens was not seen", ErrStale)
-	}
 	secret, err := e.readAsSeen(ctx, s.TokensSecret)
 	if err != nil {
 		return Outcome{}, err

@@ -17,9 +17,6 @@ import (
 // rotateAuthority takes a step of the rotation of the certificate authority. What servers and clients are to believe
 // changes here; they get it with their next certificate.
 func (e *Executor) rotateAuthority(ctx context.Context, s *observe.Snapshot, a plan.RotateAuthority) (Outcome, error) {
-	if s.AuthoritySecret == nil {
-		return Outcome{}, fmt.Errorf("%w: the certificate authority was not there", ErrStale)
-	}
 	live, err := e.readAsSeen(ctx, s.AuthoritySecret)
 	if err != nil {
 		return Outcome{}, err

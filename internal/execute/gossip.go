@@ -172,9 +172,6 @@ type rotation struct {
 
 // rotationOf reads the keys, which the cache leaves out.
 func (e *Executor) rotationOf(ctx context.Context, s *observe.Snapshot) (*rotation, error) {
-	if s.GossipSecret == nil {
-		return nil, fmt.Errorf("%w: the Secret of the gossip keys was not there", ErrStale)
-	}
 	secret, err := e.readAsSeen(ctx, s.GossipSecret)
 	if err != nil {
 		return nil, err

@@ -87,8 +87,11 @@ func (e *Executor) readLive(ctx context.Context, key client.ObjectKey, live clie
 	return nil
 }
 
-// readAsSeen reads a Secret past the cache, which leaves keys out, unless it has changed since it was seen.
+// readAsSeen reads a Secret past the cache, which leaves keys out, unless it was not there, or has changed since.
 func (e *Executor) readAsSeen(ctx context.Context, seen *corev1.Secret) (*corev1.Secret, error) {
+	if seen == nil {
+		return nil, fmt.Errorf("%w: the Secret was not there", ErrStale)
+	}
 	live := &corev1.Secret{}
 	if err := e.readLive(ctx, client.ObjectKeyFromObject(seen), live); err != nil {
 		return nil, err

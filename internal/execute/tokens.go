@@ -88,9 +88,6 @@ type tokenRotation struct {
 
 // tokenRotationOf reads the tokens, which the cache leaves out.
 func (e *Executor) tokenRotationOf(ctx context.Context, s *observe.Snapshot) (*tokenRotation, error) {
-	if s.TokensSecret == nil {
-		return nil, fmt.Errorf("%w: the Secret with the ACL tokens was not there", ErrStale)
-	}
 	secret, err := e.readAsSeen(ctx, s.TokensSecret)
 	if err != nil {
 		return nil, err

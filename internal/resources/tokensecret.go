@@ -182,7 +182,7 @@ const (
 	TokensSettled TokenStage = "Settled"
 	// TokensComing means that there is a token that is to take the place of the present one.
 	TokensComing TokenStage = "Coming"
-	// TokensGoing means that there are others of before, which servers may use.
+	// TokensGoing means that there are former ones, which servers may use.
 	TokensGoing TokenStage = "Going"
 	// TokensRevoked means that they have no rights any more, and that servers may have been started with them.
 	TokensRevoked TokenStage = "Revoked"

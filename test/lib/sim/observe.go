@@ -214,9 +214,7 @@ func says(seen *plan.Server, kube, consul *State, i int) {
 		if x.Behind {
 			seen.Agent.LastIndex = 0
 		}
-		if x.UsesFormer {
-			seen.Agent.UsesFormerToken = true
-		}
+		seen.Agent.UsesFormerToken = x.UsesFormer
 		if seen.Pod.TLS != plan.TLSOff {
 			seen.Agent.Certificate = certificate.Fingerprint
 		}

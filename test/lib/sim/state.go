@@ -171,7 +171,7 @@ type Server struct {
 	Long          bool // it has been unhealthy for longer than failureReplacement.after
 	Session       bool // an application has opened a session at it
 	Ring          Ring // the gossip keys on its disk
-	UsesFormer    bool // it uses the former ACL tokens a rotation
+	UsesFormer    bool // it uses the ACL tokens from before a rotation
 	GivenFormer   bool // its pod may have been given them
 }
 
