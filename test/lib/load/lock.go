@@ -38,8 +38,9 @@ type Lock struct {
 	session string
 	stop    context.CancelFunc
 	done    sync.WaitGroup
-	// gone is set before done is.
-	gone error
+	// gone and unrenewed are set before done is: how its session ended, and the longest time without a renewal if that was not noticed.
+	gone      error
+	unrenewed time.Duration
 }
 
 // SessionEnded is how a lock is lost.
@@ -121,6 +122,7 @@ func (l *Lock) hold(ctx context.Context) error {
 			return &SessionEnded{Noticed: time.Now(), Unrenewed: renewals.longest(asked)}
 		}
 	}
+	l.unrenewed = renewals.longest(time.Now())
 	return nil
 }
 
@@ -185,6 +187,8 @@ func (l *Lock) judge(pair *api.KVPair) error {
 		return fmt.Errorf("lock %s was lost: %w", l.key, l.gone)
 	case pair == nil:
 		return fmt.Errorf("lock %s was lost: its key does not exist", l.key)
+	case pair.Session == "": // nobody could tell it yet
+		return fmt.Errorf("lock %s was lost: %w", l.key, &SessionEnded{Noticed: time.Now(), Unrenewed: l.unrenewed})
 	case pair.Session != l.session:
 		return fmt.Errorf("lock %s was lost: it belongs to session %q", l.key, pair.Session)
 	case pair.LockIndex != 1:

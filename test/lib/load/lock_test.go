@@ -55,7 +55,7 @@ func TestLockIsHeldUntilItIsNot(t *testing.T) {
 	}{
 		"held":                       {pair: held},
 		"its key is gone":            {want: "does not exist"},
-		"released by its session":    {pair: api.KVPair{Key: held.Key, LockIndex: 1}, want: `belongs to session ""`},
+		"released by its session":    {pair: api.KVPair{Key: held.Key, LockIndex: 1}, want: "did not know its session any more"},
 		"somebody else's":            {pair: api.KVPair{Key: held.Key, Session: "other", LockIndex: 2}, want: `session "other"`},
 		"lost once, and taken again": {pair: api.KVPair{Key: held.Key, Session: "mine", LockIndex: 2}, want: "acquired 2 times"},
 	} {
@@ -93,6 +93,15 @@ func TestLockIsLostWithItsSession(t *testing.T) {
 	f.expired.Store(true)
 	l.done.Wait() // it ends by itself
 	g.Expect(l.Check(t.Context())).To(MatchError(ContainSubstring("did not know its session")))
+}
+
+// Nobody may have led for so long that the session ended as it should, which is noticed by the key alone.
+func TestLockThatNobodyCouldRenew(t *testing.T) {
+	g := NewWithT(t)
+	for unrenewed, was := range map[time.Duration]bool{LockTTL - time.Second: false, LockTTL + time.Second: true} {
+		l := &Lock{stop: func() {}, session: "mine", unrenewed: unrenewed}
+		g.Expect(Unrenewed(l.judge(&api.KVPair{LockIndex: 1}))).To(Equal(was))
+	}
 }
 
 // A session that was given up while nobody could renew it may be renewed once more before it ends: its leader had lost the quorum

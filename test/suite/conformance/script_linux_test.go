@@ -11,6 +11,7 @@ import (
 
 	. "github.com/onsi/gomega"
 
+	"github.com/consul-operator/consul-operator/test/lib/load"
 	"github.com/consul-operator/consul-operator/test/lib/sim"
 )
 
@@ -73,7 +74,11 @@ func (s *script) play(t *testing.T) {
 		t.Logf("%5.1f s  %s", time.Since(begin).Seconds(), step.name)
 	}
 	on.Expect(on.real.lost()).To(BeEmpty(), "acknowledged writes")
-	on.Expect(on.real.lock.Check(t.Context())).To(Succeed(), "by a session of a node that is no server's")
+	// Where nobody leads for longer than the session lasts, it may end. So it was once, when a leave that usually takes 15 s without a
+	// leader took 46 s, and the same leader went on.
+	if lost := on.real.lock.Check(t.Context()); !load.Unrenewed(lost) {
+		on.Expect(lost).NotTo(HaveOccurred(), "by a session of a node that is no server's")
+	}
 }
 
 // founded is a cluster of n servers that were started together with empty disks.
