@@ -367,7 +367,8 @@ type PodTemplate struct {
 	// +optional
 	Volumes []corev1.Volume `json:"volumes,omitempty"`
 
-	// Containers run next to Consul. The format is that of a Pod.
+	// Containers run next to Consul. The format is that of a Pod. One that ends with code 0 is not started again, and its server
+	// is not ready any more: the restartPolicy of the pods is OnFailure, so that a server that has left stays away.
 	//
 	// +kubebuilder:validation:Schemaless
 	// +kubebuilder:pruning:PreserveUnknownFields

@@ -258,7 +258,7 @@ func (o *Observer) pods(ctx context.Context, s *Snapshot) error {
 			continue
 		}
 		s.Pods[pod.Name], s.present = pod, true
-		if unclaimed && pod.Status.Phase == corev1.PodPending {
+		if unclaimed && (pod.Status.Phase == corev1.PodPending || isFinished(pod)) {
 			s.Orphans = append(s.Orphans, pod.Name)
 		}
 	}

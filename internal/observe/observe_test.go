@@ -150,11 +150,13 @@ func TestOrphans(t *testing.T) {
 	retained := claim(w.cluster, "consul-8")
 	retained.Labels[v1alpha1.LabelRetired] = v1alpha1.RetiredGracefully
 	w.claims = append(w.claims, retained, claim(w.cluster, "consul-3"))
+	ended := pod(w.cluster, "consul-12", "10.0.0.12")
+	ended.Status.Phase = corev1.PodSucceeded
 	w.pods = append(w.pods, pending("consul-9"), pending("consul-8"), pending("consul-3"), deleted(pending("consul-10")),
-		pod(w.cluster, "consul-11", "10.0.0.11"))
+		pod(w.cluster, "consul-11", "10.0.0.11"), ended)
 	s := w.look()
-	w.Expect(s.Orphans).To(Equal([]string{"consul-8", "consul-9"}), "neither one that runs or stops, nor one with a claim")
-	w.Expect(s.Unclaimed).To(Equal(3), "the disruption budget counts the one that runs, too")
+	w.Expect(s.Orphans).To(Equal([]string{"consul-12", "consul-8", "consul-9"}), "neither one that runs or stops, nor one with a claim")
+	w.Expect(s.Unclaimed).To(Equal(4), "the disruption budget counts the one that runs, too")
 	w.Expect(s.Former).To(BeEmpty())
 }
 

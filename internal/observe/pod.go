@@ -24,7 +24,7 @@ func podFacts(pod *corev1.Pod) *plan.Pod {
 		Avoids:      resources.Avoids(pod),
 		Terminating: !pod.DeletionTimestamp.IsZero(),
 		Recovery:    pod.Annotations[v1alpha1.AnnotationRecovery],
-		Finished:    pod.Status.Phase == corev1.PodFailed || pod.Status.Phase == corev1.PodSucceeded,
+		Finished:    isFinished(pod),
 		Created:     pod.CreationTimestamp.Time,
 	}
 	facts.Gossip, _ = plan.ParseGossipPhase(pod.Annotations[v1alpha1.AnnotationGossip]) // a pod without it has no key
@@ -57,7 +57,27 @@ func podFacts(pod *corev1.Pod) *plan.Pod {
 	for _, status := range slices.Concat(pod.Status.InitContainerStatuses, pod.Status.ContainerStatuses) {
 		containerFacts(facts, status)
 	}
+	for _, status := range pod.Status.ContainerStatuses {
+		if problem := endProblem(pod, status); problem != "" && facts.Problem.Reason == "" {
+			facts.Problem = plan.Problem{Reason: reason.ServerCannotStart, Message: problem}
+		}
+	}
 	return facts
+}
+
+// isFinished reports whether a pod's server will never run again: the pod has ended, or Consul has left the cluster and exited,
+// beside containers of the user's that run on.
+func isFinished(pod *corev1.Pod) bool {
+	hasLeft := slices.ContainsFunc(pod.Status.ContainerStatuses, func(status corev1.ContainerStatus) bool {
+		return status.Name == resources.ContainerConsul && staysEnded(pod, status)
+	})
+	return pod.Status.Phase == corev1.PodFailed || pod.Status.Phase == corev1.PodSucceeded || hasLeft
+}
+
+// staysEnded reports whether a container has ended in order and is not started again.
+func staysEnded(pod *corev1.Pod, status corev1.ContainerStatus) bool {
+	ended := status.State.Terminated
+	return ended != nil && ended.ExitCode == 0 && pod.Spec.RestartPolicy == corev1.RestartPolicyOnFailure
 }
 
 // mayHaveKey reports whether the server of a pod may have the gossip key. It has none if it was given none, or if its init
@@ -94,6 +114,26 @@ func startProblem(status corev1.ContainerStatus) string {
 		return fmt.Sprintf("container %s exits with code %d: %s", status.Name, last.ExitCode, lastLines(last.Message))
 	}
 	return fmt.Sprintf("container %s: %s: %s", status.Name, waiting.Reason, waiting.Message)
+}
+
+// briefly is how soon a container ends that does not do what it is for. A server that leaves takes longer.
+const briefly = 3 * time.Second
+
+// endProblem returns what is wrong with a container that has ended in order; empty if that is in order. Without a container of the
+// user's the pod is not ready, and an image of which Consul is not the program ends at once.
+func endProblem(pod *corev1.Pod, status corev1.ContainerStatus) string {
+	if !staysEnded(pod, status) || !pod.DeletionTimestamp.IsZero() {
+		return ""
+	}
+	ended := status.State.Terminated
+	switch lasted := ended.FinishedAt.Sub(ended.StartedAt.Time); {
+	case status.Name != resources.ContainerConsul && pod.Status.Phase == corev1.PodRunning:
+		return fmt.Sprintf("container %s has ended with code 0, and is not started again: let it run on, or make it one of the "+
+			"initContainers, with restartPolicy Always if it is to be started again", status.Name)
+	case status.Name == resources.ContainerConsul && lasted < briefly:
+		return fmt.Sprintf("container %s has ended with code 0 after %s: check spec.image", status.Name, lasted.Round(time.Second))
+	}
+	return ""
 }
 
 // lastLines returns as much of the end of a log as fits into a status.

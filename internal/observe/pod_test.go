@@ -43,6 +43,17 @@ func waiting(reason, message string) func(*corev1.Pod) {
 	}
 }
 
+// ended is a container that a kubelet starts again only if it failed.
+func ended(container int, code int32, after time.Duration) func(*corev1.Pod) {
+	return func(pod *corev1.Pod) {
+		pod.Spec.RestartPolicy = corev1.RestartPolicyOnFailure
+		pod.Status.ContainerStatuses = append(pod.Status.ContainerStatuses, corev1.ContainerStatus{Name: "theirs"})
+		pod.Status.ContainerStatuses[container].State = corev1.ContainerState{Terminated: &corev1.ContainerStateTerminated{
+			ExitCode: code, StartedAt: metav1.NewTime(noon), FinishedAt: metav1.NewTime(noon.Add(after)),
+		}}
+	}
+}
+
 func notRunning(facts *plan.Pod) { facts.Running = false }
 
 func cannotStart(message string) func(*plan.Pod) {
@@ -87,6 +98,27 @@ func TestConditions(t *testing.T) {
 		"of no interest": {condition(corev1.PodInitialized, corev1.ConditionFalse, "Unschedulable", "x"), nothing},
 		"failed":         {func(pod *corev1.Pod) { pod.Status.Phase = corev1.PodFailed }, func(f *plan.Pod) { f.Finished = true }},
 		"succeeded":      {func(pod *corev1.Pod) { pod.Status.Phase = corev1.PodSucceeded }, func(f *plan.Pod) { f.Finished = true }},
+		"has left, beside a container that runs on": {ended(0, 0, time.Hour), func(f *plan.Pod) { f.Running, f.Finished = false, true }},
+		"has crashed": {ended(0, 1, time.Second), notRunning},
+		"an image without Consul": {ended(0, 0, time.Second), func(f *plan.Pod) {
+			cannotStart("container consul has ended with code 0 after 1s: check spec.image")(f)
+			f.Finished = true
+		}},
+		"a container of the user's has ended": {ended(1, 0, time.Hour), func(f *plan.Pod) {
+			cannotStart("container theirs has ended with code 0, and is not started again: let it run on, or make it one of the " +
+				"initContainers, with restartPolicy Always if it is to be started again")(f)
+			f.Running = true
+		}},
+		"a container of the user's has ended in a pod that stops": {
+			all(ended(1, 0, time.Hour), func(pod *corev1.Pod) { pod.DeletionTimestamp = &metav1.Time{Time: noon} }),
+			func(f *plan.Pod) { f.Terminating, f.StopBy = true, noon },
+		},
+		"has left, in a pod of before, and is started again": {
+			func(pod *corev1.Pod) {
+				ended(0, 0, time.Hour)(pod)
+				pod.Spec.RestartPolicy = corev1.RestartPolicyAlways
+			}, notRunning,
+		},
 		"created": {
 			func(pod *corev1.Pod) { pod.CreationTimestamp = metav1.NewTime(noon) }, func(f *plan.Pod) { f.Created = noon },
 		},

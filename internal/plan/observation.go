@@ -17,8 +17,8 @@ type Observation struct {
 	Failures []Failure
 	// Servers that have a claim, by serial.
 	Servers []Server
-	// Orphans are the names of pods that have not started and whose claim is gone: they never start, and nothing else deletes
-	// them.
+	// Orphans are the names of pods that have not started, or have ended, and whose claim is gone: they never run again, and
+	// nothing else deletes them.
 	Orphans []string
 	// FailedVolumes are the names of the claims that were set aside because their server had failed.
 	FailedVolumes []string
@@ -163,7 +163,7 @@ type Pod struct {
 	Cordoned bool
 	// StopBy is when a terminating pod has to be gone, its grace period included.
 	StopBy time.Time
-	// Finished reports whether the pod will never run again. Created is when it was created.
+	// Finished reports whether the server will never run again in this pod. Created is when the pod was created.
 	Finished bool
 	Created  time.Time
 	// Problem says what keeps the process from running; empty if nothing does.

@@ -104,7 +104,7 @@ func isPresentVoter(s Server) bool {
 	return isVoter(s) && s.Member == MemberAlive && s.Pod != nil && s.Pod.Running && !s.Pod.Terminating
 }
 
-// retireStopped waits for a server that leaves or has left, and deletes its pod before the kubelet can start it anew.
+// retireStopped waits for a server that leaves or has left, and deletes its pod.
 func (v view) retireStopped(s Server) *Decision {
 	switch {
 	case s.Pod.Terminating && missedSIGTERM(s) && v.mayLeave(s):

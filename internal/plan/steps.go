@@ -38,6 +38,8 @@ func (v view) awaitProcess(s Server) *Decision {
 	case s.Pod != nil && s.Pod.Terminating:
 		return wait(often, reason.WaitingForServer, "the pod of %s is stopping, and another one takes its place%s",
 			s.Name, v.prospect(s))
+	case s.Pod != nil && s.Pod.Finished:
+		return wait(often, reason.WaitingForServer, "the pod of %s has ended, and another one takes its place%s", s.Name, v.prospect(s))
 	case s.Pod == nil || !s.Pod.Running:
 		return wait(often, reason.WaitingForServer, "%s is starting%s", s.Name, v.prospect(s))
 	}

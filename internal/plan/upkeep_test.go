@@ -23,6 +23,9 @@ func TestUpkeep(t *testing.T) {
 		"a pod that will never run again is deleted": {
 			func(o *plan.Observation) { o.Servers[1].Pod.Finished = true }, []plan.Action{plan.DeletePod{Server: "consul-1"}},
 		},
+		"also that of a server that retires and has left": {
+			func(o *plan.Observation) { retiring(o, 1).Pod.Finished = true }, []plan.Action{plan.DeletePod{Server: "consul-1"}},
+		},
 		"but not at once, if it failed at once": {
 			func(o *plan.Observation) {
 				o.Servers[1].Pod.Finished, o.Servers[1].Pod.Created = true, noon.Add(-9*time.Second)

@@ -103,7 +103,7 @@ func podTemplate(c *v1alpha1.ConsulCluster, revision string) *corev1.PodTemplate
 			ServiceAccountName:            ServiceAccountName(c.Name),
 			AutomountServiceAccountToken:  ptr.To(false),
 			EnableServiceLinks:            ptr.To(false),
-			RestartPolicy:                 corev1.RestartPolicyAlways,
+			RestartPolicy:                 corev1.RestartPolicyOnFailure, // Consul exits with 0 after a leave
 			TerminationGracePeriodSeconds: ptr.To[int64](stopSeconds),
 			ReadinessGates:                []corev1.PodReadinessGate{{ConditionType: v1alpha1.GateServing}},
 			SecurityContext:               podSecurity(user),

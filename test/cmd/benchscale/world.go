@@ -236,7 +236,7 @@ func (c *cluster) address() string {
 	return address
 }
 
-// deleted forgets an object. What its end means for a server was clear before.
+// deleted forgets an object. What its end means for a server was clear before, unless it had ended by itself.
 func (w *world) deleted(o any) {
 	if tombstone, is := o.(toolscache.DeletedFinalStateUnknown); is {
 		o = tombstone.Obj
@@ -254,6 +254,7 @@ func (w *world) deleted(o any) {
 		delete(c.claims, object.GetName())
 	case *corev1.Pod:
 		delete(c.pods, object.GetName())
+		c.change(func(*sim.State) { c.DeletedPod(object.GetName()) })
 	}
 }
 

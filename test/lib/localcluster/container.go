@@ -84,8 +84,8 @@ func (c *container) run() {
 		if run == nil {
 			return
 		}
-		ended := c.runOnce(run)
-		if c.ctx.Err() != nil || !c.mayRestart(ended.ExitCode) {
+		ended, sick := c.runOnce(run)
+		if c.ctx.Err() != nil || !c.mayRestart(ended.ExitCode, sick) {
 			return
 		}
 		if ended.FinishedAt.Sub(ended.StartedAt.Time) > backOffReset {
@@ -102,10 +102,12 @@ func nextBackOff(delay time.Duration) time.Duration {
 	return max(backOffInitial, min(2*delay, backOffMax))
 }
 
-func (c *container) mayRestart(exitCode int32) bool {
+// mayRestart follows the restart policy. What a kubelet has killed because it was sick, it starts again however it ended, unless the
+// policy is Never (computePodActions in pkg/kubelet/kuberuntime).
+func (c *container) mayRestart(exitCode int32, sick bool) bool {
 	policy := c.worker.newest().Spec.RestartPolicy
 	switch {
-	case c.sidecar():
+	case c.sidecar(), sick && policy != corev1.RestartPolicyNever:
 		return true
 	case c.init || policy == corev1.RestartPolicyOnFailure:
 		return exitCode != 0 && policy != corev1.RestartPolicyNever
@@ -181,12 +183,12 @@ func (c *container) pullFailed(pull *pullError, delay time.Duration) bool {
 	return sleep(c.ctx, delay-time.Second)
 }
 
-// runOnce starts the process and sees it to its end.
-func (c *container) runOnce(run *execution) *corev1.ContainerStateTerminated {
+// runOnce starts the process and sees it to its end. It reports whether the process was killed because it was sick.
+func (c *container) runOnce(run *execution) (ended *corev1.ContainerStateTerminated, sick bool) {
 	startedAt := metav1.Now()
 	logFile, err := os.OpenFile(c.logFile(), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644) //nolint:gosec // read by people
 	if err != nil {
-		return c.exited(startError(err, startedAt))
+		return c.exited(startError(err, startedAt)), false
 	}
 	defer func() { _ = logFile.Close() }()
 	logStart, _ := logFile.Seek(0, 2)
@@ -195,11 +197,11 @@ func (c *container) runOnce(run *execution) *corev1.ContainerStateTerminated {
 	proc, err := c.worker.kubelet.processes.start(cmd)
 	if err != nil {
 		c.worker.event(corev1.EventTypeWarning, "Failed", "Error: %s", err)
-		return c.exited(startError(err, startedAt))
+		return c.exited(startError(err, startedAt)), false
 	}
 	c.running(proc, startedAt)
-	c.supervise(run, proc)
-	return c.exited(c.terminated(proc, startedAt, logStart))
+	sick = c.supervise(run, proc)
+	return c.exited(c.terminated(proc, startedAt, logStart)), sick
 }
 
 func (c *container) running(proc *process, startedAt metav1.Time) {
@@ -217,8 +219,8 @@ func (c *container) running(proc *process, startedAt metav1.Time) {
 	c.worker.event(corev1.EventTypeNormal, "Started", "Started container %s", c.spec.Name)
 }
 
-// supervise probes the process and returns when it is gone.
-func (c *container) supervise(run *execution, proc *process) {
+// supervise probes the process and returns when it is gone: whether it was killed because it was sick.
+func (c *container) supervise(run *execution, proc *process) (sick bool) {
 	ctx, cancel := context.WithCancel(c.worker.forced)
 	unhealthy := make(chan time.Duration, 1)
 	var probes sync.WaitGroup
@@ -230,6 +232,7 @@ func (c *container) supervise(run *execution, proc *process) {
 	select {
 	case <-proc.exited:
 	case grace := <-unhealthy:
+		sick = true
 		c.terminate(proc, run, grace)
 	case <-c.ctx.Done():
 		c.worker.event(corev1.EventTypeNormal, "Killing", "Stopping container %s", c.spec.Name)
@@ -237,6 +240,7 @@ func (c *container) supervise(run *execution, proc *process) {
 	}
 	cancel()
 	probes.Wait()
+	return sick
 }
 
 // terminate stops the process: preStop, SIGTERM, SIGKILL. A preStop hook that used up the time leaves it two seconds.

@@ -142,8 +142,9 @@ var _ = Describe("A pod", func() {
 		eventuallyGone(ctx, "never")
 	})
 
-	It("is killed and restarted when it is not live", func(ctx SpecContext) {
+	It("is killed and restarted when it is not live, also if it then ends in order", func(ctx SpecContext) {
 		pod := helperPod("sick", "serve")
+		pod.Spec.RestartPolicy = corev1.RestartPolicyOnFailure
 		pod.Spec.Containers[0].StartupProbe = healthProbe()
 		pod.Spec.Containers[0].StartupProbe.FailureThreshold = 5
 		pod.Spec.Containers[0].LivenessProbe = healthProbe()

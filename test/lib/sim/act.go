@@ -218,7 +218,7 @@ func createPod(seen, s *State, i int, avoid []string) bool {
 	return true
 }
 
-// deletePod deletes a pod; one that never ran is gone at once.
+// deletePod deletes a pod; one that never ran, or has ended, is gone at once.
 func deletePod(seen, s *State, i int) bool {
 	if !samePod(seen, s, i) {
 		return false
@@ -226,6 +226,9 @@ func deletePod(seen, s *State, i int) bool {
 	x := &s.Servers[i]
 	switch x.Pod {
 	case PodPending:
+	case PodFinished: // the API server waits for no kubelet
+		vanish(s, i)
+		return true
 	case PodLost:
 		x.Pod = PodStuck
 		return true

@@ -178,7 +178,7 @@ func joinRaft(s *State, i int) {
 // A server that said goodbye is removed by the leader while it still runs; where nobody led, by the next leader.
 func canBeRemoved(s *State, i int) bool {
 	x := &s.Servers[i]
-	return s.works() && x.Peer != NoPeer && x.Serf == Left && x.Process != Up && int(s.Leader) != i
+	return s.works() && x.Peer != NoPeer && x.Serf == Left && !x.heard() && int(s.Leader) != i
 }
 
 func removePeer(s *State, i int) {
@@ -269,7 +269,8 @@ func sayGoodbye(s *State, i int) { s.Servers[i].Serf = Left }
 
 func isLeaving(s *State, i int) bool { return s.Servers[i].Process == Leaving }
 
-// A server that leaves is removed from Raft by the leader; without one it goes all the same and stays a peer.
+// A server that leaves is removed from Raft by the leader; without one it goes all the same and stays a peer. It exits with 0, which
+// is no failure: restartPolicy OnFailure.
 func finishLeave(s *State, i int) {
 	x := &s.Servers[i]
 	if s.works() && int(s.Leader) != i && !x.Alone {
@@ -277,6 +278,9 @@ func finishLeave(s *State, i int) {
 	}
 	if s.stop(i); x.Serf != Absent && !x.Alone {
 		x.Serf = Left
+	}
+	if x.Pod == PodRunning && (s.Restarts == 0 || x.PodRevision.spec != s.Restarts) {
+		x.Pod = PodFinished
 	}
 }
 

@@ -6,6 +6,7 @@ import "github.com/consul-operator/consul-operator/internal/plan"
 var faults = []*kind{
 	{name: "process is killed", can: runs, do: fault((*State).stop)},
 	{name: "agent hangs", can: isUpOnNode, do: fault(hang)},
+	{name: "is told to leave by a person", can: isUpOnNode, do: fault(leave)},
 	{name: "pod is evicted", can: hasPod, do: fault(func(s *State, i int) { s.Servers[i].Pod = PodTerminating })},
 	{name: "pod is deleted by force", can: hasAnyPod, do: fault(killPod)},
 	{name: "node is not heard of and its pod is deleted by force", can: canOutlive, do: fault(vanish)},

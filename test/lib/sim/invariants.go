@@ -199,7 +199,8 @@ func checkDeletePod(s *State, i int) *Violation {
 	switch {
 	case s.isOnly(i) && x.Revision == s.Wanted && x.PodRevision != s.Wanted:
 		return nil
-	case x.Process == Leaving && (x.Serf == Alive || x.Serf == LeavingSerf) && !x.Alone: // others are never seen to leave
+	case x.Process == Leaving && (x.Serf == Alive || x.Serf == LeavingSerf) && !x.Alone && // others are never seen to leave
+		s.Survivor == nobody: // a recovery restarts all that is left, and nobody leads whom a server could take leave of
 		return violated(invariant.I1, "the pod of #%d is deleted before it has left", i)
 	case x.Peer == Voter && s.Founded && s.Bootstrapped && !s.hasQuorum() && s.Survivor == nobody &&
 		x.Serf != Left && x.Pod == PodRunning:

@@ -87,7 +87,7 @@ func (s *State) unheardBy(x *Server) int {
 // near reports whether phases are the same or next to each other.
 func near[P ~int](a, b P) bool { return a-b <= 1 && b-a <= 1 }
 
-// restartPolicy Always, also after a leave.
+// A container that fails is started again, whatever the restartPolicy.
 func canRestart(s *State, i int) bool {
 	x := &s.Servers[i]
 	return x.Pod == PodRunning && x.Process == Down
@@ -154,7 +154,7 @@ func setAside(x *Server) {
 // The pods of a cluster that was deleted are deleted as well, sooner or later.
 func canBeCollected(s *State, i int) bool {
 	x := &s.Servers[i]
-	return x.Former && (x.Pod == PodPending || x.Pod == PodRunning || x.Pod == PodLost)
+	return x.Former && x.isCounted()
 }
 
 func collect(s *State, i int) { deletePod(s, s, i) }

@@ -79,7 +79,7 @@ func observe(kube, consul *State) plan.Observation {
 			o.Servers = append(o.Servers, server(kube, consul, i))
 		case x.Former && x.Pod != PodNone:
 			o.Former = append(o.Former, names[i])
-		case x.Pod == PodPending:
+		case x.Pod == PodPending, x.Pod == PodFinished:
 			o.Orphans = append(o.Orphans, names[i])
 		}
 	}
@@ -181,8 +181,9 @@ func pod(s *State, x *Server) *plan.Pod {
 		Serving: x.Serving, ServingFrom: longAgo, Cordoned: x.Cordoned && x.Pod != PodPending,
 		Recovery: recoveries[x.PodRescue], Gossip: x.PodRevision.Gossip(), TLS: x.PodRevision.TLS(), ACLs: x.PodRevision.ACLs(),
 		Terminating: x.Pod == PodTerminating || x.Pod == PodStuck || x.Pod == PodOverdue, StopBy: now, Created: now,
+		Finished: x.Pod == PodFinished,
 	}
-	if x.GivenFormer {
+	if x.GivenFormer || x.Pod == PodFinished {
 		pod.Created = longAgo
 	}
 	if x.Pod == PodOverdue {

@@ -1,6 +1,10 @@
 package sim
 
-import "fmt"
+import (
+	"fmt"
+
+	"github.com/consul-operator/consul-operator/internal/plan"
+)
 
 // Scenarios is what is explored.
 func Scenarios() []Scenario {
@@ -54,6 +58,7 @@ func Scenarios() []Scenario {
 			spoiled(sized("a spec that would not start again", replicas, 1, replicas/2+1, 1, want(2))),
 			inPlace(spoiled(sized("a spec that would not start again", replicas, 1, replicas/2+1, 1, want(2)))))
 	}
+	all = append(all, olderPods()...)
 	all = append(all, scaledDown(), createdAnew(1, 1), createdAnew(3, 0), createdAnew(3, 1))
 	all = append(all, updatesInPlace()...)
 	all = append(all, encryptions()...)
@@ -101,6 +106,29 @@ func empty(replicas, surge uint8) State {
 		Replicas: replicas, Surge: surge, Wanted: Of(1), Replace: true, Leader: nobody, Transfer: noTransfer, Survivor: nobody,
 		MinAvailable: 1,
 	}
+}
+
+// olderPods are those of an operator of before: a server that has left is started again. They are there until the next revision.
+func olderPods() []Scenario {
+	var all []Scenario
+	for _, replicas := range []uint8{1, 3} {
+		for _, x := range []Scenario{
+			sized("upgrade and a fault", replicas, 1, 1, 1, want(2)),
+			sized("rollback", replicas, 1, 0, 2, want(1), want(2)),
+			inPlace(sized("upgrade and a fault", replicas, 1, 1, 1, want(2))),
+			sized("drain while upgrading", replicas, 1, 0, 2, want(2), cordon()),
+			sized("scale and a fault", replicas, 1, 1, 1, scale(1), scale(3)),
+			automatic(sized("upgrade and faults, automatic recovery", replicas, 1, replicas/2+1, 1, want(2))),
+			sized("gossip encryption and a fault", replicas, 1, 1, 1, secure(plan.GossipRequired)),
+			sized("TLS and a fault", replicas, 1, 1, 1, certify(plan.TLSRequired)),
+			sized("ACLs and a fault", replicas, 1, 1, 1, grant(plan.ACLsDeny)),
+			denied(sized("other tokens and an upgrade", replicas, 1, 0, 2, requestTokens(), want(2))),
+		} {
+			x.Name, x.Start.Restarts = "older pods, "+x.Name, 1
+			all = append(all, x)
+		}
+	}
+	return all
 }
 
 // bootstrap starts with nothing.

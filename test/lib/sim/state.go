@@ -87,10 +87,11 @@ const (
 	PodPending
 	PodRunning
 	PodTerminating
-	PodLost    // its kubelet is dead, maybe with the whole node: the API server still calls it running
-	PodStuck   // the same, and it is to be terminated
-	PodOverdue // the same, and it should be gone by now
-	PodScript  // there is none, and nothing starts or ends the process but a Script
+	PodLost     // its kubelet is dead, maybe with the whole node: the API server still calls it running
+	PodStuck    // the same, and it is to be terminated
+	PodOverdue  // the same, and it should be gone by now
+	PodFinished // its server has left: the kubelet does not start it again
+	PodScript   // there is none, and nothing starts or ends the process but a Script
 )
 
 // Process is the Consul process in a pod.
@@ -188,6 +189,7 @@ type State struct {
 	Gossip          uint8 // the phase of gossip encryption that is wanted in the end
 	TLS             uint8 // the phase of TLS that is wanted in the end
 	ACLs            uint8 // the phase of ACLs that is wanted in the end
+	Restarts        uint8 // what users asked for of an operator that had servers that left started again; 0 for none
 	BadGossip       uint8 // a phase of gossip encryption in which no server starts; 0 for none
 	BadTLS          uint8 // a phase of TLS in which no server starts; 0 for none
 	BadACLs         uint8 // a phase of ACLs in which no server starts; 0 for none
@@ -265,7 +267,7 @@ func (x *Server) outlives() bool {
 
 // isCounted says whether a disruption budget counts a pod, and isUnclaimed whether that pod is no server's.
 func (x *Server) isCounted() bool {
-	return x.Pod == PodPending || x.Pod == PodRunning || x.Pod == PodLost
+	return x.Pod == PodPending || x.Pod == PodRunning || x.Pod == PodLost || x.Pod == PodFinished
 }
 func (x *Server) isUnclaimed() bool { return x.Claim == ClaimNone && x.isCounted() }
 
@@ -369,7 +371,7 @@ func (x *Server) String() string {
 	add(x.PodRescue == Saves, "saves")
 	add(x.PodRescue == SavesAndLeads, "saves-and-leads")
 	words = append(words,
-		[...]string{"no-pod", "pending", "", "terminating", "node-dead", "node-dead terminating", "node-dead overdue", ""}[x.Pod],
+		[...]string{"no-pod", "pending", "", "terminating", "node-dead", "node-dead terminating", "node-dead overdue", "finished", ""}[x.Pod],
 		[...]string{"down", "", "hung", "leaving"}[x.Process],
 		[...]string{"no-peer", "nonvoter", "voter"}[x.Peer],
 		[...]string{"absent", "", "serf-leaving", "left", "failed"}[x.Serf])

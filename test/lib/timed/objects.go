@@ -174,6 +174,13 @@ func (c *Cluster) UpdatedPod(old, o *corev1.Pod) {
 	}
 }
 
+// DeletedPod takes over that a pod is gone that had ended: the API server waits for no kubelet, so it was never seen to stop.
+func (c *Cluster) DeletedPod(name string) {
+	if i := c.Named(name); i >= 0 && c.State.Servers[i].Pod == sim.PodFinished {
+		c.State.DeletePod(i)
+	}
+}
+
 func versionOf(o *corev1.Pod) string {
 	_, version, _ := strings.Cut(o.Spec.Containers[0].Image, ":")
 	return version
@@ -246,9 +253,12 @@ func (c *Cluster) ShowPod(status *corev1.PodStatus, slot int, ready bool) {
 		container.State.Running = &corev1.ContainerStateRunning{StartedAt: metav1.Now()}
 	case x.Pod == sim.PodPending:
 		container.State.Waiting = &corev1.ContainerStateWaiting{Reason: "ContainerCreating"}
-	default: // it has exited and is about to be started again
-		status.Phase, status.PodIP = corev1.PodRunning, c.Servers[slot].IP
+	case x.Pod == sim.PodFinished:
+		status.Phase, status.PodIP = corev1.PodSucceeded, c.Servers[slot].IP
 		container.State.Terminated = &corev1.ContainerStateTerminated{}
+	default: // it has failed and is about to be started again
+		status.Phase, status.PodIP = corev1.PodRunning, c.Servers[slot].IP
+		container.State.Terminated = &corev1.ContainerStateTerminated{ExitCode: 1}
 	}
 	status.ContainerStatuses = []corev1.ContainerStatus{container}
 	// The kubelet leaves the gate, which is not its own, as it is.
