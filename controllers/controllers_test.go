@@ -42,7 +42,7 @@ func TestTheCacheKeepsWhatIsRead(t *testing.T) {
 	slim.Annotations[resources.AnnotationDigest] = resources.Digest(secret)
 	slim.Annotations[resources.AnnotationGossipStage] = ""
 	g.Expect(kept(t, secret)).To(Equal(&corev1.Secret{ObjectMeta: slim, Immutable: new(true)}))
-	keys := resources.NewGossipKeys().WithNext()
+	keys := resources.NewGossipKeys().WithNext(resources.NewGossipKeys())
 	gossip := resources.GossipSecret(&v1alpha1.ConsulCluster{}, keys)
 	gossip.Annotations = map[string]string{corev1.LastAppliedConfigAnnotation: keys.New()} // kubectl apply of a backup
 	cached := kept(t, gossip).(*corev1.Secret)

@@ -43,6 +43,15 @@ type ACLs struct {
 	RotateEvery *metav1.Duration `json:"rotateEvery,omitempty"`
 }
 
+// SecretName names a Secret in the namespace of the cluster.
+type SecretName struct {
+	// Name of the Secret.
+	//
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=253
+	Name string `json:"name"`
+}
+
 // SecretKey is a key of a Secret in the namespace of the cluster.
 type SecretKey struct {
 	// Name of the Secret.
@@ -51,9 +60,8 @@ type SecretKey struct {
 	// +kubebuilder:validation:MaxLength=253
 	Name string `json:"name"`
 
-	// Key in the Secret.
+	// Key in the Secret. If omitted, `token` for a token, and `key` for a gossip key.
 	//
-	// +kubebuilder:default=token
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=253
 	// +kubebuilder:validation:Pattern=`^[-._a-zA-Z0-9]+$`

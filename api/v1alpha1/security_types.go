@@ -6,6 +6,8 @@ import (
 )
 
 // GossipEncryption configures the encryption of gossip.
+//
+// +kubebuilder:validation:XValidation:rule="!(has(self.secretRef) && has(self.rotateEvery))",message="rotateEvery cannot be set beside secretRef: change the key in that Secret instead"
 type GossipEncryption struct {
 	// Enabled is whether servers encrypt gossip and accept only encrypted gossip. Changing it on a running cluster takes three
 	// rolling updates, one for each phase: see status.gossipEncryption. If omitted, a new cluster is encrypted unless its
@@ -13,6 +15,13 @@ type GossipEncryption struct {
 	//
 	// +optional
 	Enabled *bool `json:"enabled,omitempty"`
+
+	// SecretRef names the key of a Secret that holds the gossip key: 16, 24 or 32 bytes in base64, as `consul keygen` makes it. If
+	// omitted, the operator makes one. When it changes in the Secret, the operator replaces the gossip key by it, without a
+	// restart. It may notice the change ten hours late.
+	//
+	// +optional
+	SecretRef *SecretKey `json:"secretRef,omitempty"`
 
 	// RotateEvery is the age at which the gossip key is replaced, without a restart. The operator may notice it ten hours late. If
 	// omitted, the key is replaced only on request, by the annotation consuloperator.io/rotate-gossip-key.
@@ -38,6 +47,14 @@ type TLS struct {
 	//
 	// +optional
 	HTTPSOnly *bool `json:"httpsOnly,omitempty"`
+
+	// CASecretRef names a Secret that holds the certificate authority of the servers, in the keys tls.crt and tls.key, as
+	// cert-manager makes it of a Certificate with isCA. If omitted, the operator makes one. When another one is in the Secret,
+	// the operator replaces the authority by it, without a restart. It may notice the change ten hours late. Whoever has the
+	// key of an authority can make themselves a server of all clusters that share it.
+	//
+	// +optional
+	CASecretRef *SecretName `json:"caSecretRef,omitempty"`
 
 	// CAGracePeriod is how long clients have to read another certificate authority from the Secret NAME-ca-cert before servers
 	// present certificates of it. An authority is replaced after four of its five years, or on request, by the annotation

@@ -18,7 +18,7 @@ func TestGossipKeyRotation(t *testing.T) {
 	t.Parallel()
 	g := NewWithT(t)
 	first := resources.NewGossipKeys()
-	coming := first.WithNext()
+	coming := first.WithNext(resources.NewGossipKeys())
 	going := coming.WithNewFirst()
 	former, key := first.New(), coming.New()
 	keys := first

@@ -48,7 +48,7 @@ func (e *Executor) provideTokens(ctx context.Context, s *observe.Snapshot) error
 	}
 	tokens, err := e.managementTokens(ctx, c)
 	if errors.Is(err, errTokensLost) && s.HasNoACLs() { // nobody has a token yet
-		tokens, err = newTokens(s), nil
+		tokens, err = newTokens(s)
 	}
 	if err != nil {
 		return err
@@ -64,11 +64,14 @@ func (e *Executor) provideTokens(ctx context.Context, s *observe.Snapshot) error
 }
 
 // newTokens are those that a person brings, or new ones.
-func newTokens(s *observe.Snapshot) resources.ManagementTokens {
-	if s.BroughtToken.Present != "" {
-		return s.BroughtToken
+func newTokens(s *observe.Snapshot) (resources.ManagementTokens, error) {
+	switch ref := s.Cluster.Spec.ACLs.ManagementTokenSecretRef; {
+	case ref == nil:
+		return resources.ManagementTokens{Present: resources.NewManagementToken()}, nil
+	case s.Brought.Tokens.Present == "":
+		return resources.ManagementTokens{}, unusable("management token", ref.Name)
 	}
-	return resources.ManagementTokens{Present: resources.NewManagementToken()}
+	return s.Brought.Tokens, nil
 }
 
 // errTokensLost means that no Secret has the management token.

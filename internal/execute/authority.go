@@ -37,8 +37,12 @@ func (e *Executor) rotateAuthority(ctx context.Context, s *observe.Snapshot, a p
 func (e *Executor) promoteAuthority(
 	ctx context.Context, s *observe.Snapshot, live *corev1.Secret, because string,
 ) (Outcome, error) {
-	certificate, err := pki.Issue(resources.NextAuthority(live), resources.CertificateNames(s.Cluster, s.TLSName), e.Now())
-	if err != nil || !lasts(certificate, e.Now()) {
+	next := resources.NextAuthority(live)
+	certificate, err := pki.Issue(next, resources.CertificateNames(s.Cluster, s.TLSName), e.Now())
+	if err == nil {
+		err = certificate.Check(next.Certificate, e.Now())
+	}
+	if err != nil || !lasts(s, certificate, e.Now()) {
 		resources.SetNextAuthority(live, s.Cluster, pki.Pair{}, e.Now())
 		return e.introduceAuthority(ctx, s, live, "the one that was to issue cannot")
 	}
@@ -79,7 +83,7 @@ func (e *Executor) introduceAuthority(
 	next, event := resources.NextAuthority(live), ""
 	if !pki.IsAuthority(next.Certificate) {
 		var err error
-		if next, err = resources.NewAuthority(s.Cluster, e.Now()); err != nil {
+		if next, err = e.newAuthority(s); err != nil {
 			return Outcome{}, err
 		}
 		if err := e.patch(ctx, live, func(o client.Object) {

@@ -22,7 +22,10 @@ func TestTheAuthorityIsRotated(t *testing.T) {
 	given := []*corev1.Secret{w.secret(t, "consul-server-cert")}
 	former := w.secret(t, "consul-ca-cert").Data[corev1.TLSCertKey]
 	w.seen.Cluster.Annotations[v1alpha1.AnnotationRotateAuthority] = "now"
-	w.Expect(resources.IsAnotherAuthorityAsked(w.seen.Cluster, w.secret(t, "consul-ca-key"))).To(BeTrue())
+	isAsked := func() bool {
+		return resources.IsAsked(w.seen.Cluster, w.secret(t, "consul-ca-key"), v1alpha1.AnnotationRotateAuthority)
+	}
+	w.Expect(isAsked()).To(BeTrue())
 	for _, step := range []plan.AuthorityStep{plan.IntroduceAuthority, plan.PromoteAuthority, plan.ForgetAuthority} {
 		w.do(t, plan.RotateAuthority{Step: step, Because: "a test wants it"})
 		w.picture(t)
@@ -30,7 +33,7 @@ func TestTheAuthorityIsRotated(t *testing.T) {
 		w.picture(t)
 		given = append(given, w.secret(t, "consul-server-cert"))
 		if step == plan.IntroduceAuthority {
-			w.Expect(resources.IsAnotherAuthorityAsked(w.seen.Cluster, w.secret(t, "consul-ca-key"))).To(BeFalse(), "it is under way")
+			w.Expect(isAsked()).To(BeFalse(), "it is under way")
 			w.Expect(w.secret(t, "consul-ca-cert").Annotations).To(HaveKey(v1alpha1.AnnotationKeysChanged))
 		}
 	}
@@ -81,6 +84,38 @@ func TestANextAuthorityThatCannotIssue(t *testing.T) {
 	w.Expect(resources.NextAuthority(now).Certificate).NotTo(Equal(former), "there is another one")
 	told := w.secret(t, "consul-ca-cert").Data[corev1.TLSCertKey]
 	w.Expect(pki.Believes(told, resources.NextAuthority(now).Certificate)).To(BeTrue())
+}
+
+// An authority that a person brings is the first one, or takes the place of the present one.
+func TestAnAuthorityThatAPersonBrings(t *testing.T) {
+	w := newWorld(t)
+	w.seen.Cluster.Spec.TLS.CASecretRef = &v1alpha1.SecretName{Name: "mine"}
+	w.Expect(w.client.Update(t.Context(), w.seen.Cluster)).To(Succeed())
+	first, err := pki.NewAuthority("first", w.executor.Now())
+	w.Expect(err).NotTo(HaveOccurred())
+	second, err := pki.NewAuthority("second", w.executor.Now())
+	w.Expect(err).NotTo(HaveOccurred())
+
+	w.seen.Brought.Authority = first
+	w.do(t, plan.SetTLS{Phase: plan.TLSRequired})
+	w.Expect(w.secret(t, "consul-ca-cert").Data[corev1.TLSCertKey]).To(Equal(first.Certificate))
+	w.picture(t)
+	_, err = w.executor.Do(t.Context(), w.seen, plan.RotateAuthority{Step: plan.IntroduceAuthority})
+	w.Expect(err).To(MatchError(ContainSubstring("the Secret mine cannot be used")), "the operator makes none beside it")
+
+	for _, step := range []plan.AuthorityStep{plan.IntroduceAuthority, plan.PromoteAuthority} {
+		w.picture(t)
+		w.seen.Brought.Authority = second
+		w.do(t, plan.RotateAuthority{Step: step})
+		w.Expect(resources.NewestAuthority(w.secret(t, "consul-ca-key"))).To(Equal(second.Certificate))
+	}
+	w.Expect(resources.PairOf(w.secret(t, "consul-ca-key"))).To(Equal(second))
+
+	w.picture(t)
+	w.Expect(w.client.Delete(t.Context(), w.secret(t, "consul-ca-key"))).To(Succeed())
+	w.seen.AuthoritySecret, w.seen.Brought.Authority = nil, second
+	w.carryOut(t, plan.Decision{})
+	w.Expect(resources.PairOf(w.secret(t, "consul-ca-key"))).To(Equal(second), "it is not lost")
 }
 
 // As long as servers may have a certificate of the former authority, one Secret is enough to know whom to believe.

@@ -78,7 +78,7 @@ func (e *Executor) createGossipKey(ctx context.Context, s *observe.Snapshot) err
 	}
 	secret := resources.GossipSecret(s.Cluster, keys)
 	if isNew { // otherwise a rotation that is asked for begins anew
-		resources.SetRotatedFor(secret, s.Cluster)
+		resources.SetRotatedFor(secret, s.Cluster, v1alpha1.AnnotationRotateGossipKey)
 	}
 	return e.Client.Create(ctx, secret)
 }
@@ -119,7 +119,8 @@ func (e *Executor) gossipKeys(ctx context.Context, s *observe.Snapshot) (keys re
 	source := s.GossipKeySource()
 	switch {
 	case source.New:
-		return resources.NewGossipKeys(), true, nil
+		keys, err = newGossipKeys(s)
+		return keys, true, err
 	case source.Server == "":
 		return keys, false, errors.New("wait for a server that answers: it tells the key")
 	}
@@ -134,6 +135,22 @@ func (e *Executor) gossipKeys(ctx context.Context, s *observe.Snapshot) (keys re
 		return keys, false, fmt.Errorf("give all %d members the same key: they do not share one", keyring.Members)
 	}
 	return resources.KnownGossipKeys(keyring.Shared(), keyring.All()), false, nil
+}
+
+// newGossipKeys are the one that a person brings, or a new one.
+func newGossipKeys(s *observe.Snapshot) (resources.GossipKeys, error) {
+	switch ref := s.Cluster.Spec.GossipEncryption.SecretRef; {
+	case ref == nil:
+		return resources.NewGossipKeys(), nil
+	case s.Brought.Key.IsNone():
+		return resources.GossipKeys{}, unusable("gossip key", ref.Name)
+	}
+	return s.Brought.Key, nil
+}
+
+// unusable means that a person is to bring something, and the operator makes nothing in its place.
+func unusable(what, secret string) error {
+	return fmt.Errorf("the %s in the Secret %s cannot be used: see the condition Ready", what, secret)
 }
 
 // rotateGossip takes a step of the rotation of the gossip key, if the Secret is as it was observed.
@@ -164,10 +181,10 @@ func (e *Executor) rotateGossip(ctx context.Context, s *observe.Snapshot, a plan
 // rotation is what a step of it needs.
 type rotation struct {
 	*Executor
-	cluster *v1alpha1.ConsulCluster
-	secret  *corev1.Secret
-	keys    resources.GossipKeys
-	leader  consul.Agent
+	seen   *observe.Snapshot
+	secret *corev1.Secret
+	keys   resources.GossipKeys
+	leader consul.Agent
 }
 
 // rotationOf reads the keys, which the cache leaves out.
@@ -180,7 +197,7 @@ func (e *Executor) rotationOf(ctx context.Context, s *observe.Snapshot) (*rotati
 	if damaged != nil { // it is repaired
 		return nil, fmt.Errorf("%w: the Secret of the gossip keys has changed", ErrStale)
 	}
-	return &rotation{e, s.Cluster, secret, keys, e.leader(s)}, nil
+	return &rotation{e, s, secret, keys, e.leader(s)}, nil
 }
 
 func (r *rotation) write(ctx context.Context, keys resources.GossipKeys) error {
@@ -188,8 +205,12 @@ func (r *rotation) write(ctx context.Context, keys resources.GossipKeys) error {
 }
 
 func (r *rotation) addKey(ctx context.Context) error {
-	return r.setGossipKeys(ctx, r.secret, r.keys.WithNext(), func(secret *corev1.Secret) {
-		resources.SetRotatedFor(secret, r.cluster)
+	next, err := newGossipKeys(r.seen)
+	if err != nil {
+		return err
+	}
+	return r.setGossipKeys(ctx, r.secret, r.keys.WithNext(next), func(secret *corev1.Secret) {
+		resources.SetRotatedFor(secret, r.seen.Cluster, v1alpha1.AnnotationRotateGossipKey)
 	})
 }
 

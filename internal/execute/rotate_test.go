@@ -55,7 +55,7 @@ func (w *world) keys(t *testing.T) resources.GossipKeys {
 
 func TestStepsOfARotation(t *testing.T) {
 	first := resources.NewGossipKeys()
-	coming := first.WithNext()
+	coming := first.WithNext(resources.NewGossipKeys())
 	going := coming.WithNewFirst()
 	removing := going.Removing()
 	all := ring{keys: consul.Keyring{
@@ -98,7 +98,8 @@ func TestARotationBegins(t *testing.T) {
 	w.Expect(w.keys(t).New()).NotTo(Equal(former))
 	secret := &corev1.Secret{}
 	w.Expect(w.client.Get(t.Context(), key(gossipSecret), secret)).To(Succeed())
-	w.Expect(resources.IsRotationAsked(w.seen.Cluster, secret, time.Now())).To(BeFalse(), "it is taken up with the key")
+	w.Expect(resources.IsAsked(w.seen.Cluster, secret, v1alpha1.AnnotationRotateGossipKey)).
+		To(BeFalse(), "it is taken up with the key")
 	w.Expect(time.Parse(time.RFC3339, secret.Annotations[v1alpha1.AnnotationKeysChanged])).
 		To(BeTemporally("~", time.Now(), time.Minute))
 
@@ -106,9 +107,22 @@ func TestARotationBegins(t *testing.T) {
 	w.Expect(err).To(MatchError(execute.ErrStale), "on an old picture there would be a third one")
 }
 
+// A key that a person brings is the one that comes.
+func TestAKeyThatAPersonBrings(t *testing.T) {
+	w, _ := rotates(t, resources.NewGossipKeys())
+	w.seen.Cluster.Spec.GossipEncryption.SecretRef = &v1alpha1.SecretKey{Name: "mine"}
+	_, err := w.executor.Do(t.Context(), w.seen, plan.RotateGossip{Step: plan.AddKey})
+	w.Expect(err).To(MatchError(ContainSubstring("the gossip key in the Secret mine cannot be used")))
+	w.seen.Brought.Key = resources.NewGossipKeys()
+	_, err = w.executor.Do(t.Context(), w.seen, plan.RotateGossip{Step: plan.AddKey})
+	w.Expect(err).NotTo(HaveOccurred())
+	w.Expect(w.keys(t).New()).To(Equal(w.seen.Brought.Key.New()))
+	w.Expect(w.keys(t).Stage()).To(Equal(resources.GossipComing))
+}
+
 // I10: a key that somebody does not have is not used, whatever was observed.
 func TestAKeyThatSomebodyLacksIsNotUsed(t *testing.T) {
-	going := resources.NewGossipKeys().WithNext().WithNewFirst()
+	going := resources.NewGossipKeys().WithNext(resources.NewGossipKeys()).WithNewFirst()
 	w, agent := rotates(t, going)
 	agent.keys = consul.Keyring{Members: 3, Keys: map[string]int{going.New(): 2}}
 	_, err := w.executor.Do(t.Context(), w.seen, plan.RotateGossip{Step: plan.UseKey})
@@ -127,7 +141,7 @@ func TestAnImmutableSecretIsNamed(t *testing.T) {
 // I10: a key with which somebody encrypts stays, whatever was observed.
 func TestAKeyThatIsUsedIsNotRemoved(t *testing.T) {
 	first := resources.NewGossipKeys()
-	going := first.WithNext().WithNewFirst()
+	going := first.WithNext(resources.NewGossipKeys()).WithNewFirst()
 	w, agent := rotates(t, going)
 	agent.keys = consul.Keyring{
 		Members: 3, Keys: map[string]int{first.New(): 3, going.New(): 3}, Primary: map[string]int{first.New(): 1, going.New(): 2},

@@ -46,9 +46,8 @@ func (e *Executor) foundAuthority(ctx context.Context, s *observe.Snapshot) erro
 	}
 	authority := resources.PairOf(live)
 	certificate, err := pki.Issue(authority, resources.CertificateNames(c, resources.TLSServerName(c)), e.Now())
-	isToGo := resources.IsAnotherAuthorityAsked(c, live) || len(resources.NextAuthority(live).Certificate) > 0
-	if err != nil || !lasts(certificate, e.Now()) || isToGo {
-		if authority, err = resources.NewAuthority(c, e.Now()); err != nil {
+	if err != nil || !lasts(s, certificate, e.Now()) || isToGo(s, live) {
+		if authority, err = e.newAuthority(s); err != nil {
 			return err
 		}
 		if certificate, err = e.issue(c, authority, resources.TLSServerName(c), authority.Certificate); err != nil {
@@ -66,13 +65,36 @@ func (e *Executor) foundAuthority(ctx context.Context, s *observe.Snapshot) erro
 	return nil
 }
 
+// isToGo reports whether an authority that nobody believes yet would be replaced as soon as they do.
+func isToGo(s *observe.Snapshot, live *corev1.Secret) bool {
+	brought := s.Brought.Authority.Certificate
+	return resources.IsAsked(s.Cluster, live, v1alpha1.AnnotationRotateAuthority) ||
+		len(resources.NextAuthority(live).Certificate) > 0 || len(brought) > 0 && !pki.Same(brought, resources.PairOf(live).Certificate)
+}
+
+// newAuthority is the one that a person brings, or a new one.
+func (e *Executor) newAuthority(s *observe.Snapshot) (pki.Pair, error) {
+	switch ref := s.Cluster.Spec.TLS.CASecretRef; {
+	case ref == nil:
+		return resources.NewAuthority(s.Cluster, e.Now())
+	case len(s.Brought.Authority.Certificate) == 0:
+		return pki.Pair{}, unusable("certificate authority", ref.Name)
+	}
+	return s.Brought.Authority, nil
+}
+
 // leastLife is how long a certificate has to be valid: a third of what one usually is, after which it is replaced.
 const leastLife = 30 * 24 * time.Hour
 
-// lasts reports whether a certificate is of use: it ends with the authority that has issued it.
-func lasts(certificate pki.Pair, now time.Time) bool {
+// lasts reports whether a certificate is of use: it ends with the authority that has issued it. Whoever brings an authority
+// decides how long it lasts.
+func lasts(s *observe.Snapshot, certificate pki.Pair, now time.Time) bool {
+	least := leastLife
+	if s.Cluster.Spec.TLS.CASecretRef != nil {
+		least = 0
+	}
 	_, until, err := pki.Validity(certificate.Certificate)
-	return err == nil && until.Sub(now) > leastLife
+	return err == nil && until.Sub(now) > least
 }
 
 // put creates a Secret, or lets the one that is there hold the same.
@@ -123,13 +145,22 @@ func (e *Executor) issue(c *v1alpha1.ConsulCluster, authority pki.Pair, name str
 }
 
 // ensureCertificates keeps the Secret with the authorities. As long as there is one Secret from which it can be made, nothing is
-// lost.
+// lost. The one with the key of the authority can be made if a person brings it.
 func (e *Executor) ensureCertificates(ctx context.Context, s *observe.Snapshot) error {
 	if s.HasNoTLS() {
 		return nil
 	}
 	if len(s.Authorities) == 0 {
 		return e.findAuthorities(ctx, s.Cluster)
+	}
+	if s.AuthoritySecret == nil && pki.Believes(s.Authorities, s.Brought.Authority.Certificate) {
+		err := e.Client.Create(ctx, resources.AuthoritySecret(s.Cluster, s.Brought.Authority))
+		if apierrors.IsAlreadyExists(err) { // it was not seen
+			return e.findAuthorities(ctx, s.Cluster)
+		}
+		if err != nil {
+			return err
+		}
 	}
 	wanted, live := resources.AuthoritiesSecret(s.Cluster, s.Authorities), &corev1.Secret{}
 	if err := e.ensure(ctx, s.Cluster, wanted, live, nil); err != nil {

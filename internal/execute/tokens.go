@@ -66,7 +66,8 @@ func (e *Executor) rotateTokens(ctx context.Context, s *observe.Snapshot, a plan
 	}
 	switch a.Step {
 	case plan.GenerateTokens:
-		return Outcome{Event: "the rotation of the ACL tokens begins: " + s.Spec.ACLs.Rotation.Because}, r.generate(ctx)
+		because := s.Spec.ACLs.Rotation.Replacement.Why(e.Now())
+		return Outcome{Event: "the rotation of the ACL tokens begins: " + because}, r.generate(ctx)
 	case plan.PromoteTokens:
 		return Outcome{Event: fmt.Sprintf("there are new ACL tokens, and servers read them: read the management token again from the "+
 			"Secret %s, the former one is revoked soon", resources.ManagementSecretName(s.Cluster.Name))}, r.promote(ctx)
@@ -115,9 +116,15 @@ func (r *tokenRotation) write(ctx context.Context, tokens resources.ManagementTo
 
 // generate writes the next management token down before Consul knows it: it is the same one after a crash.
 func (r *tokenRotation) generate(ctx context.Context) error {
+	next, err := newTokens(r.seen)
+	if err != nil {
+		return err
+	}
 	tokens := r.tokens
-	tokens.Next = newTokens(r.seen).Present
-	return r.write(ctx, tokens, func(secret *corev1.Secret) { resources.SetTokensRotatedFor(secret, r.seen.Cluster) })
+	tokens.Next = next.Present
+	return r.write(ctx, tokens, func(secret *corev1.Secret) {
+		resources.SetRotatedFor(secret, r.seen.Cluster, v1alpha1.AnnotationRotateTokens)
+	})
 }
 
 // promote has Consul know the next tokens before anybody has them.

@@ -3,12 +3,9 @@ package observe
 import (
 	"context"
 	"errors"
-	"fmt"
 
 	corev1 "k8s.io/api/core/v1"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 
-	"github.com/consul-operator/consul-operator/api/reason"
 	"github.com/consul-operator/consul-operator/api/v1alpha1"
 	"github.com/consul-operator/consul-operator/internal/consul"
 	"github.com/consul-operator/consul-operator/internal/plan"
@@ -40,8 +37,8 @@ func aclsOf(c *v1alpha1.ConsulCluster) plan.ACLs {
 
 // tokens reads how the agents of servers with ACLs are called.
 func (o *Observer) tokens(ctx context.Context, s *Snapshot) error {
-	if err := o.broughtToken(ctx, s); err != nil || s.HasNoACLs() {
-		return err
+	if s.HasNoACLs() {
+		return nil
 	}
 	secret, err := o.ownSecret(ctx, s, resources.TokensSecretName(s.Cluster.Name))
 	if err != nil {
@@ -56,8 +53,7 @@ func (o *Observer) tokens(ctx context.Context, s *Snapshot) error {
 	if secret != nil {
 		s.Spec.ACLs.Made, s.Spec.ACLs.DNSGranted = resources.TokensMade(secret), resources.IsDNSGranted(secret)
 		s.Spec.ACLs.Rotation = plan.TokenRotation{
-			Stage:     tokenStages[resources.TokenStageOf(secret)],
-			Because:   resources.WhyOtherTokens(s.Cluster, secret, s.BroughtToken, o.Now()),
+			Stage: tokenStages[resources.TokenStageOf(secret)], Replacement: otherTokens(s, secret),
 			ShownAt:   resources.KeysChanged(secret).Add(o.SecretDelay),
 			RevokedIn: resources.TokensRevokedIn(secret),
 			Uncopied:  management == nil || !resources.HaveSameTokens(management, secret),
@@ -66,27 +62,18 @@ func (o *Observer) tokens(ctx context.Context, s *Snapshot) error {
 	return nil
 }
 
-// broughtToken reads the management token that a person brings, past the cache, which has only Secrets of clusters.
-func (o *Observer) broughtToken(ctx context.Context, s *Snapshot) error {
-	ref := s.Cluster.Spec.ACLs.ManagementTokenSecretRef
-	if ref == nil {
-		return nil
+// otherTokens is what speaks for other ACL tokens than the newest in a Secret.
+func otherTokens(s *Snapshot, secret *corev1.Secret) plan.Replacement {
+	spec := s.Cluster.Spec.ACLs
+	speaks := plan.Replacement{
+		Asked: resources.IsAsked(s.Cluster, secret, v1alpha1.AnnotationRotateTokens),
+		Since: resources.KeysChanged(secret), Every: duration(spec.RotateEvery, 0),
 	}
-	const field = "spec.acls.managementTokenSecretRef"
-	secret := &corev1.Secret{}
-	err := o.Live.Get(ctx, client.ObjectKey{Namespace: s.Cluster.Namespace, Name: ref.Name}, secret)
-	if client.IgnoreNotFound(err) != nil {
-		return fmt.Errorf("%s: %w", field, err)
+	if spec.ManagementTokenSecretRef != nil {
+		speaks.Brought = spec.ManagementTokenSecretRef.Name
+		speaks.Differs = s.Brought.Tokens.Present != "" && !resources.AreTokensOf(secret, s.Brought.Tokens)
 	}
-	if err != nil {
-		err = fmt.Errorf("the Secret %s does not exist", ref.Name)
-	} else {
-		s.BroughtToken, err = resources.BroughtToken(secret, ref.Key)
-	}
-	if err != nil {
-		s.badToken = &plan.Problem{Reason: reason.InvalidSpec, Message: fmt.Sprintf("%s: %v", field, err)}
-	}
-	return nil
+	return speaks
 }
 
 var tokenStages = map[resources.TokenStage]plan.TokenStage{

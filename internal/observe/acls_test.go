@@ -5,7 +5,6 @@ import (
 
 	. "github.com/onsi/gomega"
 	corev1 "k8s.io/api/core/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/consul-operator/consul-operator/api/v1alpha1"
@@ -88,17 +87,17 @@ func TestTheRotationOfTokensIsSeen(t *testing.T) {
 	resources.SetDNSGranted(secret, true)
 	w.Expect(w.look().Spec.ACLs.DNSGranted).To(BeTrue())
 	resources.SetTokensChanged(secret, now)
-	shownAt := now.Add(secretDelay)
-	w.Expect(holds(resources.ManagementTokens{Present: "1"})).To(Equal(plan.TokenRotation{ShownAt: shownAt}))
+	shownAt, since := now.Add(secretDelay), plan.Replacement{Since: now}
+	w.Expect(holds(resources.ManagementTokens{Present: "1"})).To(Equal(plan.TokenRotation{Replacement: since, ShownAt: shownAt}))
 	w.cluster.Annotations[v1alpha1.AnnotationRotateTokens] = "today"
-	w.Expect(holds(resources.ManagementTokens{Present: "1"}).Because).To(ContainSubstring("requested"))
-	resources.SetTokensRotatedFor(secret, w.cluster)
+	w.Expect(holds(resources.ManagementTokens{Present: "1"}).Replacement.Asked).To(BeTrue())
+	resources.SetRotatedFor(secret, w.cluster, v1alpha1.AnnotationRotateTokens)
 	w.Expect(holds(resources.ManagementTokens{Present: "1", Next: "2"})).
-		To(Equal(plan.TokenRotation{Stage: plan.TokensComing, ShownAt: shownAt}))
+		To(Equal(plan.TokenRotation{Stage: plan.TokensComing, Replacement: since, ShownAt: shownAt}))
 	w.Expect(holds(resources.ManagementTokens{Present: "2", Former: []string{"1"}}).Stage).To(Equal(plan.TokensGoing))
 	resources.SetTokensRevoked(secret, 3)
 	w.Expect(holds(resources.ManagementTokens{Present: "2", Former: []string{"1"}})).
-		To(Equal(plan.TokenRotation{Stage: plan.TokensRevoked, ShownAt: shownAt, RevokedIn: 3}))
+		To(Equal(plan.TokenRotation{Stage: plan.TokensRevoked, Replacement: since, ShownAt: shownAt, RevokedIn: 3}))
 	for _, another := range [][]client.Object{
 		{secret}, {secret, resources.ManagementSecret(w.cluster, resources.ManagementTokens{Present: "2"})},
 	} {
@@ -207,18 +206,4 @@ func TestNewClustersHaveACLs(t *testing.T) {
 			w.Expect(w.look().Spec.ACLs.Target).To(Equal(test.target))
 		})
 	}
-}
-
-// A token that a person brings has to be there, and to be one. Otherwise the spec cannot be honored, and nothing is changed.
-func TestATokenThatAPersonBrings(t *testing.T) {
-	w := newWorld(t)
-	w.cluster.Spec.ACLs.ManagementTokenSecretRef = &v1alpha1.SecretKey{Name: "mine", Key: "token"}
-	w.Expect(w.look().Spec.Invalid).To(HaveField("Message", "spec.acls.managementTokenSecretRef: the Secret mine does not exist"))
-	mine := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Name: "mine", Namespace: w.cluster.Namespace}}
-	w.others = append(w.others, mine)
-	w.Expect(w.look().Spec.Invalid).To(HaveField("Message", ContainSubstring("the Secret mine has no key token")))
-	mine.Data = map[string][]byte{"token": []byte("f0f0f0f0-0000-4000-8000-000000000000")}
-	w.Expect(w.look().Spec.Invalid).To(BeNil())
-	w.grant(v1alpha1.ACLsDeny)
-	w.Expect(w.look().Spec.ACLs.Rotation.Because).To(Equal("the Secret mine holds another management token"))
 }

@@ -139,7 +139,7 @@ func (o *Observer) cluster(ctx context.Context, s *Snapshot, leader string) erro
 // couldCutOff reports whether something lies ahead that could cut client agents off.
 func (s *Snapshot) couldCutOff() bool {
 	gossip, tls := s.Spec.Gossip, s.Spec.TLS
-	return gossip.Phase != gossip.Target || isRotated(gossip) || tls.Phase != tls.Target ||
+	return gossip.Phase != gossip.Target || s.rotatesKey || tls.Phase != tls.Target ||
 		tls.Authority.Stage == plan.AuthorityComing || tls.Authority.Stage == plan.AuthorityGoing
 }
 

@@ -44,8 +44,7 @@ func (o *Observer) gossipKeys(ctx context.Context, s *Snapshot) error {
 	key := client.ObjectKey{Namespace: s.Cluster.Namespace, Name: resources.GossipSecretName(s.Cluster.Name)}
 	err := o.Reader.Get(ctx, key, secret)
 	stage := resources.CachedGossipStage(secret)
-	needsKeys := resources.IsRotationAsked(s.Cluster, secret, o.Now()) || stage != resources.GossipSettled
-	if err == nil && needsKeys && stage != resources.GossipDamaged {
+	if err == nil && o.isRotated(s, secret, stage) { // the cache leaves keys out
 		err = o.Live.Get(ctx, key, secret)
 		stage = resources.GossipStageOf(secret)
 	}
@@ -53,28 +52,43 @@ func (o *Observer) gossipKeys(ctx context.Context, s *Snapshot) error {
 		return fmt.Errorf("reading the gossip keys: %w", err)
 	}
 	rotation := &s.Spec.Gossip.Rotation
-	rotation.Stage, rotation.Asked = plan.KeyUnknown, s.Cluster.Annotations[v1alpha1.AnnotationRotateGossipKey] != ""
+	rotation.Stage = plan.KeyUnknown
+	rotation.Replacement.Asked = s.Cluster.Annotations[v1alpha1.AnnotationRotateGossipKey] != ""
 	if err != nil || !resources.Belongs(s.Cluster, secret) {
 		return nil
 	}
-	s.GossipSecret = secret
+	s.GossipSecret, s.rotatesKey = secret, o.isRotated(s, secret, stage)
 	s.GossipKeys, _ = resources.GossipKeysOf(secret) // none, if the cache has left them out
 	*rotation = plan.Rotation{
-		Stage: keyStages[stage], Asked: resources.IsRotationAsked(s.Cluster, secret, o.Now()),
+		Stage: keyStages[stage], Replacement: otherKey(s, secret),
 		ShownAt:   resources.KeysChanged(secret).Add(o.SecretDelay),
 		Federated: resources.ConnectsDatacenters(s.Cluster),
 	}
 	return nil
 }
 
+// isRotated reports whether the gossip keys are being replaced, or are to be, and known.
+func (o *Observer) isRotated(s *Snapshot, secret *corev1.Secret, stage resources.GossipStage) bool {
+	return stage != resources.GossipDamaged && (stage != resources.GossipSettled || otherKey(s, secret).Why(o.Now()) != "")
+}
+
+// otherKey is what speaks for another gossip key than the newest one in a Secret.
+func otherKey(s *Snapshot, secret *corev1.Secret) plan.Replacement {
+	spec := s.Cluster.Spec.GossipEncryption
+	speaks := plan.Replacement{
+		Asked: resources.IsAsked(s.Cluster, secret, v1alpha1.AnnotationRotateGossipKey),
+		Since: resources.KeysChanged(secret), Every: duration(spec.RotateEvery, 0),
+	}
+	if spec.SecretRef != nil {
+		speaks.Brought = spec.SecretRef.Name
+		speaks.Differs = !s.Brought.Key.IsNone() && !resources.IsNewestGossipKey(secret, s.Brought.Key)
+	}
+	return speaks
+}
+
 var keyStages = map[resources.GossipStage]plan.KeyStage{
 	resources.GossipDamaged: plan.KeyUnknown, resources.GossipSettled: plan.KeySettled, resources.GossipComing: plan.KeyComing,
 	resources.GossipGoing: plan.KeyGoing, resources.GossipRemoving: plan.KeyRemoving,
-}
-
-// isRotated reports whether the gossip keys are being replaced, or are to be, and known.
-func isRotated(g plan.Gossip) bool {
-	return g.Rotation.Stage != plan.KeyUnknown && (g.Rotation.Stage != plan.KeySettled || g.Rotation.Asked)
 }
 
 // gossipMembers asks the leader's agent whom the next phase, or another key, could cut off. It asks for the keys of all
@@ -84,7 +98,7 @@ func gossipMembers(ctx context.Context, s *Snapshot, agent consul.Agent) (member
 	gossip := s.Spec.Gossip
 	isChanging := gossip.Phase != gossip.Target
 	endsWithKeys := isChanging && (gossip.Phase == plan.GossipOff || gossip.Phase == plan.GossipAccepting)
-	if (endsWithKeys || isRotated(gossip)) && allAsWanted(s) {
+	if (endsWithKeys || s.rotatesKey) && allAsWanted(s) {
 		members = keysOfMembers(ctx, s, agent)
 	}
 	clients, err := agent.ClientAgents(ctx)
@@ -113,7 +127,7 @@ func keysOfMembers(ctx context.Context, s *Snapshot, agent consul.Agent) (member
 		members.KeysUnanswered = err.Error()
 	case keyring.Shared() == "":
 		members.Keyless = fmt.Sprintf("the %d members do not share one", keyring.Members)
-	case isRotated(s.Spec.Gossip):
+	case s.rotatesKey:
 		members.Keyring = keyringOf(keyring, s.GossipKeys.New())
 	}
 	return members

@@ -161,7 +161,7 @@ func TestWhenTheKeysAreAskedFor(t *testing.T) {
 // How far a rotation is, and what members have of the key that stays.
 func TestTheRotationOfTheGossipKey(t *testing.T) {
 	first := resources.NewGossipKeys()
-	coming := first.WithNext()
+	coming := first.WithNext(resources.NewGossipKeys())
 	going := coming.WithNewFirst()
 	former, key := first.New(), coming.New()
 	ring := consul.Keyring{
@@ -215,7 +215,7 @@ func TestTheRotationOfTheGossipKey(t *testing.T) {
 			s := w.look()
 			w.Expect(s.Raft.Known).To(BeTrue(), "an answer that is missing costs nothing else")
 			w.Expect(s.Spec.Gossip.Rotation).To(Equal(plan.Rotation{
-				Stage: test.stage, Asked: test.asked, ShownAt: now.Add(secretDelay),
+				Stage: test.stage, Replacement: plan.Replacement{Asked: test.asked, Since: now}, ShownAt: now.Add(secretDelay),
 			}))
 			w.Expect(s.Raft.Gossip).To(Equal(test.members))
 		})
@@ -234,7 +234,7 @@ func TestGossipKeysThatDoNotCount(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t)
 			w.inPhase(v1alpha1.GossipRequired)
-			secret := resources.GossipSecret(w.cluster, resources.NewGossipKeys().WithNext())
+			secret := resources.GossipSecret(w.cluster, resources.NewGossipKeys().WithNext(resources.NewGossipKeys()))
 			change(secret)
 			w.others = append(w.others, secret)
 			w.Expect(w.look().Spec.Gossip.Rotation.Stage).To(Equal(plan.KeyUnknown))
@@ -252,7 +252,7 @@ func TestARotationIsAskedFor(t *testing.T) {
 	w.Expect(err).NotTo(HaveOccurred())
 	w.cluster.Spec.Config = config
 	rotation := w.look().Spec.Gossip.Rotation
-	w.Expect(rotation.Asked).To(BeTrue())
+	w.Expect(rotation.Replacement.Asked).To(BeTrue())
 	w.Expect(rotation.Federated).To(BeTrue())
 }
 

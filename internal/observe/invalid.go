@@ -33,7 +33,10 @@ func invalid(s *Snapshot) *plan.Problem {
 	if field := reserved(c); field != "" {
 		return &plan.Problem{Reason: reason.InvalidSpec, Message: field + " belongs to the operator: choose another one"}
 	}
-	return cmp.Or(s.badToken, shrinks(s), downgrade(s))
+	if !s.Spec.Bootstrapped && s.Brought.problem != nil {
+		return s.Brought.problem
+	}
+	return cmp.Or(shrinks(s), downgrade(s))
 }
 
 // shrinks refuses a size below that of every volume: no volume can shrink. A size that was raised may be set back as long as one

@@ -37,9 +37,10 @@ type Snapshot struct {
 	// Budget is the disruption budget; nil until it is created, or if the one of its name is not this cluster's.
 	Budget *policyv1.PodDisruptionBudget
 	// GossipSecret holds the gossip keys that servers start with; nil if there is none of this cluster. GossipKeys are known while
-	// they are rotated.
+	// they are rotated, or are to be, which rotatesKey reports.
 	GossipSecret *corev1.Secret
 	GossipKeys   resources.GossipKeys
+	rotatesKey   bool
 	// Revisions are those in use, with what their Secrets have to hold.
 	Revisions []v1alpha1.RevisionStatus
 	// rendered is the digest of the wanted revision as this operator writes it.
@@ -57,10 +58,8 @@ type Snapshot struct {
 	Authorities []byte
 	// Copied reports whether the records on the ConsulCluster do not count: they were written for another one.
 	Copied bool
-	// BroughtToken is the management token that a person brings; the operator makes one if it is empty. badToken says why it
-	// cannot be used.
-	BroughtToken resources.ManagementTokens
-	badToken     *plan.Problem
+	// Brought is what people bring in Secrets of their own. The operator makes what they do not bring.
+	Brought Brought
 	// present reports whether there is a claim or a pod of this cluster, a retired one included.
 	present bool
 }
@@ -146,11 +145,17 @@ func (o *Observer) Observe(ctx context.Context, c *v1alpha1.ConsulCluster) (*Sna
 	serial := readSerial(s)
 	remember(s, o.Now())
 	s.Spec.Invalid = cmp.Or(serial, invalid(s))
+	if s.Spec.Bootstrapped {
+		s.Spec.Unusable = s.Brought.problem
+	}
 	return s, nil
 }
 
 // secrets reads what keys, certificates and tokens there are.
 func (o *Observer) secrets(ctx context.Context, s *Snapshot) error {
+	if err := o.brought(ctx, s); err != nil {
+		return err
+	}
 	if err := o.gossipKeys(ctx, s); err != nil {
 		return err
 	}

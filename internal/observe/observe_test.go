@@ -155,7 +155,8 @@ func TestOrphans(t *testing.T) {
 	w.pods = append(w.pods, pending("consul-9"), pending("consul-8"), pending("consul-3"), deleted(pending("consul-10")),
 		pod(w.cluster, "consul-11", "10.0.0.11"), ended)
 	s := w.look()
-	w.Expect(s.Orphans).To(Equal([]string{"consul-12", "consul-8", "consul-9"}), "neither one that runs or stops, nor one with a claim")
+	w.Expect(s.Orphans).To(Equal([]string{"consul-12", "consul-8", "consul-9"}),
+		"neither one that runs or stops, nor one with a claim")
 	w.Expect(s.Unclaimed).To(Equal(4), "the disruption budget counts the one that runs, too")
 	w.Expect(s.Former).To(BeEmpty())
 }

@@ -54,6 +54,12 @@ func podFacts(pod *corev1.Pod) *plan.Pod {
 			}
 		}
 	}
+	containers(facts, pod)
+	return facts
+}
+
+// containers adds what the status says of the containers.
+func containers(facts *plan.Pod, pod *corev1.Pod) {
 	for _, status := range slices.Concat(pod.Status.InitContainerStatuses, pod.Status.ContainerStatuses) {
 		containerFacts(facts, status)
 	}
@@ -62,7 +68,6 @@ func podFacts(pod *corev1.Pod) *plan.Pod {
 			facts.Problem = plan.Problem{Reason: reason.ServerCannotStart, Message: problem}
 		}
 	}
-	return facts
 }
 
 // isFinished reports whether a pod's server will never run again: the pod has ended, or Consul has left the cluster and exited,
@@ -119,8 +124,8 @@ func startProblem(status corev1.ContainerStatus) string {
 // briefly is how soon a container ends that does not do what it is for. A server that leaves takes longer.
 const briefly = 3 * time.Second
 
-// endProblem returns what is wrong with a container that has ended in order; empty if that is in order. Without a container of the
-// user's the pod is not ready, and an image of which Consul is not the program ends at once.
+// endProblem returns what is wrong with a container that has ended in order; empty if that is in order. Without a container
+// of the user's the pod is not ready, and an image of which Consul is not the program ends at once.
 func endProblem(pod *corev1.Pod, status corev1.ContainerStatus) string {
 	if !staysEnded(pod, status) || !pod.DeletionTimestamp.IsZero() {
 		return ""

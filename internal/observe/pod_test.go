@@ -98,7 +98,9 @@ func TestConditions(t *testing.T) {
 		"of no interest": {condition(corev1.PodInitialized, corev1.ConditionFalse, "Unschedulable", "x"), nothing},
 		"failed":         {func(pod *corev1.Pod) { pod.Status.Phase = corev1.PodFailed }, func(f *plan.Pod) { f.Finished = true }},
 		"succeeded":      {func(pod *corev1.Pod) { pod.Status.Phase = corev1.PodSucceeded }, func(f *plan.Pod) { f.Finished = true }},
-		"has left, beside a container that runs on": {ended(0, 0, time.Hour), func(f *plan.Pod) { f.Running, f.Finished = false, true }},
+		"has left, beside a container that runs on": {
+			ended(0, 0, time.Hour), func(f *plan.Pod) { f.Running, f.Finished = false, true },
+		},
 		"has crashed": {ended(0, 1, time.Second), notRunning},
 		"an image without Consul": {ended(0, 0, time.Second), func(f *plan.Pod) {
 			cannotStart("container consul has ended with code 0 after 1s: check spec.image")(f)

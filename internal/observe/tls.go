@@ -124,12 +124,12 @@ func authority(s *Snapshot, told *corev1.Secret) plan.Authority {
 	issues := s.issuer()
 	from, until, err := pki.Validity(issues)
 	if err != nil {
-		return plan.Authority{Asked: s.Cluster.Annotations[v1alpha1.AnnotationRotateAuthority] != ""}
+		asked := s.Cluster.Annotations[v1alpha1.AnnotationRotateAuthority] != ""
+		return plan.Authority{Replacement: plan.Replacement{Asked: asked}}
 	}
 	next := resources.NextAuthority(s.AuthoritySecret).Certificate
 	seen := plan.Authority{
-		Stage: plan.AuthoritySettled, From: from, Until: until,
-		Asked: resources.IsAnotherAuthorityAsked(s.Cluster, s.AuthoritySecret),
+		Stage: plan.AuthoritySettled, From: from, Until: until, Replacement: otherAuthority(s),
 	}
 	switch {
 	case pki.IsAuthority(next):
@@ -141,6 +141,17 @@ func authority(s *Snapshot, told *corev1.Secret) plan.Authority {
 		seen.Stage = plan.AuthorityGoing
 	}
 	return seen
+}
+
+// otherAuthority is what speaks for another authority than the newest one.
+func otherAuthority(s *Snapshot) plan.Replacement {
+	speaks := plan.Replacement{Asked: resources.IsAsked(s.Cluster, s.AuthoritySecret, v1alpha1.AnnotationRotateAuthority)}
+	if ref := s.Cluster.Spec.TLS.CASecretRef; ref != nil {
+		speaks.Brought = ref.Name
+		speaks.Differs = len(s.Brought.Authority.Certificate) > 0 &&
+			!pki.Same(s.Brought.Authority.Certificate, resources.NewestAuthority(s.AuthoritySecret))
+	}
+	return speaks
 }
 
 func caGracePeriod(c *v1alpha1.ConsulCluster) time.Duration {

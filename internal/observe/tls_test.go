@@ -232,7 +232,7 @@ func TestTheStagesOfTheAuthority(t *testing.T) {
 		},
 		"asked for": {func(w *world, _, _, _ *corev1.Secret) {
 			w.cluster.Annotations[v1alpha1.AnnotationRotateAuthority] = "now"
-		}, plan.Authority{Stage: plan.AuthoritySettled, Asked: true}, false, false},
+		}, plan.Authority{Stage: plan.AuthoritySettled, Replacement: plan.Replacement{Asked: true}}, false, false},
 		"there is another one": {func(w *world, authority, _, _ *corev1.Secret) {
 			resources.SetNextAuthority(authority, w.cluster, next, now)
 		}, plan.Authority{Stage: plan.AuthorityComing}, false, false},

@@ -3,6 +3,7 @@
 package pki
 
 import (
+	"crypto"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -15,6 +16,7 @@ import (
 	"fmt"
 	"net"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -76,16 +78,23 @@ func Issue(authority Pair, names []string, now time.Time) (Pair, error) {
 	if issuer.NotAfter.Before(template.NotAfter) { // it is believed no longer
 		template.NotAfter = issuer.NotAfter
 	}
+	if issuer.NotBefore.After(template.NotBefore) { // nor before
+		template.NotBefore = issuer.NotBefore
+	}
 	return sign(template, issuer, key, issuerKey)
 }
 
 func newKey() (*ecdsa.PrivateKey, error) { return ecdsa.GenerateKey(elliptic.P256(), rand.Reader) }
 
-func sign(template, issuer *x509.Certificate, key, issuerKey *ecdsa.PrivateKey) (Pair, error) {
+func sign(template, issuer *x509.Certificate, key, issuerKey crypto.Signer) (Pair, error) {
 	certificate, err := x509.CreateCertificate(rand.Reader, template, issuer, key.Public(), issuerKey)
 	if err != nil {
 		return Pair{}, err
 	}
+	return encode(certificate, key)
+}
+
+func encode(certificate []byte, key crypto.Signer) (Pair, error) {
 	text, err := x509.MarshalPKCS8PrivateKey(key)
 	if err != nil {
 		return Pair{}, err
@@ -96,24 +105,63 @@ func sign(template, issuer *x509.Certificate, key, issuerKey *ecdsa.PrivateKey) 
 	}, nil
 }
 
-func (p Pair) parse() (*x509.Certificate, *ecdsa.PrivateKey, error) {
+func (p Pair) parse() (*x509.Certificate, crypto.Signer, error) {
 	certificate, err := first(p.Certificate)
 	if err != nil {
 		return nil, nil, err
 	}
-	block, _ := pem.Decode(p.Key)
-	if block == nil {
-		return nil, nil, errors.New("there is no key in PEM")
-	}
-	parsed, err := x509.ParsePKCS8PrivateKey(block.Bytes)
+	key, err := parseKey(p.Key)
 	if err != nil {
-		return nil, nil, errors.New("the key cannot be parsed") // an error may repeat what it could not parse
+		return nil, nil, err
 	}
-	key, is := parsed.(*ecdsa.PrivateKey)
-	if !is || !key.PublicKey.Equal(certificate.PublicKey) {
+	if public, ok := key.Public().(interface {
+		Equal(key crypto.PublicKey) bool
+	}); !ok || !public.Equal(certificate.PublicKey) {
 		return nil, nil, errors.New("the key is not that of the certificate")
 	}
 	return certificate, key, nil
+}
+
+// parseKey takes what openssl and cert-manager write, too. No error repeats what it could not parse.
+func parseKey(text []byte) (crypto.Signer, error) {
+	block, rest := pem.Decode(text)
+	for block != nil && !strings.HasSuffix(block.Type, typeKey) { // such as EC PARAMETERS
+		block, rest = pem.Decode(rest)
+	}
+	if block == nil {
+		return nil, errors.New("there is no key in PEM")
+	}
+	if key, err := x509.ParsePKCS8PrivateKey(block.Bytes); err == nil {
+		if signer, ok := key.(crypto.Signer); ok {
+			return signer, nil
+		}
+	}
+	if key, err := x509.ParseECPrivateKey(block.Bytes); err == nil {
+		return key, nil
+	}
+	if key, err := x509.ParsePKCS1PrivateKey(block.Bytes); err == nil {
+		return key, nil
+	}
+	return nil, errors.New("the key cannot be parsed")
+}
+
+// TakeAuthority returns an authority that somebody else has made, as this package writes it: its certificate alone, and its
+// key. It fails if it cannot issue certificates now.
+func TakeAuthority(authority Pair, now time.Time) (Pair, error) {
+	certificate, key, err := authority.parse()
+	switch {
+	case err != nil:
+		return Pair{}, err
+	case !certificate.BasicConstraintsValid || !certificate.IsCA:
+		return Pair{}, errors.New("the certificate is not that of an authority")
+	case certificate.KeyUsage != 0 && certificate.KeyUsage&x509.KeyUsageCertSign == 0:
+		return Pair{}, errors.New("it may not sign certificates")
+	case now.Before(certificate.NotBefore):
+		return Pair{}, fmt.Errorf("it is not valid before %s", certificate.NotBefore.UTC().Format(time.RFC3339))
+	case !now.Before(certificate.NotAfter):
+		return Pair{}, fmt.Errorf("it has expired at %s", certificate.NotAfter.UTC().Format(time.RFC3339))
+	}
+	return encode(certificate.Raw, key)
 }
 
 // first is the first certificate of a text in PEM.

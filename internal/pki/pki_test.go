@@ -1,10 +1,18 @@
 package pki_test
 
 import (
+	"crypto"
+	"crypto/ecdsa"
+	"crypto/ed25519"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/rsa"
 	"crypto/tls"
 	"crypto/x509"
+	"crypto/x509/pkix"
 	"encoding/pem"
 	"fmt"
+	"math/big"
 	"testing"
 	"time"
 
@@ -51,6 +59,52 @@ func TestAServerProvesWhoItIs(t *testing.T) {
 	g.Expect(pki.Verify(itself, ours, names[0])).NotTo(Succeed(), "the authority")
 	client := presented[0]
 	g.Expect(client.ExtKeyUsage).To(ConsistOf(x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth), "servers call each other")
+}
+
+// An authority that openssl or cert-manager has made issues certificates as well, whatever the kind of its key, and as soon
+// as it is valid.
+func TestAnAuthorityOfSomebodyElse(t *testing.T) {
+	rsaKey, err := rsa.GenerateKey(rand.Reader, 2048)
+	NewWithT(t).Expect(err).NotTo(HaveOccurred())
+	ecKey, err := ecdsa.GenerateKey(elliptic.P384(), rand.Reader)
+	NewWithT(t).Expect(err).NotTo(HaveOccurred())
+	_, edKey, err := ed25519.GenerateKey(rand.Reader)
+	NewWithT(t).Expect(err).NotTo(HaveOccurred())
+	ecText, err := x509.MarshalECPrivateKey(ecKey)
+	NewWithT(t).Expect(err).NotTo(HaveOccurred())
+	edText, err := x509.MarshalPKCS8PrivateKey(edKey)
+	NewWithT(t).Expect(err).NotTo(HaveOccurred())
+	for name, test := range map[string]struct {
+		key  crypto.Signer
+		text []byte
+	}{
+		"RSA": {rsaKey, pem.EncodeToMemory(&pem.Block{Type: "RSA PRIVATE KEY", Bytes: x509.MarshalPKCS1PrivateKey(rsaKey)})},
+		"EC": {ecKey, append(pem.EncodeToMemory(&pem.Block{Type: "EC PARAMETERS", Bytes: []byte{5}}),
+			pem.EncodeToMemory(&pem.Block{Type: "EC PRIVATE KEY", Bytes: ecText})...)},
+		"Ed25519": {edKey, pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: edText})},
+	} {
+		t.Run(name, func(t *testing.T) {
+			g := NewWithT(t)
+			template := &x509.Certificate{
+				SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "theirs"}, NotBefore: noon, NotAfter: noon.Add(48 * time.Hour),
+				IsCA: true, BasicConstraintsValid: true,
+			}
+			raw, err := x509.CreateCertificate(rand.Reader, template, template, test.key.Public(), test.key)
+			g.Expect(err).NotTo(HaveOccurred())
+			one := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: raw})
+			theirs := pki.Pair{Certificate: append(append([]byte{}, one...), one...), Key: test.text} // with its chain
+			now := noon.Add(time.Minute)
+			authority, err := pki.TakeAuthority(theirs, now)
+			g.Expect(err).NotTo(HaveOccurred())
+			g.Expect(authority.Certificate).To(Equal(one))
+			server, err := pki.Issue(authority, names, now)
+			g.Expect(err).NotTo(HaveOccurred())
+			g.Expect(server.Check(authority.Certificate, now)).To(Succeed())
+			presented := []*x509.Certificate{parse(g, server.Certificate)}
+			g.Expect(pki.Verify(presented, pki.Roots(authority.Certificate), names[0])).To(Succeed())
+			g.Expect(presented[0].NotAfter).To(BeTemporally("==", noon.Add(48*time.Hour)))
+		})
+	}
 }
 
 // A certificate is worth issuing only if others believe it at that time.

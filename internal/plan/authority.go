@@ -34,8 +34,8 @@ type Authority struct {
 	Stage AuthorityStage
 	// From and Until are when the one that issues is valid.
 	From, Until time.Time
-	// Asked reports whether a user asks for another one.
-	Asked bool
+	// Replacement is what speaks for another one. Its age is that of its certificate.
+	Replacement Replacement
 	// Introduced reports whether servers and clients are told to believe the next one, and KnownAt is when clients have had the time
 	// to learn that.
 	Introduced bool
@@ -45,8 +45,9 @@ type Authority struct {
 const (
 	// replaceAuthorityAfter is the share of its life after which an authority is replaced: of five years, one is left.
 	replaceAuthorityAfter = 0.8
-	// lastCertificate is how long before its end an authority issues its last certificate: as long as one is valid.
-	lastCertificate = 90 * 24 * time.Hour
+	// endsAfter is the share after which nobody is waited for any more: three months are left of five years, as long as a
+	// certificate is valid.
+	endsAfter = 0.95
 )
 
 // authority takes the next step of the rotation of the authority, when every server presents the certificate of the last one, and
@@ -79,18 +80,20 @@ func (v view) authority() []Action {
 	return nil
 }
 
-// endsSoon reports whether the authority that issues ends before a certificate of its would: then nobody is waited for.
+// endsSoon reports whether the authority that issues is about to end while another one comes: then nobody is waited for.
 func (v view) endsSoon() bool {
-	return v.Spec.TLS.Authority.Stage == AuthorityComing && !v.now.Before(v.Spec.TLS.Authority.Until.Add(-lastCertificate))
+	a := v.Spec.TLS.Authority
+	return a.Stage == AuthorityComing && isOver(v.now, a.From, a.Until, endsAfter)
 }
 
-// whyAnotherAuthority says why the authority has to be replaced; empty if it does not.
+// whyAnotherAuthority says why the authority has to be replaced; empty if it does not. One that a person brings is replaced
+// by the person.
 func (v view) whyAnotherAuthority() string {
 	a := v.Spec.TLS.Authority
-	switch {
-	case a.Asked:
-		return "it was asked for"
-	case isOver(v.now, a.From, a.Until, replaceAuthorityAfter):
+	if because := a.Replacement.Why(v.now); because != "" {
+		return because
+	}
+	if a.Replacement.Brought == "" && isOver(v.now, a.From, a.Until, replaceAuthorityAfter) {
 		return "the present one ends at " + a.Until.UTC().Format(time.RFC3339)
 	}
 	return ""

@@ -21,12 +21,21 @@ func TestTheAuthority(t *testing.T) {
 	issue := func(because string) []plan.Action { return []plan.Action{plan.IssueCertificate{Because: because}} }
 	settled := func(left time.Duration, asked bool) plan.Authority {
 		return plan.Authority{
-			Stage: plan.AuthoritySettled, From: noon.Add(left - 5*year), Until: noon.Add(left), Asked: asked,
+			Stage: plan.AuthoritySettled, From: noon.Add(left - 5*year), Until: noon.Add(left),
+			Replacement: plan.Replacement{Asked: asked},
 		}
 	}
-	coming := plan.Authority{Stage: plan.AuthorityComing, Introduced: true, KnownAt: noon, Until: noon.Add(year)}
+	brought := func(differs bool) plan.Authority {
+		a := settled(year, true)
+		a.Replacement.Brought, a.Replacement.Differs = "mine", differs
+		return a
+	}
+	coming := plan.Authority{
+		Stage: plan.AuthorityComing, Introduced: true, KnownAt: noon, From: noon.Add(-4 * year), Until: noon.Add(year),
+	}
 	tooEarly, tooLate := coming, coming
-	tooEarly.KnownAt, tooLate.KnownAt, tooLate.Until = noon.Add(time.Second), noon.Add(year), noon.Add(90*day)
+	tooEarly.KnownAt, tooLate.KnownAt = noon.Add(time.Second), noon.Add(year)
+	tooLate.From, tooLate.Until = noon.Add(90*day-5*year), noon.Add(90*day)
 	going := plan.Authority{Stage: plan.AuthorityGoing}
 	agents := func(ready string) func(o *plan.Observation) {
 		return func(o *plan.Observation) {
@@ -38,9 +47,11 @@ func TestTheAuthority(t *testing.T) {
 		change    func(o *plan.Observation)
 		upkeep    []plan.Action
 	}{
-		"I5 it is young":      {settled(2*year, false), nil, nil},
-		"a fifth of its life": {settled(year, false), nil, introduce("the present one ends at 2027-01-01T12:00:00Z")},
-		"it is asked for":     {settled(5*year, true), nil, introduce("it was asked for")},
+		"I5 it is young":              {settled(2*year, false), nil, nil},
+		"a fifth of its life":         {settled(year, false), nil, introduce("the present one ends at 2027-01-01T12:00:00Z")},
+		"it is asked for":             {settled(5*year, true), nil, introduce("on request")},
+		"a person brought it":         {brought(false), nil, nil},
+		"a person brings another one": {brought(true), nil, introduce("the Secret mine holds another value")},
 		"before there is a cluster": {
 			settled(5*year, true), func(o *plan.Observation) { o.Spec.Bootstrapped = false }, nil,
 		},
@@ -74,7 +85,7 @@ func TestTheAuthority(t *testing.T) {
 			issue("another authority issues certificates now"),
 		},
 		"none is of the former one": {going, nil, forget},
-		"it is lost":                {plan.Authority{Asked: true}, nil, nil},
+		"it is lost":                {plan.Authority{Replacement: plan.Replacement{Asked: true}}, nil, nil},
 		"paused":                    {coming, func(o *plan.Observation) { o.Spec.Paused = true }, promote},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -100,7 +111,7 @@ func TestTheNextAuthorityIsLookedFor(t *testing.T) {
 	d := plan.Plan(healthy(func(o *plan.Observation) {
 		certified(o)
 		o.Spec.TLS.Authority = plan.Authority{
-			Stage: plan.AuthorityComing, Introduced: true, KnownAt: noon.Add(day), Until: noon.Add(365 * day),
+			Stage: plan.AuthorityComing, Introduced: true, KnownAt: noon.Add(day), From: noon, Until: noon.Add(365 * day),
 		}
 	}), noon)
 	g := NewWithT(t)
@@ -117,7 +128,7 @@ func TestWhatAnotherAuthorityWaitsFor(t *testing.T) {
 	}{
 		"agents that do not believe it": {func(o *plan.Observation) {
 			o.Spec.TLS.Authority = plan.Authority{
-				Stage: plan.AuthorityComing, Introduced: true, KnownAt: noon, Until: noon.Add(365 * day),
+				Stage: plan.AuthorityComing, Introduced: true, KnownAt: noon, From: noon, Until: noon.Add(365 * day),
 			}
 			o.Raft.Gossip.ClientAgents = []string{"app-1"}
 		}, reason.WaitingForAgents, "agents-ready-for=PromoteAuthority"},
@@ -127,7 +138,7 @@ func TestWhatAnotherAuthorityWaitsFor(t *testing.T) {
 			o.Raft.Gossip.ClientAgents = []string{"app-1"}
 		}, reason.WaitingForAgents, "agents-ready-for=Required (client agents: app-1); the certificate authority stays"},
 		"there is none": {func(o *plan.Observation) {
-			o.Spec.TLS.Authority = plan.Authority{Asked: true}
+			o.Spec.TLS.Authority.Replacement.Asked = true
 		}, reason.RenewingCertificate, "the present one is lost"},
 	} {
 		t.Run(name, func(t *testing.T) {

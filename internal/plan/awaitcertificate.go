@@ -21,7 +21,7 @@ func awaitCertificate(v view) *Decision {
 
 // awaitAuthority says that there is no authority that another one could be introduced by.
 func (v view) awaitAuthority() *Decision {
-	if a := v.Spec.TLS.Authority; a.Stage != AuthorityUnknown || !a.Asked {
+	if a := v.Spec.TLS.Authority; a.Stage != AuthorityUnknown || !a.Replacement.Asked {
 		return nil
 	}
 	return wait(steadily, reason.RenewingCertificate, "another certificate authority was asked for, and the present one is lost, "+

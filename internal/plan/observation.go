@@ -73,6 +73,8 @@ type Spec struct {
 	Network Network
 	// Invalid says why the spec cannot be honored; nil if it can.
 	Invalid *Problem
+	// Unusable says why a Secret that a person brings to a running cluster cannot be used; nil if all can.
+	Unusable *Problem
 	// Bootstrapped reports whether a leader was ever seen. Unrecorded reports whether its record is missing.
 	Bootstrapped, Unrecorded bool
 	// NextSerial is the serial of the next server.

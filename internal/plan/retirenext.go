@@ -38,7 +38,8 @@ func (v view) updateInPlace(s Server) *Decision {
 		s.Name, others-quorum(others))
 }
 
-// restartSingle updates the only server. It does not leave: no other server could take over or remove it. SIGTERM ends it in order, and on its volume it is the one voter, as before.
+// restartSingle updates the only server. It does not leave: no other server could take over or remove it. SIGTERM ends it
+// in order, and on its volume it is the one voter, as before.
 func (v view) restartSingle() *Decision {
 	if len(v.Raft.Peers) != 1 || !isVoter(v.Servers[0]) {
 		return nil

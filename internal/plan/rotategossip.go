@@ -36,13 +36,16 @@ const (
 // Rotation is the rotation of the gossip key.
 type Rotation struct {
 	Stage KeyStage
-	// Asked reports whether a user asks for another key than the one that there is, or is to be: now, or at its age.
-	Asked bool
+	// Replacement is what speaks for another key than the one that there is, or is to be.
+	Replacement Replacement
 	// ShownAt is when kubelets show all pods the Secret as it is.
 	ShownAt time.Time
 	// Federated reports whether the members of other datacenters would get the key as well.
 	Federated bool
 }
+
+// IsUnderWay reports whether a rotation has begun.
+func (r Rotation) IsUnderWay() bool { return r.Stage != KeySettled && r.Stage != KeyUnknown }
 
 // Keyring is what the members of Serf have of the gossip keys. The key is the one that is to stay.
 type Keyring struct {
@@ -61,12 +64,12 @@ type Keyring struct {
 func rotateGossip(v view) *Decision {
 	rotation := v.Spec.Gossip.Rotation
 	switch {
-	case v.Spec.Gossip.Phase == GossipOff, (rotation.Stage == KeySettled || rotation.Stage == KeyUnknown) && !rotation.Asked:
+	case v.Spec.Gossip.Phase == GossipOff, !rotation.IsUnderWay() && rotation.Replacement.Why(v.now) == "":
 		return nil
 	case rotation.Federated:
 		return wait(steadily, reason.InvalidSpec, "spec.config.ports.serf_wan connects datacenters, and Consul would give a new "+
-			"gossip key to all of them: remove it, or take back the annotation consuloperator.io/rotate-gossip-key, or "+
-			"spec.gossipEncryption.rotateEvery, before the rotation begins")
+			"gossip key to all of them: remove it, or take back what asks for another key, which is the annotation "+
+			"consuloperator.io/rotate-gossip-key, or rotateEvery or secretRef in spec.gossipEncryption")
 	}
 	switch rotation.Stage {
 	case KeySettled:
@@ -94,7 +97,8 @@ func (v view) addKey() *Decision {
 			"it is not rotated: delete the Secret, and the operator writes it again with their key", ring.Members-ring.UseKey,
 			ring.Members)
 	}
-	return v.rotate(AddKey, "a new gossip key is created: all members get it before any encrypts with it")
+	return v.rotate(AddKey, "the gossip key is replaced (%s): all members get the new one before any encrypts with it",
+		v.Spec.Gossip.Rotation.Replacement.Why(v.now))
 }
 
 // bringKey gives all members the new key. Then it takes the first place.

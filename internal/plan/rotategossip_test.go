@@ -27,7 +27,7 @@ func TestRotateGossip(t *testing.T) {
 	ring := func(have, use, others int) plan.Keyring {
 		return plan.Keyring{Members: 4, HaveKey: have, UseKey: use, OtherKeys: others}
 	}
-	asked := func(o *plan.Observation) { o.Spec.Gossip.Rotation.Asked = true }
+	asked := func(o *plan.Observation) { o.Spec.Gossip.Rotation.Replacement.Asked = true }
 	federated := func(o *plan.Observation) { o.Spec.Gossip.Rotation.Federated = true }
 	unseen := func(o *plan.Observation) { o.Spec.Gossip.Rotation.ShownAt = noon.Add(time.Second) }
 	off := func(o *plan.Observation) { o.Spec.Gossip.Phase, o.Spec.Gossip.Target = plan.GossipOff, plan.GossipOff }

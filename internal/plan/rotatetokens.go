@@ -33,8 +33,8 @@ const (
 // TokenRotation is the rotation of the ACL tokens.
 type TokenRotation struct {
 	Stage TokenStage
-	// Because says why others are to take their place; empty if they are not.
-	Because string
+	// Replacement is what speaks for others in their place.
+	Replacement Replacement
 	// Uncopied reports whether the Secret for people does not hold the same management tokens yet.
 	Uncopied bool
 	// ShownAt is when kubelets show the present ones to all pods.
@@ -53,7 +53,7 @@ func rotateTokens(v view) *Decision {
 		return nil
 	}
 	switch {
-	case rotation.Stage == TokensSettled && rotation.Because == "":
+	case rotation.Stage == TokensSettled && rotation.Replacement.Why(v.now) == "":
 		return nil
 	case rotation.Uncopied: // what was done last is to be lost with neither Secret, and people are to know their token
 		return wait(often, reason.RotatingTokens, "the rotation of the ACL tokens goes on when both Secrets hold the same")
@@ -72,7 +72,7 @@ func (v view) loseFormerTokens() *Decision {
 	switch {
 	case rotation.Stage == TokensGoing || rotation.RevokedIn != v.Raft.Term:
 		return v.rotateACLs(RevokeTokens, "all %d servers have read the new ACL tokens: the former ones are revoked", len(v.Servers))
-	case rotation.Because != "":
+	case rotation.Replacement.Why(v.now) != "":
 		return v.generateTokens()
 	case !v.mayMakeFormerToken():
 		return v.rotateACLs(ForgetTokens, "no server that runs was started with the former management token: it is deleted")
@@ -81,7 +81,7 @@ func (v view) loseFormerTokens() *Decision {
 }
 
 func (v view) generateTokens() *Decision {
-	return v.rotateACLs(GenerateTokens, "the ACL tokens are replaced: %s", v.Spec.ACLs.Rotation.Because)
+	return v.rotateACLs(GenerateTokens, "the ACL tokens are replaced: %s", v.Spec.ACLs.Rotation.Replacement.Why(v.now))
 }
 
 // readTokens has servers read the new tokens, one after the other, the leader last, when kubelets show them to all pods.

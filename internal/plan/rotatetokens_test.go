@@ -20,7 +20,7 @@ func tokens(stage plan.TokenStage, changes ...func(o *plan.Observation)) func(o 
 
 func TestRotateTokens(t *testing.T) {
 	const settled, coming, going, revoked = plan.TokensSettled, plan.TokensComing, plan.TokensGoing, plan.TokensRevoked
-	asked := func(o *plan.Observation) { o.Spec.ACLs.Rotation.Because = "they were asked for" }
+	asked := func(o *plan.Observation) { o.Spec.ACLs.Rotation.Replacement.Asked = true }
 	unseen := func(o *plan.Observation) { o.Spec.ACLs.Rotation.ShownAt = noon.Add(time.Second) }
 	uncopied := func(o *plan.Observation) { o.Spec.ACLs.Rotation.Uncopied = true }
 	another := func(o *plan.Observation) { o.Raft.Term++ }

@@ -58,7 +58,8 @@ func TestSecureTLS(t *testing.T) {
 			plan.SetGossip{Phase: plan.GossipAccepting}, reason.SecuringGossip,
 		},
 		"TLS before another gossip key": {
-			tls(accepting, required, func(o *plan.Observation) { o.Spec.Gossip.Rotation.Asked = true }), to(sending), reason.SecuringTLS,
+			tls(accepting, required, func(o *plan.Observation) { o.Spec.Gossip.Rotation.Replacement.Asked = true }),
+			to(sending), reason.SecuringTLS,
 		},
 		"a certificate before another phase": {
 			tls(accepting, required, func(o *plan.Observation) { o.Servers[1].Agent.Certificate = "former" }),

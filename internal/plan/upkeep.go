@@ -80,8 +80,8 @@ func (v view) podOf(s Server) Action {
 	return nil
 }
 
-// isSpent reports whether a server will never run again in its pod and another pod may take its place. One that failed at once, because its
-// node refuses it, waits for a while: the next one may fail in the same way.
+// isSpent reports whether a server will never run again in its pod and another pod may take its place. One that failed at
+// once, because its node refuses it, waits for a while: the next one may fail in the same way.
 func (v view) isSpent(s Server) bool {
 	return s.Pod != nil && s.Pod.Finished && !s.Pod.Terminating && !v.now.Before(s.Pod.Created.Add(betweenPods))
 }

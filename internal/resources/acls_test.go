@@ -9,7 +9,6 @@ import (
 	"github.com/google/uuid"
 	. "github.com/onsi/gomega"
 	corev1 "k8s.io/api/core/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/consul-operator/consul-operator/api/v1alpha1"
 	"github.com/consul-operator/consul-operator/internal/resources"
@@ -175,22 +174,6 @@ func TestTheNewestTokens(t *testing.T) {
 	}
 }
 
-func TestWhyTokensAreRotated(t *testing.T) {
-	g := NewWithT(t)
-	secret := resources.TokensSecret(plain(), resources.ManagementTokens{Present: "first"})
-	c, now := plain(), time.Date(2026, 11, 29, 12, 0, 0, 0, time.UTC)
-	resources.SetTokensChanged(secret, now)
-	g.Expect(resources.WhyOtherTokens(c, secret, resources.ManagementTokens{}, now)).To(BeEmpty())
-	c.Spec.ACLs.RotateEvery = &metav1.Duration{Duration: time.Hour}
-	g.Expect(resources.WhyOtherTokens(c, secret, resources.ManagementTokens{}, now.Add(time.Hour-time.Second))).To(BeEmpty())
-	g.Expect(resources.WhyOtherTokens(c, secret, resources.ManagementTokens{}, now.Add(time.Hour))).
-		To(Equal("the present ones are older than 1h0m0s"))
-	c.Annotations = map[string]string{v1alpha1.AnnotationRotateTokens: "today"}
-	g.Expect(resources.WhyOtherTokens(c, secret, resources.ManagementTokens{}, now)).To(ContainSubstring("requested"))
-	resources.SetTokensRotatedFor(secret, c)
-	g.Expect(resources.WhyOtherTokens(c, secret, resources.ManagementTokens{}, now)).To(BeEmpty())
-}
-
 // The operator keeps its own tokens in memory, and not the one that may do everything.
 func TestWhatTheCacheKeepsOfTokens(t *testing.T) {
 	g := NewWithT(t)
@@ -209,29 +192,16 @@ func TestTokensMade(t *testing.T) {
 	g.Expect(resources.TokensMade(tokens)).To(BeTrue())
 }
 
-// A token that a person brings takes the place of the present one, and nothing else does then.
+// A token that a person brings takes the place of the present one.
 func TestTokensThatArePersonsOwn(t *testing.T) {
 	g := NewWithT(t)
-	const token = "f0f0f0f0-0000-4000-8000-000000000000"
-	brought := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Name: "mine"}, Data: map[string][]byte{
-		"token": []byte(token + "\n"), "braces": []byte("{" + token + "}"), "empty": nil,
-	}}
-	own, err := resources.BroughtToken(brought, "token")
-	g.Expect(err).NotTo(HaveOccurred())
-	g.Expect(own).To(Equal(resources.ManagementTokens{Present: token}))
-	for key, says := range map[string]string{"braces": "is no UUID", "empty": "has no key empty", "other": "has no key other"} {
-		_, err := resources.BroughtToken(brought, key)
-		g.Expect(err).To(MatchError(ContainSubstring(says)))
-		g.Expect(err.Error()).NotTo(ContainSubstring(token))
-	}
-	c, now := plain(), time.Now()
-	c.Annotations = map[string]string{v1alpha1.AnnotationRotateTokens: "today"}
-	c.Spec.ACLs.ManagementTokenSecretRef = &v1alpha1.SecretKey{Name: "mine", Key: "token"}
+	own := resources.ManagementTokens{Present: "f0f0f0f0-0000-4000-8000-000000000000"}
 	secret := resources.TokensSecret(plain(), resources.ManagementTokens{Present: "another"})
-	g.Expect(resources.WhyOtherTokens(c, secret, own, now)).To(Equal("the Secret mine holds another management token"))
-	g.Expect(resources.WhyOtherTokens(c, secret, resources.ManagementTokens{}, now)).To(BeEmpty(), "it cannot be read")
+	g.Expect(resources.AreTokensOf(secret, own)).To(BeFalse())
 	resources.SetTokens(secret, own)
-	g.Expect(resources.WhyOtherTokens(c, secret, own, now)).To(BeEmpty())
+	g.Expect(resources.AreTokensOf(secret, own)).To(BeTrue())
+	secret.Data = resources.Cached(secret)
+	g.Expect(resources.AreTokensOf(secret, own)).To(BeTrue(), "also from the cache")
 
 	back := resources.ManagementTokens{Present: "2", Next: "1", Former: []string{"1"}}.Promoted()
 	g.Expect(back).To(Equal(resources.ManagementTokens{Present: "1", Former: []string{"2"}}), "to a former one")

@@ -103,7 +103,7 @@ func AuthoritiesSecret(c *v1alpha1.ConsulCluster, authorities []byte) *corev1.Se
 func AuthoritySecret(c *v1alpha1.ConsulCluster, authority pki.Pair) *corev1.Secret {
 	secret := &corev1.Secret{ObjectMeta: meta(c, AuthoritySecretName(c.Name)), Type: corev1.SecretTypeTLS}
 	SetAuthority(secret, authority)
-	setAnnotation(secret, v1alpha1.AnnotationRotatedFor, c.Annotations[v1alpha1.AnnotationRotateAuthority])
+	SetRotatedFor(secret, c, v1alpha1.AnnotationRotateAuthority)
 	return secret
 }
 
@@ -126,7 +126,7 @@ func ForgetFormerAuthority(secret *corev1.Secret) { delete(secret.Data, keyForme
 // SetNextAuthority adds the authority that is to take the place of the one in a Secret, as a cluster asks for.
 func SetNextAuthority(secret *corev1.Secret, c *v1alpha1.ConsulCluster, next pki.Pair, now time.Time) {
 	secret.Data[keyNextCertificate], secret.Data[keyNextKey] = next.Certificate, next.Key
-	setAnnotation(secret, v1alpha1.AnnotationRotatedFor, c.Annotations[v1alpha1.AnnotationRotateAuthority])
+	SetRotatedFor(secret, c, v1alpha1.AnnotationRotateAuthority)
 	setAnnotation(secret, v1alpha1.AnnotationKeysChanged, now.UTC().Format(time.RFC3339))
 }
 
@@ -136,10 +136,12 @@ func NextAuthority(secret *corev1.Secret) pki.Pair {
 	return pki.Pair{Certificate: secret.Data[keyNextCertificate], Key: secret.Data[keyNextKey]}
 }
 
-// IsAnotherAuthorityAsked reports whether a cluster asks for another authority than the newest one in a Secret.
-func IsAnotherAuthorityAsked(c *v1alpha1.ConsulCluster, secret *corev1.Secret) bool {
-	asked := c.Annotations[v1alpha1.AnnotationRotateAuthority]
-	return asked != "" && asked != secret.Annotations[v1alpha1.AnnotationRotatedFor]
+// NewestAuthority returns the certificate of the authority that issues in the end: the next one, if there is one.
+func NewestAuthority(secret *corev1.Secret) []byte {
+	if next := NextAuthority(secret).Certificate; pki.IsAuthority(next) {
+		return next
+	}
+	return PairOf(secret).Certificate
 }
 
 // CertificateSecret returns the Secret with the servers' certificate.

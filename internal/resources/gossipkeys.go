@@ -45,6 +45,9 @@ func (k GossipKeys) GoString() string { return k.String() }
 // NewGossipKeys are a random key.
 func NewGossipKeys() GossipKeys { return GossipKeys{ring: []string{newGossipKey()}} }
 
+// IsNone reports whether there is no key.
+func (k GossipKeys) IsNone() bool { return len(k.ring) == 0 }
+
 // KnownGossipKeys are the keys that servers have. Those that are not primary go.
 func KnownGossipKeys(primary string, all []string) GossipKeys {
 	others := slices.DeleteFunc(slices.Clone(all), func(key string) bool { return key == primary })
@@ -56,16 +59,15 @@ func (k GossipKeys) New() string {
 	switch {
 	case k.next != "":
 		return k.next
-	case len(k.ring) > 0:
+	case !k.IsNone():
 		return k.ring[0]
 	}
 	return ""
 }
 
-// WithNext are the keys and a new one, which is to become the primary one.
-func (k GossipKeys) WithNext() GossipKeys {
-	next := newGossipKey()
-	return GossipKeys{ring: append(slices.Clone(k.ring), next), next: next}
+// WithNext are the keys and another one, which is to become the primary one.
+func (k GossipKeys) WithNext(next GossipKeys) GossipKeys {
+	return GossipKeys{ring: append(slices.Clone(k.ring), next.New()), next: next.New()}
 }
 
 // WithNewFirst are the same keys; the new one is primary.
@@ -103,9 +105,17 @@ func SetGossipKeys(secret *corev1.Secret, keys GossipKeys, now time.Time) {
 	setAnnotation(secret, v1alpha1.AnnotationKeysChanged, now.UTC().Format(time.RFC3339))
 }
 
-// SetRotatedFor records that the newest key in a Secret is the one that a cluster asks for.
-func SetRotatedFor(secret *corev1.Secret, c *v1alpha1.ConsulCluster) {
-	setAnnotation(secret, v1alpha1.AnnotationRotatedFor, c.Annotations[v1alpha1.AnnotationRotateGossipKey])
+// SetRotatedFor records that the newest of what a Secret holds is what a cluster asks for by an annotation.
+func SetRotatedFor(secret *corev1.Secret, c *v1alpha1.ConsulCluster, annotation string) {
+	if asked := c.Annotations[annotation]; asked != "" {
+		setAnnotation(secret, v1alpha1.AnnotationRotatedFor, asked)
+	}
+}
+
+// IsAsked reports whether a cluster asks, by an annotation, for something newer than what a Secret holds.
+func IsAsked(c *v1alpha1.ConsulCluster, secret *corev1.Secret, annotation string) bool {
+	asked := c.Annotations[annotation]
+	return asked != "" && asked != secret.Annotations[v1alpha1.AnnotationRotatedFor]
 }
 
 // ForgetRotation forgets for which request a Secret got its newest key: a request that stands begins anew.
@@ -118,15 +128,13 @@ func setAnnotation(secret *corev1.Secret, key, value string) {
 	secret.Annotations[key] = value
 }
 
-// IsRotationAsked reports whether a cluster asks for another key than the newest one in its Secret: on request, or because of its
-// age.
-func IsRotationAsked(c *v1alpha1.ConsulCluster, secret *corev1.Secret, now time.Time) bool {
-	asked := c.Annotations[v1alpha1.AnnotationRotateGossipKey]
-	if asked != "" && asked != secret.Annotations[v1alpha1.AnnotationRotatedFor] {
-		return true
+// IsNewestGossipKey reports whether the newest gossip key in a Secret, which may be from the cache, is this one. Of a
+// Secret from the cache it knows that only while no rotation is under way.
+func IsNewestGossipKey(secret *corev1.Secret, key GossipKeys) bool {
+	if keys, err := GossipKeysOf(secret); err == nil {
+		return keys.New() == key.New()
 	}
-	every := c.Spec.GossipEncryption.RotateEvery
-	return every != nil && every.Duration > 0 && !now.Before(KeysChanged(secret).Add(every.Duration))
+	return CachedDigest(secret) == Digest(&corev1.Secret{Data: key.data()})
 }
 
 // KeysChanged is when the keys in a Secret became what they are.

@@ -19,7 +19,7 @@ func TestGossipKeys(t *testing.T) {
 	g := NewWithT(t)
 	first := resources.NewGossipKeys()
 	g.Expect(first.New()).NotTo(Equal(resources.NewGossipKeys().New()))
-	coming := first.WithNext()
+	coming := first.WithNext(resources.NewGossipKeys())
 	going := coming.WithNewFirst()
 	for _, stage := range []struct {
 		keys    resources.GossipKeys
@@ -84,35 +84,48 @@ func TestDamagedGossipKeys(t *testing.T) {
 	NewWithT(t).Expect(err).To(HaveOccurred())
 }
 
-// A cluster that asks for a rotation gets a key that was made since it does.
-func TestARotationIsAskedFor(t *testing.T) {
+// A cluster that asks for another key gets one that was made since it does.
+func TestAnotherOneIsAskedFor(t *testing.T) {
 	g := NewWithT(t)
+	const annotation = v1alpha1.AnnotationRotateGossipKey
 	c := inPhase(v1alpha1.GossipRequired)
 	secret := resources.GossipSecret(c, resources.NewGossipKeys())
-	g.Expect(resources.IsRotationAsked(c, secret, noon)).To(BeFalse())
-	c.Annotations[v1alpha1.AnnotationRotateGossipKey] = "today"
-	g.Expect(resources.IsRotationAsked(c, secret, noon)).To(BeTrue())
-	resources.SetRotatedFor(secret, c)
-	g.Expect(resources.IsRotationAsked(c, secret, noon)).To(BeFalse())
-	c.Annotations[v1alpha1.AnnotationRotateGossipKey] = "tomorrow"
-	g.Expect(resources.IsRotationAsked(c, secret, noon)).To(BeTrue())
-	delete(c.Annotations, v1alpha1.AnnotationRotateGossipKey)
-	g.Expect(resources.IsRotationAsked(c, secret, noon)).To(BeFalse())
+	g.Expect(resources.IsAsked(c, secret, annotation)).To(BeFalse())
+	c.Annotations[annotation] = "today"
+	g.Expect(resources.IsAsked(c, secret, annotation)).To(BeTrue())
+	resources.SetRotatedFor(secret, c, annotation)
+	g.Expect(resources.IsAsked(c, secret, annotation)).To(BeFalse())
+	c.Annotations[annotation] = "tomorrow"
+	g.Expect(resources.IsAsked(c, secret, annotation)).To(BeTrue())
+	delete(c.Annotations, annotation)
+	g.Expect(resources.IsAsked(c, secret, annotation)).To(BeFalse())
 }
 
-// A key that is too old is replaced, counted from when it was made, or became the only one.
-func TestARotationAtAnAge(t *testing.T) {
+// The age of a key counts from when it was made, or became the only one.
+func TestWhenKeysChanged(t *testing.T) {
 	g := NewWithT(t)
-	c := inPhase(v1alpha1.GossipRequired)
-	secret := resources.GossipSecret(c, resources.NewGossipKeys())
+	secret := resources.GossipSecret(inPhase(v1alpha1.GossipRequired), resources.NewGossipKeys())
 	secret.CreationTimestamp = metav1.NewTime(noon.Add(-24 * time.Hour))
-	g.Expect(resources.IsRotationAsked(c, secret, noon)).To(BeFalse(), "nobody asks for it")
-	c.Spec.GossipEncryption.RotateEvery = &metav1.Duration{Duration: 24 * time.Hour}
-	g.Expect(resources.IsRotationAsked(c, secret, noon.Add(-time.Second))).To(BeFalse())
-	g.Expect(resources.IsRotationAsked(c, secret, noon)).To(BeTrue())
+	g.Expect(resources.KeysChanged(secret)).To(BeTemporally("==", noon.Add(-24*time.Hour)))
 	resources.SetGossipKeys(secret, resources.NewGossipKeys(), noon)
-	g.Expect(resources.IsRotationAsked(c, secret, noon)).To(BeFalse())
-	g.Expect(resources.IsRotationAsked(c, secret, noon.Add(24*time.Hour))).To(BeTrue())
+	g.Expect(resources.KeysChanged(secret)).To(BeTemporally("==", noon))
+}
+
+// A key that a person brings is known from the others, also by what the cache keeps.
+func TestAKeyThatIsAPersonsOwn(t *testing.T) {
+	g := NewWithT(t)
+	key, other := resources.NewGossipKeys(), resources.NewGossipKeys()
+	secret := resources.GossipSecret(inPhase(v1alpha1.GossipRequired), other)
+	g.Expect(resources.IsNewestGossipKey(secret, key)).To(BeFalse())
+	g.Expect(resources.IsNewestGossipKey(secret, other)).To(BeTrue())
+	resources.SetGossipKeys(secret, other.WithNext(key), noon)
+	g.Expect(resources.IsNewestGossipKey(secret, key)).To(BeTrue())
+
+	settled := resources.GossipSecret(inPhase(v1alpha1.GossipRequired), key)
+	settled.Annotations = map[string]string{resources.AnnotationDigest: resources.Digest(settled)}
+	settled.Data = resources.Cached(settled)
+	g.Expect(resources.IsNewestGossipKey(settled, key)).To(BeTrue())
+	g.Expect(resources.IsNewestGossipKey(settled, other)).To(BeFalse())
 }
 
 var noon = time.Date(2026, 1, 1, 12, 0, 0, 0, time.UTC)

@@ -9,7 +9,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/google/uuid"
 	corev1 "k8s.io/api/core/v1"
 
 	"github.com/consul-operator/consul-operator/api/v1alpha1"
@@ -134,7 +133,7 @@ type serversFile struct {
 func TokensSecret(c *v1alpha1.ConsulCluster, tokens ManagementTokens) *corev1.Secret {
 	secret := &corev1.Secret{ObjectMeta: meta(c, TokensSecretName(c.Name))}
 	SetTokens(secret, tokens)
-	SetTokensRotatedFor(secret, c)
+	SetRotatedFor(secret, c, v1alpha1.AnnotationRotateTokens)
 	return secret
 }
 
@@ -246,42 +245,7 @@ func SetTokensChanged(secret *corev1.Secret, now time.Time) {
 	setAnnotation(secret, v1alpha1.AnnotationKeysChanged, now.UTC().Format(time.RFC3339))
 }
 
-// SetTokensRotatedFor records that the newest tokens in a Secret are those that a cluster asks for.
-func SetTokensRotatedFor(secret *corev1.Secret, c *v1alpha1.ConsulCluster) {
-	if asked := c.Annotations[v1alpha1.AnnotationRotateTokens]; asked != "" {
-		setAnnotation(secret, v1alpha1.AnnotationRotatedFor, asked)
-	}
+// AreTokensOf reports whether the newest tokens in a Secret follow from a management token.
+func AreTokensOf(secret *corev1.Secret, management ManagementTokens) bool {
+	return Token(management.Present, RoleOperator).Secret == OperatorTokensOf(secret).Operator
 }
-
-// WhyOtherTokens says why a cluster gets other tokens than those in its Secret: because a person has brought another one,
-// on request, or because of their age. It is empty if it does not.
-func WhyOtherTokens(c *v1alpha1.ConsulCluster, secret *corev1.Secret, brought ManagementTokens, now time.Time) string {
-	asked, acls := c.Annotations[v1alpha1.AnnotationRotateTokens], c.Spec.ACLs
-	every, ref := acls.RotateEvery, acls.ManagementTokenSecretRef
-	switch {
-	case ref != nil:
-		if brought.Present != "" && Token(brought.Present, RoleOperator).Secret != OperatorTokensOf(secret).Operator {
-			return fmt.Sprintf("the Secret %s holds another management token", ref.Name)
-		}
-	case asked != "" && asked != secret.Annotations[v1alpha1.AnnotationRotatedFor]:
-		return "requested by the annotation " + v1alpha1.AnnotationRotateTokens
-	case every != nil && every.Duration > 0 && !now.Before(KeysChanged(secret).Add(every.Duration)):
-		return fmt.Sprintf("the present ones are older than %s", every.Duration)
-	}
-	return ""
-}
-
-// BroughtToken returns the management token in a Secret of a person's; an error if it cannot be one.
-func BroughtToken(secret *corev1.Secret, key string) (ManagementTokens, error) {
-	token := strings.TrimSpace(string(secret.Data[key]))
-	switch {
-	case token == "":
-		return ManagementTokens{}, fmt.Errorf("the Secret %s has no key %s", secret.Name, key)
-	case len(token) != uuidLength || uuid.Validate(token) != nil:
-		return ManagementTokens{}, fmt.Errorf("%s in the Secret %s is no UUID, as Consul's tokens are", key, secret.Name)
-	}
-	return ManagementTokens{Present: token}, nil
-}
-
-// uuidLength is that of the form which Consul takes.
-const uuidLength = len("00000000-0000-0000-0000-000000000000")

@@ -38,7 +38,8 @@ type Lock struct {
 	session string
 	stop    context.CancelFunc
 	done    sync.WaitGroup
-	// gone and unrenewed are set before done is: how its session ended, and the longest time without a renewal if that was not noticed.
+	// gone and unrenewed are set before done is: how its session ended, and the longest time without a renewal if that was not
+	// noticed.
 	gone      error
 	unrenewed time.Duration
 }

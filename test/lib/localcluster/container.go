@@ -102,8 +102,8 @@ func nextBackOff(delay time.Duration) time.Duration {
 	return max(backOffInitial, min(2*delay, backOffMax))
 }
 
-// mayRestart follows the restart policy. What a kubelet has killed because it was sick, it starts again however it ended, unless the
-// policy is Never (computePodActions in pkg/kubelet/kuberuntime).
+// mayRestart follows the restart policy. What a kubelet has killed because it was sick, it starts again however it ended,
+// unless the policy is Never (computePodActions in pkg/kubelet/kuberuntime).
 func (c *container) mayRestart(exitCode int32, sick bool) bool {
 	policy := c.worker.newest().Spec.RestartPolicy
 	switch {

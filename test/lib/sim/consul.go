@@ -269,8 +269,8 @@ func sayGoodbye(s *State, i int) { s.Servers[i].Serf = Left }
 
 func isLeaving(s *State, i int) bool { return s.Servers[i].Process == Leaving }
 
-// A server that leaves is removed from Raft by the leader; without one it goes all the same and stays a peer. It exits with 0, which
-// is no failure: restartPolicy OnFailure.
+// A server that leaves is removed from Raft by the leader; without one it goes all the same and stays a peer. It exits with
+// 0, which is no failure: restartPolicy OnFailure.
 func finishLeave(s *State, i int) {
 	x := &s.Servers[i]
 	if s.works() && int(s.Leader) != i && !x.Alone {

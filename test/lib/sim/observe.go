@@ -70,7 +70,7 @@ func observe(kube, consul *State) plan.Observation {
 	if consul.refuses(kube) {
 		o.Spec.ACLs.RefusedBy = names[consul.Leader]
 	}
-	if rotation := o.Spec.Gossip.Rotation; (rotation.Stage != plan.KeySettled || rotation.Asked) && consul.tells(kube) {
+	if rotation := o.Spec.Gossip.Rotation; (rotation.Stage != plan.KeySettled || rotation.Replacement.Asked) && consul.tells(kube) {
 		o.Raft.Gossip.Keyring, o.Raft.Gossip.KeysUnanswered = consul.keyring()
 	}
 	for i := range kube.slots() {
@@ -110,7 +110,7 @@ func (s *State) spec() plan.Spec {
 		},
 		TLS: plan.TLS{Phase: s.Wanted.TLS(), Target: plan.TLSPhase(s.TLS), Certificate: certificate},
 	}
-	spec.Gossip.Rotation.Asked = s.Rotate && s.Wanted.Gossip() != plan.GossipOff // otherwise there is no key to ask for
+	spec.Gossip.Rotation.Replacement.Asked = s.Rotate && s.Wanted.Gossip() != plan.GossipOff // otherwise there is no key to ask for
 	if s.Replace {
 		spec.ReplaceFailedAfter = replaceAfter
 	}
@@ -126,7 +126,9 @@ func (s *State) spec() plan.Spec {
 }
 
 func (s *State) rotation() plan.Rotation {
-	rotation := plan.Rotation{Stage: s.keyStage(), Asked: s.Rotate, ShownAt: now.Add(time.Minute)}
+	rotation := plan.Rotation{
+		Stage: s.keyStage(), Replacement: plan.Replacement{Asked: s.Rotate}, ShownAt: now.Add(time.Minute),
+	}
 	if s.KeysShown {
 		rotation.ShownAt = longAgo
 	}

@@ -371,7 +371,9 @@ func (x *Server) String() string {
 	add(x.PodRescue == Saves, "saves")
 	add(x.PodRescue == SavesAndLeads, "saves-and-leads")
 	words = append(words,
-		[...]string{"no-pod", "pending", "", "terminating", "node-dead", "node-dead terminating", "node-dead overdue", "finished", ""}[x.Pod],
+		[...]string{
+			"no-pod", "pending", "", "terminating", "node-dead", "node-dead terminating", "node-dead overdue", "finished", "",
+		}[x.Pod],
 		[...]string{"down", "", "hung", "leaving"}[x.Process],
 		[...]string{"no-peer", "nonvoter", "voter"}[x.Peer],
 		[...]string{"absent", "", "serf-leaving", "left", "failed"}[x.Serf])

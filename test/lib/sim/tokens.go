@@ -13,9 +13,7 @@ func (s *State) tokenStage() plan.TokenStage { return plan.TokenStage(s.Tokens) 
 // tokenRotation is what the operator sees of it.
 func (s *State) tokenRotation() plan.TokenRotation {
 	rotation := plan.TokenRotation{Stage: s.tokenStage(), ShownAt: longAgo, RevokedIn: 1} // every leader is one of term 1
-	if s.AskTokens {
-		rotation.Because = "they were asked for"
-	}
+	rotation.Replacement.Asked = s.AskTokens
 	if !s.TokensShown {
 		rotation.ShownAt = now.Add(time.Minute)
 	}

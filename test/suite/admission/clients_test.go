@@ -57,20 +57,44 @@ func TestACLsAreChangedByThoseWhoAdministerConsul(t *testing.T) {
 	g.Expect(as.tenant.Patch(t.Context(), c, replicas)).To(Succeed(), "what others have set stays")
 }
 
-// Who may not read a token gets it by no ConsulCluster that names it.
-func TestATokenIsBroughtByThoseWhoMayReadIt(t *testing.T) {
-	g := NewWithT(t)
-	brought := values{"acls": values{"managementTokenSecretRef": values{"name": "mine"}}}
-	denied := And(MatchError(apierrors.IsForbidden, "Forbidden"), MatchError(ContainSubstring("permission to read the Secret mine")))
-	for _, user := range []client.Client{as.tenant, as.developer, as.gatekeeper} {
-		g.Expect(user.Create(t.Context(), cluster(brought))).To(denied)
+// Who may not read a Secret gets what it holds by no ConsulCluster that names it.
+func TestSecretsAreBroughtByThoseWhoMayReadThem(t *testing.T) {
+	for part, field := range map[string]string{
+		"acls": "managementTokenSecretRef", "tls": "caSecretRef", "gossipEncryption": "secretRef",
+	} {
+		t.Run(part, func(t *testing.T) {
+			g := NewWithT(t)
+			brings := func(name string) values { return values{part: values{field: values{"name": name}}} }
+			denied := And(MatchError(apierrors.IsForbidden, "Forbidden"),
+				MatchError(ContainSubstring("spec."+part+"."+field+" requires permission to read the Secret mine")))
+			for _, user := range []client.Client{as.tenant, as.developer, as.gatekeeper} {
+				g.Expect(user.Create(t.Context(), cluster(brings("mine")))).To(denied)
+			}
+			c := cluster(brings("mine"))
+			g.Expect(as.keeper.Create(t.Context(), c)).To(Succeed())
+			replicas := client.RawPatch(types.MergePatchType, []byte(`{"spec":{"replicas":5}}`))
+			g.Expect(as.tenant.Patch(t.Context(), c, replicas)).To(Succeed(), "what others have set stays")
+			c.Object["spec"].(values)[part] = brings("other")[part]
+			g.Expect(as.tenant.Update(t.Context(), c.DeepCopy())).To(MatchError(apierrors.IsForbidden, "Forbidden"))
+			if part != "tls" {
+				c.Object["spec"].(values)[part] = values{field: values{"name": "mine", "key": "other"}}
+				g.Expect(as.tenant.Update(t.Context(), c.DeepCopy())).To(MatchError(apierrors.IsForbidden, "Forbidden"))
+			}
+		})
 	}
-	c := cluster(brought)
+}
+
+// An expression that asks more than twice who may do what costs too much, and refuses everybody.
+func TestAllSecretsAreBroughtAtOnce(t *testing.T) {
+	g := NewWithT(t)
+	all := values{
+		"gossipEncryption": values{"secretRef": values{"name": "a"}}, "tls": values{"caSecretRef": values{"name": "b"}},
+		"acls": values{"managementTokenSecretRef": values{"name": "c"}},
+	}
+	c := cluster(all)
 	g.Expect(as.keeper.Create(t.Context(), c)).To(Succeed())
-	replicas := client.RawPatch(types.MergePatchType, []byte(`{"spec":{"replicas":5}}`))
-	g.Expect(as.tenant.Patch(t.Context(), c, replicas)).To(Succeed(), "what others have set stays")
-	other := client.RawPatch(types.MergePatchType, []byte(`{"spec":{"acls":{"managementTokenSecretRef":{"name":"other"}}}}`))
-	g.Expect(as.tenant.Patch(t.Context(), c.DeepCopy(), other)).To(MatchError(apierrors.IsForbidden, "Forbidden"))
+	g.Expect(unstructured.SetNestedField(c.Object, "key", "spec", "gossipEncryption", "secretRef", "key")).To(Succeed())
+	g.Expect(as.tenant.Update(t.Context(), c)).To(Succeed(), "it is what it was without a word")
 }
 
 // Servers start with the configuration file in the Secret of their tokens: nobody may put another one in its place.

@@ -38,6 +38,7 @@ const (
 
 var (
 	aclsPolicy     = filepath.Join(root, "config", "admission", "acls.yaml")
+	broughtPolicy  = filepath.Join(root, "config", "admission", "brought.yaml")
 	podsPolicy     = filepath.Join(root, "config", "admission", "pods.yaml")
 	deletionPolicy = filepath.Join(root, "config", "admission", "deletion.yaml")
 	networksPolicy = filepath.Join(root, "config", "admission", "networks.yaml")
@@ -79,7 +80,7 @@ func setUp(environment *envtest.Environment) error {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	for _, file := range []string{
-		aclsPolicy, deletionPolicy, networksPolicy, podsPolicy, recordsPolicy, secretsPolicy, editorRole, operatorRole,
+		aclsPolicy, broughtPolicy, deletionPolicy, networksPolicy, podsPolicy, recordsPolicy, secretsPolicy, editorRole, operatorRole,
 	} {
 		if err := createAll(ctx, file); err != nil {
 			return err

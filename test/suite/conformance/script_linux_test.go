@@ -74,8 +74,8 @@ func (s *script) play(t *testing.T) {
 		t.Logf("%5.1f s  %s", time.Since(begin).Seconds(), step.name)
 	}
 	on.Expect(on.real.lost()).To(BeEmpty(), "acknowledged writes")
-	// Where nobody leads for longer than the session lasts, it may end. So it was once, when a leave that usually takes 15 s without a
-	// leader took 46 s, and the same leader went on.
+	// Where nobody leads for longer than the session lasts, it may end. So it was once, when a leave that usually takes 15 s
+	// without a leader took 46 s, and the same leader went on.
 	if lost := on.real.lock.Check(t.Context()); !load.Unrenewed(lost) {
 		on.Expect(lost).NotTo(HaveOccurred(), "by a session of a node that is no server's")
 	}

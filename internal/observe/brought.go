@@ -1,0 +1,83 @@
+package observe
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+
+	corev1 "k8s.io/api/core/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/consul-operator/consul-operator/api/reason"
+	"github.com/consul-operator/consul-operator/internal/pki"
+	"github.com/consul-operator/consul-operator/internal/plan"
+	"github.com/consul-operator/consul-operator/internal/resources"
+)
+
+// Brought is what people bring in Secrets of their own, which their spec names. What they do not bring, or what cannot be
+// used, is empty.
+type Brought struct {
+	Key       resources.GossipKeys
+	Authority pki.Pair
+	Tokens    resources.ManagementTokens
+	// problem says what of it cannot be used.
+	problem *plan.Problem
+}
+
+// source is a Secret that a field of the spec names.
+type source struct {
+	field, secret string
+	read          func(secret *corev1.Secret) error
+}
+
+// brought reads what people bring.
+func (o *Observer) brought(ctx context.Context, s *Snapshot) error {
+	for _, from := range o.sources(s) {
+		if err := o.take(ctx, s, from); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (o *Observer) sources(s *Snapshot) (all []source) {
+	spec, b := &s.Cluster.Spec, &s.Brought
+	if ref := spec.GossipEncryption.SecretRef; ref != nil {
+		all = append(all, source{"spec.gossipEncryption.secretRef", ref.Name, func(secret *corev1.Secret) (err error) {
+			b.Key, err = resources.BroughtGossipKey(secret, ref.Key)
+			return err
+		}})
+	}
+	if ref := spec.TLS.CASecretRef; ref != nil {
+		all = append(all, source{"spec.tls.caSecretRef", ref.Name, func(secret *corev1.Secret) (err error) {
+			b.Authority, err = resources.BroughtAuthority(secret, s.Cluster, o.Now())
+			return err
+		}})
+	}
+	if ref := spec.ACLs.ManagementTokenSecretRef; ref != nil {
+		all = append(all, source{"spec.acls.managementTokenSecretRef", ref.Name, func(secret *corev1.Secret) (err error) {
+			b.Tokens, err = resources.BroughtToken(secret, ref.Key)
+			return err
+		}})
+	}
+	return all
+}
+
+// take reads a Secret past the cache, which has only those of clusters. One that cannot be used is a problem of the spec.
+func (o *Observer) take(ctx context.Context, s *Snapshot, from source) error {
+	secret := &corev1.Secret{}
+	err := o.Live.Get(ctx, client.ObjectKey{Namespace: s.Cluster.Namespace, Name: from.secret}, secret)
+	if client.IgnoreNotFound(err) != nil {
+		return fmt.Errorf("%s: %w", from.field, err)
+	}
+	if err != nil {
+		err = fmt.Errorf("the Secret %s does not exist", from.secret)
+	} else {
+		err = from.read(secret)
+	}
+	if err != nil {
+		s.Brought.problem = cmp.Or(s.Brought.problem,
+			&plan.Problem{Reason: reason.InvalidSpec, Message: fmt.Sprintf("%s: %v", from.field, err)})
+	}
+	return nil
+}

@@ -1,0 +1,80 @@
+package resources
+
+import (
+	"cmp"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+	corev1 "k8s.io/api/core/v1"
+
+	"github.com/consul-operator/consul-operator/api/v1alpha1"
+	"github.com/consul-operator/consul-operator/internal/pki"
+)
+
+// What people bring in Secrets of their own. No error repeats what a Secret holds.
+
+// BroughtGossipKey returns the gossip key in a Secret, which is in `key` unless another one is named.
+func BroughtGossipKey(secret *corev1.Secret, named string) (GossipKeys, error) {
+	name := cmp.Or(named, "key")
+	key, err := valueOf(secret, name)
+	if err != nil {
+		return GossipKeys{}, err
+	}
+	if !isGossipKey(key) {
+		return GossipKeys{}, fmt.Errorf("%s in the Secret %s is no gossip key, which is 16, 24 or 32 bytes in base64: make one by "+
+			"`consul keygen`", name, secret.Name)
+	}
+	return GossipKeys{ring: []string{key}}, nil
+}
+
+// BroughtToken returns the management token in a Secret, which is in `token` unless another key is named.
+func BroughtToken(secret *corev1.Secret, named string) (ManagementTokens, error) {
+	name := cmp.Or(named, "token")
+	token, err := valueOf(secret, name)
+	if err != nil {
+		return ManagementTokens{}, err
+	}
+	if len(token) != uuidLength || uuid.Validate(token) != nil {
+		return ManagementTokens{}, fmt.Errorf("%s in the Secret %s is no UUID, as Consul's tokens are", name, secret.Name)
+	}
+	return ManagementTokens{Present: token}, nil
+}
+
+// uuidLength is that of the form which Consul takes.
+const uuidLength = len("00000000-0000-0000-0000-000000000000")
+
+// BroughtAuthority returns the certificate authority in a Secret. It has to be one that can issue the certificate of the
+// servers: an authority may be kept from some names.
+func BroughtAuthority(secret *corev1.Secret, c *v1alpha1.ConsulCluster, now time.Time) (pki.Pair, error) {
+	for _, key := range []string{corev1.TLSCertKey, corev1.TLSPrivateKeyKey} {
+		if _, err := valueOf(secret, key); err != nil {
+			return pki.Pair{}, err
+		}
+	}
+	authority, err := pki.TakeAuthority(PairOf(secret), now)
+	if err == nil {
+		err = canIssue(authority, CertificateNames(c, TLSServerName(c)), now)
+	}
+	if err != nil {
+		return pki.Pair{}, fmt.Errorf("the Secret %s holds no certificate authority that can issue: %w", secret.Name, err)
+	}
+	return authority, nil
+}
+
+func canIssue(authority pki.Pair, names []string, now time.Time) error {
+	certificate, err := pki.Issue(authority, names, now)
+	if err != nil {
+		return err
+	}
+	return certificate.Check(authority.Certificate, now)
+}
+
+func valueOf(secret *corev1.Secret, key string) (string, error) {
+	value := strings.TrimSpace(string(secret.Data[key]))
+	if value == "" {
+		return "", fmt.Errorf("the Secret %s has no key %s", secret.Name, key)
+	}
+	return value, nil
+}
