@@ -142,6 +142,7 @@
 //   - I9: the client Service sends connections to voters that stay, and to no other server.
 //   - I10: no server is started that others cannot hear.
 //   - I11: no ACL token loses its rights while a server uses it.
+//   - I12: no key or token is in a log, an object but its Secrets, or the arguments of a process.
 package plan
 
 // Rule is one decision of the operator. The first rule of the list that has something to say decides.

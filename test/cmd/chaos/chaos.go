@@ -22,6 +22,8 @@ const (
 	// untrueLimit is how long the observer and the operator may need to see the same.
 	untrueLimit = 10 * time.Second
 	heartbeat   = 10 * time.Second
+	// readSecretsEvery is how often clients read whom to believe, and the management token.
+	readSecretsEvery = time.Second
 )
 
 // chaos is one run.
@@ -34,12 +36,13 @@ type chaos struct {
 	lines   *lines
 	clients *clients
 	faults  *faults
+	secrets secrets
 }
 
 // run returns an error if anything is not as it has to be.
 func run(ctx context.Context, o options, out io.Writer) error {
 	fmt.Fprintf(out, "Chaos for %s, seed %d\n\n", o.duration, o.seed)
-	c := &chaos{options: o, out: out}
+	c := &chaos{options: o, out: out, secrets: secrets{all: map[string]string{}}}
 	defer c.close()
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -113,7 +116,24 @@ func (c *chaos) watchAndLoad(ctx context.Context) error {
 		return err
 	}
 	c.clients, err = startClients(ctx, all, access, c.options.seed)
+	go c.readSecrets(ctx)
 	return err
+}
+
+// readSecrets has clients follow the rotations. They go on with what they have while the API server does not answer.
+func (c *chaos) readSecrets(ctx context.Context) {
+	ticker := time.NewTicker(readSecretsEvery)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+			_ = c.Believe(ctx)
+			_ = c.Authenticate(ctx)
+			_ = c.secrets.add(ctx, c.Scene)
+		}
+	}
 }
 
 func (c *chaos) close() {
@@ -181,6 +201,7 @@ func (c *chaos) recover(ctx context.Context, stopBeating func()) (*findings, err
 			return nil, err
 		}
 	}
+	r.leaked, r.unsearched = c.secrets.found(ctx, c.Scene)
 	var err error
 	if r.Outcome, err = c.End(ctx); r.unreadable == nil {
 		r.unreadable = err

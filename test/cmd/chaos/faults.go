@@ -12,6 +12,7 @@ import (
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 
+	"github.com/consul-operator/consul-operator/api/v1alpha1"
 	"github.com/consul-operator/consul-operator/test/lib/harness"
 )
 
@@ -87,6 +88,9 @@ func newFaults(scene *harness.Scene, lines *lines, seed uint64, out io.Writer) *
 		{name: "change of config", often: 1, inject: f.changeConfig},
 		{name: "change of replicas", often: 1, inject: f.scale},
 		{name: "transfer of leadership", often: 1, inject: f.transfer},
+		{name: "rotation of the gossip key", often: 1, inject: f.ask(v1alpha1.AnnotationRotateGossipKey)},
+		{name: "rotation of the authority", often: 1, inject: f.ask(v1alpha1.AnnotationRotateAuthority)},
+		{name: "rotation of the ACL tokens", often: 1, inject: f.ask(v1alpha1.AnnotationRotateTokens)},
 	}
 	return f
 }

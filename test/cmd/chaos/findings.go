@@ -31,6 +31,9 @@ type findings struct {
 	history    *history
 	linearity  linearity
 
+	leaked     []string // the secrets that got out
+	unsearched error    // why that is not known
+
 	restless  []string // what was written when there was nothing to do
 	restarted string   // pods that a new operator touched
 }
@@ -70,6 +73,12 @@ func (r *findings) violations() []string {
 	}
 	if r.unreadable != nil {
 		add(invariant.I8, "the last values cannot be read: %v", r.unreadable)
+	}
+	for _, secret := range r.leaked {
+		add(invariant.I12, "%s", secret)
+	}
+	if r.unsearched != nil {
+		add(invariant.I12, "not known: %v", r.unsearched)
 	}
 	if keys := r.linearity.illegal; len(keys) > 0 {
 		add(invariant.I8, "the histories of %s are not linearizable", report.Some(keys))
@@ -111,6 +120,7 @@ func (r *findings) text() string {
 	for _, v := range r.violations() {
 		t.Line("VIOLATED", "%s", v)
 	}
+	t.Line("Secrets that got out", "%d", len(r.leaked))
 	if len(r.violations()) == 0 {
 		t.Line("Invariants violated", "none")
 	}

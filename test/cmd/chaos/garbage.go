@@ -19,6 +19,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -172,14 +173,15 @@ func (f *faults) garble(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	certificate, err := f.certificate(ctx, access)
-	if err != nil {
-		return "", err
-	}
 	var ends []func() error
 	for _, server := range victims {
-		agent := newImpostor(access.At(server.Address), access, what, often)
-		end, err := impersonate(f.lines.detours, access.At(server.Address), agent, certificate)
+		address := access.At(server.Address)
+		agent := newImpostor(address, access, what, often)
+		var certificate *tls.Config
+		if access.TLS != nil {
+			certificate = presenting(address, f.certificate)
+		}
+		end, err := impersonate(f.lines.detours, address, agent, certificate)
 		if ends = append(ends, end); err != nil {
 			return "", errors.Join(err, all(ends))
 		}
@@ -189,18 +191,46 @@ func (f *faults) garble(ctx context.Context) (string, error) {
 	return fmt.Sprintf("%s from %s, %d%% of the calls, for %s", what.name, who, 10*often, report.Seconds(duration)), nil
 }
 
-// certificate is what servers present; nil if they present nothing.
-func (f *faults) certificate(ctx context.Context, access load.Access) (*tls.Config, error) {
-	if access.TLS == nil {
-		return nil, nil //nolint:nilnil // there is none
+// presenting lets an impostor present what its agent presents. One that was ahead of its agent would prove to the operator
+// that the agent has read a new certificate. While the agent is down, it presents what the agent presented last.
+func presenting(agent string, wanted func(context.Context) (tls.Certificate, error)) *tls.Config {
+	var last atomic.Pointer[tls.Certificate]
+	return &tls.Config{MinVersion: tls.VersionTLS12, GetCertificate: func(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
+		presented, err := certificateAt(hello.Context(), agent)
+		if err != nil {
+			return last.Load(), nil
+		}
+		pair, err := wanted(hello.Context())
+		switch {
+		case err != nil:
+			return nil, err
+		case !bytes.Equal(pair.Certificate[0], presented):
+			return nil, errors.New("the agent does not present this certificate")
+		}
+		last.Store(&pair)
+		return &pair, nil
+	}}
+}
+
+// certificateAt is what an address presents.
+func certificateAt(ctx context.Context, address string) ([]byte, error) {
+	dialer := tls.Dialer{Config: &tls.Config{MinVersion: tls.VersionTLS12, InsecureSkipVerify: true}} //nolint:gosec // it only looks
+	connection, err := dialer.DialContext(ctx, "tcp", address)
+	if err != nil {
+		return nil, err
 	}
+	defer func() { _ = connection.Close() }()
+	return connection.(*tls.Conn).ConnectionState().PeerCertificates[0].Raw, nil //nolint:forcetypeassert // a tls.Dialer's
+}
+
+// certificate is what servers are to present.
+func (f *faults) certificate(ctx context.Context) (tls.Certificate, error) {
 	secret := &corev1.Secret{}
 	key := client.ObjectKey{Namespace: f.Key.Namespace, Name: resources.CertificateSecretName(f.Key.Name)}
 	if err := f.Client.Get(ctx, key, secret); err != nil {
-		return nil, err
+		return tls.Certificate{}, err
 	}
-	pair, err := tls.X509KeyPair(secret.Data[corev1.TLSCertKey], secret.Data[corev1.TLSPrivateKeyKey])
-	return &tls.Config{MinVersion: tls.VersionTLS12, Certificates: []tls.Certificate{pair}}, err
+	return tls.X509KeyPair(secret.Data[corev1.TLSCertKey], secret.Data[corev1.TLSPrivateKeyKey])
 }
 
 // impersonate lets an impostor answer for an agent until end is called, with a certificate if it has one.

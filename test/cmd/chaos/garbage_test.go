@@ -1,6 +1,8 @@
 package main
 
 import (
+	"context"
+	"crypto/tls"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
@@ -11,6 +13,7 @@ import (
 	. "github.com/onsi/gomega"
 
 	"github.com/consul-operator/consul-operator/internal/consul"
+	"github.com/consul-operator/consul-operator/internal/pki"
 	"github.com/consul-operator/consul-operator/internal/plan"
 	"github.com/consul-operator/consul-operator/test/lib/load"
 )
@@ -112,6 +115,44 @@ func TestGarbageNowAndThen(t *testing.T) {
 	g.Eventually(ask).Should(Succeed())
 	g.Eventually(ask).ShouldNot(Succeed())
 	g.Expect(end()).To(Succeed())
+}
+
+// The operator takes a server that presents a new certificate for one that has read it.
+func TestAnImpostorIsNotAheadOfItsAgent(t *testing.T) {
+	g := NewWithT(t)
+	former, next := pair(t), pair(t)
+	agent := httptest.NewUnstartedServer(http.NotFoundHandler())
+	agent.TLS = &tls.Config{MinVersion: tls.VersionTLS12, Certificates: []tls.Certificate{former}}
+	agent.StartTLS()
+	t.Cleanup(agent.Close)
+
+	wanted := former
+	impostor := httptest.NewUnstartedServer(http.NotFoundHandler())
+	impostor.Listener = tls.NewListener(impostor.Listener, presenting(agent.Listener.Addr().String(),
+		func(context.Context) (tls.Certificate, error) { return wanted, nil }))
+	impostor.Start()
+	t.Cleanup(impostor.Close)
+	presented := func() ([]byte, error) { return certificateAt(t.Context(), impostor.Listener.Addr().String()) }
+
+	g.Expect(presented()).To(Equal(former.Certificate[0]))
+	wanted = next
+	_, err := presented()
+	g.Expect(err).To(HaveOccurred(), "its agent has not read it")
+	agent.Close()
+	g.Expect(presented()).To(Equal(former.Certificate[0]), "what its agent presented last")
+}
+
+// pair is a certificate of an authority of its own.
+func pair(t *testing.T) tls.Certificate {
+	t.Helper()
+	g := NewWithT(t)
+	authority, err := pki.NewAuthority("test", time.Now())
+	g.Expect(err).NotTo(HaveOccurred())
+	made, err := pki.Issue(authority, []string{"localhost"}, time.Now())
+	g.Expect(err).NotTo(HaveOccurred())
+	parsed, err := tls.X509KeyPair(made.Certificate, made.Key)
+	g.Expect(err).NotTo(HaveOccurred())
+	return parsed
 }
 
 // A fault of a kind that lasts comes again only when it is over.

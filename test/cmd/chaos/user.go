@@ -52,6 +52,7 @@ func (s userSpec) newCluster(name string) *v1alpha1.ConsulCluster {
 			Storage:            v1alpha1.Storage{Size: resource.MustParse("1Gi")},
 			Update:             v1alpha1.Update{Type: s.update, LeaderStableFor: &metav1.Duration{Duration: 5 * time.Second}},
 			FailureReplacement: v1alpha1.FailureReplacement{After: &metav1.Duration{Duration: 45 * time.Second}},
+			TLS:                v1alpha1.TLS{CAGracePeriod: &metav1.Duration{Duration: 2 * readSecretsEvery}},
 			Recovery: v1alpha1.Recovery{
 				Mode: v1alpha1.RecoveryAutomatic, After: &metav1.Duration{Duration: recoverAfter},
 			},
@@ -97,4 +98,12 @@ func (f *faults) transfer(ctx context.Context) (string, error) {
 	return what, f.Patch(ctx, func(c *v1alpha1.ConsulCluster) {
 		metav1.SetMetaDataAnnotation(&c.ObjectMeta, v1alpha1.AnnotationTransferLeadership, to)
 	})
+}
+
+// ask is a request by an annotation, which has to have another value each time.
+func (f *faults) ask(annotation string) func(context.Context) (string, error) {
+	return func(ctx context.Context) (string, error) {
+		at := time.Now().Format(time.RFC3339Nano)
+		return at, f.Patch(ctx, func(c *v1alpha1.ConsulCluster) { metav1.SetMetaDataAnnotation(&c.ObjectMeta, annotation, at) })
+	}
 }
