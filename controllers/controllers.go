@@ -89,7 +89,8 @@ func stripNode(object any) (any, error) {
 	}, nil
 }
 
-// stripPod leaves out what a pod is to run, but for the volumes that tell something: what counts is how it is, and where.
+// stripPod leaves out what a pod is to run, but for the volumes that tell something: what counts is how it is, where, and
+// whether what has ended is started again.
 func stripPod(object any) (any, error) {
 	pod, ok := object.(*corev1.Pod)
 	if !ok {
@@ -98,7 +99,9 @@ func stripPod(object any) (any, error) {
 	kept := &corev1.Pod{
 		ObjectMeta: pod.ObjectMeta, Status: pod.Status,
 		// No part of the list of all volumes, which would stay in memory.
-		Spec: corev1.PodSpec{NodeName: pod.Spec.NodeName, Volumes: resources.VolumesThatTell(pod)},
+		Spec: corev1.PodSpec{
+			NodeName: pod.Spec.NodeName, RestartPolicy: pod.Spec.RestartPolicy, Volumes: resources.VolumesThatTell(pod),
+		},
 	}
 	kept.ManagedFields = nil
 	return kept, nil

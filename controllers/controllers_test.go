@@ -31,12 +31,13 @@ func TestTheCacheKeepsWhatIsRead(t *testing.T) {
 	pod := &corev1.Pod{
 		ObjectMeta: meta, Status: status, Spec: corev1.PodSpec{
 			NodeName: "node-1", Containers: []corev1.Container{{Name: "consul"}}, Volumes: []corev1.Volume{{Name: "data"}, settings},
+			RestartPolicy: corev1.RestartPolicyOnFailure,
 		},
 	}
 	secret := &corev1.Secret{ObjectMeta: meta, Immutable: new(true), Data: map[string][]byte{"pod.json": []byte("{}")}}
 
 	g.Expect(kept(t, pod)).To(Equal(&corev1.Pod{ObjectMeta: slim, Status: status, Spec: corev1.PodSpec{
-		NodeName: "node-1", Volumes: []corev1.Volume{settings},
+		NodeName: "node-1", Volumes: []corev1.Volume{settings}, RestartPolicy: corev1.RestartPolicyOnFailure,
 	}}))
 	slim.Annotations = maps.Clone(slim.Annotations)
 	slim.Annotations[resources.AnnotationDigest] = resources.Digest(secret)

@@ -21,8 +21,8 @@ type ACLs struct {
 	DefaultPolicy ACLDefaultPolicy `json:"defaultPolicy,omitempty"`
 
 	// ManagementTokenSecretRef names the key of a Secret that holds the management token, a UUID. If omitted, the operator
-	// makes one. When the token in the Secret changes, the operator rotates all tokens to it, without a restart. It may notice
-	// the change ten hours late.
+	// makes one. When the token in the Secret changes, the operator rotates all tokens to it, without a restart, five
+	// minutes later at most.
 	//
 	// +optional
 	ManagementTokenSecretRef *SecretKey `json:"managementTokenSecretRef,omitempty"`
@@ -47,8 +47,8 @@ type ACLs struct {
 type SecretName struct {
 	// Name of the Secret.
 	//
-	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=253
+	// +kubebuilder:validation:Pattern=`^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$`
 	Name string `json:"name"`
 }
 
@@ -56,8 +56,8 @@ type SecretName struct {
 type SecretKey struct {
 	// Name of the Secret.
 	//
-	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=253
+	// +kubebuilder:validation:Pattern=`^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$`
 	Name string `json:"name"`
 
 	// Key in the Secret. If omitted, `token` for a token, and `key` for a gossip key.

@@ -18,7 +18,7 @@ type GossipEncryption struct {
 
 	// SecretRef names the key of a Secret that holds the gossip key: 16, 24 or 32 bytes in base64, as `consul keygen` makes it. If
 	// omitted, the operator makes one. When it changes in the Secret, the operator replaces the gossip key by it, without a
-	// restart. It may notice the change ten hours late.
+	// restart. It notices the change within five minutes.
 	//
 	// +optional
 	SecretRef *SecretKey `json:"secretRef,omitempty"`
@@ -50,15 +50,16 @@ type TLS struct {
 
 	// CASecretRef names a Secret that holds the certificate authority of the servers, in the keys tls.crt and tls.key, as
 	// cert-manager makes it of a Certificate with isCA. If omitted, the operator makes one. When another one is in the Secret,
-	// the operator replaces the authority by it, without a restart. It may notice the change ten hours late. Whoever has the
-	// key of an authority can make themselves a server of all clusters that share it.
+	// the operator replaces the authority by it, without a restart. It notices the change within five minutes, and replaces the
+	// authority for no other reason. Whoever has the key of an authority can make themselves a server of all clusters that
+	// share it.
 	//
 	// +optional
 	CASecretRef *SecretName `json:"caSecretRef,omitempty"`
 
 	// CAGracePeriod is how long clients have to read another certificate authority from the Secret NAME-ca-cert before servers
-	// present certificates of it. An authority is replaced after four of its five years, or on request, by the annotation
-	// consuloperator.io/rotate-certificate-authority.
+	// present certificates of it. An authority that the operator has made is replaced after four of its five years, or on
+	// request, by the annotation consuloperator.io/rotate-certificate-authority.
 	//
 	// +kubebuilder:default="24h"
 	// +kubebuilder:validation:XValidation:rule="duration(self) >= duration('0s') && duration(self) <= duration('720h')",message="caGracePeriod must be between 0s and 720h"

@@ -40,14 +40,15 @@ func (e *Executor) ensureTokens(ctx context.Context, s *observe.Snapshot) error 
 }
 
 // provideTokens creates the Secrets with the tokens, or one of them from the other: all tokens follow from the one that may do
-// everything. Only a cluster without ACLs gets a new one.
+// everything. Only a cluster without ACLs, or whose person brings one, gets another one.
 func (e *Executor) provideTokens(ctx context.Context, s *observe.Snapshot) error {
 	c := s.Cluster
 	if s.HasTokens() && !s.Spec.ACLs.Rotation.Uncopied {
 		return nil
 	}
 	tokens, err := e.managementTokens(ctx, c)
-	if errors.Is(err, errTokensLost) && s.HasNoACLs() { // nobody has a token yet
+	// Nobody has a token yet, or a person brings the one that servers have.
+	if errors.Is(err, errTokensLost) && (s.HasNoACLs() || s.Brought.Tokens.Present != "") {
 		tokens, err = newTokens(s)
 	}
 	if err != nil {
@@ -103,7 +104,8 @@ func (e *Executor) managementTokens(ctx context.Context, c *v1alpha1.ConsulClust
 			"delete the Secret with the other one", names[0], names[1], err)
 	}
 	if tokens.Present == "" {
-		return tokens, fmt.Errorf("%w: restore the Secret %s or %s from a backup", errTokensLost, names[0], names[1])
+		return tokens, fmt.Errorf("%w: restore the Secret %s or %s from a backup, or bring the token that `kubectl exec` finds in "+
+			"/consul/acl/token of a server, by spec.acls.managementTokenSecretRef", errTokensLost, names[0], names[1])
 	}
 	return tokens, nil
 }

@@ -76,12 +76,14 @@ func (e *Executor) wordUsed(
 	return e.record(ctx, s, event, useUp(taken.Word()))
 }
 
-// introduceAuthority makes another authority, if there is none yet, and then has everybody believe it as well.
+// introduceAuthority makes another authority, if there is none yet, and then has everybody believe it as well. One that a
+// person has taken back meanwhile is believed no more.
 func (e *Executor) introduceAuthority(
 	ctx context.Context, s *observe.Snapshot, live *corev1.Secret, because string,
 ) (Outcome, error) {
 	next, event := resources.NextAuthority(live), ""
-	if !pki.IsAuthority(next.Certificate) {
+	brought := s.Brought.Authority.Certificate
+	if !pki.IsAuthority(next.Certificate) || len(brought) > 0 && !pki.Same(next.Certificate, brought) {
 		var err error
 		if next, err = e.newAuthority(s); err != nil {
 			return Outcome{}, err

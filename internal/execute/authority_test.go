@@ -103,6 +103,12 @@ func TestAnAuthorityThatAPersonBrings(t *testing.T) {
 	_, err = w.executor.Do(t.Context(), w.seen, plan.RotateAuthority{Step: plan.IntroduceAuthority})
 	w.Expect(err).To(MatchError(ContainSubstring("the Secret mine cannot be used")), "the operator makes none beside it")
 
+	w.picture(t)
+	w.seen.Brought.Authority, err = pki.NewAuthority("taken back", w.executor.Now())
+	w.Expect(err).NotTo(HaveOccurred())
+	takenBack := w.seen.Brought.Authority.Certificate
+	w.do(t, plan.RotateAuthority{Step: plan.IntroduceAuthority})
+	w.Expect(pki.Believes(w.secret(t, "consul-ca-cert").Data[corev1.TLSCertKey], takenBack)).To(BeTrue())
 	for _, step := range []plan.AuthorityStep{plan.IntroduceAuthority, plan.PromoteAuthority} {
 		w.picture(t)
 		w.seen.Brought.Authority = second
@@ -110,6 +116,9 @@ func TestAnAuthorityThatAPersonBrings(t *testing.T) {
 		w.Expect(resources.NewestAuthority(w.secret(t, "consul-ca-key"))).To(Equal(second.Certificate))
 	}
 	w.Expect(resources.PairOf(w.secret(t, "consul-ca-key"))).To(Equal(second))
+	w.Expect(pki.Believes(w.secret(t, "consul-ca-cert").Data[corev1.TLSCertKey], takenBack)).To(BeFalse())
+	w.picture(t)
+	w.do(t, plan.RotateAuthority{Step: plan.ForgetAuthority})
 
 	w.picture(t)
 	w.Expect(w.client.Delete(t.Context(), w.secret(t, "consul-ca-key"))).To(Succeed())

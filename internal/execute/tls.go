@@ -44,6 +44,9 @@ func (e *Executor) foundAuthority(ctx context.Context, s *observe.Snapshot) erro
 	if client.IgnoreNotFound(err) != nil {
 		return err
 	}
+	if ref := c.Spec.TLS.CASecretRef; ref != nil && len(s.Brought.Authority.Certificate) == 0 {
+		return unusable("certificate authority", ref.Name)
+	}
 	authority := resources.PairOf(live)
 	certificate, err := pki.Issue(authority, resources.CertificateNames(c, resources.TLSServerName(c)), e.Now())
 	if err != nil || !lasts(s, certificate, e.Now()) || isToGo(s, live) {
@@ -153,7 +156,7 @@ func (e *Executor) ensureCertificates(ctx context.Context, s *observe.Snapshot) 
 	if len(s.Authorities) == 0 {
 		return e.findAuthorities(ctx, s.Cluster)
 	}
-	if s.AuthoritySecret == nil && pki.Believes(s.Authorities, s.Brought.Authority.Certificate) {
+	if s.AuthoritySecret == nil && pki.Same(s.Authorities, s.Brought.Authority.Certificate) {
 		err := e.Client.Create(ctx, resources.AuthoritySecret(s.Cluster, s.Brought.Authority))
 		if apierrors.IsAlreadyExists(err) { // it was not seen
 			return e.findAuthorities(ctx, s.Cluster)

@@ -6,6 +6,7 @@ import (
 	"fmt"
 
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/consul-operator/consul-operator/api/reason"
@@ -32,7 +33,9 @@ type source struct {
 
 // brought reads what people bring.
 func (o *Observer) brought(ctx context.Context, s *Snapshot) error {
-	for _, from := range o.sources(s) {
+	sources := o.sources(s)
+	s.Spec.ReadsSecrets = len(sources) > 0
+	for _, from := range sources {
 		if err := o.take(ctx, s, from); err != nil {
 			return err
 		}
@@ -40,21 +43,22 @@ func (o *Observer) brought(ctx context.Context, s *Snapshot) error {
 	return nil
 }
 
+// sources are the Secrets of people that a cluster needs.
 func (o *Observer) sources(s *Snapshot) (all []source) {
 	spec, b := &s.Cluster.Spec, &s.Brought
-	if ref := spec.GossipEncryption.SecretRef; ref != nil {
+	if ref := spec.GossipEncryption.SecretRef; ref != nil && !isOff(spec.GossipEncryption.Enabled, s.Spec.Gossip.Phase) {
 		all = append(all, source{"spec.gossipEncryption.secretRef", ref.Name, func(secret *corev1.Secret) (err error) {
 			b.Key, err = resources.BroughtGossipKey(secret, ref.Key)
 			return err
 		}})
 	}
-	if ref := spec.TLS.CASecretRef; ref != nil {
+	if ref := spec.TLS.CASecretRef; ref != nil && !isOff(spec.TLS.Enabled, s.Spec.TLS.Phase) {
 		all = append(all, source{"spec.tls.caSecretRef", ref.Name, func(secret *corev1.Secret) (err error) {
 			b.Authority, err = resources.BroughtAuthority(secret, s.Cluster, o.Now())
 			return err
 		}})
 	}
-	if ref := spec.ACLs.ManagementTokenSecretRef; ref != nil {
+	if ref := spec.ACLs.ManagementTokenSecretRef; ref != nil && !isOff(spec.ACLs.Enabled, s.Spec.ACLs.Phase) {
 		all = append(all, source{"spec.acls.managementTokenSecretRef", ref.Name, func(secret *corev1.Secret) (err error) {
 			b.Tokens, err = resources.BroughtToken(secret, ref.Key)
 			return err
@@ -63,16 +67,21 @@ func (o *Observer) sources(s *Snapshot) (all []source) {
 	return all
 }
 
+// isOff reports whether something is switched off and has come to its first phase.
+func isOff[P ~int](enabled *bool, phase P) bool { return enabled != nil && !*enabled && phase == 0 }
+
 // take reads a Secret past the cache, which has only those of clusters. One that cannot be used is a problem of the spec.
 func (o *Observer) take(ctx context.Context, s *Snapshot, from source) error {
 	secret := &corev1.Secret{}
 	err := o.Live.Get(ctx, client.ObjectKey{Namespace: s.Cluster.Namespace, Name: from.secret}, secret)
-	if client.IgnoreNotFound(err) != nil {
-		return fmt.Errorf("%s: %w", from.field, err)
-	}
-	if err != nil {
+	switch {
+	case apierrors.IsNotFound(err):
 		err = fmt.Errorf("the Secret %s does not exist", from.secret)
-	} else {
+	case apierrors.IsForbidden(err):
+		err = fmt.Errorf("the operator may not read the Secret %s: give it the right to", from.secret)
+	case err != nil:
+		return fmt.Errorf("%s: %w", from.field, err)
+	default:
 		err = from.read(secret)
 	}
 	if err != nil {

@@ -79,3 +79,15 @@ func TestANewClusterWaitsForWhatAPersonBrings(t *testing.T) {
 	w.cluster.Spec.GossipEncryption.SecretRef = &v1alpha1.SecretKey{Name: "mine"}
 	w.Expect(w.look().Spec.Invalid).To(HaveField("Message", "spec.gossipEncryption.secretRef: the Secret mine does not exist"))
 }
+
+// A Secret for something that is off is not needed.
+func TestASecretThatNobodyNeeds(t *testing.T) {
+	w := newWorld(t)
+	w.claims, w.pods, w.cluster.Annotations = nil, nil, nil
+	w.cluster.Spec.GossipEncryption = v1alpha1.GossipEncryption{Enabled: new(false), SecretRef: &v1alpha1.SecretKey{Name: "mine"}}
+	w.cluster.Spec.TLS = v1alpha1.TLS{Enabled: new(false), CASecretRef: &v1alpha1.SecretName{Name: "mine"}}
+	w.cluster.Spec.ACLs = v1alpha1.ACLs{Enabled: new(false), ManagementTokenSecretRef: &v1alpha1.SecretKey{Name: "mine"}}
+	s := w.look()
+	w.Expect(s.Spec.Invalid).To(BeNil())
+	w.Expect(s.Spec.ReadsSecrets).To(BeFalse())
+}

@@ -54,20 +54,34 @@ func podFacts(pod *corev1.Pod) *plan.Pod {
 			}
 		}
 	}
-	containers(facts, pod)
+	addContainers(facts, pod)
 	return facts
 }
 
-// containers adds what the status says of the containers.
-func containers(facts *plan.Pod, pod *corev1.Pod) {
+// addContainers adds what the status says of the containers.
+func addContainers(facts *plan.Pod, pod *corev1.Pod) {
 	for _, status := range slices.Concat(pod.Status.InitContainerStatuses, pod.Status.ContainerStatuses) {
 		containerFacts(facts, status)
 	}
 	for _, status := range pod.Status.ContainerStatuses {
-		if problem := endProblem(pod, status); problem != "" && facts.Problem.Reason == "" {
-			facts.Problem = plan.Problem{Reason: reason.ServerCannotStart, Message: problem}
+		switch {
+		case !staysEnded(pod, status) || facts.Terminating:
+		case status.Name != resources.ContainerConsul:
+			facts.Unready = fmt.Sprintf("container %s has ended with code 0 and is not started again: let it run on, or make it an "+
+				"init container with restartPolicy Always", status.Name)
+		case lasted(status) < briefly && facts.Problem.Reason == "":
+			facts.Problem = plan.Problem{Reason: reason.ServerCannotStart, Message: fmt.Sprintf(
+				"container %s has ended with code 0 after %s: check spec.image", status.Name, lasted(status).Round(time.Second))}
 		}
 	}
+}
+
+// briefly is how long a container runs of which Consul is not the program. A server that leaves takes longer.
+const briefly = 3 * time.Second
+
+func lasted(status corev1.ContainerStatus) time.Duration {
+	ended := status.State.Terminated
+	return ended.FinishedAt.Sub(ended.StartedAt.Time)
 }
 
 // isFinished reports whether a pod's server will never run again: the pod has ended, or Consul has left the cluster and exited,
@@ -119,26 +133,6 @@ func startProblem(status corev1.ContainerStatus) string {
 		return fmt.Sprintf("container %s exits with code %d: %s", status.Name, last.ExitCode, lastLines(last.Message))
 	}
 	return fmt.Sprintf("container %s: %s: %s", status.Name, waiting.Reason, waiting.Message)
-}
-
-// briefly is how soon a container ends that does not do what it is for. A server that leaves takes longer.
-const briefly = 3 * time.Second
-
-// endProblem returns what is wrong with a container that has ended in order; empty if that is in order. Without a container
-// of the user's the pod is not ready, and an image of which Consul is not the program ends at once.
-func endProblem(pod *corev1.Pod, status corev1.ContainerStatus) string {
-	if !staysEnded(pod, status) || !pod.DeletionTimestamp.IsZero() {
-		return ""
-	}
-	ended := status.State.Terminated
-	switch lasted := ended.FinishedAt.Sub(ended.StartedAt.Time); {
-	case status.Name != resources.ContainerConsul && pod.Status.Phase == corev1.PodRunning:
-		return fmt.Sprintf("container %s has ended with code 0, and is not started again: let it run on, or make it one of the "+
-			"initContainers, with restartPolicy Always if it is to be started again", status.Name)
-	case status.Name == resources.ContainerConsul && lasted < briefly:
-		return fmt.Sprintf("container %s has ended with code 0 after %s: check spec.image", status.Name, lasted.Round(time.Second))
-	}
-	return ""
 }
 
 // lastLines returns as much of the end of a log as fits into a status.

@@ -107,9 +107,8 @@ func TestConditions(t *testing.T) {
 			f.Finished = true
 		}},
 		"a container of the user's has ended": {ended(1, 0, time.Hour), func(f *plan.Pod) {
-			cannotStart("container theirs has ended with code 0, and is not started again: let it run on, or make it one of the " +
-				"initContainers, with restartPolicy Always if it is to be started again")(f)
-			f.Running = true
+			f.Unready = "container theirs has ended with code 0 and is not started again: let it run on, or make it an init container " +
+				"with restartPolicy Always"
 		}},
 		"a container of the user's has ended in a pod that stops": {
 			all(ended(1, 0, time.Hour), func(pod *corev1.Pod) { pod.DeletionTimestamp = &metav1.Time{Time: noon} }),

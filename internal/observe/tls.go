@@ -124,8 +124,11 @@ func authority(s *Snapshot, told *corev1.Secret) plan.Authority {
 	issues := s.issuer()
 	from, until, err := pki.Validity(issues)
 	if err != nil {
-		asked := s.Cluster.Annotations[v1alpha1.AnnotationRotateAuthority] != ""
-		return plan.Authority{Replacement: plan.Replacement{Asked: asked}}
+		replacement := plan.Replacement{Asked: s.Cluster.Annotations[v1alpha1.AnnotationRotateAuthority] != ""}
+		if ref := s.Cluster.Spec.TLS.CASecretRef; ref != nil {
+			replacement.Brought = ref.Name
+		}
+		return plan.Authority{Replacement: replacement}
 	}
 	next := resources.NextAuthority(s.AuthoritySecret).Certificate
 	seen := plan.Authority{

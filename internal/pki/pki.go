@@ -194,7 +194,7 @@ func Inspect(text, authorities []byte) (Facts, error) {
 	if err != nil {
 		return Facts{}, err
 	}
-	if err := verify(certificate, Roots(authorities), "", certificate.NotBefore); err != nil {
+	if err := verify(certificate, Roots(authorities), "", certificate.NotBefore, x509.ExtKeyUsageServerAuth); err != nil {
 		return Facts{}, err
 	}
 	names := slices.Clone(certificate.DNSNames)
@@ -270,7 +270,12 @@ func (p Pair) Check(authorities []byte, now time.Time) error {
 	if err != nil {
 		return err
 	}
-	return verify(certificate, Roots(authorities), "", now)
+	for _, usage := range []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth} { // an authority may lack one
+		if err := verify(certificate, Roots(authorities), "", now, usage); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // Verify reports why a server is not the one of this name; nil if it is. A certificate that is not valid yet, or not any more, is
@@ -280,12 +285,12 @@ func Verify(presented []*x509.Certificate, roots *x509.CertPool, name string) er
 	if len(presented) == 0 {
 		return fmt.Errorf("%w: there is none", ErrUnproven)
 	}
-	return verify(presented[0], roots, name, presented[0].NotBefore)
+	return verify(presented[0], roots, name, presented[0].NotBefore, x509.ExtKeyUsageServerAuth)
 }
 
-func verify(certificate *x509.Certificate, roots *x509.CertPool, name string, at time.Time) error {
+func verify(certificate *x509.Certificate, roots *x509.CertPool, name string, at time.Time, usage x509.ExtKeyUsage) error {
 	_, err := certificate.Verify(x509.VerifyOptions{
-		Roots: roots, DNSName: name, CurrentTime: at, KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
+		Roots: roots, DNSName: name, CurrentTime: at, KeyUsages: []x509.ExtKeyUsage{usage},
 	})
 	if err != nil {
 		return fmt.Errorf("%w: %w", ErrUnproven, err)

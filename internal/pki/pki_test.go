@@ -107,6 +107,28 @@ func TestAnAuthorityOfSomebodyElse(t *testing.T) {
 	}
 }
 
+// Servers call each other: an authority for one side alone is of no use.
+func TestAnAuthorityForServersAlone(t *testing.T) {
+	g := NewWithT(t)
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	g.Expect(err).NotTo(HaveOccurred())
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(1), NotBefore: noon, NotAfter: noon.Add(48 * time.Hour), IsCA: true, BasicConstraintsValid: true,
+		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
+	}
+	raw, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
+	g.Expect(err).NotTo(HaveOccurred())
+	text, err := x509.MarshalECPrivateKey(key)
+	g.Expect(err).NotTo(HaveOccurred())
+	authority := pki.Pair{
+		Certificate: pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: raw}),
+		Key:         pem.EncodeToMemory(&pem.Block{Type: "EC PRIVATE KEY", Bytes: text}),
+	}
+	server, err := pki.Issue(authority, names, noon)
+	g.Expect(err).NotTo(HaveOccurred())
+	g.Expect(server.Check(authority.Certificate, noon)).NotTo(Succeed())
+}
+
 // A certificate is worth issuing only if others believe it at that time.
 func TestCheck(t *testing.T) {
 	g := NewWithT(t)

@@ -56,28 +56,39 @@ func (v view) authority() []Action {
 	if !v.allPresentIt() {
 		return nil
 	}
-	step := func(s AuthorityStep, because string) []Action { return []Action{RotateAuthority{s, because}} }
-	switch a := v.Spec.TLS.Authority; a.Stage {
+	switch v.Spec.TLS.Authority.Stage {
 	case AuthoritySettled:
 		if because := v.whyAnotherAuthority(); because != "" {
-			return step(IntroduceAuthority, because)
+			return rotateAuthority(IntroduceAuthority, because)
 		}
 	case AuthorityComing:
-		switch {
-		case !a.Introduced:
-			return step(IntroduceAuthority, "it is there, and nobody was told yet")
-		case v.endsSoon():
-			return step(PromoteAuthority, "the present one ends at "+a.Until.UTC().Format(time.RFC3339))
-		case !v.now.Before(a.KnownAt) && v.awaitAgentsForAuthority() == nil:
-			return step(PromoteAuthority, "servers believe it, and clients have had the time to")
-		}
+		return v.bringAuthority()
 	case AuthorityGoing:
 		if v.awaitAgentsForAuthority() == nil {
-			return step(ForgetAuthority, "every server has a certificate of the other one")
+			return rotateAuthority(ForgetAuthority, "every server has a certificate of the other one")
 		}
 	case AuthorityUnknown: // AwaitCertificate says so
 	}
 	return nil
+}
+
+// bringAuthority has everybody believe the next authority, and then has it issue.
+func (v view) bringAuthority() []Action {
+	switch a := v.Spec.TLS.Authority; {
+	case a.Replacement.Differs: // the person has taken back the one that comes
+		return rotateAuthority(IntroduceAuthority, a.Replacement.Why(v.now))
+	case !a.Introduced:
+		return rotateAuthority(IntroduceAuthority, "it is there, and nobody was told yet")
+	case v.endsSoon():
+		return rotateAuthority(PromoteAuthority, "the present one ends at "+a.Until.UTC().Format(time.RFC3339))
+	case !v.now.Before(a.KnownAt) && v.awaitAgentsForAuthority() == nil:
+		return rotateAuthority(PromoteAuthority, "servers believe it, and clients have had the time to")
+	}
+	return nil
+}
+
+func rotateAuthority(step AuthorityStep, because string) []Action {
+	return []Action{RotateAuthority{step, because}}
 }
 
 // endsSoon reports whether the authority that issues is about to end while another one comes: then nobody is waited for.

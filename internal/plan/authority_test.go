@@ -33,7 +33,8 @@ func TestTheAuthority(t *testing.T) {
 	coming := plan.Authority{
 		Stage: plan.AuthorityComing, Introduced: true, KnownAt: noon, From: noon.Add(-4 * year), Until: noon.Add(year),
 	}
-	tooEarly, tooLate := coming, coming
+	tooEarly, tooLate, taken := coming, coming, coming
+	taken.Replacement = plan.Replacement{Brought: "mine", Differs: true}
 	tooEarly.KnownAt, tooLate.KnownAt = noon.Add(time.Second), noon.Add(year)
 	tooLate.From, tooLate.Until = noon.Add(90*day-5*year), noon.Add(90*day)
 	going := plan.Authority{Stage: plan.AuthorityGoing}
@@ -52,6 +53,7 @@ func TestTheAuthority(t *testing.T) {
 		"it is asked for":             {settled(5*year, true), nil, introduce("on request")},
 		"a person brought it":         {brought(false), nil, nil},
 		"a person brings another one": {brought(true), nil, introduce("the Secret mine holds another value")},
+		"a person takes one back":     {taken, nil, introduce("the Secret mine holds another value")},
 		"before there is a cluster": {
 			settled(5*year, true), func(o *plan.Observation) { o.Spec.Bootstrapped = false }, nil,
 		},

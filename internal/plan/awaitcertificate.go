@@ -21,7 +21,14 @@ func awaitCertificate(v view) *Decision {
 
 // awaitAuthority says that there is no authority that another one could be introduced by.
 func (v view) awaitAuthority() *Decision {
-	if a := v.Spec.TLS.Authority; a.Stage != AuthorityUnknown || !a.Replacement.Asked {
+	a := v.Spec.TLS.Authority
+	switch {
+	case a.Stage != AuthorityUnknown:
+		return nil
+	case a.Replacement.Brought != "":
+		return wait(steadily, reason.RenewingCertificate, "the present certificate authority is lost, or servers do not believe it, "+
+			"and the Secret %s does not hold it: put it there once more, and another one afterwards", a.Replacement.Brought)
+	case !a.Replacement.Asked:
 		return nil
 	}
 	return wait(steadily, reason.RenewingCertificate, "another certificate authority was asked for, and the present one is lost, "+

@@ -2,6 +2,7 @@ package plan_test
 
 import (
 	"testing"
+	"time"
 
 	. "github.com/onsi/gomega"
 
@@ -22,4 +23,34 @@ func TestASecretThatCannotBeUsed(t *testing.T) {
 		o.Spec.Unusable, o.Spec.Replicas = bad, 5
 	}), noon)
 	g.Expect(d.Step).To(BeAssignableToTypeOf(plan.CreateServer{}), "everything else goes on")
+}
+
+// Nobody but the person replaces an authority that a person brings, so the person is told in time.
+func TestAnAuthorityOfAPersonThatEnds(t *testing.T) {
+	for left, rule := range map[time.Duration]string{19 * day: "AwaitSecrets", 21 * day: ""} {
+		d := plan.Plan(healthy(func(o *plan.Observation) {
+			certified(o)
+			o.Spec.TLS.Authority = plan.Authority{
+				Stage: plan.AuthoritySettled, From: noon.Add(left - 100*day), Until: noon.Add(left),
+				Replacement: plan.Replacement{Brought: "mine"},
+			}
+		}), noon)
+		NewWithT(t).Expect(d.Rule).To(Equal(rule))
+	}
+}
+
+// No event tells that a Secret has changed which is not the operator's.
+func TestSecretsOfPeopleAreLookedAtAgain(t *testing.T) {
+	g := NewWithT(t)
+	reads := func(o *plan.Observation) { o.Spec.ReadsSecrets = true }
+	g.Expect(plan.Plan(healthy(reads), noon).RequeueAfter).To(Equal(5 * time.Minute))
+	g.Expect(plan.Plan(healthy(func(o *plan.Observation) {
+		reads(o)
+		o.Spec.Paused = true
+	}), noon).RequeueAfter).To(Equal(5 * time.Minute))
+
+	waits := plan.Observation{Spec: plan.Spec{
+		Replicas: 3, ReadsSecrets: true, Invalid: &plan.Problem{Reason: reason.InvalidSpec, Message: "the Secret mine does not exist"},
+	}}
+	g.Expect(plan.Plan(waits, noon).RequeueAfter).To(Equal(time.Second), "a new cluster waits for it")
 }

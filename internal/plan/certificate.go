@@ -74,10 +74,16 @@ func (v view) renewal() string {
 		return "servers are to believe other authorities"
 	case v.now.Before(certificate.From):
 		return "it is not valid before " + certificate.From.UTC().Format(time.RFC3339)
-	case isOver(v.now, certificate.From, certificate.Until, renewAfter):
+	case isOver(v.now, certificate.From, certificate.Until, renewAfter) && !v.endsWithItsAuthority():
 		return "it expires at " + certificate.Until.UTC().Format(time.RFC3339)
 	}
 	return ""
+}
+
+// endsWithItsAuthority reports whether another certificate would last no longer.
+func (v view) endsWithItsAuthority() bool {
+	a := v.Spec.TLS.Authority
+	return a.Stage != AuthorityUnknown && !v.Spec.TLS.Certificate.Until.Before(a.Until)
 }
 
 // presentingAnother are the servers that answer with another certificate than the one that they are to have: those that

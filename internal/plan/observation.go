@@ -73,6 +73,8 @@ type Spec struct {
 	Network Network
 	// Invalid says why the spec cannot be honored; nil if it can.
 	Invalid *Problem
+	// ReadsSecrets reports whether people bring Secrets of their own: nothing tells the operator when those change.
+	ReadsSecrets bool
 	// Unusable says why a Secret that a person brings to a running cluster cannot be used; nil if all can.
 	Unusable *Problem
 	// Bootstrapped reports whether a leader was ever seen. Unrecorded reports whether its record is missing.
@@ -170,6 +172,8 @@ type Pod struct {
 	Created  time.Time
 	// Problem says what keeps the process from running; empty if nothing does.
 	Problem Problem
+	// Unready says what keeps a server that runs from being ready, if that is not Consul.
+	Unready string
 	// Recovery is the id of the recovery that it was created for; empty for none.
 	Recovery string
 	// Gossip, TLS and ACLs are the phases of its server. MayHaveKey is false if the server certainly has no gossip key.

@@ -55,5 +55,13 @@ func (v view) nextLook(d Decision) time.Duration {
 	case v.Raft.CatalogUnanswered:
 		return forPeople
 	}
-	return v.lookForCertificate()
+	return earliest(v.lookForCertificate(), v.lookForSecrets())
+}
+
+// earliest is the first of two times to look again; 0 is never.
+func earliest(a, b time.Duration) time.Duration {
+	if a == 0 || b == 0 {
+		return a + b
+	}
+	return min(a, b)
 }

@@ -5,11 +5,12 @@ import (
 	"time"
 )
 
-// Replacement is what speaks for replacing a secret that servers share: the gossip key, or the ACL tokens.
+// Replacement is what speaks for replacing a secret that servers share: the gossip key, the ACL tokens, or the certificate
+// authority.
 type Replacement struct {
 	// Asked reports whether a user asks for another one than the newest.
 	Asked bool
-	// Since is when it became what it is, and Every the age at which it is replaced; 0 for none.
+	// Since is when it became what it is, and Every the age at which it is replaced; 0 for none, as for an authority.
 	Since time.Time
 	Every time.Duration
 	// Brought is the name of a person's Secret that it comes from; empty if the operator makes it. Differs reports whether that

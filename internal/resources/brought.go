@@ -54,6 +54,9 @@ func BroughtAuthority(secret *corev1.Secret, c *v1alpha1.ConsulCluster, now time
 		}
 	}
 	authority, err := pki.TakeAuthority(PairOf(secret), now)
+	if _, until, _ := pki.Validity(authority.Certificate); err == nil && until.Sub(now) < leastLife {
+		err = fmt.Errorf("it ends at %s", until.UTC().Format(time.RFC3339))
+	}
 	if err == nil {
 		err = canIssue(authority, CertificateNames(c, TLSServerName(c)), now)
 	}
@@ -62,6 +65,9 @@ func BroughtAuthority(secret *corev1.Secret, c *v1alpha1.ConsulCluster, now time
 	}
 	return authority, nil
 }
+
+// leastLife is how long an authority has to last: servers and clients need time to go on to another one.
+const leastLife = 48 * time.Hour
 
 func canIssue(authority pki.Pair, names []string, now time.Time) error {
 	certificate, err := pki.Issue(authority, names, now)

@@ -74,6 +74,9 @@ func TestWhatPeopleBring(t *testing.T) {
 		"an authority of the past": {
 			issues(noon.Add(6 * 365 * 24 * time.Hour)), pair(authority.Certificate, authority.Key), "it has expired at 20",
 		},
+		"an authority that ends soon": {
+			issues(noon.Add(5*365*24*time.Hour - time.Hour)), pair(authority.Certificate, authority.Key), "it ends at 20",
+		},
 		"an authority of the future": {
 			issues(noon.Add(-2 * time.Hour)), pair(authority.Certificate, authority.Key), "it is not valid before 20",
 		},
@@ -99,7 +102,7 @@ func TestAnAuthorityThatIsKeptFromTheNamesOfServers(t *testing.T) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	g.Expect(err).NotTo(HaveOccurred())
 	template := &x509.Certificate{
-		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "theirs"}, NotBefore: noon, NotAfter: noon.Add(time.Hour),
+		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "theirs"}, NotBefore: noon, NotAfter: noon.Add(72 * time.Hour),
 		IsCA: true, BasicConstraintsValid: true, PermittedDNSDomainsCritical: true, PermittedDNSDomains: []string{"example.com"},
 	}
 	raw, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)

@@ -245,7 +245,7 @@ func SetTokensChanged(secret *corev1.Secret, now time.Time) {
 	setAnnotation(secret, v1alpha1.AnnotationKeysChanged, now.UTC().Format(time.RFC3339))
 }
 
-// AreTokensOf reports whether the newest tokens in a Secret follow from a management token.
+// AreTokensOf reports whether the present tokens in a Secret follow from a management token.
 func AreTokensOf(secret *corev1.Secret, management ManagementTokens) bool {
 	return Token(management.Present, RoleOperator).Secret == OperatorTokensOf(secret).Operator
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"encoding/base64"
 	"encoding/json"
 	"fmt"
 	"io/fs"
@@ -64,7 +65,8 @@ func (s *secrets) found(ctx context.Context, scene *harness.Scene) ([]string, er
 	var found []string
 	look := func(where string, what []byte) {
 		for text, origin := range s.all {
-			if strings.Contains(string(what), text) {
+			encoded := base64.StdEncoding.EncodeToString([]byte(text)) // as in a Secret
+			if strings.Contains(string(what), text) || strings.Contains(string(what), encoded) {
 				found = append(found, fmt.Sprintf("%s is in %s", origin, where))
 			}
 		}

@@ -6,6 +6,9 @@ import (
 
 	"github.com/hashicorp/consul/api"
 	. "github.com/onsi/gomega"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/consul-operator/consul-operator/api/v1alpha1"
 	"github.com/consul-operator/consul-operator/internal/resources"
@@ -14,7 +17,7 @@ import (
 
 // A cluster that denies by default is founded. Its tokens are rotated under load without a restart, and the former ones are
 // forgotten with the servers that were started with them. Then it loses the tokens of the operator and of the servers: they
-// are made again.
+// are made again. At last both Secrets are lost, and a person brings the token that servers have.
 func TestACLs(t *testing.T) {
 	t.Parallel()
 	s := begin(t, shared, "denied", func(spec *v1alpha1.ConsulClusterSpec) {
@@ -37,8 +40,35 @@ func TestACLs(t *testing.T) {
 	s.deleteOperatorsTokens()
 	s.Eventually(s.operatorsTokens, 2*time.Minute, 100*time.Millisecond).Should(HaveLen(2), "they are made again")
 	s.reach("with tokens again", time.Minute)
+	s.loseTokens()
+	s.reach("with a token that a person brings", time.Minute)
 	s.Expect(s.processes()).To(Equal(before), "no server was replaced, or started again")
 	s.end(1)
+}
+
+// loseTokens deletes both Secrets that hold the management token. A person brings it, who has found it in a server.
+func (s *story) loseTokens() {
+	s.t.Helper()
+	token := s.managementToken()
+	mine := &corev1.Secret{
+		ObjectMeta: metav1.ObjectMeta{Namespace: s.Key.Namespace, Name: s.Key.Name + "-mine"},
+		Data:       map[string][]byte{"token": []byte(token)},
+	}
+	s.Expect(s.Client.Create(s.t.Context(), mine)).To(Succeed())
+	names := []string{resources.ManagementSecretName(s.Key.Name), resources.TokensSecretName(s.Key.Name)}
+	for _, name := range names {
+		s.Expect(s.Client.Delete(s.t.Context(), s.secret(name))).To(Succeed())
+	}
+	s.patch(func(c *v1alpha1.ConsulCluster) {
+		c.Spec.ACLs.ManagementTokenSecretRef = &v1alpha1.SecretKey{Name: mine.Name}
+	})
+	for _, name := range names {
+		s.Eventually(func(g Gomega) {
+			secret := &corev1.Secret{}
+			g.Expect(s.Client.Get(s.t.Context(), client.ObjectKey{Namespace: s.Key.Namespace, Name: name}, secret)).To(Succeed())
+			g.Expect(secret.Data["token"]).To(BeEquivalentTo(token))
+		}, time.Minute, 100*time.Millisecond).Should(Succeed())
+	}
 }
 
 // rotateTokens asks for other tokens. Clients with the management token get the new one when people can read it.

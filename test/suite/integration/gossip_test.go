@@ -1,11 +1,13 @@
 package integration
 
 import (
+	"encoding/base64"
 	"testing"
 	"time"
 
 	. "github.com/onsi/gomega"
 	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/consul-operator/consul-operator/api/v1alpha1"
@@ -45,7 +47,7 @@ func TestRotateTheGossipKey(t *testing.T) {
 	s := begin(t, shared, "rotated", soonVoters)
 	s.Observer.AllowLeaderChanges(0)
 	former, before := string(s.gossipSecret().Data["key"]), s.processes()
-	s.rotate()
+	s.rotate(func(c *v1alpha1.ConsulCluster) { c.Annotations[v1alpha1.AnnotationRotateGossipKey] = "now" })
 	s.rotatedFrom(former)
 	s.reach("rotated", 2*time.Minute)
 	s.Expect(s.processes()).To(Equal(before), "no server was replaced, or started again")
@@ -53,20 +55,26 @@ func TestRotateTheGossipKey(t *testing.T) {
 
 	s.Observer.AllowLeaderChanges(1)
 	former = string(s.gossipSecret().Data["key"])
-	s.rotate()
+	theirs := &corev1.Secret{
+		ObjectMeta: metav1.ObjectMeta{Namespace: s.Key.Namespace, Name: s.Key.Name + "-theirs"},
+		StringData: map[string]string{"key": base64.StdEncoding.EncodeToString([]byte("sixteen bytes...")) + "\n"},
+	}
+	s.Expect(s.Client.Create(t.Context(), theirs)).To(Succeed())
+	s.rotate(func(c *v1alpha1.ConsulCluster) {
+		c.Spec.GossipEncryption.SecretRef = &v1alpha1.SecretKey{Name: theirs.Name}
+	})
 	s.patch(toVersion(newest))
 	s.reach("upgraded", 3*time.Minute)
 	s.rotatedFrom(former)
 	s.reach("rotated and upgraded", 2*time.Minute)
+	s.Expect(string(s.gossipSecret().Data["key"])+"\n").To(Equal(string(theirs.Data["key"])), "a person has brought it")
 	s.expectEncryptedGossip()
 	s.end(1)
 }
 
-func (s *story) rotate() {
+func (s *story) rotate(ask func(*v1alpha1.ConsulCluster)) {
 	s.t.Helper()
-	s.patch(func(c *v1alpha1.ConsulCluster) {
-		c.Annotations[v1alpha1.AnnotationRotateGossipKey] = time.Now().String()
-	})
+	s.patch(ask)
 	s.Eventually(func() map[string][]byte { return s.gossipSecret().Data }, time.Minute, 50*time.Millisecond).
 		Should(HaveKey("next"), "the rotation begins")
 }

@@ -2,8 +2,14 @@ package integration
 
 import (
 	"context"
+	"crypto/rand"
+	"crypto/rsa"
 	"crypto/tls"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/pem"
 	"io"
+	"math/big"
 	"net"
 	"net/http"
 	"os"
@@ -42,8 +48,9 @@ func TestTLS(t *testing.T) {
 	s.expectName("consul.example.com")
 
 	former := s.authorities()
+	theirs := s.bringAuthority()
 	s.patch(func(c *v1alpha1.ConsulCluster) {
-		c.Annotations[v1alpha1.AnnotationRotateAuthority] = "now"
+		c.Spec.TLS.CASecretRef = &v1alpha1.SecretName{Name: theirs.Name}
 		c.Spec.TLS.CAGracePeriod = &metav1.Duration{Duration: time.Second}
 	})
 	s.Eventually(func() bool { return pki.Same(s.authorities(), former) }, time.Minute, 50*time.Millisecond).Should(BeFalse())
@@ -51,7 +58,8 @@ func TestTLS(t *testing.T) {
 	s.Expect(pki.Believes(both, former)).To(BeTrue(), "clients believe servers that have a former certificate")
 	s.Expect(s.Believe(t.Context())).To(Succeed())
 	s.Eventually(func() bool { return pki.Believes(s.authorities(), former) }, 2*time.Minute, 100*time.Millisecond).Should(BeFalse())
-	s.reach("with another authority", time.Minute)
+	s.reach("with an authority of a person's", time.Minute)
+	s.Expect(pki.Same(s.authorities(), theirs.Data[corev1.TLSCertKey])).To(BeTrue())
 	s.expectName("consul.example.com")
 	s.Expect(s.processes()).To(Equal(before), "no server was replaced, or started again")
 	s.end(1)
@@ -59,6 +67,29 @@ func TestTLS(t *testing.T) {
 	s.patch(func(c *v1alpha1.ConsulCluster) { c.Spec.TLS.HTTPSOnly = new(false) })
 	s.reach("open", 3*time.Minute)
 	s.expectHTTP(true)
+}
+
+// bringAuthority creates a Secret with a certificate authority, as cert-manager makes it by default: its key is an RSA key.
+func (s *story) bringAuthority() *corev1.Secret {
+	s.t.Helper()
+	key, err := rsa.GenerateKey(rand.Reader, 2048)
+	s.Expect(err).NotTo(HaveOccurred())
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(time.Now().UnixNano()), Subject: pkix.Name{CommonName: "theirs"},
+		IsCA: true, BasicConstraintsValid: true,
+		NotBefore: time.Now(), NotAfter: time.Now().Add(90 * 24 * time.Hour), KeyUsage: x509.KeyUsageCertSign,
+	}
+	raw, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
+	s.Expect(err).NotTo(HaveOccurred())
+	secret := &corev1.Secret{
+		ObjectMeta: metav1.ObjectMeta{Namespace: s.Key.Namespace, Name: s.Key.Name + "-theirs"}, Type: corev1.SecretTypeTLS,
+		Data: map[string][]byte{
+			corev1.TLSCertKey:       pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: raw}),
+			corev1.TLSPrivateKeyKey: pem.EncodeToMemory(&pem.Block{Type: "RSA PRIVATE KEY", Bytes: x509.MarshalPKCS1PrivateKey(key)}),
+		},
+	}
+	s.Expect(s.Client.Create(s.t.Context(), secret)).To(Succeed())
+	return secret
 }
 
 // A cluster that runs gets TLS, phase by phase: its servers go on calling each other while some have certificates and some do
