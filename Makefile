@@ -206,7 +206,7 @@ manifests: ## Generate the CRDs and the operator's ClusterRole from the markers 
 	cp config/rbac/role.yaml charts/consul-operator/files/role.yaml
 	rm -rf charts/consul-operator/files/admission
 	mkdir charts/consul-operator/files/admission
-	cp config/admission/{acls,brought,deletion,networks,pods,records,secrets}.yaml charts/consul-operator/files/admission
+	cp config/admission/{acls,deletion,networks,pods,records,secretrefs,secrets}.yaml charts/consul-operator/files/admission
 
 .PHONY: docs
 docs: ## Generate the tables of rules and reasons in docs/ from the code.

@@ -40,15 +40,15 @@ func (e *Executor) ensureTokens(ctx context.Context, s *observe.Snapshot) error 
 }
 
 // provideTokens creates the Secrets with the tokens, or one of them from the other: all tokens follow from the one that may do
-// everything. Only a cluster without ACLs, or whose person brings one, gets another one.
+// everything. Only a cluster without ACLs, or whose user provides one, gets another one.
 func (e *Executor) provideTokens(ctx context.Context, s *observe.Snapshot) error {
 	c := s.Cluster
 	if s.HasTokens() && !s.Spec.ACLs.Rotation.Uncopied {
 		return nil
 	}
 	tokens, err := e.managementTokens(ctx, c)
-	// Nobody has a token yet, or a person brings the one that servers have.
-	if errors.Is(err, errTokensLost) && (s.HasNoACLs() || s.Brought.Tokens.Present != "") {
+	// Nobody has a token yet, or a user provides the one that servers have.
+	if errors.Is(err, errTokensLost) && (s.HasNoACLs() || s.UserSecrets.Tokens.Present != "") {
 		tokens, err = newTokens(s)
 	}
 	if err != nil {
@@ -64,15 +64,15 @@ func (e *Executor) provideTokens(ctx context.Context, s *observe.Snapshot) error
 	return nil
 }
 
-// newTokens are those that a person brings, or new ones.
+// newTokens are those that a user provides, or new ones.
 func newTokens(s *observe.Snapshot) (resources.ManagementTokens, error) {
 	switch ref := s.Cluster.Spec.ACLs.ManagementTokenSecretRef; {
 	case ref == nil:
 		return resources.ManagementTokens{Present: resources.NewManagementToken()}, nil
-	case s.Brought.Tokens.Present == "":
+	case s.UserSecrets.Tokens.Present == "":
 		return resources.ManagementTokens{}, unusable("management token", ref.Name)
 	}
-	return s.Brought.Tokens, nil
+	return s.UserSecrets.Tokens, nil
 }
 
 // errTokensLost means that no Secret has the management token.

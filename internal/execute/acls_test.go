@@ -84,7 +84,7 @@ func TestRefusedTokensAreNotRecordedAsMade(t *testing.T) {
 }
 
 // Each of the Secrets can be made from the other one, with the tokens that servers have. Without both, none is made up: servers
-// would not know it. A person may have found it.
+// would not know it. A user may have found it.
 func TestTokensThatAreLost(t *testing.T) {
 	const management, tokens = "consul-bootstrap-acl-token", "consul-acl-tokens"
 	for name, lost := range map[string][]string{"one": {management}, "the other": {tokens}, "both": {management, tokens}} {
@@ -106,7 +106,7 @@ func TestTokensThatAreLost(t *testing.T) {
 				w.Expect(failures).To(ContainElement(HaveField("Problem.Message",
 					ContainSubstring("restore the Secret consul-acl-tokens or consul-bootstrap-acl-token from a backup"))))
 				w.seen.Cluster.Spec.ACLs.ManagementTokenSecretRef = &v1alpha1.SecretKey{Name: "mine"}
-				w.seen.Brought.Tokens = resources.ManagementTokens{Present: string(before[0]["token"])}
+				w.seen.UserSecrets.Tokens = resources.ManagementTokens{Present: string(before[0]["token"])}
 				w.carryOut(t, plan.Decision{}) // it was found in a server
 			}
 			w.Expect([]map[string][]byte{w.secret(t, management).Data, w.secret(t, tokens).Data}).To(Equal(before))

@@ -82,8 +82,8 @@ func (e *Executor) introduceAuthority(
 	ctx context.Context, s *observe.Snapshot, live *corev1.Secret, because string,
 ) (Outcome, error) {
 	next, event := resources.NextAuthority(live), ""
-	brought := s.Brought.Authority.Certificate
-	if !pki.IsAuthority(next.Certificate) || len(brought) > 0 && !pki.Same(next.Certificate, brought) {
+	theirs := s.UserSecrets.Authority.Certificate
+	if !pki.IsAuthority(next.Certificate) || len(theirs) > 0 && !pki.Same(next.Certificate, theirs) {
 		var err error
 		if next, err = e.newAuthority(s); err != nil {
 			return Outcome{}, err

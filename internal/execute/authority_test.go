@@ -86,8 +86,8 @@ func TestANextAuthorityThatCannotIssue(t *testing.T) {
 	w.Expect(pki.Believes(told, resources.NextAuthority(now).Certificate)).To(BeTrue())
 }
 
-// An authority that a person brings is the first one, or takes the place of the present one.
-func TestAnAuthorityThatAPersonBrings(t *testing.T) {
+// An authority that a user provides is the first one, or takes the place of the present one.
+func TestAnAuthorityThatAUserProvides(t *testing.T) {
 	w := newWorld(t)
 	w.seen.Cluster.Spec.TLS.CASecretRef = &v1alpha1.SecretName{Name: "mine"}
 	w.Expect(w.client.Update(t.Context(), w.seen.Cluster)).To(Succeed())
@@ -96,7 +96,7 @@ func TestAnAuthorityThatAPersonBrings(t *testing.T) {
 	second, err := pki.NewAuthority("second", w.executor.Now())
 	w.Expect(err).NotTo(HaveOccurred())
 
-	w.seen.Brought.Authority = first
+	w.seen.UserSecrets.Authority = first
 	w.do(t, plan.SetTLS{Phase: plan.TLSRequired})
 	w.Expect(w.secret(t, "consul-ca-cert").Data[corev1.TLSCertKey]).To(Equal(first.Certificate))
 	w.picture(t)
@@ -104,14 +104,14 @@ func TestAnAuthorityThatAPersonBrings(t *testing.T) {
 	w.Expect(err).To(MatchError(ContainSubstring("the Secret mine cannot be used")), "the operator makes none beside it")
 
 	w.picture(t)
-	w.seen.Brought.Authority, err = pki.NewAuthority("taken back", w.executor.Now())
+	w.seen.UserSecrets.Authority, err = pki.NewAuthority("taken back", w.executor.Now())
 	w.Expect(err).NotTo(HaveOccurred())
-	takenBack := w.seen.Brought.Authority.Certificate
+	takenBack := w.seen.UserSecrets.Authority.Certificate
 	w.do(t, plan.RotateAuthority{Step: plan.IntroduceAuthority})
 	w.Expect(pki.Believes(w.secret(t, "consul-ca-cert").Data[corev1.TLSCertKey], takenBack)).To(BeTrue())
 	for _, step := range []plan.AuthorityStep{plan.IntroduceAuthority, plan.PromoteAuthority} {
 		w.picture(t)
-		w.seen.Brought.Authority = second
+		w.seen.UserSecrets.Authority = second
 		w.do(t, plan.RotateAuthority{Step: step})
 		w.Expect(resources.NewestAuthority(w.secret(t, "consul-ca-key"))).To(Equal(second.Certificate))
 	}
@@ -122,7 +122,7 @@ func TestAnAuthorityThatAPersonBrings(t *testing.T) {
 
 	w.picture(t)
 	w.Expect(w.client.Delete(t.Context(), w.secret(t, "consul-ca-key"))).To(Succeed())
-	w.seen.AuthoritySecret, w.seen.Brought.Authority = nil, second
+	w.seen.AuthoritySecret, w.seen.UserSecrets.Authority = nil, second
 	w.carryOut(t, plan.Decision{})
 	w.Expect(resources.PairOf(w.secret(t, "consul-ca-key"))).To(Equal(second), "it is not lost")
 }

@@ -137,18 +137,18 @@ func (e *Executor) gossipKeys(ctx context.Context, s *observe.Snapshot) (keys re
 	return resources.KnownGossipKeys(keyring.Shared(), keyring.All()), false, nil
 }
 
-// newGossipKeys are the one that a person brings, or a new one.
+// newGossipKeys are the one that a user provides, or a new one.
 func newGossipKeys(s *observe.Snapshot) (resources.GossipKeys, error) {
 	switch ref := s.Cluster.Spec.GossipEncryption.SecretRef; {
 	case ref == nil:
 		return resources.NewGossipKeys(), nil
-	case s.Brought.Key.IsNone():
+	case s.UserSecrets.Key.IsNone():
 		return resources.GossipKeys{}, unusable("gossip key", ref.Name)
 	}
-	return s.Brought.Key, nil
+	return s.UserSecrets.Key, nil
 }
 
-// unusable means that a person is to bring something, and the operator makes nothing in its place.
+// unusable means that a user is to provide something, and the operator makes nothing in its place.
 func unusable(what, secret string) error {
 	return fmt.Errorf("the %s in the Secret %s cannot be used: see the condition Ready", what, secret)
 }

@@ -107,16 +107,16 @@ func TestARotationBegins(t *testing.T) {
 	w.Expect(err).To(MatchError(execute.ErrStale), "on an old picture there would be a third one")
 }
 
-// A key that a person brings is the one that comes.
-func TestAKeyThatAPersonBrings(t *testing.T) {
+// A key that a user provides is the one that comes.
+func TestAKeyThatAUserProvides(t *testing.T) {
 	w, _ := rotates(t, resources.NewGossipKeys())
 	w.seen.Cluster.Spec.GossipEncryption.SecretRef = &v1alpha1.SecretKey{Name: "mine"}
 	_, err := w.executor.Do(t.Context(), w.seen, plan.RotateGossip{Step: plan.AddKey})
 	w.Expect(err).To(MatchError(ContainSubstring("the gossip key in the Secret mine cannot be used")))
-	w.seen.Brought.Key = resources.NewGossipKeys()
+	w.seen.UserSecrets.Key = resources.NewGossipKeys()
 	_, err = w.executor.Do(t.Context(), w.seen, plan.RotateGossip{Step: plan.AddKey})
 	w.Expect(err).NotTo(HaveOccurred())
-	w.Expect(w.keys(t).New()).To(Equal(w.seen.Brought.Key.New()))
+	w.Expect(w.keys(t).New()).To(Equal(w.seen.UserSecrets.Key.New()))
 	w.Expect(w.keys(t).Stage()).To(Equal(resources.GossipComing))
 }
 

@@ -44,7 +44,7 @@ func (e *Executor) foundAuthority(ctx context.Context, s *observe.Snapshot) erro
 	if client.IgnoreNotFound(err) != nil {
 		return err
 	}
-	if ref := c.Spec.TLS.CASecretRef; ref != nil && len(s.Brought.Authority.Certificate) == 0 {
+	if ref := c.Spec.TLS.CASecretRef; ref != nil && len(s.UserSecrets.Authority.Certificate) == 0 {
 		return unusable("certificate authority", ref.Name)
 	}
 	authority := resources.PairOf(live)
@@ -70,20 +70,20 @@ func (e *Executor) foundAuthority(ctx context.Context, s *observe.Snapshot) erro
 
 // isToGo reports whether an authority that nobody believes yet would be replaced as soon as they do.
 func isToGo(s *observe.Snapshot, live *corev1.Secret) bool {
-	brought := s.Brought.Authority.Certificate
+	theirs := s.UserSecrets.Authority.Certificate
 	return resources.IsAsked(s.Cluster, live, v1alpha1.AnnotationRotateAuthority) ||
-		len(resources.NextAuthority(live).Certificate) > 0 || len(brought) > 0 && !pki.Same(brought, resources.PairOf(live).Certificate)
+		len(resources.NextAuthority(live).Certificate) > 0 || len(theirs) > 0 && !pki.Same(theirs, resources.PairOf(live).Certificate)
 }
 
-// newAuthority is the one that a person brings, or a new one.
+// newAuthority is the one that a user provides, or a new one.
 func (e *Executor) newAuthority(s *observe.Snapshot) (pki.Pair, error) {
 	switch ref := s.Cluster.Spec.TLS.CASecretRef; {
 	case ref == nil:
 		return resources.NewAuthority(s.Cluster, e.Now())
-	case len(s.Brought.Authority.Certificate) == 0:
+	case len(s.UserSecrets.Authority.Certificate) == 0:
 		return pki.Pair{}, unusable("certificate authority", ref.Name)
 	}
-	return s.Brought.Authority, nil
+	return s.UserSecrets.Authority, nil
 }
 
 // leastLife is how long a certificate has to be valid: a third of what one usually is, after which it is replaced.
@@ -148,7 +148,7 @@ func (e *Executor) issue(c *v1alpha1.ConsulCluster, authority pki.Pair, name str
 }
 
 // ensureCertificates keeps the Secret with the authorities. As long as there is one Secret from which it can be made, nothing is
-// lost. The one with the key of the authority can be made if a person brings it.
+// lost. The one with the key of the authority can be made if a user provides it.
 func (e *Executor) ensureCertificates(ctx context.Context, s *observe.Snapshot) error {
 	if s.HasNoTLS() {
 		return nil
@@ -156,8 +156,8 @@ func (e *Executor) ensureCertificates(ctx context.Context, s *observe.Snapshot) 
 	if len(s.Authorities) == 0 {
 		return e.findAuthorities(ctx, s.Cluster)
 	}
-	if s.AuthoritySecret == nil && pki.Same(s.Authorities, s.Brought.Authority.Certificate) {
-		err := e.Client.Create(ctx, resources.AuthoritySecret(s.Cluster, s.Brought.Authority))
+	if s.AuthoritySecret == nil && pki.Same(s.Authorities, s.UserSecrets.Authority.Certificate) {
+		err := e.Client.Create(ctx, resources.AuthoritySecret(s.Cluster, s.UserSecrets.Authority))
 		if apierrors.IsAlreadyExists(err) { // it was not seen
 			return e.findAuthorities(ctx, s.Cluster)
 		}

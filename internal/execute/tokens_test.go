@@ -252,16 +252,16 @@ func TestAManagementTokenThatIsLostDuringTheRotation(t *testing.T) {
 }
 
 // A person brings the first management token, and another one later.
-func TestATokenThatAPersonBrings(t *testing.T) {
+func TestATokenThatAUserProvides(t *testing.T) {
 	first, second := resources.ManagementTokens{Present: "first"}, resources.ManagementTokens{Present: "second"}
 	w := newWorld(t)
 	w.seen.Cluster.Spec.ACLs.ManagementTokenSecretRef = &v1alpha1.SecretKey{Name: "mine"}
 	w.Expect(w.client.Update(t.Context(), w.seen.Cluster)).To(Succeed())
-	w.seen.Brought.Tokens = first
+	w.seen.UserSecrets.Tokens = first
 	w.do(t, plan.SetACLs{Phase: plan.ACLsDeny})
 	w.seeTokens(t)
 	w.Expect(w.management(t)).To(Equal("first"))
-	w.seen.Brought.Tokens = second
+	w.seen.UserSecrets.Tokens = second
 	w.take(t, plan.GenerateTokens)
 	w.Expect(resources.ManagementTokensOf(w.seen.TokensSecret)).
 		To(Equal(resources.ManagementTokens{Present: "first", Next: "second"}))

@@ -62,18 +62,18 @@ func (o *Observer) tokens(ctx context.Context, s *Snapshot) error {
 	return nil
 }
 
-// otherTokens is what speaks for other ACL tokens than the newest in a Secret.
+// otherTokens is what reasons for other ACL tokens than the newest in a Secret.
 func otherTokens(s *Snapshot, secret *corev1.Secret) plan.Replacement {
 	spec := s.Cluster.Spec.ACLs
-	speaks := plan.Replacement{
+	reasons := plan.Replacement{
 		Asked: resources.IsAsked(s.Cluster, secret, v1alpha1.AnnotationRotateTokens),
 		Since: resources.KeysChanged(secret), Every: duration(spec.RotateEvery, 0),
 	}
 	if spec.ManagementTokenSecretRef != nil {
-		speaks.Brought = spec.ManagementTokenSecretRef.Name
-		speaks.Differs = s.Brought.Tokens.Present != "" && !resources.AreTokensOf(secret, s.Brought.Tokens)
+		reasons.FromSecret = spec.ManagementTokenSecretRef.Name
+		reasons.Differs = s.UserSecrets.Tokens.Present != "" && !resources.AreTokensOf(secret, s.UserSecrets.Tokens)
 	}
-	return speaks
+	return reasons
 }
 
 var tokenStages = map[resources.TokenStage]plan.TokenStage{

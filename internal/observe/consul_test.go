@@ -52,7 +52,7 @@ func TestAnAgentWithAnotherNodeIDIsNotTheServer(t *testing.T) {
 	w.agent(1).self.NodeID = "somebody else"
 	s := w.look()
 	w.Expect(s.Servers[1].Agent).To(Equal(plan.Agent{Silence: plan.SilenceStranger}))
-	w.Expect(s.Servers[1].Peer).NotTo(BeNil(), "the leader speaks of the server")
+	w.Expect(s.Servers[1].Peer).NotTo(BeNil(), "the leader reasons of the server")
 
 	w = newWorld(t)
 	w.agent(0).self.NodeID = "somebody else, who leads" // another cluster
@@ -212,13 +212,13 @@ func TestSinceWhenAServerIsUnhealthy(t *testing.T) {
 		change func(w *world)
 		want   time.Time
 	}{
-		"it was before":              {func(*world) {}, since.Time},
-		"it was not before":          {func(w *world) { w.cluster.Status.Servers[0].UnhealthySince = nil }, now},
-		"it is new":                  {func(w *world) { w.cluster.Status.Servers = nil }, now},
-		"another leader says so":     {func(w *world) { w.cluster.Status.Leader = "consul-2" }, now},
-		"there was no leader":        {func(w *world) { w.cluster.Status.Leader, w.cluster.Status.LeaderSince = "", nil }, now},
-		"it is healthy by now":       {func(w *world) { w.agent(0).votes[w.agent(1).self.NodeID] = plan.HealthHealthy }, time.Time{}},
-		"autopilot speaks not of it": {func(w *world) { w.agent(0).votes = nil }, time.Time{}},
+		"it was before":               {func(*world) {}, since.Time},
+		"it was not before":           {func(w *world) { w.cluster.Status.Servers[0].UnhealthySince = nil }, now},
+		"it is new":                   {func(w *world) { w.cluster.Status.Servers = nil }, now},
+		"another leader says so":      {func(w *world) { w.cluster.Status.Leader = "consul-2" }, now},
+		"there was no leader":         {func(w *world) { w.cluster.Status.Leader, w.cluster.Status.LeaderSince = "", nil }, now},
+		"it is healthy by now":        {func(w *world) { w.agent(0).votes[w.agent(1).self.NodeID] = plan.HealthHealthy }, time.Time{}},
+		"autopilot reasons not of it": {func(w *world) { w.agent(0).votes = nil }, time.Time{}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t)

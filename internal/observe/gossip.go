@@ -72,18 +72,18 @@ func (o *Observer) isRotated(s *Snapshot, secret *corev1.Secret, stage resources
 	return stage != resources.GossipDamaged && (stage != resources.GossipSettled || otherKey(s, secret).Why(o.Now()) != "")
 }
 
-// otherKey is what speaks for another gossip key than the newest one in a Secret.
+// otherKey is what reasons for another gossip key than the newest one in a Secret.
 func otherKey(s *Snapshot, secret *corev1.Secret) plan.Replacement {
 	spec := s.Cluster.Spec.GossipEncryption
-	speaks := plan.Replacement{
+	reasons := plan.Replacement{
 		Asked: resources.IsAsked(s.Cluster, secret, v1alpha1.AnnotationRotateGossipKey),
 		Since: resources.KeysChanged(secret), Every: duration(spec.RotateEvery, 0),
 	}
 	if spec.SecretRef != nil {
-		speaks.Brought = spec.SecretRef.Name
-		speaks.Differs = !s.Brought.Key.IsNone() && !resources.IsNewestGossipKey(secret, s.Brought.Key)
+		reasons.FromSecret = spec.SecretRef.Name
+		reasons.Differs = !s.UserSecrets.Key.IsNone() && !resources.IsNewestGossipKey(secret, s.UserSecrets.Key)
 	}
-	return speaks
+	return reasons
 }
 
 var keyStages = map[resources.GossipStage]plan.KeyStage{

@@ -33,8 +33,8 @@ func invalid(s *Snapshot) *plan.Problem {
 	if field := reserved(c); field != "" {
 		return &plan.Problem{Reason: reason.InvalidSpec, Message: field + " belongs to the operator: choose another one"}
 	}
-	if !s.Spec.Bootstrapped && s.Brought.problem != nil {
-		return s.Brought.problem
+	if !s.Spec.Bootstrapped && s.UserSecrets.problem != nil {
+		return s.UserSecrets.problem
 	}
 	return cmp.Or(shrinks(s), downgrade(s))
 }

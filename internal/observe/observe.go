@@ -58,8 +58,8 @@ type Snapshot struct {
 	Authorities []byte
 	// Copied reports whether the records on the ConsulCluster do not count: they were written for another one.
 	Copied bool
-	// Brought is what people bring in Secrets of their own. The operator makes what they do not bring.
-	Brought Brought
+	// UserSecrets is what users provide in Secrets of their own. The operator makes the rest.
+	UserSecrets UserSecrets
 	// present reports whether there is a claim or a pod of this cluster, a retired one included.
 	present bool
 }
@@ -146,14 +146,14 @@ func (o *Observer) Observe(ctx context.Context, c *v1alpha1.ConsulCluster) (*Sna
 	remember(s, o.Now())
 	s.Spec.Invalid = cmp.Or(serial, invalid(s))
 	if s.Spec.Bootstrapped {
-		s.Spec.Unusable = s.Brought.problem
+		s.Spec.Unusable = s.UserSecrets.problem
 	}
 	return s, nil
 }
 
 // secrets reads what keys, certificates and tokens there are.
 func (o *Observer) secrets(ctx context.Context, s *Snapshot) error {
-	if err := o.brought(ctx, s); err != nil {
+	if err := o.userSecrets(ctx, s); err != nil {
 		return err
 	}
 	if err := o.gossipKeys(ctx, s); err != nil {

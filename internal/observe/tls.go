@@ -126,7 +126,7 @@ func authority(s *Snapshot, told *corev1.Secret) plan.Authority {
 	if err != nil {
 		replacement := plan.Replacement{Asked: s.Cluster.Annotations[v1alpha1.AnnotationRotateAuthority] != ""}
 		if ref := s.Cluster.Spec.TLS.CASecretRef; ref != nil {
-			replacement.Brought = ref.Name
+			replacement.FromSecret = ref.Name
 		}
 		return plan.Authority{Replacement: replacement}
 	}
@@ -146,15 +146,15 @@ func authority(s *Snapshot, told *corev1.Secret) plan.Authority {
 	return seen
 }
 
-// otherAuthority is what speaks for another authority than the newest one.
+// otherAuthority is what reasons for another authority than the newest one.
 func otherAuthority(s *Snapshot) plan.Replacement {
-	speaks := plan.Replacement{Asked: resources.IsAsked(s.Cluster, s.AuthoritySecret, v1alpha1.AnnotationRotateAuthority)}
+	reasons := plan.Replacement{Asked: resources.IsAsked(s.Cluster, s.AuthoritySecret, v1alpha1.AnnotationRotateAuthority)}
 	if ref := s.Cluster.Spec.TLS.CASecretRef; ref != nil {
-		speaks.Brought = ref.Name
-		speaks.Differs = len(s.Brought.Authority.Certificate) > 0 &&
-			!pki.Same(s.Brought.Authority.Certificate, resources.NewestAuthority(s.AuthoritySecret))
+		reasons.FromSecret = ref.Name
+		reasons.Differs = len(s.UserSecrets.Authority.Certificate) > 0 &&
+			!pki.Same(s.UserSecrets.Authority.Certificate, resources.NewestAuthority(s.AuthoritySecret))
 	}
-	return speaks
+	return reasons
 }
 
 func caGracePeriod(c *v1alpha1.ConsulCluster) time.Duration {

@@ -75,7 +75,7 @@ func (v view) authority() []Action {
 // bringAuthority has everybody believe the next authority, and then has it issue.
 func (v view) bringAuthority() []Action {
 	switch a := v.Spec.TLS.Authority; {
-	case a.Replacement.Differs: // the person has taken back the one that comes
+	case a.Replacement.Differs: // the user has taken back the one that comes
 		return rotateAuthority(IntroduceAuthority, a.Replacement.Why(v.now))
 	case !a.Introduced:
 		return rotateAuthority(IntroduceAuthority, "it is there, and nobody was told yet")
@@ -97,14 +97,14 @@ func (v view) endsSoon() bool {
 	return a.Stage == AuthorityComing && isOver(v.now, a.From, a.Until, endsAfter)
 }
 
-// whyAnotherAuthority says why the authority has to be replaced; empty if it does not. One that a person brings is replaced
+// whyAnotherAuthority says why the authority has to be replaced; empty if it does not. One that a user provides is replaced
 // by the person.
 func (v view) whyAnotherAuthority() string {
 	a := v.Spec.TLS.Authority
 	if because := a.Replacement.Why(v.now); because != "" {
 		return because
 	}
-	if a.Replacement.Brought == "" && isOver(v.now, a.From, a.Until, replaceAuthorityAfter) {
+	if a.Replacement.FromSecret == "" && isOver(v.now, a.From, a.Until, replaceAuthorityAfter) {
 		return "the present one ends at " + a.Until.UTC().Format(time.RFC3339)
 	}
 	return ""

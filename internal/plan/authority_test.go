@@ -27,14 +27,14 @@ func TestTheAuthority(t *testing.T) {
 	}
 	brought := func(differs bool) plan.Authority {
 		a := settled(year, true)
-		a.Replacement.Brought, a.Replacement.Differs = "mine", differs
+		a.Replacement.FromSecret, a.Replacement.Differs = "mine", differs
 		return a
 	}
 	coming := plan.Authority{
 		Stage: plan.AuthorityComing, Introduced: true, KnownAt: noon, From: noon.Add(-4 * year), Until: noon.Add(year),
 	}
 	tooEarly, tooLate, taken := coming, coming, coming
-	taken.Replacement = plan.Replacement{Brought: "mine", Differs: true}
+	taken.Replacement = plan.Replacement{FromSecret: "mine", Differs: true}
 	tooEarly.KnownAt, tooLate.KnownAt = noon.Add(time.Second), noon.Add(year)
 	tooLate.From, tooLate.Until = noon.Add(90*day-5*year), noon.Add(90*day)
 	going := plan.Authority{Stage: plan.AuthorityGoing}
@@ -51,9 +51,9 @@ func TestTheAuthority(t *testing.T) {
 		"I5 it is young":              {settled(2*year, false), nil, nil},
 		"a fifth of its life":         {settled(year, false), nil, introduce("the present one ends at 2027-01-01T12:00:00Z")},
 		"it is asked for":             {settled(5*year, true), nil, introduce("on request")},
-		"a person brought it":         {brought(false), nil, nil},
-		"a person brings another one": {brought(true), nil, introduce("the Secret mine holds another value")},
-		"a person takes one back":     {taken, nil, introduce("the Secret mine holds another value")},
+		"a user provides it":          {brought(false), nil, nil},
+		"a user provides another one": {brought(true), nil, introduce("the Secret mine holds another value")},
+		"a user takes one back":       {taken, nil, introduce("the Secret mine holds another value")},
 		"before there is a cluster": {
 			settled(5*year, true), func(o *plan.Observation) { o.Spec.Bootstrapped = false }, nil,
 		},

@@ -25,9 +25,9 @@ func (v view) awaitAuthority() *Decision {
 	switch {
 	case a.Stage != AuthorityUnknown:
 		return nil
-	case a.Replacement.Brought != "":
+	case a.Replacement.FromSecret != "":
 		return wait(steadily, reason.RenewingCertificate, "the present certificate authority is lost, or servers do not believe it, "+
-			"and the Secret %s does not hold it: put it there once more, and another one afterwards", a.Replacement.Brought)
+			"and the Secret %s does not hold it: put it there once more, and another one afterwards", a.Replacement.FromSecret)
 	case !a.Replacement.Asked:
 		return nil
 	}

@@ -6,26 +6,26 @@ import (
 	"github.com/consul-operator/consul-operator/api/reason"
 )
 
-// awaitSecrets says which Secret of a person's cannot be used, or ends soon, when nothing else is left to do. A running
+// awaitSecrets says which Secret of a user cannot be used, or ends soon, when nothing else is left to do. A running
 // cluster has taken what it needs of it, and goes on.
 func awaitSecrets(v view) *Decision {
 	if v.Spec.Unusable != nil {
 		return wait(steadily, v.Spec.Unusable.Reason, "%s", v.Spec.Unusable.Message)
 	}
 	a := v.Spec.TLS.Authority
-	if a.Replacement.Brought != "" && a.Stage == AuthoritySettled && isOver(v.now, a.From, a.Until, replaceAuthorityAfter) {
+	if a.Replacement.FromSecret != "" && a.Stage == AuthoritySettled && isOver(v.now, a.From, a.Until, replaceAuthorityAfter) {
 		return wait(steadily, reason.RenewingCertificate, "the certificate authority in the Secret %s ends at %s, and the "+
-			"certificates of the servers with it: put another one there", a.Replacement.Brought, a.Until.UTC().Format(time.RFC3339))
+			"certificates of the servers with it: put another one there", a.Replacement.FromSecret, a.Until.UTC().Format(time.RFC3339))
 	}
 	return nil
 }
 
-// awaitsSecret reports whether a new cluster waits for a Secret of a person's.
+// awaitsSecret reports whether a new cluster waits for a Secret of a user.
 func (v view) awaitsSecret() bool {
 	return v.Spec.ReadsSecrets && !v.Spec.Bootstrapped && v.Spec.Invalid != nil
 }
 
-// lookForSecrets is when to look again whether a person's Secrets have changed; 0 if there are none.
+// lookForSecrets is when to look again whether Secrets of users have changed; 0 if there are none.
 func (v view) lookForSecrets() time.Duration {
 	if v.Spec.ReadsSecrets {
 		return secretsLook

@@ -10,7 +10,7 @@ import (
 	"github.com/consul-operator/consul-operator/internal/plan"
 )
 
-// A Secret that a person takes away from a running cluster is asked for when nothing else is left to do.
+// A Secret that a user takes away from a running cluster is asked for when nothing else is left to do.
 func TestASecretThatCannotBeUsed(t *testing.T) {
 	g := NewWithT(t)
 	bad := &plan.Problem{Reason: reason.InvalidSpec, Message: "the Secret mine does not exist"}
@@ -25,14 +25,14 @@ func TestASecretThatCannotBeUsed(t *testing.T) {
 	g.Expect(d.Step).To(BeAssignableToTypeOf(plan.CreateServer{}), "everything else goes on")
 }
 
-// Nobody but the person replaces an authority that a person brings, so the person is told in time.
-func TestAnAuthorityOfAPersonThatEnds(t *testing.T) {
+// Nobody but the user replaces an authority that a user provides, so the user is told in time.
+func TestAnAuthorityOfAUserThatEnds(t *testing.T) {
 	for left, rule := range map[time.Duration]string{19 * day: "AwaitSecrets", 21 * day: ""} {
 		d := plan.Plan(healthy(func(o *plan.Observation) {
 			certified(o)
 			o.Spec.TLS.Authority = plan.Authority{
 				Stage: plan.AuthoritySettled, From: noon.Add(left - 100*day), Until: noon.Add(left),
-				Replacement: plan.Replacement{Brought: "mine"},
+				Replacement: plan.Replacement{FromSecret: "mine"},
 			}
 		}), noon)
 		NewWithT(t).Expect(d.Rule).To(Equal(rule))
@@ -40,7 +40,7 @@ func TestAnAuthorityOfAPersonThatEnds(t *testing.T) {
 }
 
 // No event tells that a Secret has changed which is not the operator's.
-func TestSecretsOfPeopleAreLookedAtAgain(t *testing.T) {
+func TestSecretsOfUsersAreLookedAtAgain(t *testing.T) {
 	g := NewWithT(t)
 	reads := func(o *plan.Observation) { o.Spec.ReadsSecrets = true }
 	g.Expect(plan.Plan(healthy(reads), noon).RequeueAfter).To(Equal(5 * time.Minute))

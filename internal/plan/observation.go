@@ -73,9 +73,9 @@ type Spec struct {
 	Network Network
 	// Invalid says why the spec cannot be honored; nil if it can.
 	Invalid *Problem
-	// ReadsSecrets reports whether people bring Secrets of their own: nothing tells the operator when those change.
+	// ReadsSecrets reports whether the spec names Secrets of users: nothing tells the operator when those change.
 	ReadsSecrets bool
-	// Unusable says why a Secret that a person brings to a running cluster cannot be used; nil if all can.
+	// Unusable says why a Secret that the spec of a running cluster names cannot be used; nil if all can.
 	Unusable *Problem
 	// Bootstrapped reports whether a leader was ever seen. Unrecorded reports whether its record is missing.
 	Bootstrapped, Unrecorded bool

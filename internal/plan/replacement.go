@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// Replacement is what speaks for replacing a secret that servers share: the gossip key, the ACL tokens, or the certificate
+// Replacement is what decides whether a secret is replaced that servers share: the gossip key, the ACL tokens, or the certificate
 // authority.
 type Replacement struct {
 	// Asked reports whether a user asks for another one than the newest.
@@ -13,18 +13,18 @@ type Replacement struct {
 	// Since is when it became what it is, and Every the age at which it is replaced; 0 for none, as for an authority.
 	Since time.Time
 	Every time.Duration
-	// Brought is the name of a person's Secret that it comes from; empty if the operator makes it. Differs reports whether that
+	// FromSecret is the name of the user's Secret that it comes from; empty if the operator makes it. Differs reports whether that
 	// Secret holds another one.
-	Brought string
-	Differs bool
+	FromSecret string
+	Differs    bool
 }
 
-// Why says why it is to be replaced; empty if it is not. Where a person brings it, the person replaces it.
+// Why says why it is to be replaced; empty if it is not. What a user provides, only the user replaces.
 func (r Replacement) Why(now time.Time) string {
 	switch {
 	case r.Differs:
-		return fmt.Sprintf("the Secret %s holds another value", r.Brought)
-	case r.Brought != "":
+		return fmt.Sprintf("the Secret %s holds another value", r.FromSecret)
+	case r.FromSecret != "":
 		return ""
 	case r.Asked:
 		return "on request"

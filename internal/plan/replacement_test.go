@@ -19,9 +19,9 @@ func TestWhySecretsAreReplaced(t *testing.T) {
 		"it is asked for":             {plan.Replacement{Asked: true}, "on request"},
 		"it is not old yet":           {plan.Replacement{Since: noon.Add(time.Second - day), Every: day}, ""},
 		"it is old":                   {plan.Replacement{Since: noon.Add(-day), Every: day}, "older than 24h0m0s"},
-		"a person brings another one": {plan.Replacement{Brought: "mine", Differs: true}, "the Secret mine holds another value"},
-		"a person has brought it": {
-			plan.Replacement{Brought: "mine", Asked: true, Since: noon.Add(-day), Every: day}, "",
+		"a user provides another one": {plan.Replacement{FromSecret: "mine", Differs: true}, "the Secret mine holds another value"},
+		"a user has provided it": {
+			plan.Replacement{FromSecret: "mine", Asked: true, Since: noon.Add(-day), Every: day}, "",
 		},
 	} {
 		t.Run(name, func(t *testing.T) { NewWithT(t).Expect(test.facts.Why(noon)).To(Equal(test.why)) })

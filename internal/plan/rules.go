@@ -90,7 +90,7 @@
 //  29. RotateTokens: the ACL tokens are replaced on request, or at their age, without a restart: Consul gets new ones
 //     beside those that there are, all servers read them, and then the former ones are revoked. The former management token
 //     is kept without rights, and deleted when no server runs that was started with it: such a server would make it again.
-//  30. AwaitSecrets: say which Secret of a person's cannot be used: a new cluster waits for it, a running one goes on.
+//  30. AwaitSecrets: say which Secret of a user cannot be used: a new cluster waits for it, a running one goes on.
 //  31. AwaitAgents: a phase of either that could cut off client agents waits: for the gossip key, which Consul reports, or for a
 //     person's word.
 //
@@ -197,7 +197,7 @@ var rules = []Rule{
 	{"SecureACLs", secureACLs, Voluntary, "servers deny only when a person has said so and the operator has a token"},
 	{"RotateGossip", rotateGossip, Voluntary, "a key is not kept for ever, and nobody is cut off when it is replaced"},
 	{"RotateTokens", rotateTokens, Voluntary, "tokens are not kept for ever, and no server loses one before it has the next"},
-	{"AwaitSecrets", awaitSecrets, Necessary, "a Secret that a person takes away again takes nothing else with it"},
+	{"AwaitSecrets", awaitSecrets, Necessary, "a Secret that a user takes away again takes nothing else with it"},
 	{"AwaitAgents", awaitAgents, Necessary, "a phase that would cut client agents off waits until somebody has prepared them"},
 }
 

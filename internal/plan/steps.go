@@ -16,7 +16,7 @@ func (v view) leaveAlone() *Decision {
 }
 
 // heldInterval is the requeue interval of a held cluster. A server that was started before goes on by itself, and nothing
-// notifies the operator when it becomes a voter, or when a person's Secret is there.
+// notifies the operator when it becomes a voter, or when a user's Secret is there.
 func (v view) heldInterval() time.Duration {
 	if v.awaitsSecret() || slices.ContainsFunc(v.Servers, func(s Server) bool { return !v.healthyVoter(s) }) {
 		return steadily

@@ -192,8 +192,8 @@ func TestTokensMade(t *testing.T) {
 	g.Expect(resources.TokensMade(tokens)).To(BeTrue())
 }
 
-// A token that a person brings takes the place of the present one.
-func TestTokensThatArePersonsOwn(t *testing.T) {
+// A token that a user provides takes the place of the present one.
+func TestTokensOfAUser(t *testing.T) {
 	g := NewWithT(t)
 	own := resources.ManagementTokens{Present: "f0f0f0f0-0000-4000-8000-000000000000"}
 	secret := resources.TokensSecret(plain(), resources.ManagementTokens{Present: "another"})

@@ -111,8 +111,8 @@ func TestWhenKeysChanged(t *testing.T) {
 	g.Expect(resources.KeysChanged(secret)).To(BeTemporally("==", noon))
 }
 
-// A key that a person brings is known from the others, also by what the cache keeps.
-func TestAKeyThatIsAPersonsOwn(t *testing.T) {
+// A key that a user provides is known from the others, also by what the cache keeps.
+func TestAKeyOfAUser(t *testing.T) {
 	g := NewWithT(t)
 	key, other := resources.NewGossipKeys(), resources.NewGossipKeys()
 	secret := resources.GossipSecret(inPhase(v1alpha1.GossipRequired), other)

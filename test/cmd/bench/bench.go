@@ -23,22 +23,26 @@ import (
 const (
 	startLimit  = 5 * time.Minute
 	settle      = 4 * time.Second
+	steady      = 20 * time.Second // of the same load before the upgrade, in which processor time is counted
 	clusterName = "consul"
 )
+
+type createFunc func(ctx context.Context, s *harness.Scene, replicas int, version string) error
 
 // variant is a way to upgrade.
 type variant struct {
 	letter, by, how string
 	// create makes a cluster of the version, upgrade sets it on its way to another.
-	create  func(ctx context.Context, s *harness.Scene, replicas int, version string) error
+	create  createFunc
 	upgrade func(ctx context.Context, s *harness.Scene, version string) error
 }
 
 var variants = []variant{
-	{"a", "operator", "maxSurge 1", createWithOperator(1), upgradeWithOperator},
-	{"b", "operator", "maxSurge 3", createWithOperator(3), upgradeWithOperator},
+	{"a", "operator", "maxSurge 1", createWithOperator(1, asOpenAsAStatefulSet), upgradeWithOperator},
+	{"b", "operator", "maxSurge 3", createWithOperator(3, asOpenAsAStatefulSet), upgradeWithOperator},
 	{"c", "StatefulSet", "SIGTERM without leave", createStatefulSet(false), upgradeStatefulSet},
 	{"d", "StatefulSet", "leave_on_terminate", createStatefulSet(true), upgradeStatefulSet},
+	{"e", "operator", "maxSurge 1, TLS and ACLs", createWithOperator(1, asByDefault), upgradeWithOperator},
 }
 
 // result is what a variant's upgrade left behind.
@@ -46,6 +50,8 @@ type result struct {
 	variant
 	harness.Outcome
 	took time.Duration
+	// cores is how many processors all servers together kept busy before the upgrade.
+	cores float64
 }
 
 type bench struct {
@@ -60,7 +66,7 @@ func (b *bench) start(ctx context.Context) error {
 	if err := harness.CheckPrograms("consul-"+b.from, "consul-"+b.to); err != nil {
 		return err
 	}
-	fmt.Fprintf(b.out, "\nConsul %s → %s, %s, four ways; a few minutes each\n", b.from, b.to, report.Count(b.replicas, "server"))
+	fmt.Fprintf(b.out, "\nConsul %s → %s, %s, five ways; a few minutes each\n", b.from, b.to, report.Count(b.replicas, "server"))
 	starting, cancel := context.WithTimeout(ctx, startLimit)
 	defer cancel()
 	var err error
@@ -84,10 +90,10 @@ func (b *bench) measure(ctx context.Context, v variant) (result, error) {
 	}
 	s := b.env.Scene(client.ObjectKey{Namespace: namespace, Name: clusterName})
 	defer s.Close()
-	if err := s.Observe(ctx, b.replicas); err != nil {
+	if err := v.create(ctx, s, b.replicas, b.from); err != nil {
 		return result{}, err
 	}
-	if err := v.create(ctx, s, b.replicas, b.from); err != nil {
+	if err := s.Observe(ctx, b.replicas); err != nil {
 		return result{}, err
 	}
 	if err := b.await(ctx, s, b.from, startLimit); err != nil {
@@ -112,6 +118,10 @@ func (b *bench) upgradeUnderLoad(ctx context.Context, v variant, s *harness.Scen
 	if err := await.Sleep(ctx, settle); err != nil {
 		return r, err
 	}
+	var err error
+	if r.cores, err = b.busyCores(ctx); err != nil {
+		return r, err
+	}
 	before := s.Observer.Timeline()
 	began := time.Now()
 	if err := v.upgrade(ctx, s, b.to); err != nil {
@@ -125,12 +135,25 @@ func (b *bench) upgradeUnderLoad(ctx context.Context, v variant, s *harness.Scen
 	if err := await.Sleep(ctx, settle); err != nil {
 		return r, err
 	}
-	var err error
 	r.Outcome, err = s.End(ctx)
 	// Those of the bootstrap are not the upgrade's.
 	r.Timeline.LeaderChanges -= before.LeaderChanges
 	r.Timeline.Stalls.Count -= before.Stalls.Count
 	return r, err
+}
+
+// busyCores is how many processors the servers keep busy under the load.
+func (b *bench) busyCores(ctx context.Context) (float64, error) {
+	before, err := b.env.ConsulCPU()
+	if err != nil {
+		return 0, err
+	}
+	began := time.Now()
+	if err := await.Sleep(ctx, steady); err != nil {
+		return 0, err
+	}
+	after, err := b.env.ConsulCPU()
+	return (after - before).Seconds() / time.Since(began).Seconds(), err
 }
 
 // await is the same for all variants: as many servers as wanted, all of the version, all voting and serving.
@@ -180,7 +203,7 @@ func (b *bench) remove(ctx context.Context, namespace *corev1.Namespace) error {
 	})
 }
 
-func createWithOperator(surge int32) func(context.Context, *harness.Scene, int, string) error {
+func createWithOperator(surge int32, secured func(*v1alpha1.ConsulClusterSpec)) createFunc {
 	return func(ctx context.Context, s *harness.Scene, replicas int, version string) error {
 		cluster, err := harness.Sample()
 		if err != nil {
@@ -190,10 +213,20 @@ func createWithOperator(surge int32) func(context.Context, *harness.Scene, int, 
 		cluster.Spec.Version = version
 		cluster.Spec.Replicas = int32(replicas) //nolint:gosec // the API server checks it
 		cluster.Spec.Update.MaxSurge = surge
-		cluster.Spec.TLS.Enabled, cluster.Spec.ACLs.Enabled = new(false), new(false) // the StatefulSet has none either
-		return s.Create(ctx, cluster)
+		secured(&cluster.Spec)
+		if err := s.Create(ctx, cluster); err != nil {
+			return err
+		}
+		return s.WaitReady(ctx, startLimit, func(string) {}) // how servers are called is known then
 	}
 }
+
+// asOpenAsAStatefulSet leaves out what the StatefulSets have not either.
+func asOpenAsAStatefulSet(spec *v1alpha1.ConsulClusterSpec) {
+	spec.GossipEncryption.Enabled, spec.TLS.Enabled, spec.ACLs.Enabled = new(false), new(false), new(false)
+}
+
+func asByDefault(*v1alpha1.ConsulClusterSpec) {}
 
 func upgradeWithOperator(ctx context.Context, s *harness.Scene, version string) error {
 	return s.Patch(ctx, func(c *v1alpha1.ConsulCluster) { c.Spec.Version = version })

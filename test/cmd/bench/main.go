@@ -1,4 +1,4 @@
-// Command bench makes the same upgrade under the same load in four ways, one after another, each on a fresh Consul
+// Command bench makes the same upgrade under the same load in five ways, one after another, each on a fresh Consul
 // cluster on the same local Kubernetes cluster, and prints what the writers noticed side by side.
 package main
 

@@ -21,7 +21,7 @@ const joinService = clusterName + "-join"
 // createStatefulSet makes Consul the way charts do: a real StatefulSet, rolled by Kubernetes' own controller from the
 // highest ordinal down, a server at a time, the next one when the pod is Ready. Consul's defaults apply but for
 // leave_on_terminate, which decides what SIGTERM means.
-func createStatefulSet(leave bool) func(context.Context, *harness.Scene, int, string) error {
+func createStatefulSet(leave bool) createFunc {
 	return func(ctx context.Context, s *harness.Scene, replicas int, version string) error {
 		for _, object := range statefulSetObjects(s.Key.Namespace, version, replicas, leave) {
 			if err := s.Client.Create(ctx, object); err != nil {

@@ -36,6 +36,17 @@ var metrics = []metric{
 	{"lock of an application", func(r result) string { return r.LockFate() }, nil},
 	{"stalls of the machine", func(r result) string { return fmt.Sprint(r.Timeline.Stalls.Count) }, nil},
 	{"writes acknowledged per second", func(r result) string { return fmt.Sprintf("%.0f", r.Load.Rate()) }, nil},
+	latency("median", func(r result) time.Duration { return r.Load.Median }),
+	latency("p99", func(r result) time.Duration { return r.Load.P99 }),
+	{"processors that the servers keep busy",
+		func(r result) string { return fmt.Sprintf("%.2f", r.cores) },
+		func(r, first result) string { return times(r.cores, first.cores) }},
+}
+
+func latency(which string, of func(result) time.Duration) metric {
+	return metric{"latency of writes, " + which,
+		func(r result) string { return fmt.Sprintf("%.1f ms", of(r).Seconds()*1000) },
+		func(r, first result) string { return times(of(r).Seconds(), of(first).Seconds()) }}
 }
 
 func failures(kind load.Kind) metric {
@@ -47,7 +58,7 @@ func failures(kind load.Kind) metric {
 // printTable prints a column for each variant, and under each number its ratio to that of the first.
 func printTable(out io.Writer, o options, results []result) error {
 	if len(results) == 0 {
-		return fmt.Errorf("no variant %q; there are a, b, c and d", o.only)
+		return fmt.Errorf("no variant %q; there are a, b, c, d and e", o.only)
 	}
 	fmt.Fprintf(out, "Consul %s → %s, %s, the same load (up to %d writes/s) on the same machine\n\n",
 		o.from, o.to, report.Count(o.replicas, "server"), o.rate)
@@ -78,8 +89,9 @@ func printTable(out io.Writer, o options, results []result) error {
 	}
 	fmt.Fprintf(out, `
 × is the multiple of (%s); for failed writes of their share, and ≥ where (%[1]s) had none and is counted as if it had
-one. All run in pods of the local cluster: (a) and (b) as the operator makes them, (c) and (d) as a real StatefulSet,
-rolled by Kubernetes' own controller, with Consul's defaults. A pod gets a new address each time, as pods do.
+one. All run in pods of the local cluster: (a), (b) and (e) as the operator makes them, (c) and (d) as a real StatefulSet,
+rolled by Kubernetes' own controller, with Consul's defaults. (e) is the default of the operator, with gossip encryption, TLS
+and ACLs; the others have none of it. A pod gets a new address each time, as pods do.
 `, results[0].letter)
 	return nil
 }

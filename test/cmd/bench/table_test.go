@@ -15,10 +15,11 @@ import (
 func sample(i int, took time.Duration, failedNew, failedKept int, gap time.Duration, changes int) result {
 	start := time.Date(2026, 1, 2, 15, 4, 5, 0, time.UTC)
 	return result{
-		variant: variants[i], took: took,
+		variant: variants[i], took: took, cores: 0.5 * float64(i+1),
 		Outcome: harness.Outcome{
 			Load: load.Result{
 				Start: start, End: start.Add(took),
+				Median: 2 * time.Millisecond, P99: time.Duration(i+1) * 10 * time.Millisecond,
 				All: load.Totals{Gap: load.Gap{From: start, To: start.Add(gap)}},
 				Kinds: map[load.Kind]load.Totals{
 					load.NewConnection: {Acknowledged: 20_000 - failedNew, Failed: failedNew},
@@ -51,6 +52,8 @@ func TestTheTableComparesWithTheFirst(t *testing.T) {
 		`^acknowledged writes lost +0 +0$`,
 		`^lock of an application +kept +kept$`,
 		`^stalls of the machine +0 +2$`,
+		`^latency of writes, p99 +10\.0 ms +30\.0 ms$`,
+		`^processors that the servers keep busy +0\.50 +1\.50$`,
 	} {
 		g.Expect(out.String()).To(MatchRegexp("(?m)" + line))
 	}

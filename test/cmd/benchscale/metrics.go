@@ -6,15 +6,13 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"os"
-	"path/filepath"
-	"strconv"
 	"strings"
 	"time"
 
 	dto "github.com/prometheus/client_model/go"
 	"github.com/prometheus/common/expfmt"
 	"github.com/prometheus/common/model"
+	"github.com/prometheus/procfs"
 )
 
 // metrics are what a program says of itself, by name.
@@ -149,46 +147,18 @@ type process struct {
 	cpu       time.Duration
 }
 
-// ticks is USER_HZ, the same on all Linux machines.
-const ticks = 100
-
-func readProcess(pid int) (p process, err error) {
-	dir := filepath.Join("/proc", strconv.Itoa(pid))
-	status, err := os.ReadFile(filepath.Join(dir, "status")) //nolint:gosec // of /proc
+func readProcess(pid int) (process, error) {
+	of, err := procfs.NewProc(pid)
 	if err != nil {
-		return p, err
+		return process{}, err
 	}
-	for line := range strings.Lines(string(status)) {
-		name, value, _ := strings.Cut(line, ":")
-		switch name {
-		case "VmRSS":
-			p.rss, err = kilobytes(value)
-		case "VmHWM":
-			p.peak, err = kilobytes(value)
-		}
-		if err != nil {
-			return p, err
-		}
-	}
-	stat, err := os.ReadFile(filepath.Join(dir, "stat")) //nolint:gosec // of /proc
+	status, err := of.NewStatus()
 	if err != nil {
-		return p, err
+		return process{}, err
 	}
-	_, rest, _ := strings.Cut(string(stat), ") ") // the name may hold anything
-	fields := strings.Fields(rest)
-	if len(fields) < 13 {
-		return p, fmt.Errorf("%s/stat is too short", dir)
-	}
-	user, err := strconv.Atoi(fields[11])
-	if err != nil {
-		return p, err
-	}
-	system, err := strconv.Atoi(fields[12])
-	p.cpu = time.Duration(user+system) * time.Second / ticks
-	return p, err
-}
-
-func kilobytes(text string) (int, error) {
-	n, err := strconv.Atoi(strings.TrimSuffix(strings.TrimSpace(text), " kB"))
-	return n << 10, err
+	stat, err := of.Stat()
+	return process{
+		rss: int(status.VmRSS), peak: int(status.VmHWM), //nolint:gosec // below 2^63
+		cpu: time.Duration(stat.CPUTime() * float64(time.Second)),
+	}, err
 }

@@ -25,6 +25,8 @@ type Result struct {
 	// All writers together, and each kind.
 	All   Totals
 	Kinds map[Kind]Totals
+	// Median and P99 are latencies of acknowledged writes.
+	Median, P99 time.Duration
 	// Failures, one by one in order of time.
 	Failures []Failure
 	Buckets  []Bucket
@@ -197,8 +199,13 @@ func (r *recorder) result() Result {
 	for kind, t := range r.kinds {
 		result.Kinds[kind] = t.totals(now)
 	}
+	var latencies []time.Duration
 	for _, s := range r.buckets {
 		result.Buckets = append(result.Buckets, s.bucket())
+		latencies = append(latencies, s.latencies...)
+	}
+	if slices.Sort(latencies); len(latencies) > 0 {
+		result.Median, result.P99 = latencies[len(latencies)/2], latencies[len(latencies)*99/100]
 	}
 	return result
 }

@@ -37,15 +37,15 @@ const (
 )
 
 var (
-	aclsPolicy     = filepath.Join(root, "config", "admission", "acls.yaml")
-	broughtPolicy  = filepath.Join(root, "config", "admission", "brought.yaml")
-	podsPolicy     = filepath.Join(root, "config", "admission", "pods.yaml")
-	deletionPolicy = filepath.Join(root, "config", "admission", "deletion.yaml")
-	networksPolicy = filepath.Join(root, "config", "admission", "networks.yaml")
-	recordsPolicy  = filepath.Join(root, "config", "admission", "records.yaml")
-	secretsPolicy  = filepath.Join(root, "config", "admission", "secrets.yaml")
-	editorRole     = filepath.Join(root, "config", "rbac", "consulcluster_editor_role.yaml")
-	operatorRole   = filepath.Join(root, "config", "rbac", "role.yaml")
+	aclsPolicy       = filepath.Join(root, "config", "admission", "acls.yaml")
+	secretRefsPolicy = filepath.Join(root, "config", "admission", "secretrefs.yaml")
+	podsPolicy       = filepath.Join(root, "config", "admission", "pods.yaml")
+	deletionPolicy   = filepath.Join(root, "config", "admission", "deletion.yaml")
+	networksPolicy   = filepath.Join(root, "config", "admission", "networks.yaml")
+	recordsPolicy    = filepath.Join(root, "config", "admission", "records.yaml")
+	secretsPolicy    = filepath.Join(root, "config", "admission", "secrets.yaml")
+	editorRole       = filepath.Join(root, "config", "rbac", "consulcluster_editor_role.yaml")
+	operatorRole     = filepath.Join(root, "config", "rbac", "role.yaml")
 )
 
 // users are the administrator, and those who are bound to roles: tenant edits ConsulClusters, developer may create pods besides,
@@ -80,7 +80,8 @@ func setUp(environment *envtest.Environment) error {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	for _, file := range []string{
-		aclsPolicy, broughtPolicy, deletionPolicy, networksPolicy, podsPolicy, recordsPolicy, secretsPolicy, editorRole, operatorRole,
+		aclsPolicy, deletionPolicy, networksPolicy, podsPolicy, recordsPolicy, secretRefsPolicy, secretsPolicy,
+		editorRole, operatorRole,
 	} {
 		if err := createAll(ctx, file); err != nil {
 			return err

@@ -41,7 +41,7 @@ func TestACLs(t *testing.T) {
 	s.Eventually(s.operatorsTokens, 2*time.Minute, 100*time.Millisecond).Should(HaveLen(2), "they are made again")
 	s.reach("with tokens again", time.Minute)
 	s.loseTokens()
-	s.reach("with a token that a person brings", time.Minute)
+	s.reach("with a token that a user provides", time.Minute)
 	s.Expect(s.processes()).To(Equal(before), "no server was replaced, or started again")
 	s.end(1)
 }

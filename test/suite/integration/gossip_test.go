@@ -67,7 +67,7 @@ func TestRotateTheGossipKey(t *testing.T) {
 	s.reach("upgraded", 3*time.Minute)
 	s.rotatedFrom(former)
 	s.reach("rotated and upgraded", 2*time.Minute)
-	s.Expect(string(s.gossipSecret().Data["key"])+"\n").To(Equal(string(theirs.Data["key"])), "a person has brought it")
+	s.Expect(string(s.gossipSecret().Data["key"])+"\n").To(Equal(string(theirs.Data["key"])), "a user has provided it")
 	s.expectEncryptedGossip()
 	s.end(1)
 }

@@ -58,7 +58,7 @@ func TestTLS(t *testing.T) {
 	s.Expect(pki.Believes(both, former)).To(BeTrue(), "clients believe servers that have a former certificate")
 	s.Expect(s.Believe(t.Context())).To(Succeed())
 	s.Eventually(func() bool { return pki.Believes(s.authorities(), former) }, 2*time.Minute, 100*time.Millisecond).Should(BeFalse())
-	s.reach("with an authority of a person's", time.Minute)
+	s.reach("with an authority of a user", time.Minute)
 	s.Expect(pki.Same(s.authorities(), theirs.Data[corev1.TLSCertKey])).To(BeTrue())
 	s.expectName("consul.example.com")
 	s.Expect(s.processes()).To(Equal(before), "no server was replaced, or started again")

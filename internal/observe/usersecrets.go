@@ -15,9 +15,8 @@ import (
 	"github.com/consul-operator/consul-operator/internal/resources"
 )
 
-// Brought is what people bring in Secrets of their own, which their spec names. What they do not bring, or what cannot be
-// used, is empty.
-type Brought struct {
+// UserSecrets is what users provide in Secrets that their spec names. What they do not provide, or what cannot be used, is empty.
+type UserSecrets struct {
 	Key       resources.GossipKeys
 	Authority pki.Pair
 	Tokens    resources.ManagementTokens
@@ -31,8 +30,8 @@ type source struct {
 	read          func(secret *corev1.Secret) error
 }
 
-// brought reads what people bring.
-func (o *Observer) brought(ctx context.Context, s *Snapshot) error {
+// userSecrets reads the Secrets of users that the spec names.
+func (o *Observer) userSecrets(ctx context.Context, s *Snapshot) error {
 	sources := o.sources(s)
 	s.Spec.ReadsSecrets = len(sources) > 0
 	for _, from := range sources {
@@ -43,24 +42,24 @@ func (o *Observer) brought(ctx context.Context, s *Snapshot) error {
 	return nil
 }
 
-// sources are the Secrets of people that a cluster needs.
+// sources are the Secrets of users that a cluster needs.
 func (o *Observer) sources(s *Snapshot) (all []source) {
-	spec, b := &s.Cluster.Spec, &s.Brought
+	spec, b := &s.Cluster.Spec, &s.UserSecrets
 	if ref := spec.GossipEncryption.SecretRef; ref != nil && !isOff(spec.GossipEncryption.Enabled, s.Spec.Gossip.Phase) {
 		all = append(all, source{"spec.gossipEncryption.secretRef", ref.Name, func(secret *corev1.Secret) (err error) {
-			b.Key, err = resources.BroughtGossipKey(secret, ref.Key)
+			b.Key, err = resources.UserGossipKey(secret, ref.Key)
 			return err
 		}})
 	}
 	if ref := spec.TLS.CASecretRef; ref != nil && !isOff(spec.TLS.Enabled, s.Spec.TLS.Phase) {
 		all = append(all, source{"spec.tls.caSecretRef", ref.Name, func(secret *corev1.Secret) (err error) {
-			b.Authority, err = resources.BroughtAuthority(secret, s.Cluster, o.Now())
+			b.Authority, err = resources.UserAuthority(secret, s.Cluster, o.Now())
 			return err
 		}})
 	}
 	if ref := spec.ACLs.ManagementTokenSecretRef; ref != nil && !isOff(spec.ACLs.Enabled, s.Spec.ACLs.Phase) {
 		all = append(all, source{"spec.acls.managementTokenSecretRef", ref.Name, func(secret *corev1.Secret) (err error) {
-			b.Tokens, err = resources.BroughtToken(secret, ref.Key)
+			b.Tokens, err = resources.UserToken(secret, ref.Key)
 			return err
 		}})
 	}
@@ -85,7 +84,7 @@ func (o *Observer) take(ctx context.Context, s *Snapshot, from source) error {
 		err = from.read(secret)
 	}
 	if err != nil {
-		s.Brought.problem = cmp.Or(s.Brought.problem,
+		s.UserSecrets.problem = cmp.Or(s.UserSecrets.problem,
 			&plan.Problem{Reason: reason.InvalidSpec, Message: fmt.Sprintf("%s: %v", from.field, err)})
 	}
 	return nil

@@ -13,9 +13,9 @@ import (
 	"github.com/consul-operator/consul-operator/internal/resources"
 )
 
-// What a person brings has to be there, and to be what it should be. Otherwise the spec cannot be honored, and nothing is
+// What a user provides has to be there, and to be what it should be. Otherwise the spec cannot be honored, and nothing is
 // changed.
-func TestWhatAPersonBrings(t *testing.T) {
+func TestWhatAUserProvides(t *testing.T) {
 	authority, err := pki.NewAuthority("mine", now)
 	NewWithT(t).Expect(err).NotTo(HaveOccurred())
 	keys := resources.NewGossipKeys()
@@ -63,17 +63,17 @@ func TestWhatAPersonBrings(t *testing.T) {
 			w.Expect(w.look().Spec.Invalid).To(BeNil(), "a running cluster goes on")
 			w.others = append(w.others, mine)
 			w.Expect(w.look().Spec.Unusable).To(HaveField("Message", HavePrefix(field+": the Secret mine has no key ")))
-			w.Expect(test.replacement(w.look().Spec)).To(And(HaveField("Brought", "mine"), HaveField("Differs", false)),
+			w.Expect(test.replacement(w.look().Spec)).To(And(HaveField("FromSecret", "mine"), HaveField("Differs", false)),
 				"what cannot be read is not another one")
 			mine.Data = test.holds
 			w.Expect(w.look().Spec.Unusable).To(BeNil())
-			w.Expect(test.replacement(w.look().Spec)).To(And(HaveField("Brought", "mine"), HaveField("Differs", true)))
+			w.Expect(test.replacement(w.look().Spec)).To(And(HaveField("FromSecret", "mine"), HaveField("Differs", true)))
 		})
 	}
 }
 
-// A new cluster waits for what a person brings.
-func TestANewClusterWaitsForWhatAPersonBrings(t *testing.T) {
+// A new cluster waits for what a user provides.
+func TestANewClusterWaitsForWhatAUserProvides(t *testing.T) {
 	w := newWorld(t)
 	w.claims, w.pods, w.cluster.Annotations = nil, nil, nil
 	w.cluster.Spec.GossipEncryption.SecretRef = &v1alpha1.SecretKey{Name: "mine"}

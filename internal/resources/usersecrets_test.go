@@ -20,8 +20,8 @@ import (
 	"github.com/consul-operator/consul-operator/internal/resources"
 )
 
-// What people bring is taken only if Consul can use it. Errors do not repeat it.
-func TestWhatPeopleBring(t *testing.T) {
+// What users provide is taken only if Consul can use it. Errors do not repeat it.
+func TestWhatUsersProvide(t *testing.T) {
 	authority, err := pki.NewAuthority("theirs", noon)
 	NewWithT(t).Expect(err).NotTo(HaveOccurred())
 	other, err := pki.NewAuthority("another", noon)
@@ -36,19 +36,19 @@ func TestWhatPeopleBring(t *testing.T) {
 	one := func(key, value string) map[string][]byte { return map[string][]byte{key: []byte(value)} }
 	gossip := func(named string) func(*corev1.Secret) error {
 		return func(secret *corev1.Secret) error {
-			_, err := resources.BroughtGossipKey(secret, named)
+			_, err := resources.UserGossipKey(secret, named)
 			return err
 		}
 	}
 	management := func(named string) func(*corev1.Secret) error {
 		return func(secret *corev1.Secret) error {
-			_, err := resources.BroughtToken(secret, named)
+			_, err := resources.UserToken(secret, named)
 			return err
 		}
 	}
 	issues := func(now time.Time) func(*corev1.Secret) error {
 		return func(secret *corev1.Secret) error {
-			_, err := resources.BroughtAuthority(secret, plain(), now)
+			_, err := resources.UserAuthority(secret, plain(), now)
 			return err
 		}
 	}
@@ -113,6 +113,6 @@ func TestAnAuthorityThatIsKeptFromTheNamesOfServers(t *testing.T) {
 		"tls.crt": pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: raw}),
 		"tls.key": pem.EncodeToMemory(&pem.Block{Type: "EC PRIVATE KEY", Bytes: text}),
 	}}
-	_, err = resources.BroughtAuthority(secret, plain(), noon)
+	_, err = resources.UserAuthority(secret, plain(), noon)
 	g.Expect(err).To(MatchError(ContainSubstring("the Secret mine holds no certificate authority that can issue")))
 }

@@ -13,10 +13,10 @@ import (
 	"github.com/consul-operator/consul-operator/internal/pki"
 )
 
-// What people bring in Secrets of their own. No error repeats what a Secret holds.
+// What users provide in Secrets of their own. No error repeats what a Secret holds.
 
-// BroughtGossipKey returns the gossip key in a Secret, which is in `key` unless another one is named.
-func BroughtGossipKey(secret *corev1.Secret, named string) (GossipKeys, error) {
+// UserGossipKey returns the gossip key in a Secret, which is in `key` unless another one is named.
+func UserGossipKey(secret *corev1.Secret, named string) (GossipKeys, error) {
 	name := cmp.Or(named, "key")
 	key, err := valueOf(secret, name)
 	if err != nil {
@@ -29,8 +29,8 @@ func BroughtGossipKey(secret *corev1.Secret, named string) (GossipKeys, error) {
 	return GossipKeys{ring: []string{key}}, nil
 }
 
-// BroughtToken returns the management token in a Secret, which is in `token` unless another key is named.
-func BroughtToken(secret *corev1.Secret, named string) (ManagementTokens, error) {
+// UserToken returns the management token in a Secret, which is in `token` unless another key is named.
+func UserToken(secret *corev1.Secret, named string) (ManagementTokens, error) {
 	name := cmp.Or(named, "token")
 	token, err := valueOf(secret, name)
 	if err != nil {
@@ -45,9 +45,9 @@ func BroughtToken(secret *corev1.Secret, named string) (ManagementTokens, error)
 // uuidLength is that of the form which Consul takes.
 const uuidLength = len("00000000-0000-0000-0000-000000000000")
 
-// BroughtAuthority returns the certificate authority in a Secret. It has to be one that can issue the certificate of the
+// UserAuthority returns the certificate authority in a Secret. It has to be one that can issue the certificate of the
 // servers: an authority may be kept from some names.
-func BroughtAuthority(secret *corev1.Secret, c *v1alpha1.ConsulCluster, now time.Time) (pki.Pair, error) {
+func UserAuthority(secret *corev1.Secret, c *v1alpha1.ConsulCluster, now time.Time) (pki.Pair, error) {
 	for _, key := range []string{corev1.TLSCertKey, corev1.TLSPrivateKeyKey} {
 		if _, err := valueOf(secret, key); err != nil {
 			return pki.Pair{}, err
