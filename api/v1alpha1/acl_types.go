@@ -21,8 +21,8 @@ type ACLs struct {
 	DefaultPolicy ACLDefaultPolicy `json:"defaultPolicy,omitempty"`
 
 	// ManagementTokenSecretRef names the key of a Secret that holds the management token, a UUID. If omitted, the operator
-	// makes one. When the token in the Secret changes, the operator rotates all tokens to it, without a restart, five
-	// minutes later at most.
+	// makes one. When the token in the Secret changes, the operator rotates all tokens to it, without a restart. It
+	// notices the change within five minutes.
 	//
 	// +optional
 	ManagementTokenSecretRef *SecretKey `json:"managementTokenSecretRef,omitempty"`

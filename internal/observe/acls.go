@@ -62,13 +62,10 @@ func (o *Observer) tokens(ctx context.Context, s *Snapshot) error {
 	return nil
 }
 
-// otherTokens is what reasons for other ACL tokens than the newest in a Secret.
+// otherTokens are the reasons for other ACL tokens than those in a Secret.
 func otherTokens(s *Snapshot, secret *corev1.Secret) plan.Replacement {
 	spec := s.Cluster.Spec.ACLs
-	reasons := plan.Replacement{
-		Asked: resources.IsAsked(s.Cluster, secret, v1alpha1.AnnotationRotateTokens),
-		Since: resources.KeysChanged(secret), Every: duration(spec.RotateEvery, 0),
-	}
+	reasons := replacementOf(s.Cluster, secret, v1alpha1.AnnotationRotateTokens, spec.RotateEvery)
 	if spec.ManagementTokenSecretRef != nil {
 		reasons.FromSecret = spec.ManagementTokenSecretRef.Name
 		reasons.Differs = s.UserSecrets.Tokens.Present != "" && !resources.AreTokensOf(secret, s.UserSecrets.Tokens)

@@ -72,13 +72,10 @@ func (o *Observer) isRotated(s *Snapshot, secret *corev1.Secret, stage resources
 	return stage != resources.GossipDamaged && (stage != resources.GossipSettled || otherKey(s, secret).Why(o.Now()) != "")
 }
 
-// otherKey is what reasons for another gossip key than the newest one in a Secret.
+// otherKey are the reasons for another gossip key than the newest one in a Secret.
 func otherKey(s *Snapshot, secret *corev1.Secret) plan.Replacement {
 	spec := s.Cluster.Spec.GossipEncryption
-	reasons := plan.Replacement{
-		Asked: resources.IsAsked(s.Cluster, secret, v1alpha1.AnnotationRotateGossipKey),
-		Since: resources.KeysChanged(secret), Every: duration(spec.RotateEvery, 0),
-	}
+	reasons := replacementOf(s.Cluster, secret, v1alpha1.AnnotationRotateGossipKey, spec.RotateEvery)
 	if spec.SecretRef != nil {
 		reasons.FromSecret = spec.SecretRef.Name
 		reasons.Differs = !s.UserSecrets.Key.IsNone() && !resources.IsNewestGossipKey(secret, s.UserSecrets.Key)

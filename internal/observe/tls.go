@@ -146,7 +146,7 @@ func authority(s *Snapshot, told *corev1.Secret) plan.Authority {
 	return seen
 }
 
-// otherAuthority is what reasons for another authority than the newest one.
+// otherAuthority are the reasons for another authority than the newest one.
 func otherAuthority(s *Snapshot) plan.Replacement {
 	reasons := plan.Replacement{Asked: resources.IsAsked(s.Cluster, s.AuthoritySecret, v1alpha1.AnnotationRotateAuthority)}
 	if ref := s.Cluster.Spec.TLS.CASecretRef; ref != nil {

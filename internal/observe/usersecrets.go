@@ -7,9 +7,11 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/consul-operator/consul-operator/api/reason"
+	"github.com/consul-operator/consul-operator/api/v1alpha1"
 	"github.com/consul-operator/consul-operator/internal/pki"
 	"github.com/consul-operator/consul-operator/internal/plan"
 	"github.com/consul-operator/consul-operator/internal/resources"
@@ -64,6 +66,15 @@ func (o *Observer) sources(s *Snapshot) (all []source) {
 		}})
 	}
 	return all
+}
+
+// replacementOf is what a request and an age say of what a Secret holds.
+func replacementOf(
+	c *v1alpha1.ConsulCluster, secret *corev1.Secret, annotation string, every *metav1.Duration,
+) plan.Replacement {
+	return plan.Replacement{
+		Asked: resources.IsAsked(c, secret, annotation), Since: resources.KeysChanged(secret), Every: duration(every, 0),
+	}
 }
 
 // isOff reports whether something is switched off and has come to its first phase.

@@ -34,7 +34,7 @@ type Authority struct {
 	Stage AuthorityStage
 	// From and Until are when the one that issues is valid.
 	From, Until time.Time
-	// Replacement is what speaks for another one. Its age is that of its certificate.
+	// Replacement are the reasons for another one. Its age is that of its certificate.
 	Replacement Replacement
 	// Introduced reports whether servers and clients are told to believe the next one, and KnownAt is when clients have had the time
 	// to learn that.
@@ -98,7 +98,7 @@ func (v view) endsSoon() bool {
 }
 
 // whyAnotherAuthority says why the authority has to be replaced; empty if it does not. One that a user provides is replaced
-// by the person.
+// by the user.
 func (v view) whyAnotherAuthority() string {
 	a := v.Spec.TLS.Authority
 	if because := a.Replacement.Why(v.now); because != "" {

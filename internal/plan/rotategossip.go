@@ -36,7 +36,7 @@ const (
 // Rotation is the rotation of the gossip key.
 type Rotation struct {
 	Stage KeyStage
-	// Replacement is what speaks for another key than the one that there is, or is to be.
+	// Replacement are the reasons for another key than the one that there is, or is to be.
 	Replacement Replacement
 	// ShownAt is when kubelets show all pods the Secret as it is.
 	ShownAt time.Time

@@ -33,7 +33,7 @@ const (
 // TokenRotation is the rotation of the ACL tokens.
 type TokenRotation struct {
 	Stage TokenStage
-	// Replacement is what speaks for others in their place.
+	// Replacement are the reasons for others in their place.
 	Replacement Replacement
 	// Uncopied reports whether the Secret for people does not hold the same management tokens yet.
 	Uncopied bool

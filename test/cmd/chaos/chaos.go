@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/consul-operator/consul-operator/api/v1alpha1"
+	"github.com/consul-operator/consul-operator/test/lib/await"
 	"github.com/consul-operator/consul-operator/test/lib/harness"
 	"github.com/consul-operator/consul-operator/test/lib/load"
 )
@@ -122,17 +123,10 @@ func (c *chaos) watchAndLoad(ctx context.Context) error {
 
 // readSecrets has clients follow the rotations. They go on with what they have while the API server does not answer.
 func (c *chaos) readSecrets(ctx context.Context) {
-	ticker := time.NewTicker(readSecretsEvery)
-	defer ticker.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-ticker.C:
-			_ = c.Believe(ctx)
-			_ = c.Authenticate(ctx)
-			_ = c.secrets.add(ctx, c.Scene)
-		}
+	for await.Sleep(ctx, readSecretsEvery) == nil {
+		_ = c.Believe(ctx)
+		_ = c.Authenticate(ctx)
+		_ = c.secrets.add(ctx, c.Scene)
 	}
 }
 
