@@ -82,10 +82,17 @@ func (c *container) run() {
 	for {
 		run := c.create()
 		if run == nil {
+			c.notRestarted()
 			return
 		}
 		ended, sick := c.runOnce(run)
-		if c.ctx.Err() != nil || !c.mayRestart(ended.ExitCode, sick) {
+		again := c.ctx.Err() == nil && c.mayRestart(ended.ExitCode, sick)
+		if sick && again {
+			c.killed(ended)
+		} else {
+			c.exited(ended)
+		}
+		if !again {
 			return
 		}
 		if ended.FinishedAt.Sub(ended.StartedAt.Time) > backOffReset {
@@ -183,12 +190,12 @@ func (c *container) pullFailed(pull *pullError, delay time.Duration) bool {
 	return sleep(c.ctx, delay-time.Second)
 }
 
-// runOnce starts the process and sees it to its end. It reports whether the process was killed because it was sick.
+// runOnce starts the process and sees it to its end. It tells whether the process was killed because it was sick.
 func (c *container) runOnce(run *execution) (ended *corev1.ContainerStateTerminated, sick bool) {
 	startedAt := metav1.Now()
 	logFile, err := os.OpenFile(c.logFile(), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644) //nolint:gosec // read by people
 	if err != nil {
-		return c.exited(startError(err, startedAt)), false
+		return startError(err, startedAt), false
 	}
 	defer func() { _ = logFile.Close() }()
 	logStart, _ := logFile.Seek(0, 2)
@@ -197,11 +204,11 @@ func (c *container) runOnce(run *execution) (ended *corev1.ContainerStateTermina
 	proc, err := c.worker.kubelet.processes.start(cmd)
 	if err != nil {
 		c.worker.event(corev1.EventTypeWarning, "Failed", "Error: %s", err)
-		return c.exited(startError(err, startedAt)), false
+		return startError(err, startedAt), false
 	}
 	c.running(proc, startedAt)
 	sick = c.supervise(run, proc)
-	return c.exited(c.terminated(proc, startedAt, logStart)), sick
+	return c.terminated(proc, startedAt, logStart), sick
 }
 
 func (c *container) running(proc *process, startedAt metav1.Time) {
@@ -281,7 +288,7 @@ func startError(err error, startedAt metav1.Time) *corev1.ContainerStateTerminat
 	}
 }
 
-func (c *container) exited(ended *corev1.ContainerStateTerminated) *corev1.ContainerStateTerminated {
+func (c *container) exited(ended *corev1.ContainerStateTerminated) {
 	c.worker.update(func() {
 		if c.state.Terminated != nil {
 			c.last = c.state
@@ -293,7 +300,24 @@ func (c *container) exited(ended *corev1.ContainerStateTerminated) *corev1.Conta
 		c.proc, c.started, c.ready = nil, false, false
 		c.state = corev1.ContainerState{Terminated: ended}
 	})
-	return ended
+}
+
+// killed takes note of an end that was no end of the container: a kubelet kills what is sick and starts it again in one step, so
+// it never reports the state in between. The API server would let nothing follow on it that has ended in order under OnFailure.
+func (c *container) killed(ended *corev1.ContainerStateTerminated) {
+	c.worker.update(func() {
+		c.proc, c.started, c.ready = nil, false, false
+		c.last = corev1.ContainerState{Terminated: ended}
+	})
+}
+
+// notRestarted reports the end of what was killed, and then was to stop before it could start again.
+func (c *container) notRestarted() {
+	c.worker.update(func() {
+		if c.state.Running != nil {
+			c.state, c.last = c.last, corev1.ContainerState{}
+		}
+	})
 }
 
 func (c *container) containerID() string {
