@@ -114,15 +114,15 @@ test-e2e-all: ## Run all tests on real nodes (about 25 minutes).
 .PHONY: test-all
 test-all: ## Run all that tests, in more than an hour; make verify and make vulncheck are apart.
 	@$(BUILD) $(TEST_TOOLS) chaos
-	@hack/parts.sh test test-e2e-all,chaos,chaos-nodes+sim+sim-errors+mutants+fuzz race
+	@hack/parts.sh test test-e2e-all,chaos,chaos-nodes+sim+sim-operator+mutants+fuzz race
 
 .PHONY: sim
 sim: ## Explore the states of the simulation's scenarios: with crashes, faults and stale reads (some minutes).
 	@go run ./test/cmd/explore
 
-.PHONY: sim-errors
-sim-errors: ## Let each call that the operator makes in each story fail in each way (15 to 20 minutes); make test tries a part.
-	@SIM_ERRORS=all go test -count=1 -timeout=1h -v -run '^TestEachErrorOfEachCall$$' ./test/suite/virtualtime
+.PHONY: sim-operator
+sim-operator: ## Kill the operator at each effect, let each call fail in each way (15 minutes and more); make test tries a part.
+	@SIM_SHARE=all go test -vet=off -count=1 -timeout=2h -v ./test/suite/virtualtime
 
 .PHONY: mutants
 mutants: ## Break planner, observer and executor in each way of test/cmd/mutants and see that tests notice (ten minutes and more).

@@ -30,7 +30,8 @@ others() {
   verbosely 3 $others_packages
 }
 
-# A part of the states that `make sim` explores, some thousand of each scenario, and the operator around the planner.
+# The operator around the planner, a part of what `make sim-operator` tells, and some thousand states of each scenario of
+# `make sim`.
 sim() {
   quietly $stack_packages
   go run ./test/cmd/explore -states=3000
@@ -45,7 +46,7 @@ compiled() {
 # quietly PACKAGES: a line for each package.
 quietly() {
   # shellcheck disable=SC2086 # ARGS are flags
-  bin/gotestsum --format=pkgname -- -vet=off -count=1 -timeout=20m ${ARGS:-} "$@"
+  bin/gotestsum --format=pkgname -- -vet=off -count=1 -timeout=40m ${ARGS:-} "$@"
 }
 
 # verbosely N PACKAGES: N packages at a time, and a person sees each step as it happens.

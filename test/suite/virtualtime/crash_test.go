@@ -62,10 +62,14 @@ func TestLostAnswerOfEachEffect(t *testing.T) {
 	}
 }
 
-// atEachEffect tells a story as often as it has effects, each time with trouble at another one.
+// atEachEffect tells a story again and again, each time with trouble at another one of its effects.
 func atEachEffect(t *testing.T, b *baseline, s settings, trouble func(call) verdict) {
 	t.Helper()
+	part := shareOf(5)
 	for k, effect := range b.effects {
+		if !part.has(k) {
+			continue
+		}
 		k++
 		var met call
 		s.interfere = func(c call, n int) verdict {
@@ -83,4 +87,5 @@ func atEachEffect(t *testing.T, b *baseline, s settings, trouble func(call) verd
 		}
 		expect(t, what, o, b)
 	}
+	t.Logf("%d effects, %s", len(b.effects), part)
 }

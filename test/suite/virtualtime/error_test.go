@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io"
 	"maps"
-	"os"
 	"slices"
 	"testing"
 	"time"
@@ -85,17 +84,18 @@ func trials(b *baseline) []trial {
 
 // Any call may fail, in any way, once: it comes to the same.
 func TestEachErrorOfEachCall(t *testing.T) {
-	share := errorsShare()
-	for _, story := range scenarios() {
+	part := shareOf(20)
+	for n, story := range scenarios() {
 		t.Run(story.name, func(t *testing.T) {
 			t.Parallel()
 			b := baselineOf(t, story)
 			all := trials(b)
-			chosen := share.of(all)
-			for _, one := range chosen {
-				one.try(t, b)
+			for i, one := range all {
+				if part.has(n + i) {
+					one.try(t, b)
+				}
 			}
-			t.Logf("%d of %d errors of %d calls, %s", len(chosen), len(all), len(b.calls), share)
+			t.Logf("%d errors of %d calls, %s", len(all), len(b.calls), part)
 		})
 	}
 }
@@ -121,41 +121,4 @@ func (e trial) try(t *testing.T, b *baseline) {
 	}
 	o.tally = b.tally
 	expect(t, what, o, b)
-}
-
-// share of the errors: all of them take long.
-type share struct{ part, parts int }
-
-// errorsShare is the part of SIM_ERRORS, such as 3/40, or "all". If it is not set it changes from day to day, so that all are
-// tried in the end.
-func errorsShare() share {
-	const parts = 60
-	switch wanted := os.Getenv("SIM_ERRORS"); wanted {
-	case "":
-		return share{int(time.Now().Unix() / (24 * 60 * 60) % parts), parts}
-	case "all":
-		return share{0, 1}
-	default:
-		var s share
-		if n, err := fmt.Sscanf(wanted, "%d/%d", &s.part, &s.parts); n != 2 || s.parts < 1 {
-			panic(fmt.Sprintf("SIM_ERRORS=%s: %v", wanted, err))
-		}
-		return s
-	}
-}
-
-func (s share) String() string { return fmt.Sprintf("SIM_ERRORS=%d/%d", s.part, s.parts) }
-
-// of takes the first trial of each sort of call, whatever the part, and of the others every so-manieth.
-func (s share) of(all []trial) []trial {
-	var chosen []trial
-	first := map[string]bool{}
-	for i, e := range all {
-		kind := e.call.sort() + e.name
-		if i%s.parts == s.part || !first[kind] {
-			chosen = append(chosen, e)
-		}
-		first[kind] = true
-	}
-	return chosen
 }
