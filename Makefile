@@ -126,7 +126,7 @@ sim-operator: ## Kill the operator at each effect, let each call fail in each wa
 
 .PHONY: mutants
 mutants: ## Break planner, observer and executor in each way of test/cmd/mutants and see that tests notice (ten minutes and more).
-	@go run ./test/cmd/mutants
+	@SIM_SHARE=all go run ./test/cmd/mutants
 
 .PHONY: chaos
 chaos: ## Inject faults at random for minutes and check invariants and linearizability (DURATION= SEED=).
