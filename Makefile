@@ -77,7 +77,7 @@ bench-scale: ## Measure one operator with 1,000 clusters whose agents are one pr
 .PHONY: test
 test: ## Run the daily tests: unit, integration on real Consul, and a part of the simulation beside it (about 14 minutes).
 	@$(BUILD) $(TEST_TOOLS)
-	@hack/parts.sh test-unit test-stories,test-others+test-sim
+	@SHORT=1 hack/parts.sh test-unit test-stories,test-others+test-sim
 
 .PHONY: test-unit
 test-unit: ## Run the tests that need no load on real Consul: packages, admission, the chart.
@@ -112,9 +112,9 @@ test-e2e-all: ## Run all tests on real nodes (about 25 minutes).
 	@hack/e2e.sh specs
 
 .PHONY: test-all
-test-all: ## Run all that tests, in more than an hour; make verify and make vulncheck are apart.
+test-all: ## Run all that tests, whole, in more than an hour; make verify and make vulncheck are apart.
 	@$(BUILD) $(TEST_TOOLS) chaos
-	@hack/parts.sh test test-e2e-all,chaos,chaos-nodes+sim+sim-operator+mutants+fuzz race
+	@hack/parts.sh test-unit test-stories,test-others+sim+sim-operator test-e2e-all,chaos,chaos-nodes+mutants+fuzz race
 
 .PHONY: sim
 sim: ## Explore the states of the simulation's scenarios: with crashes, faults and stale reads (some minutes).

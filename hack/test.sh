@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Runs one suite of Go tests. Further flags for `go test` come from ARGS, such as ARGS='-run TestRollback'. A test that fails
-# has failed: none is run again. `go vet` is a part of `make verify`.
+# has failed: none is run again. With SHORT=1 those that take long are left out. `go vet` is a part of `make verify`.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -52,7 +52,7 @@ quietly() {
 # verbosely N PACKAGES: N packages at a time, and a person sees each step as it happens.
 verbosely() {
   # shellcheck disable=SC2086
-  bin/gotestsum --format=standard-verbose -- -v -vet=off "-p=$1" -count=1 -timeout=40m ${ARGS:-} "${@:2}"
+  bin/gotestsum --format=standard-verbose -- -v -vet=off "-p=$1" -count=1 -timeout=40m ${SHORT:+-short} ${ARGS:-} "${@:2}"
 }
 
 "$1"

@@ -23,6 +23,9 @@ func TestMain(m *testing.M) {
 }
 
 func TestChaosForAWhile(t *testing.T) {
+	if testing.Short() {
+		t.Skip("it takes four minutes: make test-all, make test-others and make race run it")
+	}
 	NewWithT(t).Expect(run(t.Context(), options{duration: boundedFor, seed: newSeed()}, os.Stdout)).To(Succeed())
 }
 

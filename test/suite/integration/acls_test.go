@@ -110,7 +110,7 @@ func (s *story) expectRefused(token, because string) {
 
 // A cluster that runs gets ACLs: nobody is denied anything before a person says so, who has given tokens to clients.
 func TestACLsOfARunningCluster(t *testing.T) {
-	t.Parallel()
+	long(t)
 	s := begin(t, shared, "denied-later", func(spec *v1alpha1.ConsulClusterSpec) {
 		soonVoters(spec)
 		spec.Update.MaxSurge, spec.ACLs.Enabled = 3, new(false)

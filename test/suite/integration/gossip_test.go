@@ -16,7 +16,7 @@ import (
 
 // A cluster that serves gets its gossip encrypted, in three rolling updates. A Secret that is lost afterwards is written again.
 func TestGossipEncryption(t *testing.T) {
-	t.Parallel()
+	long(t)
 	s := begin(t, shared, "encrypted-later", func(spec *v1alpha1.ConsulClusterSpec) {
 		soonVoters(spec)
 		spec.Update.MaxSurge, spec.GossipEncryption.Enabled, spec.TLS.Enabled = 3, new(false), new(false)

@@ -32,7 +32,7 @@ const (
 
 // Nothing but IPv6, from the API server to the only voter of a recovery.
 func TestIPv6Only(t *testing.T) {
-	t.Parallel()
+	long(t)
 	netns.Test(t, func() {
 		env := inNetwork(t, []corev1.IPFamily{ipv6}, []corev1.IPFamily{ipv6})
 		s := begin(t, env, "ipv6-only", soonVoters)
@@ -49,7 +49,7 @@ func TestIPv6Only(t *testing.T) {
 // Pods have an address of each family, in either order. Services prefer IPv6 both times: Kubernetes does not ask for the order
 // that pods have. Then somebody gives the client Service both families, and the operator leaves it as it is.
 func TestDualStack(t *testing.T) {
-	t.Parallel()
+	long(t)
 	for name, pods := range map[string][]corev1.IPFamily{
 		"ipv4-first": {ipv4, ipv6},
 		"ipv6-first": {ipv6, ipv4},

@@ -36,9 +36,9 @@ const (
 // shared is the environment of all stories that do not disturb their neighbors.
 var shared *harness.Env
 
-// together is how many stories run at a time. They wait more than they work; two cores bear four of them, since each has TLS and
-// ACLs. With five, and the simulation beside them, a step of the operator sometimes took seconds.
-const together = "4"
+// together is how many stories run at a time. They wait more than they work; two cores bear five of them, since each has TLS and
+// ACLs, if clients write 50 times a second to each. With 100 a step of the operator sometimes took seconds.
+const together = "5"
 
 func TestMain(m *testing.M) { os.Exit(run(m)) }
 
@@ -57,6 +57,15 @@ func run(m *testing.M) int {
 	shared = env
 	defer env.Stop() //nolint:errcheck // nothing is left to do about it
 	return m.Run()
+}
+
+// long marks a story that takes minutes: make test leaves it to make test-all.
+func long(t *testing.T) {
+	t.Helper()
+	if testing.Short() {
+		t.Skip("it takes long: make test-all and make test-stories tell it")
+	}
+	t.Parallel()
 }
 
 func say(line string) { fmt.Printf("    %s\n", line) }
@@ -91,7 +100,7 @@ func begin(t *testing.T, env *harness.Env, name string, change func(*v1alpha1.Co
 	s.reach("created", 2*time.Minute)
 	t.Cleanup(func() { _ = s.Close() })
 	s.Expect(s.Observe(t.Context(), int(s.cluster().Spec.Replicas))).To(Succeed())
-	s.Expect(s.StartClients(t.Context(), harness.Clients{Options: load.Options{Writers: 2, Rate: 100}})).To(Succeed())
+	s.Expect(s.StartClients(t.Context(), harness.Clients{Options: load.Options{Writers: 2, Rate: 50}})).To(Succeed())
 	return s
 }
 

@@ -95,7 +95,7 @@ func (s *story) bringAuthority() *corev1.Secret {
 // A cluster that runs gets TLS, phase by phase: its servers go on calling each other while some have certificates and some do
 // not. HTTP stays open for clients that have not been moved.
 func TestTLSOfARunningCluster(t *testing.T) {
-	t.Parallel()
+	long(t)
 	s := begin(t, shared, "certified-later", func(spec *v1alpha1.ConsulClusterSpec) {
 		soonVoters(spec)
 		spec.Update.MaxSurge, spec.TLS.Enabled = 3, new(false)
