@@ -70,7 +70,28 @@ func (p *poller) look(ctx context.Context) (view, error) {
 			return view{}, err
 		}
 	}
-	v := view{started: p.observer.now(), peers: map[string]peer{}}
+	v, leads, err := p.configuration(ctx)
+	// The term tells a new leader from one of old. It cannot change without the leader's stepping down, so asking
+	// for it now and then is enough to notice one that lost leadership and won it again.
+	if err == nil && leads && v.started.Sub(p.termAt) > time.Second {
+		if err := p.introduce(ctx); err != nil {
+			return view{}, err
+		}
+		p.termAt = v.started
+		// One that has stepped down meanwhile has told the term of its successor.
+		v, leads, err = p.configuration(ctx)
+	}
+	if err != nil || !leads {
+		p.termAt = time.Time{}
+		return v, err
+	}
+	v.term = p.term
+	return v, nil
+}
+
+// configuration is the server's view of the peers, and whether it leads them by its own word.
+func (p *poller) configuration(ctx context.Context) (v view, leads bool, err error) {
+	v = view{started: p.observer.now(), peers: map[string]peer{}}
 	var configuration struct {
 		Servers []struct {
 			ID, Node      string
@@ -78,31 +99,17 @@ func (p *poller) look(ctx context.Context) (view, error) {
 		}
 	}
 	if err := p.get(ctx, "/v1/operator/raft/configuration?stale", &configuration); err != nil {
-		return view{}, err
+		return view{}, false, err
 	}
-	leadsItself := false
 	for _, s := range configuration.Servers {
 		name := p.observer.nameOf(s.ID, s.Node)
 		v.peers[name] = peer{id: s.ID, voter: s.Voter}
 		if s.Leader {
 			v.leader = name
-			leadsItself = s.ID == p.id
+			leads = s.ID == p.id
 		}
 	}
-	if !leadsItself {
-		p.termAt = time.Time{}
-		return v, nil
-	}
-	// The term tells a new leader from one of old. It cannot change without the leader's stepping down, so asking
-	// for it now and then is enough to notice one that lost leadership and won it again.
-	if v.started.Sub(p.termAt) > time.Second {
-		if err := p.introduce(ctx); err != nil {
-			return view{}, err
-		}
-		p.termAt = v.started
-	}
-	v.term = p.term
-	return v, nil
+	return v, leads, nil
 }
 
 // introduce learns the server's id, version and term.
