@@ -10,11 +10,11 @@ import (
 
 // An operator may die at any moment. Another one goes on a second later, and nothing comes of it.
 func TestDeathAtEachEffect(t *testing.T) {
-	for _, story := range scenarios() {
-		for _, applied := range []bool{false, true} {
+	for n, story := range scenarios() {
+		for i, applied := range []bool{false, true} {
 			t.Run(fmt.Sprintf("%s, applied %t", story.name, applied), func(t *testing.T) {
 				t.Parallel()
-				atEachEffect(t, baselineOf(t, story), settings{downtime: time.Second}, func(call) verdict {
+				atEachEffect(t, baselineOf(t, story), n+i, settings{downtime: time.Second}, func(call) verdict {
 					return verdict{kill: true, skip: !applied}
 				})
 			})
@@ -24,10 +24,10 @@ func TestDeathAtEachEffect(t *testing.T) {
 
 // It may take long until another operator leads. Servers that have left start again meanwhile, and join again.
 func TestLongDeathAtEachEffect(t *testing.T) {
-	for _, story := range scenarios() {
+	for n, story := range scenarios() {
 		t.Run(story.name, func(t *testing.T) {
 			t.Parallel()
-			atEachEffect(t, baselineOf(t, story), settings{downtime: 20 * time.Second}, func(call) verdict {
+			atEachEffect(t, baselineOf(t, story), n+2, settings{downtime: 20 * time.Second}, func(call) verdict {
 				return verdict{kill: true}
 			})
 		})
@@ -36,12 +36,12 @@ func TestLongDeathAtEachEffect(t *testing.T) {
 
 // An operator that starts anew may see what was before what the one before it has seen.
 func TestBackInTimeAfterADeath(t *testing.T) {
-	for _, story := range scenarios() {
-		for _, versions := range []int{2, 8} {
+	for n, story := range scenarios() {
+		for i, versions := range []int{2, 8} {
 			t.Run(fmt.Sprintf("%s, by %d versions of each kind", story.name, versions), func(t *testing.T) {
 				t.Parallel()
 				late := settings{downtime: time.Second, lag: lag{restart: versions}}
-				atEachEffect(t, baselineOf(t, story), late, func(call) verdict { return verdict{kill: true} })
+				atEachEffect(t, baselineOf(t, story), n+3+i, late, func(call) verdict { return verdict{kill: true} })
 			})
 		}
 	}
@@ -49,10 +49,10 @@ func TestBackInTimeAfterADeath(t *testing.T) {
 
 // An effect may have been applied and its answer be lost.
 func TestLostAnswerOfEachEffect(t *testing.T) {
-	for _, story := range scenarios() {
+	for n, story := range scenarios() {
 		t.Run(story.name, func(t *testing.T) {
 			t.Parallel()
-			atEachEffect(t, baselineOf(t, story), settings{}, func(c call) verdict {
+			atEachEffect(t, baselineOf(t, story), n+5, settings{}, func(c call) verdict {
 				if c.kind == "Consul" {
 					return verdict{err: consul.ErrUnanswered, late: consul.DefaultTimeout}
 				}
@@ -62,10 +62,10 @@ func TestLostAnswerOfEachEffect(t *testing.T) {
 	}
 }
 
-// atEachEffect tells a story again and again, each time with trouble at another one of its effects.
-func atEachEffect(t *testing.T, b *baseline, s settings, trouble func(call) verdict) {
+// atEachEffect tells a story again and again, each time with trouble at another one of its effects, of which a part is chosen.
+func atEachEffect(t *testing.T, b *baseline, shift int, s settings, trouble func(call) verdict) {
 	t.Helper()
-	part := shareOf(5)
+	part := shareOf(5, shift)
 	for k, effect := range b.effects {
 		if !part.has(k) {
 			continue

@@ -84,14 +84,13 @@ func trials(b *baseline) []trial {
 
 // Any call may fail, in any way, once: it comes to the same.
 func TestEachErrorOfEachCall(t *testing.T) {
-	part := shareOf(20)
 	for n, story := range scenarios() {
 		t.Run(story.name, func(t *testing.T) {
 			t.Parallel()
 			b := baselineOf(t, story)
-			all := trials(b)
+			part, all := shareOf(20, n), trials(b)
 			for i, one := range all {
-				if part.has(n + i) {
+				if part.has(i) {
 					one.try(t, b)
 				}
 			}

@@ -28,13 +28,14 @@ func lags() map[string]lag {
 
 // Caches lag, also behind the operator's own writes. It takes longer then, and comes to the same.
 func TestStaleReads(t *testing.T) {
-	part, all := shareOf(3), lags()
-	for i, story := range scenarios() {
+	all := lags()
+	for n, story := range scenarios() {
 		t.Run(story.name, func(t *testing.T) {
 			t.Parallel()
-			b := baselineOf(t, story)
-			for j, name := range slices.Sorted(maps.Keys(all)) {
-				if !part.has(i + j) {
+			b, part := baselineOf(t, story), shareOf(3, n)
+			t.Log(part)
+			for i, name := range slices.Sorted(maps.Keys(all)) {
+				if !part.has(i) {
 					continue
 				}
 				o := play(t, story, nil, settings{lag: all[name]})
@@ -69,7 +70,6 @@ func TestClusterOfTheSameName(t *testing.T) {
 // The same in the middle of each story, whatever is half done there.
 func TestClusterOfTheSameNameInTheMiddle(t *testing.T) {
 	const moments = 5
-	part := shareOf(moments)
 	fresh := baselineOf(t, scenario{name: "a cluster of its own", steps: []step{found(3)}})
 	late := lags()
 	late["not behind"] = lag{}
@@ -79,9 +79,10 @@ func TestClusterOfTheSameNameInTheMiddle(t *testing.T) {
 		}
 		t.Run(story.name, func(t *testing.T) {
 			t.Parallel()
-			b := baselineOf(t, story)
+			b, part := baselineOf(t, story), shareOf(moments, n)
+			t.Log(part)
 			for i := range moments {
-				if !part.has(n + i) {
+				if !part.has(i) {
 					continue
 				}
 				from := &b.checkpoints[(2*i+1)*len(b.checkpoints)/(2*moments)]
