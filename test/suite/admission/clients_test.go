@@ -1,6 +1,7 @@
 package admission
 
 import (
+	"fmt"
 	"testing"
 
 	. "github.com/onsi/gomega"
@@ -55,6 +56,30 @@ func TestACLsAreChangedByThoseWhoAdministerConsul(t *testing.T) {
 	g.Expect(as.tenant.Patch(t.Context(), c, withoutACLs)).To(denied)
 	replicas := client.RawPatch(types.MergePatchType, []byte(`{"spec":{"replicas":5}}`))
 	g.Expect(as.tenant.Patch(t.Context(), c, replicas)).To(Succeed(), "what others have set stays")
+}
+
+// Who may not read the management token does not open a cluster for those who would get it then. Closing it is for everybody.
+func TestClustersAreOpenedByThoseWhoAdministerConsul(t *testing.T) {
+	for part, name := range map[string]string{
+		`"tls":{"enabled":%t}`: "no-tls", `"tls":{"httpsOnly":%t}`: "http", `"gossipEncryption":{"enabled":%t}`: "no-gossip",
+	} {
+		t.Run(name, func(t *testing.T) {
+			g := NewWithT(t)
+			set := func(on bool) client.Patch {
+				return client.RawPatch(types.MergePatchType, fmt.Appendf(nil, `{"spec":{`+part+`}}`, on))
+			}
+			c := cluster(values{})
+			g.Expect(as.tenant.Create(t.Context(), c)).To(Succeed())
+			for _, user := range []client.Client{as.tenant, as.developer, as.gatekeeper} {
+				g.Expect(user.Patch(t.Context(), c.DeepCopy(), set(false))).To(And(MatchError(apierrors.IsForbidden, "Forbidden"),
+					MatchError(ContainSubstring("to false requires permission to read the Secret "+c.GetName()+"-bootstrap-acl-token"))))
+			}
+			g.Expect(as.keeper.Patch(t.Context(), c, set(false))).To(Succeed())
+			replicas := client.RawPatch(types.MergePatchType, []byte(`{"spec":{"replicas":5}}`))
+			g.Expect(as.tenant.Patch(t.Context(), c, replicas)).To(Succeed(), "what others have set stays")
+			g.Expect(as.tenant.Patch(t.Context(), c, set(true))).To(Succeed())
+		})
+	}
 }
 
 // Who may not read a Secret gets what it holds by no ConsulCluster that names it.

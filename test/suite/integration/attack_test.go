@@ -2,8 +2,10 @@ package integration
 
 import (
 	"context"
+	"crypto/tls"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -14,11 +16,13 @@ import (
 
 	"github.com/hashicorp/consul/api"
 	. "github.com/onsi/gomega"
+	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/consul-operator/consul-operator/api/reason"
 	"github.com/consul-operator/consul-operator/api/v1alpha1"
+	"github.com/consul-operator/consul-operator/internal/resources"
 	"github.com/consul-operator/consul-operator/test/lib/child"
 	"github.com/consul-operator/consul-operator/test/lib/harness"
 )
@@ -47,6 +51,12 @@ func deniedCalls(victim, stranger string) []string {
 		"PUT /v1/acl/bootstrap",
 		"GET /v1/acl/tokens",
 		"PUT /v1/acl/policy",
+		"PUT /v1/acl/token",
+		"PUT /v1/agent/check/register",
+		"GET /v1/agent/monitor",
+		"GET /v1/agent/host",
+		"GET /v1/operator/autopilot/state",
+		"POST /v1/peering/token",
 		"GET /v1/kv/load",
 		"PUT /v1/kv/load",
 		"DELETE /v1/kv/load?recurse",
@@ -68,6 +78,9 @@ var bodies = map[string]string{
 	"/v1/operator/keyring":                 `{"Key": "c2l4dGVlbiBieXRlcy4uLg=="}`,
 	"/v1/operator/autopilot/configuration": `{"CleanupDeadServers": true}`,
 	"/v1/acl/policy":                       `{"Name": "all", "Rules": "operator = \"write\""}`,
+	"/v1/acl/token":                        `{"Policies": [{"Name": "global-management"}]}`,
+	"/v1/agent/check/register":             `{"Name": "web", "TTL": "1m"}`,
+	"/v1/peering/token":                    `{"PeerName": "web"}`,
 	"/v1/txn":                              `[{"KV": {"Verb": "delete-tree", "Key": "load"}}]`,
 	"/v1/catalog/register":                 `{"Node": "web", "Address": "127.0.0.1"}`,
 	"/v1/catalog/deregister":               `{"Node": "web"}`,
@@ -76,9 +89,20 @@ var bodies = map[string]string{
 	"/v1/query":                            `{"Name": "web", "Service": {"Service": "web"}}`,
 }
 
+// toldCalls are answered to everybody, without what a token is needed for.
+var toldCalls = []string{
+	"GET /v1/agent/members",
+	"GET /v1/catalog/nodes",
+	"GET /v1/catalog/services",
+	"GET /v1/health/state/any",
+	"GET /v1/internal/ui/nodes",
+	"GET /v1/kv/?keys",
+	"GET /v1/session/list",
+}
+
 // Two clusters of one name and one datacenter stay two, whoever asks them to join. Who has no credentials gets nothing from
-// servers. A stranger's server without the gossip key stays outside; one that has the key and no certificate gets no data and no
-// vote.
+// servers. A stranger's server without the gossip key stays outside; one that has the key, and a certificate of another
+// authority, gets no data and no vote.
 func TestAttackers(t *testing.T) {
 	t.Parallel()
 	s := begin(t, shared, "attacked", soonVoters)
@@ -86,29 +110,47 @@ func TestAttackers(t *testing.T) {
 	other := s.theSameNameElsewhere()
 	victim, stranger := s.cluster().Status.Servers[0], other.cluster().Status.Servers[0]
 	for _, call := range deniedCalls(victim.Address, stranger.Address) {
-		s.expectDenied(victim.Address, call)
+		status, said := s.call(victim.Address, call)
+		s.Expect(status).To(BeNumerically(">=", 400), call)
+		s.Expect(said).To(ContainSubstring("Permission denied"), call)
 	}
-	s.Expect(other.cluster().Spec.Datacenter).To(Equal(s.cluster().Spec.Datacenter))
-	s.Expect(other.admin().Agent().Join(victim.Address, false)).NotTo(Succeed(), "they have other gossip keys")
-	s.Expect(s.admin().Agent().Join(stranger.Address, false)).NotTo(Succeed())
+	for _, call := range toldCalls {
+		_, said := s.call(victim.Address, call)
+		s.Expect(said).NotTo(Or(ContainSubstring(victim.Name), ContainSubstring("load")), call)
+	}
+	s.expectRPC(victim.Address, nil, false)
+	theirs := other.secret(resources.CertificateSecretName(other.Key.Name))
+	s.expectRPC(victim.Address, theirs, false)
+	s.expectRPC(victim.Address, s.secret(resources.CertificateSecretName(s.Key.Name)), true)
 
-	log, stop := s.intrude("keyless")
-	s.Eventually(readFile).WithArguments(log).WithTimeout(time.Minute).Should(ContainSubstring("Join cluster failed"))
-	s.Expect(s.members()).To(ConsistOf(s.servers()))
+	own := s.cluster().Status.Servers[1].Address
+	s.Expect(s.admin().Agent().Join(own, false)).To(Succeed(), "those of one cluster do")
+	s.Expect(other.admin().Agent().Join(victim.Address, false)).To(MatchError(ContainSubstring("Failed to join")))
+	s.Expect(s.admin().Agent().Join(stranger.Address, false)).To(MatchError(ContainSubstring("Failed to join")))
+	s.expectNoStranger()
+	other.expectNoStranger()
+
+	_, log, stop := s.intrude("keyless")
+	s.Eventually(func(g Gomega) {
+		g.Expect(readFile(log)).To(Satisfy(func(said string) bool { return strings.Count(said, "Join cluster failed") >= 3 }))
+	}, time.Minute, 100*time.Millisecond).Should(Succeed())
+	s.expectNoStranger()
 	stop()
 
-	log, stop = s.intrude("with-key", "-encrypt="+string(s.gossipSecret().Data["key"]))
+	intruder, log, stop := s.intrude("with-key", "-encrypt="+string(s.gossipSecret().Data["key"]), s.withCertificate(theirs))
 	s.until("the operator says who is there", func(c *v1alpha1.ConsulCluster) bool {
 		return reasonOf(c, v1alpha1.ConditionReady) == string(reason.StrayPeer)
 	})
-	s.Eventually(readFile).WithArguments(log).WithTimeout(time.Minute).Should(ContainSubstring("tls: no certificates configured"),
-		"the leader sends nothing to a server that does not prove who it is")
-	peer := s.peer("with-key")
-	s.Expect(peer.Voter).To(BeFalse())
-	s.Expect(peer.LastIndex).To(BeZero(), "it has no entry of the log")
+	s.Eventually(readFile).WithArguments(log).WithTimeout(time.Minute).Should(ContainSubstring("remote error: tls: bad certificate"))
+	s.Consistently(func(g Gomega) {
+		g.Expect(s.peer("with-key").Voter).To(BeFalse())
+		self, err := intruder.Agent().Self()
+		g.Expect(err).NotTo(HaveOccurred())
+		g.Expect(self["Stats"]["raft"]).To(And(HaveKeyWithValue("last_log_index", "0"), HaveKeyWithValue("last_snapshot_index", "0")))
+	}, 25*time.Second, time.Second).Should(Succeed(), "autopilot looks for new voters every 10 s")
 	stop()
 	s.reach("without it", 2*time.Minute)
-	s.Expect(s.members()).To(ConsistOf(s.servers()))
+	s.Eventually(s.alive, time.Minute, 100*time.Millisecond).Should(ConsistOf(s.wanted()))
 	s.end(0)
 }
 
@@ -131,8 +173,8 @@ func (s *story) theSameNameElsewhere() *story {
 	return other
 }
 
-// expectDenied makes a call without a token.
-func (s *story) expectDenied(address, call string) {
+// call makes a call without a token.
+func (s *story) call(address, call string) (status int, said string) {
 	s.t.Helper()
 	access, err := s.Access(s.t.Context())
 	s.Expect(err).NotTo(HaveOccurred())
@@ -141,16 +183,56 @@ func (s *story) expectDenied(address, call string) {
 	url, body := "https://"+access.At(address)+path, strings.NewReader(bodies[bare])
 	request, err := http.NewRequestWithContext(s.t.Context(), method, url, body)
 	s.Expect(err).NotTo(HaveOccurred())
-	response, err := (&http.Client{Transport: &http.Transport{TLSClientConfig: access.TLS, DisableKeepAlives: true}}).Do(request)
+	anybody := &http.Client{
+		Timeout:   10 * time.Second,
+		Transport: &http.Transport{TLSClientConfig: access.TLS, DisableKeepAlives: true},
+	}
+	response, err := anybody.Do(request)
 	s.Expect(err).NotTo(HaveOccurred(), call)
 	defer func() { _ = response.Body.Close() }()
-	said, _ := io.ReadAll(response.Body)
-	s.Expect(response.StatusCode).To(BeNumerically(">=", 400), call)
-	s.Expect(string(said)).To(ContainSubstring("Permission denied"), call)
+	answer, err := io.ReadAll(response.Body)
+	s.Expect(err).NotTo(HaveOccurred(), call)
+	return response.StatusCode, string(answer)
 }
 
-// intrude starts a server of a stranger that asks the servers to let it in: its log, and what ends it.
-func (s *story) intrude(name string, flags ...string) (log string, stop func()) {
+// expectRPC opens a connection for RPC to a server, as other servers do, with the certificate of a Secret or without any.
+func (s *story) expectRPC(address string, certificate *corev1.Secret, open bool) {
+	s.t.Helper()
+	const rpcTLS = 0x03 // the first byte of a connection says what follows
+	conn, err := net.Dial("tcp", net.JoinHostPort(address, "8300"))
+	s.Expect(err).NotTo(HaveOccurred())
+	defer conn.Close()
+	_, err = conn.Write([]byte{rpcTLS})
+	s.Expect(err).NotTo(HaveOccurred())
+	config := &tls.Config{InsecureSkipVerify: true} //nolint:gosec // it is the other side that is to verify
+	if certificate != nil {
+		pair, err := tls.X509KeyPair(certificate.Data[corev1.TLSCertKey], certificate.Data[corev1.TLSPrivateKeyKey])
+		s.Expect(err).NotTo(HaveOccurred())
+		config.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return &pair, nil }
+	}
+	encrypted := tls.Client(conn, config)
+	s.Expect(encrypted.SetDeadline(time.Now().Add(2 * time.Second))).To(Succeed())
+	_, err = encrypted.Read(make([]byte, 1)) // a server that refuses a certificate says so after the handshake
+	if open {
+		s.Expect(err).To(MatchError(os.ErrDeadlineExceeded), "it waits for a call")
+	} else {
+		s.Expect(err).To(MatchError(ContainSubstring("remote error: tls")))
+	}
+}
+
+// withCertificate is how a server is told to present the certificate of a Secret.
+func (s *story) withCertificate(certificate *corev1.Secret) (flag string) {
+	s.t.Helper()
+	dir := s.t.TempDir()
+	for name, data := range certificate.Data {
+		s.Expect(os.WriteFile(filepath.Join(dir, name), data, 0o600)).To(Succeed())
+	}
+	const files = `-hcl=tls { defaults { ca_file = "%[1]s/ca.crt", cert_file = "%[1]s/tls.crt", key_file = "%[1]s/tls.key" } }`
+	return fmt.Sprintf(files, dir)
+}
+
+// intrude starts a server of a stranger that asks the servers to let it in: a client of it, its log, and what ends it.
+func (s *story) intrude(name string, flags ...string) (intruder *api.Client, log string, stop func()) {
 	s.t.Helper()
 	root, err := harness.Root()
 	s.Expect(err).NotTo(HaveOccurred())
@@ -163,7 +245,9 @@ func (s *story) intrude(name string, flags ...string) (log string, stop func()) 
 	}, flags...)...)
 	s.Expect(err).NotTo(HaveOccurred())
 	s.t.Cleanup(server.Kill)
-	return log, server.Kill
+	intruder, err = api.NewClient(&api.Config{Address: net.JoinHostPort(ip, "8500")})
+	s.Expect(err).NotTo(HaveOccurred())
+	return intruder, log, server.Kill
 }
 
 // peer is the one of this name by the leader's word.
@@ -176,16 +260,31 @@ func (s *story) peer(name string) *api.RaftServer {
 	return configuration.Servers[i]
 }
 
-// members are those that Serf calls alive.
-func (s *story) members() (names []string) {
+// expectNoStranger has Serf know the servers and nobody else.
+func (s *story) expectNoStranger() {
+	s.t.Helper()
+	s.Expect(s.alive()).To(ConsistOf(s.wanted()))
+}
+
+// alive are the members that Serf calls so: their names and addresses.
+func (s *story) alive() (members []string) {
 	s.t.Helper()
 	const alive = 1
-	members, err := s.admin().Agent().Members(false)
+	all, err := s.admin().Agent().Members(false)
 	s.Expect(err).NotTo(HaveOccurred())
-	for _, member := range members {
+	for _, member := range all {
 		if member.Status == alive {
-			names = append(names, member.Name)
+			members = append(members, member.Name+" "+member.Addr)
 		}
 	}
-	return names
+	return members
+}
+
+// wanted are the servers, as alive has them.
+func (s *story) wanted() (members []string) {
+	s.t.Helper()
+	for _, server := range s.cluster().Status.Servers {
+		members = append(members, server.Name+" "+server.Address)
+	}
+	return members
 }
