@@ -66,6 +66,11 @@ bench: ## Compare the operator's upgrade with restarts as a StatefulSet does the
 	@$(BUILD) $(CONTROL_PLANE) consul-$(FROM) consul-$(TO) consul-operator bench
 	@exec bin/bench --from=$(FROM) --to=$(TO) --replicas=$(REPLICAS)
 
+.PHONY: bench-security
+bench-security: ## Switch encryption, TLS and ACLs on under load, and rotate each secret, beside a plain rollout (TO= REPLICAS=).
+	@$(BUILD) $(CONTROL_PLANE) consul-$(TO) consul-operator benchsecurity
+	@exec bin/benchsecurity --consul=$(TO) --replicas=$(REPLICAS)
+
 .PHONY: bench-scale
 bench-scale: ## Measure one operator with 1,000 clusters whose agents are one program (CLUSTERS=, PROFILE= folder; 20 minutes).
 	@$(BUILD) $(CONTROL_PLANE) benchscale

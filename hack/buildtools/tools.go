@@ -95,6 +95,7 @@ func knownTools(modules, version string) ([]tool, error) {
 		own("demo", "./test/cmd/demo", version),
 		own("bench", "./test/cmd/bench", version),
 		own("benchscale", "./test/cmd/benchscale", version),
+		own("benchsecurity", "./test/cmd/benchsecurity", version),
 		own("chaos", "./test/cmd/chaos", version),
 		own("provisioner", "./test/cmd/provisioner", version),
 		own("pause", "./hack/nodes/pause", version),

@@ -1,6 +1,7 @@
 package harness
 
 import (
+	"cmp"
 	"context"
 	"crypto/x509"
 	"sync/atomic"
@@ -64,6 +65,8 @@ type Clients struct {
 	At load.Endpoints
 	// LockAt is where the application with the lock connects to; by default At.
 	LockAt load.Endpoints
+	// LockName is by default that of the cluster. A name that was used before is that of a lock that somebody had, and lost.
+	LockName string
 }
 
 // StartClients starts the load, and takes the lock.
@@ -83,7 +86,7 @@ func (s *Scene) StartClients(ctx context.Context, clients Clients) error {
 		clients.LockAt = clients.At
 	}
 	s.Load = load.Start(ctx, clients.At, clients.Options)
-	s.Lock, err = load.TakeLock(ctx, clients.LockAt, clients.Access, s.Key.Name)
+	s.Lock, err = load.TakeLock(ctx, clients.LockAt, clients.Access, cmp.Or(clients.LockName, s.Key.Name))
 	return err
 }
 
