@@ -89,8 +89,8 @@ var bodies = map[string]string{
 	"/v1/query":                            `{"Name": "web", "Service": {"Service": "web"}}`,
 }
 
-// toldCalls are answered to everybody, without what a token is needed for.
-var toldCalls = []string{
+// emptyCalls are answered without a token, as if there were nothing.
+var emptyCalls = []string{
 	"GET /v1/agent/members",
 	"GET /v1/catalog/nodes",
 	"GET /v1/catalog/services",
@@ -114,7 +114,7 @@ func TestAttackers(t *testing.T) {
 		s.Expect(status).To(BeNumerically(">=", 400), call)
 		s.Expect(said).To(ContainSubstring("Permission denied"), call)
 	}
-	for _, call := range toldCalls {
+	for _, call := range emptyCalls {
 		_, said := s.call(victim.Address, call)
 		s.Expect(said).NotTo(Or(ContainSubstring(victim.Name), ContainSubstring("load")), call)
 	}
