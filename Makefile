@@ -119,15 +119,16 @@ test-e2e-all: ## Run all tests on real nodes (about 25 minutes).
 .PHONY: test-all
 test-all: ## Run all that tests, whole, in more than an hour; make verify and make vulncheck are apart.
 	@$(BUILD) $(TEST_TOOLS) chaos
-	@hack/parts.sh test-unit test-stories,test-others+sim+sim-operator test-e2e-all,chaos,chaos-nodes+mutants+fuzz race
+	@SIM_SHARE=week hack/parts.sh test-unit test-stories,test-others+sim \
+	  test-e2e-all,chaos,chaos-nodes+sim-operator+mutants+fuzz race
 
 .PHONY: sim
 sim: ## Explore the states of the simulation's scenarios: with crashes, faults and stale reads (some minutes).
 	@go run ./test/cmd/explore
 
 .PHONY: sim-operator
-sim-operator: ## Kill the operator at each effect, let each call fail in each way (15 minutes and more); make test tries a part.
-	@SIM_SHARE=all go test -vet=off -count=1 -timeout=2h -v ./test/suite/virtualtime
+sim-operator: ## Kill the operator at each effect, let each call fail in each way (half an hour); the tests try a share each day.
+	@SIM_SHARE=$(or $(SIM_SHARE),all) go test -vet=off -count=1 -timeout=2h -v ./test/suite/virtualtime
 
 .PHONY: mutants
 mutants: ## Break planner, observer and executor in each way of test/cmd/mutants and see that tests notice (ten minutes and more).

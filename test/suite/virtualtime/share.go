@@ -2,45 +2,53 @@ package virtualtime
 
 import (
 	"fmt"
+	"math"
 	"os"
 	"strconv"
+	"strings"
 	"time"
 )
 
-// share of the runs with trouble: to tell them all takes half an hour and more.
-type share struct{ part, parts int }
+// share of the runs with trouble: to tell them all takes half an hour and more. It has the parts of so many days.
+type share struct{ part, parts, days int }
 
-// day is the number of the day whose shares are told: today's, or that of SIM_SHARE. It is negative if that is "all".
-var day = func() int {
-	switch wanted := os.Getenv("SIM_SHARE"); wanted {
+// firstDay is the number of the first day whose shares are told, and days how many there are: today, unless SIM_SHARE is the
+// number of another day, `day+days`, `week` (today and six more) or `all`.
+var firstDay, days = shareWanted(os.Getenv("SIM_SHARE"), int(time.Now().Unix()/(24*60*60)))
+
+func shareWanted(wanted string, today int) (firstDay, days int) {
+	switch wanted {
 	case "":
-		return int(time.Now().Unix() / (24 * 60 * 60))
+		return today, 1
+	case "week":
+		return today, 7
 	case "all":
-		return -1
-	default:
-		number, err := strconv.Atoi(wanted)
-		if err != nil || number < 0 {
-			panic(fmt.Sprintf("SIM_SHARE=%s is neither the number of a day nor all", wanted))
-		}
-		return number
+		return 0, math.MaxInt
 	}
-}()
+	first, more, several := strings.Cut(wanted, "+")
+	if !several {
+		more = "1"
+	}
+	firstDay, err := strconv.Atoi(first)
+	days, err2 := strconv.Atoi(more)
+	if err != nil || err2 != nil || firstDay < 0 || days < 1 {
+		panic(fmt.Sprintf("SIM_SHARE=%s is neither the number of a day, nor day+days, week or all", wanted))
+	}
+	return firstDay, days
+}
 
-// shareOf is one of so many parts of a list of runs. Which one changes from day to day, so that all are told in the end, and from
-// list to list, as shift says.
+// shareOf is one of so many parts of a list of runs for each day. Which one changes from day to day, so that all are told in the
+// end, and from list to list, as shift says.
 func shareOf(parts, shift int) share {
-	if day < 0 {
-		return share{0, 1}
-	}
-	return share{(day + shift) % parts, parts}
+	return share{(firstDay + shift) % parts, parts, days}
 }
 
 func (s share) String() string {
-	if s.parts == 1 {
+	if s.days >= s.parts {
 		return "all of them"
 	}
-	return fmt.Sprintf("one of %d parts: SIM_SHARE=%d", s.parts, day)
+	return fmt.Sprintf("%d of %d parts: SIM_SHARE=%d+%d", s.days, s.parts, firstDay, s.days)
 }
 
-// has tells whether the i-th run is in this part.
-func (s share) has(i int) bool { return i%s.parts == s.part }
+// has tells whether the i-th run is in this share.
+func (s share) has(i int) bool { return (i+s.parts-s.part)%s.parts < s.days }
