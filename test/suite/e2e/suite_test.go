@@ -106,10 +106,17 @@ var _ = AfterEach(func() {
 	for _, look := range [][]string{
 		{"get", "nodes,pods,consulclusters", "--all-namespaces", "--output=wide"},
 		{"get", "events", "--all-namespaces", "--field-selector=type=Warning", "--sort-by=.lastTimestamp"},
+		{"get", "consulclusters", "--all-namespaces", "--output=jsonpath={range .items[*]}{.status}{\"\\n\"}{end}"},
 		{"logs", "deployment/consul-operator", "--namespace=" + operators, "--all-pods", "--tail=40"},
 	} {
 		output, err := env.Kubectl(context.Background(), look...)
 		fmt.Fprintf(GinkgoWriter, "kubectl %v (%v):\n%s\n", look, err, output)
+	}
+	var servers corev1.PodList
+	_ = env.Client.List(context.Background(), &servers, client.HasLabels{v1alpha1.LabelCluster})
+	for _, server := range servers.Items {
+		log, err := env.Kubectl(context.Background(), "logs", server.Name, "--namespace="+server.Namespace, "--tail=40")
+		fmt.Fprintf(GinkgoWriter, "%s/%s (%v):\n%s\n", server.Namespace, server.Name, err, log)
 	}
 })
 
