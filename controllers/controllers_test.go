@@ -1,12 +1,14 @@
 package controllers
 
 import (
+	"fmt"
 	"maps"
 	"reflect"
 	"testing"
 
 	. "github.com/onsi/gomega"
 	corev1 "k8s.io/api/core/v1"
+	discoveryv1 "k8s.io/api/discovery/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -39,6 +41,16 @@ func TestTheCacheKeepsWhatIsRead(t *testing.T) {
 	g.Expect(kept(t, pod)).To(Equal(&corev1.Pod{ObjectMeta: slim, Status: status, Spec: corev1.PodSpec{
 		NodeName: "node-1", Volumes: []corev1.Volume{settings}, RestartPolicy: corev1.RestartPolicyOnFailure,
 	}}))
+	g.Expect(kept(t, &discoveryv1.EndpointSlice{
+		ObjectMeta: meta, AddressType: discoveryv1.AddressTypeIPv4, Endpoints: []discoveryv1.Endpoint{{
+			Addresses: []string{"10.0.0.1"}, Conditions: discoveryv1.EndpointConditions{Ready: new(false), Serving: new(true)},
+			NodeName: new("node-1"), Zone: new("zone"), TargetRef: &corev1.ObjectReference{Name: "consul-0"},
+		}},
+	})).To(Equal(&discoveryv1.EndpointSlice{
+		ObjectMeta: slim, AddressType: discoveryv1.AddressTypeIPv4, Endpoints: []discoveryv1.Endpoint{{
+			Addresses: []string{"10.0.0.1"}, Conditions: discoveryv1.EndpointConditions{Ready: new(false)},
+		}},
+	}))
 	slim.Annotations = maps.Clone(slim.Annotations)
 	slim.Annotations[resources.AnnotationDigest] = resources.Digest(secret)
 	slim.Annotations[resources.AnnotationGossipStage] = ""
@@ -51,6 +63,24 @@ func TestTheCacheKeepsWhatIsRead(t *testing.T) {
 	g.Expect(cached.Annotations).NotTo(HaveKey(corev1.LastAppliedConfigAnnotation), "nor there")
 	g.Expect(resources.CachedGossipStage(cached)).To(Equal(resources.GossipComing))
 	g.Expect(pod.Spec.Containers).NotTo(BeEmpty(), "what is not the cache's is left alone")
+}
+
+// Texts are shared while there is room: somebody may label each object in another way.
+func TestSharedTexts(t *testing.T) {
+	g := NewWithT(t)
+	some := texts{known: map[string]string{}}
+	g.Expect(some.keys(nil)).To(BeNil())
+	for i := range 2 * mostTexts {
+		labels := map[string]string{fmt.Sprint(i): "a", "consul": "b"}
+		g.Expect(some.keys(labels)).To(Equal(labels))
+	}
+	g.Expect(some.known).To(HaveLen(mostTexts))
+	object := corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{
+		OwnerReferences: []metav1.OwnerReference{{Kind: "ConsulCluster", Name: "consul"}},
+	}}
+	stripped, err := stripMeta(object.DeepCopy())
+	g.Expect(err).NotTo(HaveOccurred())
+	g.Expect(stripped).To(Equal(&object))
 }
 
 // kept is what the cache keeps of an object.
