@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -176,6 +177,11 @@ func (s *story) theSameNameElsewhere() *story {
 // call makes a call without a token.
 func (s *story) call(address, call string) (status int, said string) {
 	s.t.Helper()
+	return s.callWith("", address, call)
+}
+
+func (s *story) callWith(token, address, call string) (status int, said string) {
+	s.t.Helper()
 	access, err := s.Access(s.t.Context())
 	s.Expect(err).NotTo(HaveOccurred())
 	method, path, _ := strings.Cut(call, " ")
@@ -183,6 +189,9 @@ func (s *story) call(address, call string) (status int, said string) {
 	url, body := "https://"+access.At(address)+path, strings.NewReader(bodies[bare])
 	request, err := http.NewRequestWithContext(s.t.Context(), method, url, body)
 	s.Expect(err).NotTo(HaveOccurred())
+	if token != "" {
+		request.Header.Set("Authorization", "Bearer "+token)
+	}
 	anybody := &http.Client{
 		Timeout:   10 * time.Second,
 		Transport: &http.Transport{TLSClientConfig: access.TLS, DisableKeepAlives: true},
@@ -220,34 +229,49 @@ func (s *story) expectRPC(address string, certificate *corev1.Secret, open bool)
 	}
 }
 
-// withCertificate is how a server is told to present the certificate of a Secret.
+// withCertificate is how an agent is told to present the certificate of a Secret.
 func (s *story) withCertificate(certificate *corev1.Secret) (flag string) {
 	s.t.Helper()
-	dir := s.t.TempDir()
-	for name, data := range certificate.Data {
+	const files = `-hcl=tls { defaults { ca_file = "%[1]s/ca.crt", cert_file = "%[1]s/tls.crt", key_file = "%[1]s/tls.key" } }`
+	return fmt.Sprintf(files, s.writeFiles(certificate.Data))
+}
+
+// writeFiles returns the directory in which the files are.
+func (s *story) writeFiles(files map[string][]byte) (dir string) {
+	s.t.Helper()
+	dir = s.t.TempDir()
+	for name, data := range files {
 		s.Expect(os.WriteFile(filepath.Join(dir, name), data, 0o600)).To(Succeed())
 	}
-	const files = `-hcl=tls { defaults { ca_file = "%[1]s/ca.crt", cert_file = "%[1]s/tls.crt", key_file = "%[1]s/tls.key" } }`
-	return fmt.Sprintf(files, dir)
+	return dir
 }
 
 // intrude starts a server of a stranger that asks the servers to let it in: a client of it, its log, and what ends it.
 func (s *story) intrude(name string, flags ...string) (intruder *api.Client, log string, stop func()) {
 	s.t.Helper()
+	ip, log, stop := s.startAgent(name, append(flags, "-server", "-hcl=ports { serf_wan = -1 }")...)
+	intruder, err := api.NewClient(&api.Config{Address: net.JoinHostPort(ip, "8500")})
+	s.Expect(err).NotTo(HaveOccurred())
+	return intruder, log, stop
+}
+
+// agentsStarted is how many agents have addresses of this program's own.
+var agentsStarted atomic.Int32
+
+// startAgent starts an agent that is none of the operator's: its address, its log, and what ends it.
+func (s *story) startAgent(name string, flags ...string) (ip, log string, stop func()) {
+	s.t.Helper()
 	root, err := harness.Root()
 	s.Expect(err).NotTo(HaveOccurred())
-	ip := fmt.Sprintf("127.241.%d.%d", os.Getpid()>>8&255, os.Getpid()&255)
+	ip = fmt.Sprintf("127.%d.%d.%d", 240+agentsStarted.Add(1)%10, os.Getpid()>>8&255, os.Getpid()&255)
 	log = filepath.Join(s.t.TempDir(), "log")
-	server, err := child.Start(log, filepath.Join(root, "bin", "consul-"+older), append([]string{
-		"agent", "-server", "-node=" + name, "-datacenter=" + s.cluster().Spec.Datacenter, "-data-dir=" + s.t.TempDir(),
+	agent, err := child.Start(log, filepath.Join(root, "bin", "consul-"+older), append([]string{
+		"agent", "-node=" + name, "-datacenter=" + s.cluster().Spec.Datacenter, "-data-dir=" + s.t.TempDir(),
 		"-bind=" + ip, "-client=" + ip, "-retry-interval=1s", "-retry-join=" + s.cluster().Status.Servers[0].Address,
-		"-hcl=ports { serf_wan = -1 }",
 	}, flags...)...)
 	s.Expect(err).NotTo(HaveOccurred())
-	s.t.Cleanup(server.Kill)
-	intruder, err = api.NewClient(&api.Config{Address: net.JoinHostPort(ip, "8500")})
-	s.Expect(err).NotTo(HaveOccurred())
-	return intruder, log, server.Kill
+	s.t.Cleanup(agent.Kill)
+	return ip, log, agent.Kill
 }
 
 // peer is the one of this name by the leader's word.
@@ -269,15 +293,20 @@ func (s *story) expectNoStranger() {
 // alive are the members that Serf calls so: their names and addresses.
 func (s *story) alive() (members []string) {
 	s.t.Helper()
-	const alive = 1
-	all, err := s.admin().Agent().Members(false)
+	members, err := aliveTo(s.admin())
 	s.Expect(err).NotTo(HaveOccurred())
+	return members
+}
+
+func aliveTo(agent *api.Client) (members []string, err error) {
+	const alive = 1
+	all, err := agent.Agent().Members(false)
 	for _, member := range all {
 		if member.Status == alive {
 			members = append(members, member.Name+" "+member.Addr)
 		}
 	}
-	return members
+	return members, err
 }
 
 // wanted are the servers, as alive has them.
