@@ -6,8 +6,11 @@ import (
 	"errors"
 	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"syscall"
+
+	"k8s.io/apimachinery/pkg/util/version"
 
 	"github.com/consul-operator/consul-operator/internal/consul"
 	"github.com/consul-operator/consul-operator/internal/plan"
@@ -64,9 +67,9 @@ func agentFacts(a answer, id string) plan.Agent {
 		return plan.Agent{Silence: plan.SilenceStranger}
 	}
 	return plan.Agent{
-		Answered: true, KnowsLeader: a.LeaderAddr != "", Version: a.Version, Settings: a.Settings, Certificate: a.Certificate,
-		UsesFormerToken: a.UsesFormerToken,
-		LastIndex:       a.LastIndex, LastTerm: a.LastTerm,
+		Answered: true, KnowsLeader: a.LeaderAddr != "", Version: a.Version, ReadsOnlyOldLogs: readsOnlyOldLogs(a.Version),
+		Settings: a.Settings, Certificate: a.Certificate, UsesFormerToken: a.UsesFormerToken,
+		LastIndex: a.LastIndex, LastTerm: a.LastTerm,
 	}
 }
 
@@ -187,4 +190,13 @@ func atOnce(calls ...func() error) error {
 	}
 	group.Wait()
 	return cmp.Or(errs...)
+}
+
+// oldLogs is the first version of Consul that reads both formats of the Raft log.
+var oldLogs = version.MustParseSemantic("1.20.2")
+
+// readsOnlyOldLogs reports whether a version of Consul reads the former format alone. An unknown version is a new one.
+func readsOnlyOldLogs(of string) bool {
+	parsed, err := version.ParseSemantic(strings.TrimSuffix(of, "+ent"))
+	return err == nil && parsed.LessThan(oldLogs)
 }

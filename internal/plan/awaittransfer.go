@@ -14,6 +14,6 @@ func awaitTransfer(v view) *Decision {
 			"no other healthy voter could take over leadership from %s", v.Raft.Leader)
 	default:
 		return wait(steadily, reason.LeadershipTransferRequested,
-			"%s is to take over leadership and is not a healthy voter", request.To)
+			"%s is to take over leadership, and is not a healthy voter that a quorum could follow", request.To)
 	}
 }

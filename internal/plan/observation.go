@@ -197,6 +197,9 @@ type Agent struct {
 	// KnowsLeader reports whether it knows a leader, wherever that is.
 	KnowsLeader bool
 	Version     string
+	// ReadsOnlyOldLogs is set for Consul up to 1.20.1, which cannot read the log of a leader of a later version: hashicorp/raft
+	// 1.5 does not know the format in which 1.7 writes times (measured with 1.19.2 and 1.22.7). The other way round it works.
+	ReadsOnlyOldLogs bool
 	// Settings is the hash of the settings that it has read; empty for none.
 	Settings string
 	// Certificate identifies the certificate that it presents; empty without TLS.

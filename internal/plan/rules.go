@@ -50,48 +50,51 @@
 //     given-up server that is back before it was touched, or a leader that does not need the vote of a stopping server,
 //     ends the recovery.
 //  9. AwaitLeader: without a leader whose own agent answers nothing is known. Unknown is never healthy and never dead.
-//  10. Prune: strays that are dead in Serf are pruned, before they can cost the quorum: force-leave if Serf calls them
+//  10. ReviseFollowers: where the leader has the wanted revision, and nothing is committed without voters of another one that
+//     cannot follow it, because of their version or as was seen for half a minute, they get the wanted revision on their
+//     volumes, one at a time: Consul up to 1.20.1 cannot read the log of a later one.
+//  11. Prune: strays that are dead in Serf are pruned, before they can cost the quorum: force-leave if Serf calls them
 //     failed, then remove-peer.
-//  11. Retire: a retiring server goes on: out of the Service and the endpoints gone, leadership handed over, leave, gone from
+//  12. Retire: a retiring server goes on: out of the Service and the endpoints gone, leadership handed over, leave, gone from
 //     Raft, pod, claim. The pod of a lost server is not waited for; the claim of a server that is lost or was given up is set
 //     aside and not deleted. A server that is wanted after all stays, and so does a server that the cluster cannot do without
 //     any more under a stable leader: otherwise it could deadlock, since no server is created while one is retiring. A server
 //     that missed SIGTERM is asked to leave, unless it leads or its vote is needed.
-//  12. AwaitRelease: a paused cluster, or one whose spec cannot be honored, is left as it is.
-//  13. ReplaceIdle: idle outdated servers get the wanted revision, as many as are needed: pod, revision, pod. So a bad spec is
+//  13. AwaitRelease: a paused cluster, or one whose spec cannot be honored, is left as it is.
+//  14. ReplaceIdle: idle outdated servers get the wanted revision, as many as are needed: pod, revision, pod. So a bad spec is
 //     rolled back without a person.
-//  14. TransferOnRequest: a user asked for another leader. The target is recorded, then leadership moves to it, once the
+//  15. TransferOnRequest: a user asked for another leader. The target is recorded, then leadership moves to it, once the
 //     leader is stable. An impossible request is dropped; one that cannot be fulfilled yet holds up nothing below.
-//  15. YieldLeadership: where servers are drained and no node takes another one, the leader hands over to a server that is
+//  16. YieldLeadership: where servers are drained and no node takes another one, the leader hands over to a server that is
 //     not drained.
-//  16. Reinstate: a server that was given up, has not begun to retire and serves again is kept.
-//  17. GiveUp: a server that is overdue, or a voter that autopilot has called unhealthy for failureReplacement.after, is
+//  17. Reinstate: a server that was given up, has not begun to retire and serves again is kept.
+//  18. GiveUp: a server that is overdue, or a voter that autopilot has called unhealthy for failureReplacement.after, is
 //     given up, up to maxPerHour, while fewer than 5 volumes of failed servers are kept: that it failed is recorded. A voter
 //     that is alive and lags is given up only while it is the only one: where several lag, the cause is another.
-//  18. Create: with fewer current servers than wanted, create one, up to replicas + maxSurge, given-up servers not counted.
-//  19. RetireNext: an outdated server, or else a surplus one, is marked as retiring if the cluster can do without it. Servers
+//  19. Create: with fewer current servers than wanted, create one, up to replicas + maxSurge, given-up servers not counted.
+//  20. RetireNext: an outdated server, or else a surplus one, is marked as retiring if the cluster can do without it. Servers
 //     without a vote go first, then unhealthy ones, then followers, the leader last.
-//  20. AwaitTransfer: say what a requested transfer of leadership waits for.
-//  21. AwaitServers: say which server is not a serving voter yet, and what it waits for.
-//  22. AwaitReload: say which server reads its settings again next.
-//  23. AwaitCertificate: say which server reads its certificate again next.
-//  24. AwaitStrays: wait for a person to stop a stray that is alive.
-//  25. SecureGossip: when nothing else is left to do and the encryption of gossip is not as wanted, it goes one phase on: Off,
+//  21. AwaitTransfer: say what a requested transfer of leadership waits for.
+//  22. AwaitServers: say which server is not a serving voter yet, and what it waits for.
+//  23. AwaitReload: say which server reads its settings again next.
+//  24. AwaitCertificate: say which server reads its certificate again next.
+//  25. AwaitStrays: wait for a person to stop a stray that is alive.
+//  26. SecureGossip: when nothing else is left to do and the encryption of gossip is not as wanted, it goes one phase on: Off,
 //     Accepting, Sending, Required, or back. The phase is part of the revision, and servers of neighboring phases hear each
 //     other.
-//  26. SecureTLS: when nothing else is left to do and TLS is not as wanted, it goes one phase on: Off, Accepting, Sending,
+//  27. SecureTLS: when nothing else is left to do and TLS is not as wanted, it goes one phase on: Off, Accepting, Sending,
 //     Required, HTTPSOnly, or back.
-//  27. SecureACLs: when nothing else is left to do and ACLs are not as wanted, they go one phase on: Off, Allow, Deny, or back.
+//  28. SecureACLs: when nothing else is left to do and ACLs are not as wanted, they go one phase on: Off, Allow, Deny, or back.
 //     Servers do not deny before the operator has a token.
-//  28. RotateGossip: the gossip key is replaced on request, without a restart: all members get the new key, all encrypt
+//  29. RotateGossip: the gossip key is replaced on request, without a restart: all members get the new key, all encrypt
 //     with it, all forget the former one. The Secret, from which servers that start take their keys, has both meanwhile.
 //     Each step is taken when all members, client agents included, have told that they took the last one. Those that are
 //     down are waited for before they could be cut off, and kubelets until they show all pods the Secret as it is.
-//  29. RotateTokens: the ACL tokens are replaced on request, or at their age, without a restart: Consul gets new ones
+//  30. RotateTokens: the ACL tokens are replaced on request, or at their age, without a restart: Consul gets new ones
 //     beside those that there are, all servers read them, and then the former ones are revoked. The former management token
 //     is kept without rights, and deleted when no server runs that was started with it: such a server would make it again.
-//  30. AwaitSecrets: say which Secret of a user cannot be used: a new cluster waits for it, a running one goes on.
-//  31. AwaitAgents: a phase of either that could cut off client agents waits: for the gossip key, which Consul reports, or for a
+//  31. AwaitSecrets: say which Secret of a user cannot be used: a new cluster waits for it, a running one goes on.
+//  32. AwaitAgents: a phase of either that could cut off client agents waits: for the gossip key, which Consul reports, or for a
 //     person's word.
 //
 // # Updates in place
@@ -177,6 +180,7 @@ var rules = []Rule{
 	{"ReviseStopped", reviseStopped, Necessary, "a spec that keeps servers from running is corrected without a leader"},
 	{"RecoverQuorum", recoverQuorum, Necessary, "a quorum that is lost for good comes back with the newest data there is"},
 	{"AwaitLeader", awaitLeader, Necessary, "without a leader nothing is known: unknown is never healthy and never dead"},
+	{"ReviseFollowers", reviseFollowers, Necessary, "a leader whose log others cannot read commits nothing: they get its revision"},
 	{"Prune", prune, Necessary, "dead strays go before they cost the quorum"},
 	{"Retire", retire, Necessary, "a server that has begun to retire goes on, or stays, before anything else changes"},
 	{"AwaitRelease", awaitRelease, Necessary, "a cluster that is paused, or whose spec cannot be honored, is left as it is"},

@@ -22,7 +22,7 @@ func transferOnRequest(v view) *Decision {
 		return finishTransfer("there is no server %s to hand leadership to", request.To)
 	case target.Name == v.Raft.Leader:
 		return finishTransfer("%s leads, as requested", request.To)
-	case !v.healthyVoter(*target) || !v.leaderIsStable():
+	case !v.healthyVoter(*target) || !v.couldLead(*target) || !v.leaderIsStable():
 		return nil
 	}
 	return step(TransferLeadership{From: v.Raft.Leader, To: target.Name}, reason.LeadershipTransferRequested,
@@ -32,7 +32,7 @@ func transferOnRequest(v view) *Decision {
 func (v view) nameTarget() *Decision {
 	target := v.successor()
 	switch {
-	case target != nil:
+	case target != nil && v.couldLead(*target):
 		return step(NameTransferTarget{To: target.Name}, reason.LeadershipTransferRequested,
 			"leadership is going to %s", target.Name)
 	case v.Spec.Replicas == 1 && len(v.Servers) == 1:

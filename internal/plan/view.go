@@ -129,15 +129,43 @@ func votes(s Server) bool {
 }
 
 // healthyVoter reports whether a server's vote can be counted on. Raft, autopilot, Serf, Kubernetes and the server's own
-// agent have to agree, because the others notice seconds later that a process has died.
-func (v view) healthyVoter(s Server) bool { return votes(s) && s.Pod != nil && !s.Pod.Terminating }
+// agent have to agree, because the others notice seconds later that a process has died. A server that cannot read the leader's
+// log agrees to nothing.
+func (v view) healthyVoter(s Server) bool {
+	return votes(s) && v.canFollow(s) && s.Pod != nil && !s.Pod.Terminating
+}
+
+// canFollow reports whether a server can read what the leader writes.
+func (v view) canFollow(s Server) bool {
+	leader := v.server(v.Raft.Leader)
+	return leader == nil || couldFollow(s, *leader)
+}
+
+func couldFollow(s, leader Server) bool {
+	return !s.Agent.ReadsOnlyOldLogs || !leader.Agent.Answered || leader.Agent.ReadsOnlyOldLogs
+}
+
+// couldLead reports whether all could follow a server, or as many votes as are a quorum.
+func (v view) couldLead(candidate Server) bool {
+	follows := func(s Server) bool { return couldFollow(s, candidate) }
+	votes := filter(v.Servers, func(s Server) bool { return v.voteCounts(s) && follows(s) })
+	return len(filter(v.Servers, follows)) == len(v.Servers) || len(votes) >= quorum(v.voters())
+}
+
+// voters is how many the Raft configuration has.
+func (v view) voters() int { return len(filter(v.Raft.Peers, func(p Peer) bool { return p.Voter })) }
+
+// canCommit reports whether the votes that count are a quorum.
+func (v view) canCommit() bool { return len(filter(v.Servers, v.voteCounts)) >= quorum(v.voters()) }
 
 // serves reports whether a server can take the place of another one, for Consul and for its clients.
 func (v view) serves(s Server) bool { return v.healthyVoter(s) && s.Pod.Ready }
 
 // voteCounts reports whether a vote is to be counted when another server goes. Nobody stops a server whose node is silent,
 // and its vote may be needed until it is replaced.
-func (v view) voteCounts(s Server) bool { return v.healthyVoter(s) || v.overdue(s) && votes(s) }
+func (v view) voteCounts(s Server) bool {
+	return v.healthyVoter(s) || v.overdue(s) && votes(s) && v.canFollow(s)
+}
 
 // enoughWithout reports whether the cluster can do without a server, where toKeep serving voters have to stay (I2). Those
 // whose vote counts have to be a quorum of the Raft configuration that results (I1), strays and unhealthy servers included.
@@ -146,7 +174,7 @@ func (v view) voteCounts(s Server) bool { return v.healthyVoter(s) || v.overdue(
 func (v view) enoughWithout(leaving Server, toKeep int) bool {
 	serving := filter(v.staying, func(s Server) bool { return s.Name != leaving.Name && v.serves(s) })
 	votes := len(filter(v.Servers, v.voteCounts))
-	voters := len(filter(v.Raft.Peers, func(p Peer) bool { return p.Voter }))
+	voters := v.voters()
 	votesAfter, votersAfter := votes, voters
 	if v.voteCounts(leaving) {
 		votesAfter--
@@ -169,8 +197,9 @@ func (v view) toKeep(retiring Server) int {
 
 func (v view) toKeepInPlace() int { return v.Spec.Replicas - 1 }
 
-// successor is the server to hand leadership to: a healthy voter that stays, preferably of the wanted revision, since that
-// one will not have to hand over again; then the one with the longest log, then the newest. Nil if there is none.
+// successor is the server to hand leadership to: a healthy voter that stays, preferably one that a quorum could follow, then
+// one of the wanted revision, since that one will not have to hand over again; then the one with the longest log, then the
+// newest. Nil if there is none.
 func (v view) successor() *Server {
 	candidates := filter(v.staying, func(s Server) bool { return !v.leads(s) && v.healthyVoter(s) })
 	if len(candidates) == 0 {
@@ -178,6 +207,7 @@ func (v view) successor() *Server {
 	}
 	best := slices.MaxFunc(candidates, func(a, b Server) int {
 		return cmp.Or(
+			compareBool(v.couldLead(a), v.couldLead(b)),
 			compareBool(!v.outdated(a), !v.outdated(b)),
 			cmp.Compare(a.Agent.LastIndex, b.Agent.LastIndex),
 			cmp.Compare(a.Serial, b.Serial))

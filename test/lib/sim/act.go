@@ -44,7 +44,7 @@ func act(action plan.Action, seen, s *State) bool {
 	case plan.TransferLeadership:
 		return sameClaims(seen, s) && askedOfLeader(seen, s) && transfer(s, slot(a.To))
 	case plan.ForceLeave:
-		return sameClaims(seen, s) && askedOfLeader(seen, s) && forceLeave(s, slot(a.Node))
+		return sameClaims(seen, s) && s.Leader == seen.Leader && s.leads() && s.readable() && forceLeave(s, slot(a.Node))
 	case plan.RemovePeer:
 		return sameClaims(seen, s) && askedOfLeader(seen, s) && removeByOperator(s, slot(a.Name))
 	}

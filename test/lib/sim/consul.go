@@ -94,11 +94,11 @@ func (s *State) lead(i int) {
 // commit acknowledges a write, if a majority of the voters has all that was acknowledged before and is there to take
 // it. Who is not there misses it.
 func (s *State) commit() {
-	if !s.works() || s.count(func(x *Server) bool { return x.votes() && !x.Behind }) < s.quorum() {
+	if !s.works() || s.count(func(x *Server) bool { return x.votes() && !x.Behind && s.reads(x) }) < s.quorum() {
 		return
 	}
 	for i := range s.slots() {
-		if x := &s.Servers[i]; x.Peer != NoPeer && (x.Process == Down || x.Process == Hung || x.Alone) {
+		if x := &s.Servers[i]; x.Peer != NoPeer && (x.Process == Down || x.Process == Hung || x.Alone || !s.reads(x)) {
 			x.Behind = true
 		}
 	}
@@ -132,9 +132,14 @@ func stepDown(s *State, _ int) { s.Leader, s.Stable = nobody, false }
 func canSettleLeader(s *State, _ int) bool { return s.Leader != nobody && !s.Stable && !canLook(s, 0) }
 func settleLeader(s *State, _ int)         { s.Stable = true }
 
+// leads says whether there is a leader that a majority hears.
+func (s *State) leads() bool {
+	return s.Leader != nobody && s.hasQuorum() && s.Servers[s.Leader].votes()
+}
+
 // works says whether a leader can commit changes of the configuration.
 func (s *State) works() bool {
-	return s.Leader != nobody && s.hasQuorum() && s.Servers[s.Leader].votes()
+	return s.leads() && s.count(func(x *Server) bool { return x.votes() && s.reads(x) }) >= s.quorum()
 }
 
 func canJoinSerf(s *State, i int) bool {
@@ -191,7 +196,7 @@ func removePeer(s *State, i int) {
 
 func canCatchUp(s *State, i int) bool {
 	x := &s.Servers[i]
-	return s.works() && x.Behind && x.heard() && x.Peer != NoPeer
+	return s.leads() && x.Behind && x.heard() && x.Peer != NoPeer && s.reads(x)
 }
 
 func catchUp(s *State, i int) {
@@ -201,17 +206,17 @@ func catchUp(s *State, i int) {
 
 // Autopilot looks at all servers from time to time; between two looks its opinion is old.
 func canLook(s *State, _ int) bool {
-	return s.works() && s.count(func(x *Server) bool { return x.Healthy != x.wellNow() }) > 0
+	return s.leads() && s.count(func(x *Server) bool { return x.Healthy != s.isWell(x) }) > 0
 }
 
-func (x *Server) wellNow() bool {
-	return x.Peer != NoPeer && x.heard() && x.Serf == Alive && !x.Behind
+func (s *State) isWell(x *Server) bool {
+	return x.Peer != NoPeer && x.heard() && x.Serf == Alive && !x.Behind && s.reads(x)
 }
 
 func look(s *State, _ int) {
 	for i := range s.slots() {
 		x := &s.Servers[i]
-		x.Healthy = x.wellNow()
+		x.Healthy = s.isWell(x)
 		x.Long = x.Long && !x.Healthy
 	}
 }
@@ -219,7 +224,7 @@ func look(s *State, _ int) {
 // canBeSick reports whether autopilot can call a voter unhealthy for minutes.
 func canBeSick(s *State, i int) bool {
 	x := &s.Servers[i]
-	return s.Replace && s.readable() && s.works() && x.Peer == Voter && !x.Healthy && !x.Long && !x.wellNow()
+	return (s.Replace || s.Format > 0) && s.readable() && s.leads() && x.Peer == Voter && !x.Healthy && !x.Long && !s.isWell(x)
 }
 
 // Autopilot promotes who was healthy for 10 s. A pod that is being deleted has got its signal, or missed it, long before that.

@@ -140,6 +140,8 @@ func rest(s *State) *Violation {
 			return violated(invariant.I7, "a leader leads without a quorum")
 		}
 		return nil
+	case s.count(func(x *Server) bool { return s.isDeaf(x) && (x.cutOff() || x.Claim != ClaimBound) }) > 0:
+		return nil // only its node could start it again, or it would come back without its data
 	case s.count((*Server).outlives) > 0: // a person has to stop what only a person can have left behind
 		if s.readable() {
 			return s.serves()
@@ -186,7 +188,7 @@ func (s *State) serves() *Violation {
 	if s.Bad == 1 && !s.hasQuorum() { // users want what stopped the servers in the first place
 		return nil
 	}
-	routed, well := s.count(func(x *Server) bool { return x.Routed }), s.count((*Server).well)
+	routed, well := s.count(func(x *Server) bool { return x.Routed }), s.count(s.well)
 	if s.Leader == nobody || routed == 0 && well > 0 {
 		return violated(invariant.I9, "a revision that cannot start keeps the running servers from serving")
 	}

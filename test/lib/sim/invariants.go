@@ -92,13 +92,16 @@ func (s *State) isOnly(i int) bool {
 	return s.InPlace && s.Replicas == 1 && s.voters() == 1 && s.Servers[i].Peer == Voter
 }
 
+// isDeaf says whether a server cannot read what the leader writes, and nothing is committed.
+func (s *State) isDeaf(x *Server) bool { return !s.reads(x) && !s.works() }
+
 // checkMinAvailable asserts that the disruption budget asks for all pods there are. If it lets one go, others serve, and the
 // leader is not evicted where another server could lead.
 func checkMinAvailable(s *State, pods int) *Violation {
 	if pods >= s.count((*Server).isCounted) {
 		return nil
 	}
-	well, drained := s.count((*Server).well), s.count(func(x *Server) bool { return x.Cordoned && x.well() })
+	well, drained := s.count(s.well), s.count(func(x *Server) bool { return x.Cordoned && s.well(x) })
 	switch {
 	case well < int(s.Replicas):
 		return violated(invariant.I2, "a server may be evicted and %d of %d are healthy", well, s.Replicas)
@@ -137,7 +140,7 @@ func checkSuccessor(s *State, to int) *Violation {
 		return nil
 	}
 	for i := range s.slots() {
-		if x := &s.Servers[i]; int(s.Leader) != i && x.well() && x.Claim == ClaimBound && !x.Retiring &&
+		if x := &s.Servers[i]; int(s.Leader) != i && s.well(x) && x.Claim == ClaimBound && !x.Retiring &&
 			x.Revision == s.Wanted && x.PodRevision == s.Wanted && !x.Cordoned {
 			return violated(invariant.I3, "leadership is to go to #%d, which is outdated, and not to #%d", to, i)
 		}
@@ -146,11 +149,11 @@ func checkSuccessor(s *State, to int) *Violation {
 }
 
 // well says whether a server's vote can be counted on, in truth and in autopilot's opinion.
-func (x *Server) well() bool { return x.voteCounts() && x.Pod == PodRunning }
+func (s *State) well(x *Server) bool { return s.voteCounts(x) && x.Pod == PodRunning }
 
 // voteCounts reports whether a vote counts: a dead kubelet stops no server.
-func (x *Server) voteCounts() bool {
-	return x.Peer == Voter && x.Process == Up && x.Serf == Alive && x.Healthy && (x.Pod == PodRunning || x.cutOff())
+func (s *State) voteCounts(x *Server) bool {
+	return x.Peer == Voter && s.reads(x) && x.Process == Up && x.Serf == Alive && x.Healthy && (x.Pod == PodRunning || x.cutOff())
 }
 
 // checkStop is for a server that takes part and is made to go. One that is updated in place may be missing for a while.
@@ -162,10 +165,10 @@ func checkStop(s *State, i int) *Violation {
 	}
 	for j := range s.slots() {
 		y := &s.Servers[j]
-		if j != i && y.well() && !y.Retiring {
+		if j != i && s.well(y) && !y.Retiring {
 			stay++
 		}
-		if j != i && y.voteCounts() {
+		if j != i && s.voteCounts(y) {
 			votes++
 		}
 	}
@@ -197,7 +200,7 @@ func checkLeave(s *State, i int) *Violation {
 func checkDeletePod(s *State, i int) *Violation {
 	x := &s.Servers[i]
 	switch {
-	case s.isOnly(i) && x.Revision == s.Wanted && x.PodRevision != s.Wanted:
+	case (s.isOnly(i) || s.isDeaf(x)) && x.Revision == s.Wanted && x.PodRevision != s.Wanted:
 		return nil
 	case x.Process == Leaving && (x.Serf == Alive || x.Serf == LeavingSerf) && !x.Alone && // others are never seen to leave
 		s.Survivor == nobody: // a recovery restarts all that is left, and nobody leads whom a server could take leave of
@@ -254,6 +257,8 @@ func (s *State) outdatedFollowers() int {
 
 func checkInPlace(s *State, i int) *Violation {
 	switch x := &s.Servers[i]; {
+	case s.isDeaf(x):
+		return nil
 	case s.Founded && x.Process == Up && x.Peer == Voter && !s.isOnly(i):
 		return violated(invariant.I2, "#%d is replaced in place and takes part", i)
 	case x.InPlace && x.Peer != NoPeer && s.readable(): // without a known leader it does not leave, and may be corrected

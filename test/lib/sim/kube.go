@@ -45,7 +45,7 @@ func uncordon(s *State, i int) { s.Servers[i].Cordoned = false }
 // drainWaits says whether a drain waits for a server that is ready to be evicted, while all others are well.
 func (s *State) drainWaits() bool {
 	waits := s.count(func(x *Server) bool { return x.Cordoned && s.ready(x) })
-	return waits > 0 && s.Replicas > 1 && s.count((*Server).well) >= int(s.Replicas)
+	return waits > 0 && s.Replicas > 1 && s.count(s.well) >= int(s.Replicas)
 }
 
 func start(s *State, i int) *Violation {

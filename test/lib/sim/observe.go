@@ -217,6 +217,7 @@ func says(seen *plan.Server, kube, consul *State, i int) {
 		if x.Behind {
 			seen.Agent.LastIndex = 0
 		}
+		seen.Agent.ReadsOnlyOldLogs = x.PodRevision.spec < consul.Format
 		seen.Agent.UsesFormerToken = x.UsesFormer
 		if seen.Pod.TLS != plan.TLSOff {
 			seen.Agent.Certificate = certificate.Fingerprint

@@ -58,6 +58,7 @@ func Scenarios() []Scenario {
 			spoiled(sized("a spec that would not start again", replicas, 1, replicas/2+1, 1, want(2))),
 			inPlace(spoiled(sized("a spec that would not start again", replicas, 1, replicas/2+1, 1, want(2)))))
 	}
+	all = append(all, otherFormats()...)
 	all = append(all, olderPods()...)
 	all = append(all, scaledDown(), createdAnew(1, 1), createdAnew(3, 0), createdAnew(3, 1))
 	all = append(all, updatesInPlace()...)
@@ -106,6 +107,24 @@ func empty(replicas, surge uint8) State {
 		Replicas: replicas, Surge: surge, Wanted: Of(1), Replace: true, Leader: nobody, Transfer: noTransfer, Survivor: nobody,
 		MinAvailable: 1,
 	}
+}
+
+// otherFormats are upgrades after which the leader writes what servers of before cannot read, as from Consul 1.19 to 1.22.
+func otherFormats() []Scenario {
+	var all []Scenario
+	for _, replicas := range []uint8{1, 3, 5} {
+		for surge := uint8(1); surge <= min(replicas, 3); surge++ {
+			all = append(all, sized("upgrade and a fault", replicas, surge, 1, 1, want(2)))
+		}
+		all = append(all,
+			sized("upgrade and two faults", replicas, 1, 2, 1, want(2)),
+			inPlace(sized("upgrade and a fault", replicas, 1, 1, 1, want(2))))
+	}
+	for i := range all {
+		all[i].Name, all[i].Start.Format = "another format of the log, "+all[i].Name, 2
+		all[i].Start.Handoffs = unlimited // an election that nobody planned may be won by a server that has to go
+	}
+	return all
 }
 
 // olderPods are those of an operator of before: a server that has left is started again. They are there until the next revision.

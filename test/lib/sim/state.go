@@ -186,6 +186,7 @@ type State struct {
 	InPlace         bool // servers are updated on the claims they have
 	Wanted          Revision
 	Bad             uint8 // what users asked for and what never starts; 0 for none
+	Format          uint8 // from this spec on, servers write a log that those of an earlier one cannot read; 0 for none
 	Gossip          uint8 // the phase of gossip encryption that is wanted in the end
 	TLS             uint8 // the phase of TLS that is wanted in the end
 	ACLs            uint8 // the phase of ACLs that is wanted in the end
@@ -259,6 +260,11 @@ func (x *Server) votes() bool {
 // heard says whether the other servers hear a server.
 func (x *Server) heard() bool { return x.Process == Up && !x.Alone }
 
+// reads says whether a server can read what the leader writes.
+func (s *State) reads(x *Server) bool {
+	return s.Leader == nobody || x.PodRevision.spec >= s.Format || s.Servers[s.Leader].PodRevision.spec < s.Format
+}
+
 // outlives says whether a process goes on although its pod is gone: the pod of a node that is not heard of was deleted by
 // force. The volume is still there, so another pod for it does not start.
 func (x *Server) outlives() bool {
@@ -284,7 +290,7 @@ func (x *Server) remains() bool {
 	return x.Claim == ClaimNone && x.Peer == NoPeer && x.cutOff() && (x.Serf == Left || x.Serf == Absent)
 }
 
-// hasQuorum says whether enough voters are up to elect a leader and to commit.
+// hasQuorum says whether enough voters are up to elect a leader, and to keep it.
 func (s *State) hasQuorum() bool { return s.count((*Server).votes) >= s.quorum() }
 
 // readable says whether the operator can learn how the cluster is: somebody leads, and its agent answers. A leader that

@@ -24,6 +24,7 @@ import (
 	"github.com/consul-operator/consul-operator/test/lib/invariant"
 	"github.com/consul-operator/consul-operator/test/lib/load"
 	"github.com/consul-operator/consul-operator/test/lib/netns"
+	"github.com/consul-operator/consul-operator/test/lib/observer"
 )
 
 // Versions that the tests go between.
@@ -206,13 +207,18 @@ func (s *story) end(handovers int) {
 		all.Classes, all.Gap.Length().Round(time.Millisecond), timeline.LeaderChanges, timeline.FewestVoters)
 	s.t.Logf("a fault was in effect for %s of %s; the machine stood still %s", timeline.Disturbed.Round(time.Millisecond),
 		timeline.End.Sub(timeline.Start).Round(time.Second), timeline.Stalls)
+	s.expectNoViolation(timeline)
+	s.Expect(timeline.HandedOver(handovers)).To(Succeed(), invariant.I3.String())
+}
+
+func (s *story) expectNoViolation(timeline observer.Timeline) {
+	s.t.Helper()
 	for _, violation := range timeline.Violations {
 		if s.ownDoing == "" || !strings.Contains(violation.Message, s.ownDoing) {
 			t := violation.At.Format(time.TimeOnly)
 			s.t.Errorf("%s %s", t, violation)
 		}
 	}
-	s.Expect(timeline.HandedOver(handovers)).To(Succeed(), invariant.I3.String())
 }
 
 // leads asserts who leads, unless leadership changed while a fault was in effect.

@@ -2,6 +2,7 @@ package integration
 
 import (
 	"math/rand/v2"
+	"slices"
 	"testing"
 	"time"
 
@@ -52,6 +53,60 @@ func TestUpgrade(t *testing.T) {
 			s.end(1)
 		})
 	}
+}
+
+// Servers of Consul 1.19 cannot read the log of a leader of 1.22, and without their votes nothing can be written: they get the
+// new version on their volumes. It happens where leadership moves in the middle of an upgrade, whoever moves it, and where there
+// are only the old server and its successor.
+func TestServersThatCannotFollowANewLeader(t *testing.T) {
+	for name, replicas := range map[string]int32{"unread-of-three": 3, "unread-of-one": 1} {
+		t.Run(name, func(t *testing.T) {
+			long(t)
+			s := begin(t, shared, name, func(spec *v1alpha1.ConsulClusterSpec) {
+				soonVoters(spec)
+				spec.Version, spec.Replicas = oldest, replicas
+			})
+			// A restarted server takes leave. Nobody can remove it from Raft at that time, and when somebody can, it is back.
+			s.ownDoing = "was removed from Raft while its member was alive"
+			s.Observer.SetFaults(true)
+			s.patch(toVersion(newest))
+			if replicas > 1 {
+				s.moveLeadershipTo(newest)
+			}
+			s.reach("upgraded", 6*time.Minute)
+			s.Observer.SetFaults(false)
+			s.Expect(s.cluster().Status.Version).To(Equal(newest))
+			seen := s.verify()
+			t.Logf("longest gap %s", seen.Load.All.Gap.Length().Round(time.Millisecond))
+			s.expectNoViolation(seen.Timeline)
+		})
+	}
+}
+
+// moveLeadershipTo waits for a server of a version that has a vote, and makes it the leader, past the operator.
+func (s *story) moveLeadershipTo(version string) {
+	s.t.Helper()
+	var successor v1alpha1.ServerStatus
+	s.until("a new server has a vote", func(c *v1alpha1.ConsulCluster) bool {
+		i := slices.IndexFunc(c.Status.Servers, func(server v1alpha1.ServerStatus) bool {
+			return server.Version == version && server.Raft == v1alpha1.RaftVoter
+		})
+		if i >= 0 {
+			successor = c.Status.Servers[i]
+		}
+		return i >= 0
+	})
+	leader := s.server(s.cluster().Status.Leader)
+	s.Expect(s.agent(leader.Address).TransferLeadership(s.t.Context(), successor.ID)).To(Succeed())
+}
+
+// server is one of the cluster's, by the operator's word.
+func (s *story) server(name string) v1alpha1.ServerStatus {
+	s.t.Helper()
+	servers := s.cluster().Status.Servers
+	i := slices.IndexFunc(servers, func(server v1alpha1.ServerStatus) bool { return server.Name == name })
+	s.Expect(i).To(BeNumerically(">=", 0), name)
+	return servers[i]
 }
 
 func TestRollbackInTheMiddle(t *testing.T) {

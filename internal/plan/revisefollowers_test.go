@@ -1,0 +1,82 @@
+package plan_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/consul-operator/consul-operator/api/reason"
+	"github.com/consul-operator/consul-operator/internal/plan"
+)
+
+// In the middle of an upgrade an election that nobody planned made a new server the leader. The old ones cannot read its log.
+func TestStepWhereServersCannotFollow(t *testing.T) {
+	deaf := func(o *plan.Observation, i int) {
+		s := &o.Servers[i]
+		s.Revision, s.Pod.Revision = "old", "old"
+		s.Health, s.UnhealthySince = plan.HealthUnhealthy, noon.Add(-time.Minute)
+	}
+	old := func(o *plan.Observation) { // of a version that is known for it
+		for i := 1; i < 3; i++ {
+			s := &o.Servers[i]
+			s.Revision, s.Pod.Revision, s.Agent.ReadsOnlyOldLogs = "old", "old", true
+		}
+	}
+	both := func(o *plan.Observation) { deaf(o, 1); deaf(o, 2) }
+	revise := plan.SetRevision{Server: "consul-1"}
+	testSteps(t, map[string]stepTest{
+		"the first of them gets the leader's revision":          {both, revise, reason.UpdatingInPlace},
+		"of an old version, at once, whatever autopilot thinks": {old, revise, reason.UpdatingInPlace},
+		"a new server is not made the leader of old ones": {
+			func(o *plan.Observation) {
+				old(o)
+				o.Raft.Leader, o.Spec.Transfer = "consul-1", &plan.TransferRequest{To: "consul-0"}
+				fourth(o)
+				o.Servers[3].Agent.ReadsOnlyOldLogs = true
+			}, plan.MarkRetiring{Server: "consul-2"}, reason.RetiringServer,
+		},
+		"also if it has begun to retire": {
+			func(o *plan.Observation) { both(o); o.Servers[1].Retiring = true }, revise, reason.UpdatingInPlace,
+		},
+		"then it is restarted": {
+			func(o *plan.Observation) { both(o); o.Servers[1].Revision = "r" },
+			plan.DeletePod{Server: "consul-1"}, reason.UpdatingInPlace,
+		},
+		"the other one waits until it is back": {
+			func(o *plan.Observation) {
+				both(o)
+				s := &o.Servers[1]
+				s.Revision, s.Pod.Terminating, s.Pod.StopBy, s.Agent.Answered = "r", true, noon, false
+			}, nil, reason.UpdatingInPlace,
+		},
+		"where the others are a quorum it is replaced as ever": {
+			func(o *plan.Observation) { deaf(o, 1) }, plan.CreateServer{Serial: 3}, reason.CreatingServer,
+		},
+		"a moment after the election nobody knows yet": {
+			func(o *plan.Observation) {
+				both(o)
+				o.Servers[1].UnhealthySince, o.Servers[2].UnhealthySince = noon.Add(-20*time.Second), noon.Add(-20*time.Second)
+			}, plan.CreateServer{Serial: 3}, reason.CreatingServer,
+		},
+		"nor under a leader that is not stable": {
+			func(o *plan.Observation) { both(o); o.Raft.LeaderSince = noon.Add(-time.Second) }, nil, reason.LeaderNotStable,
+		},
+		"a leader of another revision is not followed": {
+			func(o *plan.Observation) { both(o); o.Servers[0].Revision = "old" }, plan.CreateServer{Serial: 3}, reason.CreatingServer,
+		},
+		"those that have its revision lag for another cause": {
+			func(o *plan.Observation) {
+				both(o)
+				for i := range o.Servers {
+					o.Servers[i].Revision, o.Servers[i].Pod.Revision = "r", "r"
+				}
+			}, nil, reason.UnhealthyServer,
+		},
+		"a volume that is being deleted would be gone": {
+			func(o *plan.Observation) { both(o); o.Servers[1].ClaimDeleting = true },
+			plan.SetRevision{Server: "consul-2"}, reason.UpdatingInPlace,
+		},
+		"a paused cluster is left alone": {
+			func(o *plan.Observation) { both(o); o.Spec.Paused = true }, nil, reason.Paused,
+		},
+	})
+}
