@@ -58,12 +58,16 @@ func TestWhatIsFollowed(t *testing.T) {
 // silent is an agent that answers nothing until it is no longer asked.
 type silent struct{ consul.Agent }
 
-func (silent) WatchLeader(ctx context.Context, _ func()) error {
-	<-ctx.Done()
-	return ctx.Err()
+func (silent) WatchLeader(ctx context.Context) func(func()) error {
+	return func(func()) error {
+		<-ctx.Done()
+		return ctx.Err()
+	}
 }
 
-func (silent) WatchServers(ctx context.Context, _ uint64, _ time.Duration) (uint64, error) {
-	<-ctx.Done()
-	return 0, ctx.Err()
+func (silent) WatchServers(ctx context.Context, _ uint64, _ time.Duration) func() (uint64, error) {
+	return func() (uint64, error) {
+		<-ctx.Done()
+		return 0, ctx.Err()
+	}
 }

@@ -96,7 +96,7 @@ func expectAllowed(t *testing.T, servers *realServers, leader *realServer, token
 		"autopilot": func() error { _, err := token.Autopilot(ctx); return err },
 		"set":       func() error { return token.SetAutopilot(ctx, map[string]string{SettingMinQuorum: "3"}) },
 		"reload":    func() error { return token.Reload(ctx) },
-		"watch":     func() error { _, err := token.WatchServers(ctx, 0, time.Second); return err },
+		"watch":     func() error { _, err := token.WatchServers(ctx, 0, time.Second)(); return err },
 	} {
 		g.Expect(call()).To(Succeed(), name)
 	}
@@ -109,7 +109,7 @@ func expectAllowed(t *testing.T, servers *realServers, leader *realServer, token
 	g.Expect(err).To(MatchError(ErrNoKey), "it may ask")
 
 	watching, cancel := context.WithCancel(ctx)
-	g.Expect(token.WatchLeader(watching, cancel)).To(MatchError(context.Canceled), "the stream is open")
+	g.Expect(token.WatchLeader(watching)(cancel)).To(MatchError(context.Canceled), "the stream is open")
 
 	g.Expect(token.TransferLeadership(ctx, servers.follower().id)).To(Succeed())
 	servers.leader()

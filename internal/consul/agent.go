@@ -70,14 +70,14 @@ type Agent interface {
 	// RemovePeer removes the server with this node ID from the Raft configuration; it needs a leader. It returns ErrNotFound
 	// if Raft does not know the server.
 	RemovePeer(ctx context.Context, id string) error
-	// WatchServers is a blocking query on the servers in the catalog: it returns when a server joins, leaves, fails or
-	// recovers, or after wait (plus up to a sixteenth of it). With index 0 it returns at once. An equal index means that
-	// nothing happened. It does not return when leadership moves; see WatchLeader.
-	WatchServers(ctx context.Context, index uint64, wait time.Duration) (next uint64, err error)
-	// WatchLeader calls changed at each sign that leadership moved, until ctx is done or the stream breaks. It also calls
-	// changed once when the stream is open: from then on nothing is missed. A sign is a hint, not a fact. It never returns
-	// nil.
-	WatchLeader(ctx context.Context, changed func()) error
+	// WatchServers sends a blocking query on the servers in the catalog. Call what it returns once: it waits until a server joins,
+	// leaves, fails or recovers, or for wait (plus up to a sixteenth of it), and with index 0 for the answer alone. An equal
+	// index means that nothing happened. It does not return when leadership moves; see WatchLeader.
+	WatchServers(ctx context.Context, index uint64, wait time.Duration) (answer func() (next uint64, err error))
+	// WatchLeader opens a stream. Call what it returns once: it calls changed at each sign that leadership moved, until ctx is
+	// done or the stream breaks, and also once if the stream is open: from then on nothing is missed. A sign is a hint, not a
+	// fact. It never returns nil.
+	WatchLeader(ctx context.Context) (read func(changed func()) error)
 }
 
 // ClientAgents are the client agents of a cluster.

@@ -38,7 +38,7 @@ var reads = map[string]func(*agent, context.Context) error{
 	"catalog":   func(a *agent, ctx context.Context) error { _, err := a.Catalog(ctx); return err },
 	"health":    func(a *agent, ctx context.Context) error { _, err := a.Health(ctx); return err },
 	"autopilot": func(a *agent, ctx context.Context) error { _, err := a.Autopilot(ctx); return err },
-	"watch":     func(a *agent, ctx context.Context) error { _, err := a.WatchServers(ctx, 0, time.Hour); return err },
+	"watch":     func(a *agent, ctx context.Context) error { _, err := a.WatchServers(ctx, 0, time.Hour)(); return err },
 }
 
 // An agent runs an image of the user's choice: what it answers must not fill the memory of the operator.
@@ -77,7 +77,7 @@ func TestHeadersWithoutAnEnd(t *testing.T) {
 	a := agentOf(t, 0, "", func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("X-Consul-Index", strings.Repeat("1", 1<<20))
 	})
-	_, err := a.WatchServers(t.Context(), 0, time.Hour)
+	_, err := a.WatchServers(t.Context(), 0, time.Hour)()
 	NewWithT(t).Expect(err).To(MatchError(ContainSubstring("exceeded")))
 }
 
@@ -144,7 +144,7 @@ func TestALogThatIsTooLong(t *testing.T) {
 			var written atomic.Int64
 			a := agentOf(t, 10*time.Second, "", endless(http.StatusOK, "", again, &written))
 			signs := 0
-			g.Expect(a.WatchLeader(t.Context(), func() { signs++ })).To(MatchError(errStrange))
+			g.Expect(a.WatchLeader(t.Context())(func() { signs++ })).To(MatchError(errStrange))
 			g.Expect(written.Load()).To(BeNumerically("<", logBurst+(8<<20)))
 			g.Expect(signs).To(BeNumerically("<", logBurst/lineCost))
 		})
@@ -154,7 +154,7 @@ func TestALogThatIsTooLong(t *testing.T) {
 // An agent may log much at a time, as at an election.
 func TestALogOfAnElection(t *testing.T) {
 	a := agentOf(t, 0, "", answer(200, strings.Repeat("[INFO]  agent: something happened to somebody\n", 5000)))
-	NewWithT(t).Expect(a.WatchLeader(t.Context(), func() {})).To(MatchError(ErrUnanswered), "it ends as the answer does")
+	NewWithT(t).Expect(a.WatchLeader(t.Context())(func() {})).To(MatchError(ErrUnanswered), "it ends as the answer does")
 }
 
 func TestAListOfNothing(t *testing.T) {

@@ -2,14 +2,12 @@ package consul
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"regexp"
 	"slices"
 	"strconv"
 	"strings"
-	"time"
 
 	"github.com/hashicorp/consul/api"
 	"k8s.io/utils/ptr"
@@ -317,24 +315,4 @@ func (a *agent) RemovePeer(ctx context.Context, id string) error {
 	return a.call(ctx, "removal of peer "+id, func(c *api.Client) error {
 		return c.Operator().RaftRemovePeerByID(id, nil)
 	})
-}
-
-// WatchServers is GET /v1/health/service/consul?index=&wait=. The index is that of this service: writes to the KV store and
-// other services do not change it. Call it on the leader's agent, where the catalog is never behind.
-func (a *agent) WatchServers(ctx context.Context, index uint64, wait time.Duration) (uint64, error) {
-	var next uint64
-	limit := a.timeout
-	if index > 0 { // Consul adds up to wait/16, so that queries do not all end at once
-		limit += wait + wait/16
-	}
-	err := a.wait(ctx, limit, "watch of the servers", func(c *api.Client) error {
-		var ignored json.RawMessage // all that counts is the index, which is in the header
-		meta, err := c.Raw().Query("/v1/health/service/consul", &ignored, &api.QueryOptions{WaitIndex: index, WaitTime: wait})
-		if err != nil {
-			return err
-		}
-		next = meta.LastIndex
-		return nil
-	})
-	return next, err
 }

@@ -193,14 +193,14 @@ type counted struct {
 	w *watched
 }
 
-func (c counted) WatchServers(ctx context.Context, index uint64, wait time.Duration) (uint64, error) {
+func (c counted) WatchServers(ctx context.Context, index uint64, wait time.Duration) func() (uint64, error) {
 	c.w.add()
 	return c.agent.WatchServers(ctx, index, wait)
 }
 
-func (c counted) WatchLeader(ctx context.Context, changed func()) error {
+func (c counted) WatchLeader(ctx context.Context) func(func()) error {
 	c.w.add()
-	return c.agent.WatchLeader(ctx, changed)
+	return c.agent.WatchLeader(ctx)
 }
 
 func (c counted) Self(ctx context.Context) (Self, error) {
@@ -233,10 +233,10 @@ func settled(t *testing.T, server *realServer) (index uint64) {
 	g := NewWithT(t)
 	g.Eventually(func(g Gomega) {
 		var err error
-		index, err = server.WatchServers(t.Context(), 0, 0)
+		index, err = server.WatchServers(t.Context(), 0, 0)()
 		g.Expect(err).NotTo(HaveOccurred())
 		start := time.Now()
-		g.Expect(server.WatchServers(t.Context(), index, 2*time.Second)).To(Equal(index))
+		g.Expect(server.WatchServers(t.Context(), index, 2*time.Second)()).To(Equal(index))
 		g.Expect(time.Since(start)).To(BeNumerically(">=", 2*time.Second))
 	}, 20*time.Second, 10*time.Millisecond).Should(Succeed())
 	return index
@@ -254,7 +254,7 @@ func idleIsLeftAlone(t *testing.T, s *realServers) {
 		}
 		time.Sleep(3 * time.Second)
 		woken, calls := len(w.wakes), w.count()
-		now, err := s.leader().WatchServers(t.Context(), 0, 0)
+		now, err := s.leader().WatchServers(t.Context(), 0, 0)()
 		g.Expect(err).NotTo(HaveOccurred())
 		if now == index && termOf(t, s) == before {
 			g.Expect(woken).To(BeZero(), "nothing is going on")

@@ -158,6 +158,15 @@ func (t *tripper) mayHaveFormer(req *http.Request) bool {
 }
 
 func (t *tripper) send(req *http.Request, token string) (*http.Response, error) {
+	resp, err := t.next.RoundTrip(t.own(req, token))
+	if err == nil && resp.TLS != nil && len(resp.TLS.PeerCertificates) > 0 {
+		t.presented.Store(new(pki.Fingerprint(resp.TLS.PeerCertificates[0])))
+	}
+	return resp, err
+}
+
+// own is a request as a part of the call.
+func (t *tripper) own(req *http.Request, token string) *http.Request {
 	ctx := httptrace.WithClientTrace(t.ctx, &httptrace.ClientTrace{
 		GotConn: func(httptrace.GotConnInfo) { t.connected.Store(true) },
 	})
@@ -166,9 +175,5 @@ func (t *tripper) send(req *http.Request, token string) (*http.Response, error) 
 	if token != "" {
 		req.Header.Set("X-Consul-Token", token)
 	}
-	resp, err := t.next.RoundTrip(req)
-	if err == nil && resp.TLS != nil && len(resp.TLS.PeerCertificates) > 0 {
-		t.presented.Store(new(pki.Fingerprint(resp.TLS.PeerCertificates[0])))
-	}
-	return resp, err
+	return req
 }

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/url"
 	"slices"
 	"strings"
 
@@ -58,6 +59,9 @@ func (e *callError) Unwrap() []error { return e.is }
 func newCallError(call, address string, sent bool, cause error) error {
 	kind := classify(cause, sent)
 	reason := describe(cause)
+	if kind != nil {
+		reason = strings.TrimPrefix(reason, kind.Error()+": ")
+	}
 	e := &callError{}
 	switch {
 	case kind == nil:
@@ -90,7 +94,7 @@ func describe(err error) string {
 	text := err.Error()
 	var status api.StatusError
 	var tooLong *http.MaxBytesError
-	var inner interface{ Unwrap() error }
+	var inner *url.Error
 	switch {
 	case errors.As(err, &tooLong):
 		text = fmt.Sprintf("it is longer than %d bytes", tooLong.Limit)
@@ -101,8 +105,8 @@ func describe(err error) string {
 		}
 	case errors.Is(err, context.DeadlineExceeded):
 		text = "timed out"
-	case errors.As(err, &inner) && inner.Unwrap() != nil:
-		text = inner.Unwrap().Error()
+	case errors.As(err, &inner):
+		text = inner.Err.Error()
 	}
 	text = strings.TrimSpace(text)
 	if len(text) > maxErrorText {

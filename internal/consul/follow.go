@@ -5,6 +5,7 @@ import (
 	"errors"
 	"maps"
 	"slices"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -42,6 +43,7 @@ type follow struct {
 	dial    Dialer
 	log     logr.Logger
 	bell    *bell
+	group   *sync.WaitGroup // all goroutines
 	cancel  context.CancelFunc
 	timer   *time.Timer // of the next question for autopilot's verdicts
 	// streaming is whether the stream would report a new leader.
@@ -59,33 +61,36 @@ func (f *follow) leave() {
 	f.timer.Stop()
 }
 
+// waiting waits until a request is answered or breaks. If it was answered, next sends it again.
+type waiting func() (next func() waiting, err error)
+
 // watchServers keeps a blocking query open on the leader's agent.
 func (f *follow) watchServers(ctx context.Context) {
-	f.keepOpen(ctx, func(_ int, opened func()) error { return f.queryServers(ctx, f.dial(f.leader), opened) })
+	f.keepOpen(ctx, func(_ int, opened func()) waiting { return f.queryServers(ctx, f.dial(f.leader), 0, opened) })
 }
 
-// queryServers returns when a query fails.
-func (f *follow) queryServers(ctx context.Context, agent Agent, opened func()) error {
-	for index := uint64(0); ; pause(ctx, queryPause) {
-		next, err := agent.WatchServers(ctx, index, f.wait())
-		if err != nil {
-			return err
-		}
-		switch {
-		case index == 0:
-			opened()
-		case next != index:
-			f.log.V(1).Info("Consul's catalog of servers changed", "address", f.leader.Address)
-			f.bell.hint()
-		case !leads(ctx, agent):
-			f.bell.hint()
-		}
-		if next < index { // a snapshot was restored, so start over
-			next = 0
-		} else {
-			next = max(next, 1) // 0 would not block
-		}
-		index = next
+func (f *follow) queryServers(ctx context.Context, agent Agent, index uint64, opened func()) waiting {
+	answer := agent.WatchServers(ctx, index, f.wait())
+	return func() (func() waiting, error) {
+		next, err := answer()
+		return func() waiting {
+			switch {
+			case index == 0:
+				opened()
+			case next != index:
+				f.log.V(1).Info("Consul's catalog of servers changed", "address", f.leader.Address)
+				f.bell.hint()
+			case !leads(ctx, agent):
+				f.bell.hint()
+			}
+			if next < index { // a snapshot was restored, so start over
+				next = 0
+			} else {
+				next = max(next, 1) // 0 would not block
+			}
+			pause(ctx, queryPause)
+			return f.queryServers(ctx, agent, next, opened)
+		}, err
 	}
 }
 
@@ -117,19 +122,22 @@ func leads(ctx context.Context, agent Agent) bool {
 // watchLeader keeps a stream open on a follower, and moves to the next follower at each attempt.
 func (f *follow) watchLeader(ctx context.Context) {
 	followers := f.followers()
-	f.keepOpen(ctx, func(attempt int, opened func()) error {
-		defer f.streaming.Store(false)
-		first := true
-		return f.dial(followers[attempt%len(followers)]).WatchLeader(ctx, func() {
-			if first {
-				first = false
-				f.streaming.Store(true)
-				opened()
-				return
-			}
-			f.log.V(1).Info("A Consul server reports that leadership moved")
-			f.bell.hint()
-		})
+	f.keepOpen(ctx, func(attempt int, opened func()) waiting {
+		read := f.dial(followers[attempt%len(followers)]).WatchLeader(ctx)
+		return func() (func() waiting, error) {
+			defer f.streaming.Store(false)
+			isOpen := false
+			return nil, read(func() {
+				if !isOpen {
+					isOpen = true
+					f.streaming.Store(true)
+					opened()
+					return
+				}
+				f.log.V(1).Info("A Consul server reports that leadership moved")
+				f.bell.hint()
+			})
+		}
 	})
 }
 
@@ -149,29 +157,61 @@ func (f *follow) followers() []Target {
 
 // keepOpen repeats a request until ctx is done, with growing pauses. It gives a hint when the request is open and when it ends;
 // a request that cannot be opened gives a hint only the first time.
-func (f *follow) keepOpen(ctx context.Context, request func(attempt int, opened func()) error) {
-	delay := retryFirst
-	for attempt := 0; ; attempt++ {
-		start, open := time.Now(), false
-		err := request(attempt, func() {
-			open = true
-			f.bell.hint()
+func (f *follow) keepOpen(ctx context.Context, open func(attempt int, opened func()) waiting) {
+	k := &kept{follow: f, ctx: ctx, open: open, delay: retryFirst}
+	k.try()
+}
+
+// kept is a request that is kept open. Its goroutines follow on each other, so that one that waits for minutes has a small stack.
+type kept struct {
+	*follow
+	ctx     context.Context
+	open    func(attempt int, opened func()) waiting
+	attempt int
+	delay   time.Duration // the next pause
+	since   time.Time     // of this attempt
+	isOpen  bool
+}
+
+func (k *kept) try() {
+	k.since, k.isOpen = time.Now(), false
+	k.await(k.open(k.attempt, func() {
+		k.isOpen = true
+		k.bell.hint()
+	}))
+}
+
+func (k *kept) await(wait waiting) {
+	k.group.Go(func() {
+		next, err := wait()
+		k.group.Go(func() {
+			switch {
+			case k.ctx.Err() != nil:
+			case err != nil:
+				k.retry(err)
+			default:
+				k.await(next())
+			}
 		})
-		if ctx.Err() != nil {
-			return
-		}
-		if open || attempt == 0 {
-			f.bell.hint()
-		}
-		if open && time.Since(start) >= stableAfter {
-			delay = retryFirst
-		}
-		if errors.Is(err, ErrForbidden) {
-			delay = retryForbidden
-		}
-		f.log.V(1).Info("A watch of Consul ended", "reason", err.Error(), "retryIn", delay.String())
-		pause(ctx, delay)
-		delay = min(2*delay, retryLast)
+	})
+}
+
+func (k *kept) retry(reason error) {
+	if k.isOpen || k.attempt == 0 {
+		k.bell.hint()
+	}
+	if k.isOpen && time.Since(k.since) >= stableAfter {
+		k.delay = retryFirst
+	}
+	if errors.Is(reason, ErrForbidden) {
+		k.delay = retryForbidden
+	}
+	k.log.V(1).Info("A watch of Consul ended", "reason", reason.Error(), "retryIn", k.delay.String())
+	pause(k.ctx, k.delay)
+	k.delay = min(2*k.delay, retryLast)
+	k.attempt++
+	if k.ctx.Err() == nil {
+		k.try()
 	}
 }
 

@@ -17,9 +17,9 @@ import (
 // lineBuffer is what is read ahead of a request that stays open, in bytes.
 const lineBuffer = 1 << 10
 
-// line is a RoundTripper for a request that stays open for minutes: it has a connection of its own, which the goroutine that made
-// the request reads. The connections of a http.Transport have two goroutines each, with their stacks and buffers; a thousand idle
-// clusters keep two thousand such requests open (make bench-scale).
+// line is a RoundTripper for a request that stays open for minutes: it has a connection of its own, which the goroutine that
+// waits for the answer reads. The connections of a http.Transport have two goroutines each, with their stacks and buffers; a
+// thousand idle clusters keep two thousand such requests open (make bench-scale).
 type line struct {
 	// like says how to dial, and whom to trust.
 	like *http.Transport
@@ -28,6 +28,21 @@ type line struct {
 }
 
 func (l line) RoundTrip(req *http.Request) (*http.Response, error) {
+	sent, err := l.send(req)
+	if err != nil {
+		return nil, err
+	}
+	return sent.answer()
+}
+
+// sent is a request whose answer has not come yet.
+type sent struct {
+	conn   net.Conn
+	req    *http.Request
+	unhook func() bool
+}
+
+func (l line) send(req *http.Request) (*sent, error) {
 	conn, err := l.connect(req)
 	if err != nil {
 		return nil, err
@@ -35,15 +50,35 @@ func (l line) RoundTrip(req *http.Request) (*http.Response, error) {
 	if trace := httptrace.ContextClientTrace(req.Context()); trace != nil && trace.GotConn != nil {
 		trace.GotConn(httptrace.GotConnInfo{Conn: conn})
 	}
-	unhook := context.AfterFunc(req.Context(), func() { _ = conn.Close() })
-	resp, err := exchangeOn(conn, req)
-	if err != nil {
-		unhook()
-		_ = conn.Close()
+	s := &sent{conn: conn, req: req, unhook: context.AfterFunc(req.Context(), func() { _ = conn.Close() })}
+	last := req.Clone(req.Context())
+	last.Close = true // nothing else comes on this connection
+	if err := last.Write(conn); err != nil {
+		s.end()
 		return nil, err
 	}
-	resp.Body = &lineBody{ReadCloser: resp.Body, conn: conn, unhook: unhook}
+	return s, nil
+}
+
+// answer waits for the header of the answer, and reads it.
+func (s *sent) answer() (*http.Response, error) {
+	header := &io.LimitedReader{R: s.conn, N: maxHeader}
+	resp, err := http.ReadResponse(bufio.NewReaderSize(header, lineBuffer), s.req)
+	if header.N <= 0 {
+		err = fmt.Errorf("%w: its header exceeded %d bytes", errStrange, maxHeader)
+	}
+	if err != nil {
+		s.end()
+		return nil, err
+	}
+	header.N = math.MaxInt64 // the body has a limit of its own
+	resp.Body = &lineBody{resp.Body, s}
 	return resp, nil
+}
+
+func (s *sent) end() {
+	s.unhook()
+	_ = s.conn.Close()
 }
 
 func (l line) connect(req *http.Request) (net.Conn, error) {
@@ -66,31 +101,14 @@ func (l line) connect(req *http.Request) (net.Conn, error) {
 	return secure, nil
 }
 
-// exchangeOn sends a request, and reads the header of the answer.
-func exchangeOn(conn net.Conn, req *http.Request) (*http.Response, error) {
-	last := req.Clone(req.Context())
-	last.Close = true // nothing else comes on this connection
-	if err := last.Write(conn); err != nil {
-		return nil, err
-	}
-	header := &io.LimitedReader{R: conn, N: maxHeader}
-	resp, err := http.ReadResponse(bufio.NewReaderSize(header, lineBuffer), req)
-	if header.N <= 0 {
-		return nil, fmt.Errorf("%w: its header exceeded %d bytes", errStrange, maxHeader)
-	}
-	header.N = math.MaxInt64 // the body has a limit of its own
-	return resp, err
-}
-
 // lineBody ends the connection with the answer.
 type lineBody struct {
 	io.ReadCloser
-	conn   net.Conn
-	unhook func() bool
+	of *sent
 }
 
 // Close does not read what is left: a stream has no end.
 func (b *lineBody) Close() error {
-	b.unhook()
-	return b.conn.Close()
+	b.of.end()
+	return nil
 }

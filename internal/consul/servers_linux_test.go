@@ -84,6 +84,11 @@ func startServers(t *testing.T, version string, n int) *realServers {
 // newServers are none yet. Those that are started expect n.
 func newServers(t *testing.T, version string, n int) *realServers {
 	t.Helper()
+	return &realServers{t: t, binary: binaryOf(t, version), expect: n, dial: NewDialer(0), block: nextBlock()}
+}
+
+func binaryOf(t *testing.T, version string) string {
+	t.Helper()
 	binary, err := filepath.Abs("../../bin/consul-" + version)
 	if err == nil {
 		_, err = os.Stat(binary)
@@ -91,8 +96,12 @@ func newServers(t *testing.T, version string, n int) *realServers {
 	if err != nil {
 		t.Fatalf("run make tools: %v", err)
 	}
-	return &realServers{t: t, binary: binary, expect: n, dial: NewDialer(0), block: nextBlock()}
+	return binary
 }
+
+// mixed are versions of servers that are in one cluster during an upgrade, or when it is taken back: that of the leader, and
+// that of the others. Servers of 1.19.2 cannot follow a leader of 1.22: TestOldServersCannotFollowNewOnes.
+var mixed = [][2]string{{"1.19.2", "1.22.7"}, {"1.22.7", "1.22.0"}}
 
 // start adds one server.
 func (s *realServers) start() *realServer {
@@ -250,4 +259,20 @@ func (l *logTail) String() string {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return strings.Join(l.lines, "\n")
+}
+
+// Servers of Consul up to 1.20.1 cannot read what a leader of 1.20.2 and later sends: hashicorp/raft 1.7 writes times in a format
+// that 1.5 does not know. The other way round it works, so an upgrade keeps the old leader until the end, and a lower minor
+// version is refused.
+func TestOldServersCannotFollowNewOnes(t *testing.T) {
+	t.Parallel()
+	g := NewWithT(t)
+	servers := startServers(t, "1.22.7", 1)
+	servers.leader()
+	servers.prepare, servers.binary = (*realServer).joinsOnly, binaryOf(t, "1.19.2")
+	old := servers.start()
+	g.Eventually(old.log.String, 30*time.Second, 50*time.Millisecond).Should(ContainSubstring("failed to decode incoming command"))
+	self, err := old.Self(t.Context())
+	g.Expect(err).NotTo(HaveOccurred())
+	g.Expect(self.LastIndex).To(BeZero())
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -101,9 +102,9 @@ func TestHTTPS(t *testing.T) {
 			ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 			defer cancel()
 			opened := 0
-			g.Expect(agent.WatchLeader(ctx, func() { opened++; cancel() })).To(MatchError(context.Canceled))
+			g.Expect(agent.WatchLeader(ctx)(func() { opened++; cancel() })).To(MatchError(context.Canceled))
 			g.Expect(opened).To(Equal(1))
-			index, err := agent.WatchServers(t.Context(), 0, time.Second)
+			index, err := agent.WatchServers(t.Context(), 0, time.Second)()
 			g.Expect(err).NotTo(HaveOccurred())
 			g.Expect(index).NotTo(BeZero())
 
@@ -114,29 +115,30 @@ func TestHTTPS(t *testing.T) {
 			} {
 				_, err := agent.Self(t.Context())
 				g.Expect(err).To(MatchError(ErrUntrusted))
-				g.Expect(agent.WatchLeader(t.Context(), func() {})).To(MatchError(ErrUntrusted))
+				g.Expect(agent.WatchLeader(t.Context())(func() {})).To(MatchError(ErrUntrusted))
 			}
 		})
 	}
 }
 
 // Servers take RPC from each other if their phases of TLS are the same or next to each other. The planner goes by it. A server
-// asks the leader, and gets the log from it: one of the two fails where phases are further apart. Among themselves, servers that
-// are HTTPSOnly are no others than those in phase Required.
+// asks the leader, and gets the log from it: one of the two fails where phases are further apart. Their versions do not matter.
+// Among themselves, servers that are HTTPSOnly are no others than those in phase Required.
 func TestTLSPhases(t *testing.T) {
 	t.Parallel()
 	phases := []v1alpha1.TLSPhase{v1alpha1.TLSOff, v1alpha1.TLSAccepting, v1alpha1.TLSSending, v1alpha1.TLSRequired}
-	for _, version := range []string{"1.19.2", "1.22.7"} {
+	for _, versions := range mixed {
 		for order, phase := range phases {
-			t.Run(version+"/"+string(phase), func(t *testing.T) {
+			t.Run(fmt.Sprintf("%s leads %s/%s", versions[0], versions[1], phase), func(t *testing.T) {
 				t.Parallel()
 				g := NewWithT(t)
 				authority, err := pki.NewAuthority("test", time.Now())
 				g.Expect(err).NotTo(HaveOccurred())
-				servers := newServers(t, version, 1)
+				servers := newServers(t, versions[0], 1)
 				servers.prepare = func(s *realServer) { s.enterTLSPhase(t, phase, authority) }
 				servers.start()
 				leader := servers.leader()
+				servers.binary = binaryOf(t, versions[1])
 				var far []*realServer
 				for other, phase := range phases {
 					servers.prepare = func(s *realServer) {

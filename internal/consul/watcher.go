@@ -74,7 +74,7 @@ func (w *Watcher) Follow(cluster types.NamespacedName, leader Target, servers []
 		return
 	}
 	f := &follow{
-		leader: leader, servers: servers, dial: w.dial, log: w.log.WithValues("cluster", cluster),
+		leader: leader, servers: servers, dial: w.dial, group: &w.wg, log: w.log.WithValues("cluster", cluster),
 	}
 	if old != nil { // keep the bell, or a change of addresses would bypass the limit of wakes
 		old.leave()

@@ -136,7 +136,11 @@ func (a fakeAgent) Health(context.Context) (map[string]plan.Health, error) {
 	return map[string]plan.Health{"s1": plan.HealthHealthy, "s2": plan.HealthHealthy}, nil
 }
 
-func (a fakeAgent) WatchServers(ctx context.Context, index uint64, wait time.Duration) (uint64, error) {
+func (a fakeAgent) WatchServers(ctx context.Context, index uint64, wait time.Duration) func() (uint64, error) {
+	return func() (uint64, error) { return a.watchServers(ctx, index, wait) }
+}
+
+func (a fakeAgent) watchServers(ctx context.Context, index uint64, wait time.Duration) (uint64, error) {
 	if err := a.called(a.address, "servers "+wait.String()); err != nil {
 		return 0, err
 	}
@@ -159,7 +163,11 @@ func (a fakeAgent) WatchServers(ctx context.Context, index uint64, wait time.Dur
 	return a.index, nil
 }
 
-func (a fakeAgent) WatchLeader(ctx context.Context, changed func()) error {
+func (a fakeAgent) WatchLeader(ctx context.Context) func(func()) error {
+	return func(changed func()) error { return a.watchLeader(ctx, changed) }
+}
+
+func (a fakeAgent) watchLeader(ctx context.Context, changed func()) error {
 	if err := a.called(a.address, "leader"); err != nil {
 		return err
 	}

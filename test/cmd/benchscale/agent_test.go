@@ -83,10 +83,10 @@ func TestTheOperatorChangesTheCluster(t *testing.T) {
 	g.Expect(agents[0].RemovePeer(ctx, "nobody")).To(MatchError(consul.ErrNotFound))
 	g.Expect(agents[0].ForceLeave(ctx, "nobody")).To(MatchError(consul.ErrNotFound))
 
-	index, err := agents[0].WatchServers(ctx, 0, time.Minute)
+	index, err := agents[0].WatchServers(ctx, 0, time.Minute)()
 	g.Expect(err).NotTo(HaveOccurred())
 	signs := make(chan struct{}, 10)
-	go func() { _ = agents[1].WatchLeader(ctx, func() { signs <- struct{}{} }) }()
+	go func() { _ = agents[1].WatchLeader(ctx)(func() { signs <- struct{}{} }) }()
 	g.Eventually(signs).Should(Receive(), "the stream is open")
 	next := (int(c.State.Leader) + 1) % 3
 	g.Expect(agents[0].TransferLeadership(ctx, c.Servers[next].ID)).To(Succeed())
@@ -94,7 +94,7 @@ func TestTheOperatorChangesTheCluster(t *testing.T) {
 
 	changed := make(chan uint64, 1)
 	go func() {
-		index, _ := agents[1].WatchServers(ctx, index, time.Minute) // 0 if it fails
+		index, _ := agents[1].WatchServers(ctx, index, time.Minute)() // 0 if it fails
 		changed <- index
 	}()
 	g.Expect(agents[0].Leave(ctx)).To(MatchError(consul.ErrUnanswered))

@@ -341,28 +341,32 @@ func (a *agent) watch(ctx context.Context, look func(c *cluster) bool) error {
 }
 
 // WatchServers is the blocking query on the catalog.
-func (a *agent) WatchServers(ctx context.Context, index uint64, wait time.Duration) (uint64, error) {
-	next := index
-	ctxWait, cancel := context.WithTimeout(ctx, wait)
-	defer cancel()
-	err := a.watch(ctxWait, func(c *cluster) bool {
-		next = c.CatalogIndex()
-		return next != index
-	})
-	if ctx.Err() == nil && errors.Is(err, context.DeadlineExceeded) {
-		err = nil
+func (a *agent) WatchServers(ctx context.Context, index uint64, wait time.Duration) func() (uint64, error) {
+	return func() (uint64, error) {
+		next := index
+		ctxWait, cancel := context.WithTimeout(ctx, wait)
+		defer cancel()
+		err := a.watch(ctxWait, func(c *cluster) bool {
+			next = c.CatalogIndex()
+			return next != index
+		})
+		if ctx.Err() == nil && errors.Is(err, context.DeadlineExceeded) {
+			err = nil
+		}
+		return next, err
 	}
-	return next, err
 }
 
 // WatchLeader is the stream of leadership changes.
-func (a *agent) WatchLeader(ctx context.Context, changed func()) error {
-	opened, term, leader := false, uint64(0), int8(0)
-	return a.watch(ctx, func(c *cluster) bool {
-		if !opened || c.Term != term || c.State.Leader != leader {
-			opened, term, leader = true, c.Term, c.State.Leader
-			changed()
-		}
-		return false
-	})
+func (a *agent) WatchLeader(ctx context.Context) func(changed func()) error {
+	return func(changed func()) error {
+		opened, term, leader := false, uint64(0), int8(0)
+		return a.watch(ctx, func(c *cluster) bool {
+			if !opened || c.Term != term || c.State.Leader != leader {
+				opened, term, leader = true, c.Term, c.State.Leader
+				changed()
+			}
+			return false
+		})
+	}
 }
