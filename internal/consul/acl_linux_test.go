@@ -81,13 +81,13 @@ func TestTheOperatorsToken(t *testing.T) {
 			g.Expect(err).To(MatchError(ContainSubstring("Permission denied")))
 			_, _, err = client.ACL().TokenList(nil)
 			g.Expect(err).To(MatchError(ContainSubstring("Permission denied")))
-			expectAllowed(t, servers, leader, token)
+			expectAllowed(t, servers, token)
 		})
 	}
 }
 
 // expectAllowed does all that the operator does with a token, the last things last.
-func expectAllowed(t *testing.T, servers *realServers, leader *realServer, token Agent) {
+func expectAllowed(t *testing.T, servers *realServers, token Agent) {
 	t.Helper()
 	g, ctx := NewWithT(t), t.Context()
 	for name, call := range map[string]func() error{
@@ -115,8 +115,11 @@ func expectAllowed(t *testing.T, servers *realServers, leader *realServer, token
 	servers.leader()
 	g.Expect(token.ForceLeave(ctx, "nobody")).To(MatchError(ErrNotFound), "it may")
 	g.Expect(token.RemovePeer(ctx, "nobody")).To(MatchError(ErrNotFound), "it may")
-	g.Expect(token.Leave(ctx)).To(Or(Succeed(), MatchError(ErrUnanswered)))
-	g.Eventually(leader.exited, 30*time.Second).Should(BeClosed())
+	// Not the former leader: Consul 1.19 may hand leadership back to it, and one that loses it while it leaves does not exit.
+	leaving, target := servers.follower(), token.(*agent).target
+	target.Address = leaving.http()
+	g.Expect(servers.dial(target).Leave(ctx)).To(Or(Succeed(), MatchError(ErrUnanswered)))
+	g.Eventually(leaving.exited, 30*time.Second).Should(BeClosed())
 }
 
 // Another management token takes the place of the one that servers were started with, and they learn what follows from it
