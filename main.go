@@ -95,7 +95,7 @@ func main() {
 	ctrl.SetLogger(zap.New(zap.UseFlagOptions(&f.zap)))
 	// The operator waits most of the time: memory is worth more than what it takes to collect it sooner.
 	if os.Getenv("GOGC") == "" {
-		debug.SetGCPercent(25)
+		debug.SetGCPercent(15)
 	}
 	if err := run(f); err != nil {
 		ctrl.Log.Error(err, "the operator stops")
