@@ -192,11 +192,16 @@ func atOnce(calls ...func() error) error {
 	return cmp.Or(errs...)
 }
 
-// oldLogs is the first version of Consul that reads both formats of the Raft log.
-var oldLogs = version.MustParseSemantic("1.20.2")
+// readsAllLogs is the first version of Consul that reads both formats of the Raft log.
+var readsAllLogs = version.MustParseSemantic("1.20.2")
 
-// readsOnlyOldLogs reports whether a version of Consul reads the former format alone. An unknown version is a new one.
+// readsOnlyOldLogs is for plan.Agent. An unknown version is a new one.
 func readsOnlyOldLogs(of string) bool {
-	parsed, err := version.ParseSemantic(strings.TrimSuffix(of, "+ent"))
-	return err == nil && parsed.LessThan(oldLogs)
+	running, err := parseRunning(of)
+	return err == nil && running.LessThan(readsAllLogs)
+}
+
+// parseRunning parses the version that an agent reports.
+func parseRunning(reported string) (*version.Version, error) {
+	return version.ParseSemantic(strings.TrimSuffix(reported, "+ent"))
 }

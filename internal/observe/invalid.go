@@ -3,7 +3,6 @@ package observe
 import (
 	"cmp"
 	"fmt"
-	"strings"
 
 	"k8s.io/apimachinery/pkg/api/resource"
 	"k8s.io/apimachinery/pkg/util/version"
@@ -67,7 +66,7 @@ func downgrade(s *Snapshot) *plan.Problem {
 	}
 	for _, server := range s.Servers {
 		last := lastVersion(s, server)
-		running, err := version.ParseSemantic(strings.TrimSuffix(last, "+ent"))
+		running, err := parseRunning(last)
 		if err != nil {
 			continue
 		}

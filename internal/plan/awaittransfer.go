@@ -12,8 +12,17 @@ func awaitTransfer(v view) *Decision {
 	case request.To == "":
 		return wait(steadily, reason.LeadershipTransferRequested,
 			"no other healthy voter could take over leadership from %s", v.Raft.Leader)
+	case v.isTooNew(request.To):
+		return wait(steadily, reason.LeadershipTransferRequested,
+			"%s is to take over leadership; it waits for the update of others, whose Consul could not read its log", request.To)
 	default:
 		return wait(steadily, reason.LeadershipTransferRequested,
-			"%s is to take over leadership, and is not a healthy voter that a quorum could follow", request.To)
+			"%s is to take over leadership and is not a healthy voter", request.To)
 	}
+}
+
+// isTooNew reports whether a healthy voter cannot lead yet, since too few servers could follow it.
+func (v view) isTooNew(name string) bool {
+	s := v.server(name)
+	return s != nil && v.healthyVoter(*s) && !v.couldLead(*s)
 }

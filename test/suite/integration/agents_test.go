@@ -20,7 +20,7 @@ import (
 
 // Client agents join a cluster with gossip encryption, TLS and ACLs: one with a certificate that servers issue, one with a
 // certificate of the cluster's authority. Both follow the servers through an upgrade. The metrics of all servers are read with a
-// token. All is done as docs/integrations.md says.
+// token.
 func TestClientAgents(t *testing.T) {
 	long(t)
 	s := begin(t, shared, "with-agents", func(spec *v1alpha1.ConsulClusterSpec) {
