@@ -145,8 +145,8 @@ func stripSlice(object any) (any, error) {
 	return kept, nil
 }
 
-// stripSecret leaves out what a Secret holds but for certificates and the operator's own ACL tokens, and says what that
-// was: it is read where a pod is created of it.
+// stripSecret leaves out what a Secret holds but for certificates and the operator's own ACL tokens: it is read where a pod is
+// created of it.
 func stripSecret(object any) (any, error) {
 	secret, ok := object.(*corev1.Secret)
 	if !ok {
@@ -157,10 +157,5 @@ func stripSecret(object any) (any, error) {
 	}
 	slim(kept)
 	delete(kept.Annotations, corev1.LastAppliedConfigAnnotation) // what it holds once more
-	if kept.Annotations == nil {
-		kept.Annotations = map[string]string{}
-	}
-	kept.Annotations[resources.AnnotationDigest] = resources.Digest(secret)
-	kept.Annotations[resources.AnnotationGossipStage] = string(resources.GossipStageOf(secret))
 	return kept, nil
 }

@@ -1,7 +1,6 @@
 package resources
 
 import (
-	"cmp"
 	"crypto/rand"
 	"encoding/base64"
 	"encoding/json"
@@ -177,9 +176,6 @@ const (
 	GossipRemoving GossipStage = "Removing"
 )
 
-// AnnotationGossipStage is on a Secret whose gossip keys the cache has left out.
-const AnnotationGossipStage = "consuloperator.io/gossip-stage"
-
 // Stage is how far their rotation is.
 func (k GossipKeys) Stage() GossipStage {
 	switch {
@@ -203,7 +199,10 @@ func GossipStageOf(secret *corev1.Secret) GossipStage {
 
 // CachedGossipStage is the same of a Secret from the cache.
 func CachedGossipStage(secret *corev1.Secret) GossipStage {
-	return cmp.Or(GossipStageOf(secret), GossipStage(secret.Annotations[AnnotationGossipStage]))
+	if stage, isCached := secret.Data[cachedStage]; isCached {
+		return GossipStage(stage)
+	}
+	return GossipStageOf(secret)
 }
 
 // GossipKeysOf reads the keys in a Secret. It fails unless they are as the operator writes them: servers would not start with

@@ -43,7 +43,10 @@ func TestGossipKeys(t *testing.T) {
 		g.Expect(stage.keys.Stage()).To(Equal(stage.stage))
 		if len(stage.key) > 1 {
 			g.Expect(resources.GossipKeysOf(secret)).To(Equal(stage.keys))
-			g.Expect(resources.CachedGossipStage(secret)).To(Equal(stage.stage))
+			for range 3 {
+				g.Expect(resources.CachedGossipStage(secret)).To(Equal(stage.stage))
+				secret.Data = resources.Cached(secret)
+			}
 		}
 	}
 }
@@ -122,7 +125,6 @@ func TestAKeyOfAUser(t *testing.T) {
 	g.Expect(resources.IsNewestGossipKey(secret, key)).To(BeTrue())
 
 	settled := resources.GossipSecret(inPhase(v1alpha1.GossipRequired), key)
-	settled.Annotations = map[string]string{resources.AnnotationDigest: resources.Digest(settled)}
 	settled.Data = resources.Cached(settled)
 	g.Expect(resources.IsNewestGossipKey(settled, key)).To(BeTrue())
 	g.Expect(resources.IsNewestGossipKey(settled, other)).To(BeFalse())

@@ -1,7 +1,6 @@
 package resources
 
 import (
-	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
@@ -67,9 +66,6 @@ func fileConfig(c *v1alpha1.ConsulCluster) *v1alpha1.Config {
 	return sorted
 }
 
-// AnnotationDigest is on a Secret whose data the cache has left out, and holds the digest of the data.
-const AnnotationDigest = "consuloperator.io/digest"
-
 // Digest identifies what a Secret holds; empty if that is nothing.
 func Digest(secret *corev1.Secret) string {
 	if len(secret.Data) == 0 {
@@ -85,7 +81,10 @@ func Digest(secret *corev1.Secret) string {
 
 // CachedDigest is the same of a Secret from the cache.
 func CachedDigest(secret *corev1.Secret) string {
-	return cmp.Or(secret.Annotations[AnnotationDigest], Digest(secret))
+	if digest, isCached := secret.Data[cachedDigest]; isCached {
+		return string(digest)
+	}
+	return Digest(secret)
 }
 
 // RevisionName returns the name of the Secret that holds a revision.
