@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"context"
+	"crypto/tls"
 	"fmt"
 	"time"
 
@@ -14,25 +15,31 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/consul-operator/consul-operator/api/v1alpha1"
+	"github.com/consul-operator/consul-operator/internal/pki"
+	"github.com/consul-operator/consul-operator/internal/resources"
 	"github.com/consul-operator/consul-operator/test/lib/invariant"
 	"github.com/consul-operator/consul-operator/test/lib/load"
 )
 
-const grpcPort = 8502
-
 var _ = Describe("consul-k8s with external servers", Ordered, ContinueOnFailure, func() {
 	installed()
 
-	It("keeps its gRPC connection through an upgrade", func() {
-		c := create("external", func(spec *v1alpha1.ConsulClusterSpec) {
-			surge3(spec)
-			config, err := v1alpha1.NewConfig(map[string]any{"ports": map[string]any{"grpc": grpcPort}})
-			Expect(err).NotTo(HaveOccurred())
-			spec.Config = config
-		})
-		service := &corev1.Service{}
+	It("keeps its gRPC connection by TLS through an upgrade", func() {
+		c := create("external", surge3)
+		service, authorities := &corev1.Service{}, &corev1.Secret{}
 		Expect(env.Client.Get(GinkgoT().Context(), c.Key, service)).To(Succeed())
-		f := follow(service.Spec.ClusterIP, c.managementToken())
+		Expect(env.Client.Get(GinkgoT().Context(), client.ObjectKey{
+			Namespace: c.Key.Namespace, Name: resources.AuthoritiesSecretName(c.Key.Name),
+		}, authorities)).To(Succeed())
+		f := follow(discovery.Config{
+			Addresses: service.Spec.ClusterIP, GRPCPort: resources.PortGRPCTLS,
+			TLS: &tls.Config{
+				MinVersion: tls.VersionTLS12, ServerName: "server.dc1.consul", RootCAs: pki.Roots(authorities.Data[corev1.TLSCertKey]),
+			},
+			Credentials: discovery.Credentials{
+				Type: discovery.CredentialsTypeStatic, Static: discovery.StaticTokenCredential{Token: c.managementToken()},
+			},
+		})
 
 		c.watch(load.Options{Rate: 200})
 		c.patch(toNewest)
@@ -69,15 +76,10 @@ type calls struct {
 	address     string        // of the last server
 }
 
-func follow(host, token string) *follower {
+func follow(config discovery.Config) *follower {
 	GinkgoHelper()
 	ctx, stop := context.WithCancel(GinkgoT().Context())
-	watcher, err := discovery.NewWatcher(ctx, discovery.Config{
-		Addresses: host, GRPCPort: grpcPort,
-		Credentials: discovery.Credentials{
-			Type: discovery.CredentialsTypeStatic, Static: discovery.StaticTokenCredential{Token: token},
-		},
-	}, hclog.NewNullLogger())
+	watcher, err := discovery.NewWatcher(ctx, config, hclog.NewNullLogger())
 	Expect(err).NotTo(HaveOccurred())
 	f := &follower{watcher: watcher, stop: stop, done: make(chan calls, 1)}
 	go watcher.Run()
