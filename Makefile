@@ -91,7 +91,7 @@ test-unit: ## Run the tests that need no load on real Consul: packages, admissio
 
 .PHONY: test-stories
 test-stories: ## Run the integration tests: the operator on the local cluster, with real Consul under load.
-	@$(BUILD) $(TEST_TOOLS)
+	@$(BUILD) $(TEST_TOOLS) $(if $(SHORT),,certmanager)
 	@hack/test.sh stories
 
 .PHONY: test-others
@@ -118,7 +118,7 @@ test-e2e-all: ## Run all tests on real nodes (about 25 minutes).
 
 .PHONY: test-all
 test-all: ## Run all that tests, whole, in more than an hour; make verify and make vulncheck are apart.
-	@$(BUILD) $(TEST_TOOLS) chaos
+	@$(BUILD) $(TEST_TOOLS) certmanager chaos
 	@SIM_SHARE=week hack/parts.sh test-unit test-stories,test-others+sim \
 	  test-e2e-all,chaos,chaos-nodes+sim-operator+mutants+fuzz race
 

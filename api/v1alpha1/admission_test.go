@@ -142,8 +142,11 @@ func TestCreateIsRefusedByName(t *testing.T) {
 		},
 		"a Secret in another namespace": {values{"tls": values{"caSecretRef": values{"name": "a/b"}}}, "spec.tls.caSecretRef.name"},
 		"an authority without a name":   {values{"tls": values{"caSecretRef": values{}}}, "spec.tls.caSecretRef.name"},
-		"a Secret without a name":       {values{"acls": values{"managementTokenSecretRef": values{}}}, "TokenSecretRef.name"},
-		"nobody":                        {values{"networkPolicy": values{"clients": []any{values{}}}}, "spec.networkPolicy.clients"},
+		"a certificate and an authority": {
+			values{"tls": values{"certSecretRef": values{"name": "a"}, "caSecretRef": values{"name": "b"}}}, "beside certSecretRef",
+		},
+		"a Secret without a name": {values{"acls": values{"managementTokenSecretRef": values{}}}, "TokenSecretRef.name"},
+		"nobody":                  {values{"networkPolicy": values{"clients": []any{values{}}}}, "spec.networkPolicy.clients"},
 		"pods and addresses": {values{"networkPolicy": values{"agents": []any{
 			values{"podSelector": values{}, "ipBlock": values{"cidr": "192.0.2.0/24"}},
 		}}}, "spec.networkPolicy.agents"},

@@ -32,6 +32,8 @@ type GossipEncryption struct {
 }
 
 // TLS configures the certificates of the servers.
+//
+// +kubebuilder:validation:XValidation:rule="!(has(self.certSecretRef) && has(self.caSecretRef))",message="caSecretRef cannot be set beside certSecretRef: that Secret says in ca.crt whom servers believe"
 type TLS struct {
 	// Enabled is whether servers prove who they are by certificates, to clients and to each other. They serve HTTPS on port
 	// 8501, and take RPC only from those who have a certificate of the same authority. Changing it on a running cluster takes
@@ -57,6 +59,15 @@ type TLS struct {
 	// +optional
 	CASecretRef *SecretName `json:"caSecretRef,omitempty"`
 
+	// CertSecretRef names a Secret that holds the certificate of the servers, in the keys tls.crt and tls.key, and the authority
+	// that has issued it, in ca.crt, as cert-manager makes it of a Certificate. It has to be for server.DATACENTER.DOMAIN, for
+	// servers and for clients. If omitted, the operator issues certificates. When another one is in the Secret, servers read it,
+	// without a restart; when another authority is in ca.crt, they go to it in the steps of a rotation. The operator notices the
+	// change within five minutes. Whoever else has a certificate for that name of that authority can be a server.
+	//
+	// +optional
+	CertSecretRef *SecretName `json:"certSecretRef,omitempty"`
+
 	// CAGracePeriod is how long clients have to read another certificate authority from the Secret NAME-ca-cert before servers
 	// present certificates of it. An authority that the operator has made is replaced after four of its five years, or on
 	// request, by the annotation consuloperator.io/rotate-certificate-authority.
@@ -66,7 +77,8 @@ type TLS struct {
 	// +optional
 	CAGracePeriod *metav1.Duration `json:"caGracePeriod,omitempty"`
 
-	// AdditionalDNSNames that clients use for the servers, such as that of a load balancer.
+	// AdditionalDNSNames that clients use for the servers, such as that of a load balancer. They have no effect on a certificate
+	// that comes from CertSecretRef.
 	//
 	// +listType=set
 	// +kubebuilder:validation:MaxItems=32

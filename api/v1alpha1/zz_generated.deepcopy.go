@@ -864,6 +864,11 @@ func (in *TLS) DeepCopyInto(out *TLS) {
 		*out = new(SecretName)
 		**out = **in
 	}
+	if in.CertSecretRef != nil {
+		in, out := &in.CertSecretRef, &out.CertSecretRef
+		*out = new(SecretName)
+		**out = **in
+	}
 	if in.CAGracePeriod != nil {
 		in, out := &in.CAGracePeriod, &out.CAGracePeriod
 		*out = new(v1.Duration)

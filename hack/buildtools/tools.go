@@ -101,6 +101,7 @@ func knownTools(modules, version string) ([]tool, error) {
 		own("pause", "./hack/nodes/pause", version),
 		tool{name: "image", dir: "hack/image", pkg: ".", own: true, usual: "15 s"},
 		tool{name: "delay", dir: "hack/delay", pkg: ".", own: true, usual: "5 s"},
+		tool{name: "certmanager", dir: "hack/certmanager", pkg: ".", own: true, usual: "1 min 30 s"},
 	)
 	return tools, nil
 }

@@ -160,7 +160,7 @@ func (t *tripper) mayHaveFormer(req *http.Request) bool {
 func (t *tripper) send(req *http.Request, token string) (*http.Response, error) {
 	resp, err := t.next.RoundTrip(t.own(req, token))
 	if err == nil && resp.TLS != nil && len(resp.TLS.PeerCertificates) > 0 {
-		t.presented.Store(new(pki.Fingerprint(resp.TLS.PeerCertificates[0])))
+		t.presented.Store(new(pki.Fingerprint(resp.TLS.PeerCertificates)))
 	}
 	return resp, err
 }

@@ -38,10 +38,7 @@ func (e *Executor) promoteAuthority(
 	ctx context.Context, s *observe.Snapshot, live *corev1.Secret, because string,
 ) (Outcome, error) {
 	next := resources.NextAuthority(live)
-	certificate, err := pki.Issue(next, resources.CertificateNames(s.Cluster, s.TLSName), e.Now())
-	if err == nil {
-		err = certificate.Check(next.Certificate, e.Now())
-	}
+	certificate, err := e.newCertificate(s, next, s.TLSName)
 	if err != nil || !lasts(s, certificate, e.Now()) {
 		resources.SetNextAuthority(live, s.Cluster, pki.Pair{}, e.Now())
 		return e.introduceAuthority(ctx, s, live, "the one that was to issue cannot")
@@ -83,7 +80,8 @@ func (e *Executor) introduceAuthority(
 ) (Outcome, error) {
 	next, event := resources.NextAuthority(live), ""
 	theirs := s.UserSecrets.Authority.Certificate
-	if !pki.IsAuthority(next.Certificate) || len(theirs) > 0 && !pki.Same(next.Certificate, theirs) {
+	fits := resources.NextIssuesNothing(live) == (s.Cluster.Spec.TLS.CertSecretRef != nil)
+	if !pki.IsAuthority(next.Certificate) || !fits || len(theirs) > 0 && !pki.Same(next.Certificate, theirs) {
 		var err error
 		if next, err = e.newAuthority(s); err != nil {
 			return Outcome{}, err
@@ -95,7 +93,7 @@ func (e *Executor) introduceAuthority(
 		}
 		event = "servers and clients are to believe another certificate authority as well: " + because
 	}
-	told := resources.AuthoritiesSecret(s.Cluster, pki.Join(resources.PairOf(live).Certificate, next.Certificate))
+	told := resources.AuthoritiesSecret(s.Cluster, pki.Join(resources.Authorities(live), next.Certificate))
 	annotate(v1alpha1.AnnotationKeysChanged, e.timestamp())(told)
 	return Outcome{Event: event}, e.put(ctx, s.Cluster, told)
 }

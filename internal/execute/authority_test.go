@@ -2,6 +2,7 @@ package execute_test
 
 import (
 	"testing"
+	"time"
 
 	. "github.com/onsi/gomega"
 	corev1 "k8s.io/api/core/v1"
@@ -10,6 +11,7 @@ import (
 
 	"github.com/consul-operator/consul-operator/api/v1alpha1"
 	"github.com/consul-operator/consul-operator/internal/execute"
+	"github.com/consul-operator/consul-operator/internal/observe"
 	"github.com/consul-operator/consul-operator/internal/pki"
 	"github.com/consul-operator/consul-operator/internal/plan"
 	"github.com/consul-operator/consul-operator/internal/resources"
@@ -125,6 +127,159 @@ func TestAnAuthorityThatAUserProvides(t *testing.T) {
 	w.seen.AuthoritySecret, w.seen.UserSecrets.Authority = nil, second
 	w.carryOut(t, plan.Decision{})
 	w.Expect(resources.PairOf(w.secret(t, "consul-ca-key"))).To(Equal(second), "it is not lost")
+}
+
+// provides is a Secret with a certificate of an authority, as a user has it.
+func (w *world) provides(authority pki.Pair) observe.UserSecrets {
+	certificate, err := pki.Issue(authority, []string{resources.TLSServerName(w.seen.Cluster)}, w.executor.Now())
+	w.Expect(err).NotTo(HaveOccurred())
+	return observe.UserSecrets{Authority: pki.Pair{Certificate: authority.Certificate}, Certificate: certificate}
+}
+
+// isBrought has the picture say what it says of a certificate that a user provides.
+func (w *world) isBrought(t *testing.T, theirs observe.UserSecrets) {
+	t.Helper()
+	w.picture(t)
+	w.seen.UserSecrets = theirs
+	w.seen.Spec.TLS.Certificate.Brought = resources.IssuesNothing(w.seen.AuthoritySecret)
+}
+
+// A certificate that a user provides takes the place of one of the operator, another one takes its place, and then the operator
+// issues again. Servers that have read a step believe those that have read the one before it, or the one after, and what they
+// present tells which one they have read.
+func TestCertificatesThatAUserProvides(t *testing.T) {
+	w := certified(t)
+	given := []*corev1.Secret{w.secret(t, "consul-server-cert")}
+	var authorities []pki.Pair
+	for range 3 {
+		authority, err := pki.NewAuthority("theirs", w.executor.Now())
+		w.Expect(err).NotTo(HaveOccurred())
+		authorities = append(authorities, authority)
+	}
+	step := func(theirs observe.UserSecrets, actions ...plan.Action) {
+		t.Helper()
+		for _, action := range actions {
+			w.isBrought(t, theirs)
+			w.do(t, action)
+		}
+		given = append(given, w.secret(t, "consul-server-cert"))
+	}
+	issue := plan.IssueCertificate{Because: "a test wants it"}
+	rotate := func(s plan.AuthorityStep) plan.Action {
+		return plan.RotateAuthority{Step: s, Because: "a test wants it"}
+	}
+	all := func(theirs observe.UserSecrets) {
+		t.Helper()
+		for _, s := range []plan.AuthorityStep{plan.IntroduceAuthority, plan.PromoteAuthority, plan.ForgetAuthority} {
+			step(theirs, rotate(s), issue)
+		}
+	}
+	isTheirs := func(theirs observe.UserSecrets) {
+		t.Helper()
+		w.Expect(w.secret(t, "consul-server-cert").Data[corev1.TLSPrivateKeyKey]).To(Equal(theirs.Certificate.Key))
+		w.Expect(w.secret(t, "consul-ca-cert").Data[corev1.TLSCertKey]).To(Equal(theirs.Authority.Certificate))
+		w.Expect(w.secret(t, "consul-ca-key").Data).To(And(HaveLen(2), HaveKeyWithValue(corev1.TLSPrivateKeyKey, BeEmpty())))
+	}
+	w.seen.Cluster.Spec.TLS.CertSecretRef = &v1alpha1.SecretName{Name: "mine"}
+	w.Expect(w.client.Update(t.Context(), w.seen.Cluster)).To(Succeed())
+	first := w.provides(authorities[0])
+	all(first)
+	isTheirs(first)
+
+	renewed := w.provides(authorities[0])
+	step(renewed, issue)
+	isTheirs(renewed)
+
+	// The user changes authority, and once more before servers got a certificate of it.
+	second, third := w.provides(authorities[1]), w.provides(authorities[2])
+	step(second, rotate(plan.IntroduceAuthority), issue)
+	step(third, rotate(plan.PromoteAuthority), issue) // it is not promoted
+	w.Expect(w.secret(t, "consul-server-cert").Data[corev1.TLSPrivateKeyKey]).To(Equal(renewed.Certificate.Key), "they keep it")
+	step(second, rotate(plan.IntroduceAuthority), issue)
+	step(second, rotate(plan.PromoteAuthority))
+	step(third, issue, rotate(plan.IntroduceAuthority), issue)
+	w.Expect(w.secret(t, "consul-server-cert").Data[corev1.TLSPrivateKeyKey]).To(Equal(renewed.Certificate.Key), "they keep it")
+	step(third, rotate(plan.PromoteAuthority), issue)
+	step(third, rotate(plan.ForgetAuthority), issue)
+	isTheirs(third)
+
+	step(second, rotate(plan.IntroduceAuthority), issue) // and then the user brings none any more
+	w.seen.Cluster.Spec.TLS.CertSecretRef = nil
+	w.Expect(w.client.Update(t.Context(), w.seen.Cluster)).To(Succeed())
+	all(observe.UserSecrets{})
+	w.Expect(resources.IssuesNothing(w.secret(t, "consul-ca-key"))).To(BeFalse())
+
+	for i := 1; i < len(given); i++ {
+		for _, pair := range [][2]*corev1.Secret{{given[i-1], given[i]}, {given[i], given[i-1]}} {
+			w.Expect(resources.PairOf(pair[0]).Check(resources.Authorities(pair[1]), w.executor.Now())).To(Succeed(), "step %d", i)
+		}
+		if !pki.Same(resources.Authorities(given[i-1]), resources.Authorities(given[i])) {
+			w.Expect(given[i].Data[corev1.TLSCertKey]).NotTo(Equal(given[i-1].Data[corev1.TLSCertKey]), "step %d", i)
+		}
+	}
+}
+
+// A new cluster starts with the certificate that a user provides, and waits for it.
+func TestANewClusterWithACertificateOfAUser(t *testing.T) {
+	w := newWorld(t)
+	w.seen.Cluster.Spec.TLS.CertSecretRef = &v1alpha1.SecretName{Name: "mine"}
+	w.Expect(w.client.Update(t.Context(), w.seen.Cluster)).To(Succeed())
+	_, err := w.executor.Do(t.Context(), w.seen, plan.SetTLS{Phase: plan.TLSRequired})
+	w.Expect(err).To(MatchError(ContainSubstring("the Secret mine cannot be used")))
+	authority, err := pki.NewAuthority("theirs", w.executor.Now())
+	w.Expect(err).NotTo(HaveOccurred())
+	w.seen.UserSecrets = w.provides(authority)
+	w.do(t, plan.SetTLS{Phase: plan.TLSRequired})
+	server := w.secret(t, "consul-server-cert")
+	w.Expect(resources.PairOf(server)).To(Equal(resources.Presented(w.seen.UserSecrets.Certificate, authority.Certificate)))
+	w.Expect(w.secret(t, "consul-ca-cert").Data[corev1.TLSCertKey]).To(Equal(authority.Certificate))
+	w.Expect(resources.IssuesNothing(w.secret(t, "consul-ca-key"))).To(BeTrue())
+
+	w.isBrought(t, observe.UserSecrets{})
+	w.Expect(w.client.Delete(t.Context(), server)).To(Succeed())
+	w.seen.CertificateSecret = nil
+	_, err = w.executor.Do(t.Context(), w.seen, plan.IssueCertificate{Because: "it is lost"})
+	w.Expect(err).To(MatchError(ContainSubstring("spec.tls.certSecretRef names no Secret with a certificate of the authority")))
+}
+
+// A certificate of a user that has expired is as good as the cluster has, until there is one of another authority.
+func TestACertificateOfAUserThatHasExpired(t *testing.T) {
+	w := newWorld(t)
+	w.seen.Cluster.Spec.TLS.CertSecretRef = &v1alpha1.SecretName{Name: "mine"}
+	w.Expect(w.client.Update(t.Context(), w.seen.Cluster)).To(Succeed())
+	first, err := pki.NewAuthority("first", w.executor.Now())
+	w.Expect(err).NotTo(HaveOccurred())
+	theirs := w.provides(first)
+	w.seen.UserSecrets = theirs
+	w.do(t, plan.SetTLS{Phase: plan.TLSRequired})
+
+	later := w.executor.Now().Add(100 * 24 * time.Hour)
+	w.executor.Now = func() time.Time { return later }
+	second, err := pki.NewAuthority("second", later)
+	w.Expect(err).NotTo(HaveOccurred())
+	now := w.provides(second)
+	w.isBrought(t, now)
+	w.do(t, plan.RotateAuthority{Step: plan.IntroduceAuthority, Because: "a test wants it"})
+	w.isBrought(t, now)
+	w.do(t, plan.IssueCertificate{Because: "a test wants it"})
+	w.Expect(w.secret(t, "consul-server-cert").Data).To(And(HaveKeyWithValue(corev1.TLSPrivateKeyKey, theirs.Certificate.Key),
+		HaveKeyWithValue("ca.crt", pki.Join(first.Certificate, second.Certificate))))
+}
+
+// Where a user provides certificates, the Secret of the authority has no key that could be lost.
+func TestTheAuthorityOfCertificatesThatAUserProvidesIsLost(t *testing.T) {
+	w := certified(t)
+	w.seen.Cluster.Spec.TLS.CertSecretRef = &v1alpha1.SecretName{Name: "mine"}
+	w.Expect(w.client.Update(t.Context(), w.seen.Cluster)).To(Succeed())
+	authority, err := pki.NewAuthority("theirs", w.executor.Now())
+	w.Expect(err).NotTo(HaveOccurred())
+	w.isBrought(t, w.provides(authority))
+	w.do(t, plan.RotateAuthority{Step: plan.IntroduceAuthority, Because: "servers believe two"})
+	w.isBrought(t, observe.UserSecrets{})
+	w.Expect(w.client.Delete(t.Context(), w.secret(t, "consul-ca-key"))).To(Succeed())
+	w.seen.AuthoritySecret = nil
+	w.carryOut(t, plan.Decision{})
+	w.Expect(resources.PairOf(w.secret(t, "consul-ca-key"))).To(Equal(pki.Pair{Certificate: w.seen.Authorities, Key: []byte{}}))
 }
 
 // As long as servers may have a certificate of the former authority, one Secret is enough to know whom to believe.

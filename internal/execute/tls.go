@@ -44,16 +44,16 @@ func (e *Executor) foundAuthority(ctx context.Context, s *observe.Snapshot) erro
 	if client.IgnoreNotFound(err) != nil {
 		return err
 	}
-	if ref := c.Spec.TLS.CASecretRef; ref != nil && len(s.UserSecrets.Authority.Certificate) == 0 {
+	if ref := resources.AuthorityRef(c); ref != nil && len(s.UserSecrets.Authority.Certificate) == 0 {
 		return unusable("certificate authority", ref.Name)
 	}
 	authority := resources.PairOf(live)
-	certificate, err := pki.Issue(authority, resources.CertificateNames(c, resources.TLSServerName(c)), e.Now())
+	certificate, err := e.newCertificate(s, authority, resources.TLSServerName(c))
 	if err != nil || !lasts(s, certificate, e.Now()) || isToGo(s, live) {
 		if authority, err = e.newAuthority(s); err != nil {
 			return err
 		}
-		if certificate, err = e.issue(c, authority, resources.TLSServerName(c), authority.Certificate); err != nil {
+		if certificate, err = e.newCertificate(s, authority, resources.TLSServerName(c)); err != nil {
 			return err
 		}
 	}
@@ -77,7 +77,7 @@ func isToGo(s *observe.Snapshot, live *corev1.Secret) bool {
 
 // newAuthority is the one that a user provides, or a new one.
 func (e *Executor) newAuthority(s *observe.Snapshot) (pki.Pair, error) {
-	switch ref := s.Cluster.Spec.TLS.CASecretRef; {
+	switch ref := resources.AuthorityRef(s.Cluster); {
 	case ref == nil:
 		return resources.NewAuthority(s.Cluster, e.Now())
 	case len(s.UserSecrets.Authority.Certificate) == 0:
@@ -93,7 +93,7 @@ const leastLife = 30 * 24 * time.Hour
 // decides how long it lasts.
 func lasts(s *observe.Snapshot, certificate pki.Pair, now time.Time) bool {
 	least := leastLife
-	if s.Cluster.Spec.TLS.CASecretRef != nil {
+	if resources.AuthorityRef(s.Cluster) != nil {
 		least = 0
 	}
 	_, until, err := pki.Validity(certificate.Certificate)
@@ -133,16 +133,30 @@ func (e *Executor) authority(ctx context.Context, c *v1alpha1.ConsulCluster) (pk
 	return resources.PairOf(secret), nil
 }
 
-// issue returns a certificate for servers, if those who believe these authorities will believe it.
-func (e *Executor) issue(c *v1alpha1.ConsulCluster, authority pki.Pair, name string, believed []byte) (pki.Pair, error) {
-	certificate, err := pki.Issue(authority, resources.CertificateNames(c, name), e.Now())
+// newCertificate is a certificate of an authority that those who believe it alone will believe: the one that a user provides, or
+// one that the operator issues.
+func (e *Executor) newCertificate(s *observe.Snapshot, authority pki.Pair, name string) (certificate pki.Pair, err error) {
+	if ref := s.Cluster.Spec.TLS.CertSecretRef; ref != nil {
+		certificate = resources.Presented(s.UserSecrets.Certificate, authority.Certificate)
+	} else if certificate, err = pki.Issue(authority, resources.CertificateNames(s.Cluster, name), e.Now()); err != nil {
+		return pki.Pair{}, err
+	}
+	return certificate, certificate.Check(authority.Certificate, e.Now())
+}
+
+// issue returns a certificate for servers, if those who believe the authorities will believe it.
+func (e *Executor) issue(s *observe.Snapshot, authority pki.Pair, present *corev1.Secret) (certificate pki.Pair, err error) {
+	if len(authority.Key) == 0 || s.Spec.TLS.Certificate.Brought {
+		return e.brought(s, authority, present)
+	}
+	certificate, err = pki.Issue(authority, resources.CertificateNames(s.Cluster, s.TLSName), e.Now())
 	if err == nil {
-		err = certificate.Check(believed, e.Now())
+		err = certificate.Check(s.Authorities, e.Now())
 	}
 	if err != nil {
 		return pki.Pair{}, fmt.Errorf("the authority in the Secret %s is not one that servers believe (%s), or has expired: restore "+
 			"the one that they do, or create another cluster: %w",
-			resources.AuthoritySecretName(c.Name), resources.AuthoritiesSecretName(c.Name), err)
+			resources.AuthoritySecretName(s.Cluster.Name), resources.AuthoritiesSecretName(s.Cluster.Name), err)
 	}
 	return certificate, nil
 }
@@ -156,14 +170,8 @@ func (e *Executor) ensureCertificates(ctx context.Context, s *observe.Snapshot) 
 	if len(s.Authorities) == 0 {
 		return e.findAuthorities(ctx, s.Cluster)
 	}
-	if s.AuthoritySecret == nil && pki.Same(s.Authorities, s.UserSecrets.Authority.Certificate) {
-		err := e.Client.Create(ctx, resources.AuthoritySecret(s.Cluster, s.UserSecrets.Authority))
-		if apierrors.IsAlreadyExists(err) { // it was not seen
-			return e.findAuthorities(ctx, s.Cluster)
-		}
-		if err != nil {
-			return err
-		}
+	if err := e.ensureAuthority(ctx, s); err != nil {
+		return err
 	}
 	wanted, live := resources.AuthoritiesSecret(s.Cluster, s.Authorities), &corev1.Secret{}
 	if err := e.ensure(ctx, s.Cluster, wanted, live, nil); err != nil {
@@ -173,6 +181,23 @@ func (e *Executor) ensureCertificates(ctx context.Context, s *observe.Snapshot) 
 		return nil
 	}
 	return e.patch(ctx, live, func(o client.Object) { o.(*corev1.Secret).Data = wanted.Data })
+}
+
+// ensureAuthority makes the Secret of the authority again if it is lost and its key is not: a user has it. Where a user provides
+// certificates there is none, and whoever servers believe is their authority.
+func (e *Executor) ensureAuthority(ctx context.Context, s *observe.Snapshot) error {
+	authority := s.UserSecrets.Authority
+	if s.Cluster.Spec.TLS.CertSecretRef != nil {
+		authority = pki.Pair{Certificate: s.Authorities}
+	}
+	if s.AuthoritySecret != nil || !pki.Same(s.Authorities, authority.Certificate) {
+		return nil
+	}
+	err := e.Client.Create(ctx, resources.AuthoritySecret(s.Cluster, authority))
+	if apierrors.IsAlreadyExists(err) { // it was not seen
+		return e.findAuthorities(ctx, s.Cluster)
+	}
+	return err
 }
 
 // findAuthorities finds a Secret with a certificate of the authority that the cache does not show: it lags, or the Secret
@@ -203,6 +228,21 @@ func (e *Executor) findAuthorities(ctx context.Context, c *v1alpha1.ConsulCluste
 		strings.Join(names, ", "))
 }
 
+// brought is the certificate that a user provides. Where it is not of the authority that issues, servers keep the one they have.
+func (e *Executor) brought(s *observe.Snapshot, authority pki.Pair, present *corev1.Secret) (pki.Pair, error) {
+	theirs := resources.Presented(s.UserSecrets.Certificate, s.Authorities)
+	if theirs.Check(authority.Certificate, e.Now()) == nil {
+		return theirs, nil
+	}
+	kept := resources.PresentedNext(present, s.Authorities)
+	if _, err := pki.Inspect(kept.Certificate, s.Authorities); err != nil { // one that has expired is as good as they have
+		return pki.Pair{}, fmt.Errorf("the Secret %s is gone, or servers do not believe what it holds, and spec.tls.certSecretRef "+
+			"names no Secret with a certificate of the authority in the Secret %s: bring one, or that which servers have in %s: %w",
+			resources.CertificateSecretName(s.Cluster.Name), resources.AuthoritySecretName(s.Cluster.Name), resources.PathTLS, err)
+	}
+	return kept, nil
+}
+
 // issueCertificate gives servers another certificate, which they read later.
 func (e *Executor) issueCertificate(ctx context.Context, s *observe.Snapshot, a plan.IssueCertificate) (Outcome, error) {
 	authority, err := e.authority(ctx, s.Cluster)
@@ -213,17 +253,19 @@ func (e *Executor) issueCertificate(ctx context.Context, s *observe.Snapshot, a 
 	if err != nil {
 		return Outcome{}, err
 	}
-	certificate, err := e.issue(s.Cluster, authority, s.TLSName, s.Authorities)
+	live := &corev1.Secret{}
+	if s.CertificateSecret != nil {
+		if live, err = e.readAsSeen(ctx, s.CertificateSecret); err != nil {
+			return Outcome{}, err
+		}
+	}
+	certificate, err := e.issue(s, authority, live)
 	if err != nil {
 		return Outcome{}, err
 	}
 	if s.CertificateSecret == nil {
 		wanted := resources.CertificateSecret(s.Cluster, certificate, s.Authorities, e.Now())
-		return Outcome{}, e.ensure(ctx, s.Cluster, wanted, &corev1.Secret{}, nil)
-	}
-	live, err := e.readAsSeen(ctx, s.CertificateSecret)
-	if err != nil {
-		return Outcome{}, err
+		return Outcome{}, e.ensure(ctx, s.Cluster, wanted, live, nil)
 	}
 	event := "the servers get another certificate: " + a.Because
 	return Outcome{Event: event}, e.patch(ctx, live, func(o client.Object) {

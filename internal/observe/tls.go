@@ -94,17 +94,34 @@ func (o *Observer) certificate(s *Snapshot) plan.Certificate {
 	if err != nil {
 		return plan.Certificate{}
 	}
-	s.TLSName = facts.Subject
+	s.TLSName = resources.ProvenName(s.Cluster, facts)
 	certificate := plan.Certificate{
 		Fingerprint: facts.Fingerprint, From: facts.From, Until: facts.Until, Misnamed: !resources.IsNamed(s.Cluster, facts),
 		Unbelieving: !pki.Same(resources.Authorities(s.CertificateSecret), s.Authorities),
 		ShownAt:     resources.KeysChanged(s.CertificateSecret).Add(o.SecretDelay),
 	}
+	certificate.Brought = s.bringsCertificates()
 	if issues := s.issuer(); issues != nil {
 		_, err = pki.Inspect(resources.PairOf(s.CertificateSecret).Certificate, issues)
 		certificate.Former = err != nil
+		certificate.Superseded = certificate.Brought && s.hasAnother(facts, issues)
 	}
 	return certificate
+}
+
+// bringsCertificates reports whether the operator issues none: a user provides them.
+func (s *Snapshot) bringsCertificates() bool {
+	if s.AuthoritySecret == nil {
+		return s.Cluster.Spec.TLS.CertSecretRef != nil
+	}
+	return resources.IssuesNothing(s.AuthoritySecret)
+}
+
+// hasAnother reports whether a user provides another certificate than the present one, of the authority that issues.
+func (s *Snapshot) hasAnother(present pki.Facts, issues []byte) bool {
+	theirs := resources.Presented(s.UserSecrets.Certificate, s.Authorities)
+	facts, err := pki.Inspect(theirs.Certificate, issues)
+	return err == nil && facts.Fingerprint != present.Fingerprint
 }
 
 // issuer is the certificate of the authority that issues; nil if there is none that servers believe.
@@ -122,10 +139,10 @@ func (s *Snapshot) issuer() []byte {
 // authority is who issues certificates, and how far its rotation is. Clients are told by the Secret with the authorities.
 func authority(s *Snapshot, told *corev1.Secret) plan.Authority {
 	issues := s.issuer()
-	from, until, err := pki.Validity(issues)
+	from, until, err := pki.AuthorityValidity(issues)
 	if err != nil {
 		replacement := plan.Replacement{Asked: s.Cluster.Annotations[v1alpha1.AnnotationRotateAuthority] != ""}
-		if ref := s.Cluster.Spec.TLS.CASecretRef; ref != nil {
+		if ref := resources.AuthorityRef(s.Cluster); ref != nil {
 			replacement.FromSecret = ref.Name
 		}
 		return plan.Authority{Replacement: replacement}
@@ -149,10 +166,13 @@ func authority(s *Snapshot, told *corev1.Secret) plan.Authority {
 // otherAuthority are the reasons for another authority than the newest one.
 func otherAuthority(s *Snapshot) plan.Replacement {
 	reasons := plan.Replacement{Asked: resources.IsAsked(s.Cluster, s.AuthoritySecret, v1alpha1.AnnotationRotateAuthority)}
-	if ref := s.Cluster.Spec.TLS.CASecretRef; ref != nil {
+	fits := resources.NextIssuesNothing(s.AuthoritySecret) == (s.Cluster.Spec.TLS.CertSecretRef != nil)
+	if ref := resources.AuthorityRef(s.Cluster); ref != nil {
+		theirs := s.UserSecrets.Authority.Certificate
 		reasons.FromSecret = ref.Name
-		reasons.Differs = len(s.UserSecrets.Authority.Certificate) > 0 &&
-			!pki.Same(s.UserSecrets.Authority.Certificate, resources.NewestAuthority(s.AuthoritySecret))
+		reasons.Differs = len(theirs) > 0 && (!fits || !pki.Same(theirs, resources.NewestAuthority(s.AuthoritySecret)))
+	} else {
+		reasons.NotOurs = !fits
 	}
 	return reasons
 }

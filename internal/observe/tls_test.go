@@ -216,6 +216,91 @@ func TestClientAgentsAreListedForTLS(t *testing.T) {
 	w.Expect(w.look().Raft.Gossip).To(Equal(plan.GossipMembers{ClientAgents: []string{"app-1"}}))
 }
 
+// What a user provides counts once the authority that has issued it is the one that issues.
+func TestACertificateOfAUser(t *testing.T) {
+	g := NewWithT(t)
+	theirs, err := pki.NewAuthority("theirs", now)
+	g.Expect(err).NotTo(HaveOccurred())
+	issue := func(by pki.Pair) pki.Pair {
+		pair, err := pki.Issue(by, []string{"server..consul"}, now)
+		g.Expect(err).NotTo(HaveOccurred())
+		return pair
+	}
+	first, second := issue(theirs), issue(theirs)
+	public := pki.Pair{Certificate: theirs.Certificate}
+	type seen struct {
+		stage                                                   plan.AuthorityStage
+		brought, superseded, former, misnamed, differs, notOurs bool
+	}
+	for name, test := range map[string]struct {
+		change func(w *world, authority, authorities, certificate *corev1.Secret)
+		seen   seen
+	}{
+		"it is another authority's": {
+			func(*world, *corev1.Secret, *corev1.Secret, *corev1.Secret) {},
+			seen{stage: plan.AuthoritySettled, differs: true},
+		},
+		"its authority comes": {
+			func(w *world, authority, _, _ *corev1.Secret) {
+				resources.SetNextAuthority(authority, w.cluster, public, now)
+			}, seen{stage: plan.AuthorityComing},
+		},
+		"its authority comes, and the user takes it back": {
+			func(w *world, authority, _, _ *corev1.Secret) {
+				resources.SetNextAuthority(authority, w.cluster, public, now)
+				w.cluster.Spec.TLS.CertSecretRef = nil
+			}, seen{stage: plan.AuthorityComing, notOurs: true},
+		},
+		"its authority issues": {
+			func(w *world, authority, authorities, _ *corev1.Secret) {
+				authorities.Data[corev1.TLSCertKey] = slices.Concat(authorities.Data[corev1.TLSCertKey], theirs.Certificate)
+				resources.SetNextAuthority(authority, w.cluster, public, now)
+				resources.PromoteAuthority(authority)
+			}, seen{stage: plan.AuthorityGoing, brought: true, superseded: true, former: true},
+		},
+		"servers have it": {
+			func(_ *world, authority, authorities, certificate *corev1.Secret) {
+				resources.SetAuthority(authority, public)
+				authorities.Data[corev1.TLSCertKey] = theirs.Certificate
+				resources.SetCertificate(certificate, resources.Presented(first, theirs.Certificate), theirs.Certificate, now)
+			}, seen{stage: plan.AuthoritySettled, brought: true, misnamed: true},
+		},
+		"servers have a former one": {
+			func(_ *world, authority, authorities, certificate *corev1.Secret) {
+				resources.SetAuthority(authority, public)
+				authorities.Data[corev1.TLSCertKey] = theirs.Certificate
+				resources.SetCertificate(certificate, resources.Presented(second, theirs.Certificate), theirs.Certificate, now)
+			}, seen{stage: plan.AuthoritySettled, brought: true, superseded: true, misnamed: true},
+		},
+		"the user provides it no more": {
+			func(w *world, authority, authorities, certificate *corev1.Secret) {
+				resources.SetAuthority(authority, public)
+				authorities.Data[corev1.TLSCertKey] = theirs.Certificate
+				resources.SetCertificate(certificate, resources.Presented(first, theirs.Certificate), theirs.Certificate, now)
+				w.cluster.Spec.TLS.CertSecretRef = nil
+			}, seen{stage: plan.AuthoritySettled, brought: true, misnamed: true, notOurs: true},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			authority, authorities, certificate := w.certify()
+			w.cluster.Spec.TLS.CertSecretRef = &v1alpha1.SecretName{Name: "mine"}
+			test.change(w, authority, authorities, certificate)
+			w.others = append(w.others, authority, authorities, certificate, &corev1.Secret{
+				ObjectMeta: metav1.ObjectMeta{Name: "mine", Namespace: w.cluster.Namespace},
+				Data:       map[string][]byte{"tls.crt": first.Certificate, "tls.key": first.Key, "ca.crt": theirs.Certificate},
+			})
+			s := w.look()
+			a, c := s.Spec.TLS.Authority, s.Spec.TLS.Certificate
+			w.Expect(seen{
+				a.Stage, c.Brought, c.Superseded, c.Former, c.Misnamed, a.Replacement.Differs, a.Replacement.NotOurs,
+			}).To(Equal(test.seen))
+			w.Expect(s.Spec.Unusable).To(BeNil())
+			w.Expect(s.TLSName).To(Equal("server..consul"))
+		})
+	}
+}
+
 // How far the rotation of the authority is follows from what the Secrets hold.
 func TestTheStagesOfTheAuthority(t *testing.T) {
 	next, err := pki.NewAuthority("next", now)

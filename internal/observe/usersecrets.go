@@ -19,9 +19,10 @@ import (
 
 // UserSecrets is what users provide in Secrets that their spec names. What they do not provide, or what cannot be used, is empty.
 type UserSecrets struct {
-	Key       resources.GossipKeys
-	Authority pki.Pair
-	Tokens    resources.ManagementTokens
+	Key resources.GossipKeys
+	// Authority has no key where the user provides the Certificate.
+	Authority, Certificate pki.Pair
+	Tokens                 resources.ManagementTokens
 	// problem says what of it cannot be used.
 	problem *plan.Problem
 }
@@ -56,6 +57,12 @@ func (o *Observer) sources(s *Snapshot) (all []source) {
 	if ref := spec.TLS.CASecretRef; ref != nil && !isOff(spec.TLS.Enabled, s.Spec.TLS.Phase) {
 		all = append(all, source{"spec.tls.caSecretRef", ref.Name, func(secret *corev1.Secret) (err error) {
 			b.Authority, err = resources.UserAuthority(secret, s.Cluster, o.Now())
+			return err
+		}})
+	}
+	if ref := spec.TLS.CertSecretRef; ref != nil && !isOff(spec.TLS.Enabled, s.Spec.TLS.Phase) {
+		all = append(all, source{"spec.tls.certSecretRef", ref.Name, func(secret *corev1.Secret) (err error) {
+			b.Certificate, b.Authority, err = resources.UserCertificate(secret, s.Cluster, o.Now())
 			return err
 		}})
 	}

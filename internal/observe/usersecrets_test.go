@@ -18,6 +18,8 @@ import (
 func TestWhatAUserProvides(t *testing.T) {
 	authority, err := pki.NewAuthority("mine", now)
 	NewWithT(t).Expect(err).NotTo(HaveOccurred())
+	server, err := pki.Issue(authority, []string{"server..consul"}, now)
+	NewWithT(t).Expect(err).NotTo(HaveOccurred())
 	keys := resources.NewGossipKeys()
 	for field, test := range map[string]struct {
 		refer       func(c *v1alpha1.ConsulCluster)
@@ -47,6 +49,15 @@ func TestWhatAUserProvides(t *testing.T) {
 		"spec.tls.caSecretRef": {
 			func(c *v1alpha1.ConsulCluster) { c.Spec.TLS.CASecretRef = &v1alpha1.SecretName{Name: "mine"} },
 			map[string][]byte{"tls.crt": authority.Certificate, "tls.key": authority.Key},
+			func(w *world) {
+				authority, authorities, certificate := w.certify()
+				w.others = append(w.others, authority, authorities, certificate)
+			},
+			func(spec plan.Spec) plan.Replacement { return spec.TLS.Authority.Replacement },
+		},
+		"spec.tls.certSecretRef": {
+			func(c *v1alpha1.ConsulCluster) { c.Spec.TLS.CertSecretRef = &v1alpha1.SecretName{Name: "mine"} },
+			map[string][]byte{"tls.crt": server.Certificate, "tls.key": server.Key, "ca.crt": authority.Certificate},
 			func(w *world) {
 				authority, authorities, certificate := w.certify()
 				w.others = append(w.others, authority, authorities, certificate)

@@ -3,6 +3,7 @@
 package pki
 
 import (
+	"bytes"
 	"crypto"
 	"crypto/ecdsa"
 	"crypto/elliptic"
@@ -145,6 +146,50 @@ func parseKey(text []byte) (crypto.Signer, error) {
 	return nil, errors.New("the key cannot be parsed")
 }
 
+// Take returns a certificate with its key that somebody else has issued, and the authorities that come with it, in one order. It
+// fails if those who believe these authorities would not believe it now.
+func Take(pair Pair, authorities []byte, now time.Time) (taken Pair, by []byte, err error) {
+	certificate, key, err := pair.parse()
+	if err != nil {
+		return Pair{}, nil, err
+	}
+	roots := inOrder(certificates(authorities))
+	switch by = text(roots); {
+	case len(roots) == 0:
+		return Pair{}, nil, errors.New("there is no certificate of an authority in PEM")
+	case slices.ContainsFunc(roots, func(one *x509.Certificate) bool { return !one.IsCA }):
+		return Pair{}, nil, errors.New("it comes with a certificate that is not that of an authority")
+	case slices.ContainsFunc(roots, certificate.Equal):
+		return Pair{}, nil, errors.New("it is its own authority")
+	}
+	if err := pair.Check(by, now); err != nil {
+		return Pair{}, nil, err
+	}
+	if taken, err = encode(certificate.Raw, key); err != nil {
+		return Pair{}, nil, err
+	}
+	between := slices.DeleteFunc(certificates(pair.Certificate)[1:], signsItself) // who does not believe that one does not need it
+	taken.Certificate = Join(taken.Certificate, text(between))
+	return taken, by, nil
+}
+
+func signsItself(certificate *x509.Certificate) bool {
+	return bytes.Equal(certificate.RawIssuer, certificate.RawSubject)
+}
+
+// inOrder brings certificates that are in no order into one, each once.
+func inOrder(all []*x509.Certificate) []*x509.Certificate {
+	slices.SortFunc(all, func(a, b *x509.Certificate) int { return bytes.Compare(a.Raw, b.Raw) })
+	return slices.CompactFunc(all, (*x509.Certificate).Equal)
+}
+
+func text(all []*x509.Certificate) (written []byte) {
+	for _, certificate := range all {
+		written = append(written, pem.EncodeToMemory(&pem.Block{Type: typeCertificate, Bytes: certificate.Raw})...)
+	}
+	return written
+}
+
 // TakeAuthority returns an authority that somebody else has made, as this package writes it: its certificate alone, and its
 // key. It fails if it cannot issue certificates now.
 func TakeAuthority(authority Pair, now time.Time) (Pair, error) {
@@ -180,7 +225,7 @@ var ErrUnproven = errors.New("certificate not believed")
 type Facts struct {
 	// Subject is its common name: the first of the names that it was issued for.
 	Subject string
-	// Fingerprint identifies it: SHA-256, in hex.
+	// Fingerprint identifies it, and what is presented with it: SHA-256, in hex.
 	Fingerprint string
 	// From and Until are when it is valid.
 	From, Until time.Time
@@ -188,13 +233,15 @@ type Facts struct {
 	Names []string
 }
 
-// Inspect returns what the first certificate of a text in PEM says, if one of the authorities, also in PEM, has issued it.
+// Inspect returns what the first certificate of a text in PEM says, if one of the authorities, also in PEM, has issued it, or an
+// intermediate one whose certificate follows.
 func Inspect(text, authorities []byte) (Facts, error) {
 	certificate, err := first(text)
 	if err != nil {
 		return Facts{}, err
 	}
-	if err := verify(certificate, Roots(authorities), "", certificate.NotBefore, x509.ExtKeyUsageServerAuth); err != nil {
+	chain := certificates(text)
+	if err := proves(chain, Roots(authorities), ""); err != nil {
 		return Facts{}, err
 	}
 	names := slices.Clone(certificate.DNSNames)
@@ -203,15 +250,18 @@ func Inspect(text, authorities []byte) (Facts, error) {
 	}
 	slices.Sort(names)
 	return Facts{
-		Subject: certificate.Subject.CommonName, Fingerprint: Fingerprint(certificate), Names: names,
+		Subject: certificate.Subject.CommonName, Fingerprint: Fingerprint(chain), Names: names,
 		From: certificate.NotBefore, Until: certificate.NotAfter,
 	}, nil
 }
 
-// Fingerprint identifies a certificate.
-func Fingerprint(certificate *x509.Certificate) string {
-	sum := sha256.Sum256(certificate.Raw)
-	return hex.EncodeToString(sum[:])
+// Fingerprint identifies a certificate and those that are presented with it.
+func Fingerprint(presented []*x509.Certificate) string {
+	sum := sha256.New()
+	for _, certificate := range presented {
+		_, _ = sum.Write(certificate.Raw)
+	}
+	return hex.EncodeToString(sum.Sum(nil))
 }
 
 // Roots are the authorities of a text in PEM.
@@ -227,10 +277,12 @@ func IsAuthority(text []byte) bool {
 	return err == nil && certificate.IsCA
 }
 
-// Believes reports whether the authorities of a text in PEM contain the first one of another text.
-func Believes(authorities, one []byte) bool {
-	wanted, err := first(one)
-	return err == nil && slices.ContainsFunc(certificates(authorities), wanted.Equal)
+// Believes reports whether the authorities of a text in PEM contain those of another text, which has one at least.
+func Believes(authorities, others []byte) bool {
+	known, wanted := certificates(authorities), certificates(others)
+	return len(wanted) > 0 && !slices.ContainsFunc(wanted, func(one *x509.Certificate) bool {
+		return !slices.ContainsFunc(known, one.Equal)
+	})
 }
 
 // Same reports whether two texts in PEM have the same authorities.
@@ -255,6 +307,16 @@ func Validity(text []byte) (from, until time.Time, err error) {
 	return certificate.NotBefore, certificate.NotAfter, nil
 }
 
+// AuthorityValidity is when that of the authorities of a text in PEM is valid which ends last.
+func AuthorityValidity(text []byte) (from, until time.Time, err error) {
+	all := certificates(text)
+	if len(all) == 0 {
+		return time.Time{}, time.Time{}, errors.New("there is no certificate in PEM")
+	}
+	last := slices.MaxFunc(all, func(a, b *x509.Certificate) int { return a.NotAfter.Compare(b.NotAfter) })
+	return last.NotBefore, last.NotAfter, nil
+}
+
 func certificates(text []byte) (all []*x509.Certificate) {
 	for block, rest := pem.Decode(text); block != nil; block, rest = pem.Decode(rest) {
 		if certificate, err := x509.ParseCertificate(block.Bytes); err == nil {
@@ -266,12 +328,12 @@ func certificates(text []byte) (all []*x509.Certificate) {
 
 // Check reports why those who believe these authorities would not believe a pair that was issued now; nil if they would.
 func (p Pair) Check(authorities []byte, now time.Time) error {
-	certificate, err := first(p.Certificate)
-	if err != nil {
+	if _, err := first(p.Certificate); err != nil {
 		return err
 	}
+	chain := certificates(p.Certificate)
 	for _, usage := range []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth} { // an authority may lack one
-		if err := verify(certificate, Roots(authorities), "", now, usage); err != nil {
+		if err := verify(chain, Roots(authorities), "", now, usage); err != nil {
 			return err
 		}
 	}
@@ -285,12 +347,28 @@ func Verify(presented []*x509.Certificate, roots *x509.CertPool, name string) er
 	if len(presented) == 0 {
 		return fmt.Errorf("%w: there is none", ErrUnproven)
 	}
-	return verify(presented[0], roots, name, presented[0].NotBefore, x509.ExtKeyUsageServerAuth)
+	return proves(presented, roots, name)
 }
 
-func verify(certificate *x509.Certificate, roots *x509.CertPool, name string, at time.Time, usage x509.ExtKeyUsage) error {
-	_, err := certificate.Verify(x509.VerifyOptions{
-		Roots: roots, DNSName: name, CurrentTime: at, KeyUsages: []x509.ExtKeyUsage{usage},
+// proves verifies a chain as it was when its first certificate was issued. Some authorities issue certificates that are valid
+// from before they were issued, so that clocks may differ, and may be younger themselves.
+func proves(chain []*x509.Certificate, roots *x509.CertPool, name string) error {
+	from, life := chain[0].NotBefore, chain[0].NotAfter.Sub(chain[0].NotBefore)
+	err := verify(chain, roots, name, from, x509.ExtKeyUsageServerAuth)
+	if err != nil && verify(chain, roots, name, from.Add(min(clocksDiffer, life/2)), x509.ExtKeyUsageServerAuth) == nil {
+		return nil
+	}
+	return err
+}
+
+// verify verifies the first certificate of a chain.
+func verify(chain []*x509.Certificate, roots *x509.CertPool, name string, at time.Time, usage x509.ExtKeyUsage) error {
+	between := x509.NewCertPool()
+	for _, certificate := range chain[1:] {
+		between.AddCert(certificate)
+	}
+	_, err := chain[0].Verify(x509.VerifyOptions{
+		Roots: roots, Intermediates: between, DNSName: name, CurrentTime: at, KeyUsages: []x509.ExtKeyUsage{usage},
 	})
 	if err != nil {
 		return fmt.Errorf("%w: %w", ErrUnproven, err)

@@ -1,6 +1,7 @@
 package pki_test
 
 import (
+	"bytes"
 	"crypto"
 	"crypto/ecdsa"
 	"crypto/ed25519"
@@ -157,7 +158,7 @@ func TestInspect(t *testing.T) {
 	facts, err := pki.Inspect(server.Certificate, authority.Certificate)
 	g.Expect(err).NotTo(HaveOccurred())
 	g.Expect(facts).To(Equal(pki.Facts{
-		Subject: "server.dc1.consul", Fingerprint: pki.Fingerprint(parse(g, server.Certificate)),
+		Subject: "server.dc1.consul", Fingerprint: pki.Fingerprint([]*x509.Certificate{parse(g, server.Certificate)}),
 		From: noon.Add(-time.Hour), Until: noon.Add(90 * 24 * time.Hour),
 		Names: []string{"127.0.0.1", "consul.default.svc", "server.dc1.consul"},
 	}))
@@ -214,4 +215,116 @@ func TestTheEndOfAnAuthority(t *testing.T) {
 	g.Expect(last.Check(authority.Certificate, end)).To(Succeed())
 	g.Expect(last.Check(authority.Certificate, end.Add(time.Second))).NotTo(Succeed(), "for everybody else it is over")
 	g.Expect(pki.Verify([]*x509.Certificate{parse(g, last.Certificate)}, pki.Roots(authority.Certificate), names[0])).To(Succeed())
+}
+
+// child issues a certificate, of a server or of an authority between, as Vault does: valid from before it was issued.
+func child(t *testing.T, issuer pki.Pair, template x509.Certificate) pki.Pair {
+	t.Helper()
+	g := NewWithT(t)
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	g.Expect(err).NotTo(HaveOccurred())
+	template.SerialNumber, template.NotBefore, template.NotAfter = big.NewInt(1), noon.Add(-2*time.Hour), noon.Add(72*time.Hour)
+	signer := tls.Certificate{Leaf: &template, PrivateKey: key} // itself
+	if issuer.Key != nil {
+		signer, err = tls.X509KeyPair(issuer.Certificate, issuer.Key)
+		g.Expect(err).NotTo(HaveOccurred())
+	}
+	raw, err := x509.CreateCertificate(rand.Reader, &template, signer.Leaf, key.Public(), signer.PrivateKey)
+	g.Expect(err).NotTo(HaveOccurred())
+	text, err := x509.MarshalECPrivateKey(key)
+	g.Expect(err).NotTo(HaveOccurred())
+	return pki.Pair{
+		Certificate: pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: raw}),
+		Key:         pem.EncodeToMemory(&pem.Block{Type: "EC PRIVATE KEY", Bytes: text}),
+	}
+}
+
+// A certificate of somebody else is taken if those who believe what comes with it would believe it, by authorities between as
+// well, and although the authority is younger than what it has issued says.
+func TestACertificateOfSomebodyElse(t *testing.T) {
+	authority, err := pki.NewAuthority("root", noon)
+	NewWithT(t).Expect(err).NotTo(HaveOccurred())
+	root := x509.Certificate{Subject: pkix.Name{CommonName: "root"}, IsCA: true, BasicConstraintsValid: true}
+	other := child(t, pki.Pair{}, root)
+	both := []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth}
+	server := x509.Certificate{DNSNames: names[:2], ExtKeyUsage: both}
+	direct := child(t, authority, server)
+	between := child(t, other, x509.Certificate{
+		Subject: pkix.Name{CommonName: "between"}, IsCA: true, BasicConstraintsValid: true,
+	})
+	deep := child(t, between, server)
+	itself := child(t, pki.Pair{}, server)
+	chained := pki.Pair{Certificate: pki.Join(deep.Certificate, between.Certificate), Key: deep.Key}
+	for name, test := range map[string]struct {
+		pair        pki.Pair
+		authorities []byte
+		says        string // empty if it is taken
+	}{
+		"of the authority":          {direct, authority.Certificate, ""},
+		"of one of two":             {direct, pki.Join(other.Certificate, authority.Certificate), ""},
+		"by an authority between":   {chained, other.Certificate, ""},
+		"of the one between":        {chained, between.Certificate, ""},
+		"whose authority is absent": {deep, other.Certificate, "unknown authority"},
+		"of another authority":      {direct, other.Certificate, "unknown authority"},
+		"no authority":              {direct, []byte("x"), "there is no certificate of an authority in PEM"},
+		"with another key":          {pki.Pair{Certificate: direct.Certificate, Key: deep.Key}, authority.Certificate, "the key is"},
+		"of itself":                 {itself, itself.Certificate, "a certificate that is not that of an authority"},
+		"of itself, an authority":   {other, other.Certificate, "it is its own authority"},
+		"beside another server's": {
+			direct, pki.Join(authority.Certificate, itself.Certificate), "a certificate that is not that of an authority",
+		},
+		"for servers alone": {
+			child(t, authority, x509.Certificate{DNSNames: names[:1], ExtKeyUsage: both[:1]}), authority.Certificate, "usage",
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			g := NewWithT(t)
+			with := test.pair // some write the root behind it as well
+			with.Certificate = pki.Join(with.Certificate, other.Certificate)
+			taken, by, err := pki.Take(with, test.authorities, noon)
+			if test.says != "" {
+				g.Expect(err).To(MatchError(ContainSubstring(test.says)))
+				return
+			}
+			g.Expect(err).NotTo(HaveOccurred())
+			g.Expect(taken.Certificate).To(Equal(test.pair.Certificate))
+			g.Expect(pki.Same(by, test.authorities) || pki.Believes(by, test.authorities)).To(BeTrue())
+			g.Expect(taken.Check(by, noon)).To(Succeed())
+			presented, err := tls.X509KeyPair(taken.Certificate, taken.Key)
+			g.Expect(err).NotTo(HaveOccurred())
+			facts, err := pki.Inspect(taken.Certificate, by)
+			g.Expect(err).NotTo(HaveOccurred())
+			g.Expect(facts.Names).To(ConsistOf(names[0], names[1]))
+			g.Expect(presented.Certificate).To(HaveLen(bytes.Count(test.pair.Certificate, []byte("BEGIN"))))
+		})
+	}
+	_, _, err = pki.Take(direct, authority.Certificate, noon.Add(73*time.Hour))
+	NewWithT(t).Expect(err).To(MatchError(pki.ErrUnproven), "it has expired")
+}
+
+// The order of authorities means nothing, and what is presented with a certificate is a part of what identifies it.
+func TestAuthoritiesThatArePresented(t *testing.T) {
+	g := NewWithT(t)
+	one, err := pki.NewAuthority("one", noon)
+	g.Expect(err).NotTo(HaveOccurred())
+	two, err := pki.NewAuthority("two", noon)
+	g.Expect(err).NotTo(HaveOccurred())
+	server := child(t, one, x509.Certificate{DNSNames: names[:1], ExtKeyUsage: []x509.ExtKeyUsage{
+		x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth,
+	}})
+	_, by, err := pki.Take(server, pki.Join(one.Certificate, two.Certificate), noon)
+	g.Expect(err).NotTo(HaveOccurred())
+	_, again, err := pki.Take(server, pki.Join(two.Certificate, pki.Join(one.Certificate, two.Certificate)), noon)
+	g.Expect(err).NotTo(HaveOccurred())
+	g.Expect(pki.Same(by, again)).To(BeTrue())
+	g.Expect(pki.Believes(by, one.Certificate)).To(BeTrue())
+	g.Expect(pki.Believes(one.Certificate, by)).To(BeFalse())
+	g.Expect(pki.Believes(by, nil)).To(BeFalse())
+	alone, err := pki.Inspect(server.Certificate, by)
+	g.Expect(err).NotTo(HaveOccurred())
+	with, err := pki.Inspect(pki.Join(server.Certificate, by), by)
+	g.Expect(err).NotTo(HaveOccurred())
+	g.Expect(with.Fingerprint).NotTo(Equal(alone.Fingerprint))
+	with.Fingerprint = alone.Fingerprint
+	g.Expect(with).To(Equal(alone))
 }

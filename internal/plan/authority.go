@@ -64,9 +64,7 @@ func (v view) authority() []Action {
 	case AuthorityComing:
 		return v.bringAuthority()
 	case AuthorityGoing:
-		if v.awaitAgentsForAuthority() == nil {
-			return rotateAuthority(ForgetAuthority, "every server has a certificate of the other one")
-		}
+		return v.forgetAuthority()
 	case AuthorityUnknown: // AwaitCertificate says so
 	}
 	return nil
@@ -75,14 +73,30 @@ func (v view) authority() []Action {
 // bringAuthority has everybody believe the next authority, and then has it issue.
 func (v view) bringAuthority() []Action {
 	switch a := v.Spec.TLS.Authority; {
-	case a.Replacement.Differs: // the user has taken back the one that comes
+	case a.Replacement.takesBack():
 		return rotateAuthority(IntroduceAuthority, a.Replacement.Why(v.now))
 	case !a.Introduced:
 		return rotateAuthority(IntroduceAuthority, "it is there, and nobody was told yet")
 	case v.endsSoon():
 		return rotateAuthority(PromoteAuthority, "the present one ends at "+a.Until.UTC().Format(time.RFC3339))
+	case v.isOverdue():
+		until := v.Spec.TLS.Certificate.Until.UTC()
+		return rotateAuthority(PromoteAuthority, "the present certificate ends at "+until.Format(time.RFC3339))
 	case !v.now.Before(a.KnownAt) && v.awaitAgentsForAuthority() == nil:
 		return rotateAuthority(PromoteAuthority, "servers believe it, and clients have had the time to")
+	}
+	return nil
+}
+
+// forgetAuthority has nobody believe the former authority, once no server has a certificate of it. Where a user provides no
+// certificate of the one that issues, but one of yet another authority, everybody is to believe that one as well.
+func (v view) forgetAuthority() []Action {
+	because := v.Spec.TLS.Authority.Replacement
+	switch former := v.Spec.TLS.Certificate.Former; {
+	case former && because.takesBack():
+		return rotateAuthority(IntroduceAuthority, because.Why(v.now))
+	case !former && v.awaitAgentsForAuthority() == nil:
+		return rotateAuthority(ForgetAuthority, "every server has a certificate of the other one")
 	}
 	return nil
 }
@@ -110,9 +124,26 @@ func (v view) whyAnotherAuthority() string {
 	return ""
 }
 
+// rotatesAuthority reports whether a rotation is under way, or is to begin.
+func (v view) rotatesAuthority() bool {
+	switch v.Spec.TLS.Authority.Stage {
+	case AuthorityComing, AuthorityGoing:
+		return true
+	case AuthoritySettled:
+		return v.whyAnotherAuthority() != ""
+	case AuthorityUnknown:
+	}
+	return false
+}
+
 // isOver reports whether a share of the time between two moments is over.
 func isOver(now, from, until time.Time, share float64) bool {
-	return !now.Before(from.Add(time.Duration(float64(until.Sub(from)) * share)))
+	return !now.Before(partOf(from, until, share))
+}
+
+// partOf is when a share of the time between two moments is over.
+func partOf(from, until time.Time, share float64) time.Time {
+	return from.Add(time.Duration(float64(until.Sub(from)) * share))
 }
 
 // allPresentIt reports whether each server is known to present the certificate that it is to have.
@@ -128,5 +159,16 @@ func (v view) lookForAuthority() time.Duration {
 	if v.HasNoTLS() || a.Stage != AuthorityComing || !a.Introduced || !v.now.Before(a.KnownAt) {
 		return 0
 	}
-	return max(soon, a.KnownAt.Sub(v.now))
+	next := a.KnownAt
+	if c := v.Spec.TLS.Certificate; c.Brought && !v.isOverdue() {
+		next = earlier(next, partOf(c.From, c.Until, overdueAfter))
+	}
+	return max(soon, next.Sub(v.now))
+}
+
+func earlier(a, b time.Time) time.Time {
+	if b.Before(a) {
+		return b
+	}
+	return a
 }

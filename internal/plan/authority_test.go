@@ -37,6 +37,8 @@ func TestTheAuthority(t *testing.T) {
 	taken.Replacement = plan.Replacement{FromSecret: "mine", Differs: true}
 	tooEarly.KnownAt, tooLate.KnownAt = noon.Add(time.Second), noon.Add(year)
 	tooLate.From, tooLate.Until = noon.Add(90*day-5*year), noon.Add(90*day)
+	notOurs := settled(2*year, false)
+	notOurs.Replacement.NotOurs = true
 	going := plan.Authority{Stage: plan.AuthorityGoing}
 	agents := func(ready string) func(o *plan.Observation) {
 		return func(o *plan.Observation) {
@@ -87,8 +89,26 @@ func TestTheAuthority(t *testing.T) {
 			issue("another authority issues certificates now"),
 		},
 		"none is of the former one": {going, nil, forget},
-		"it is lost":                {plan.Authority{Replacement: plan.Replacement{Asked: true}}, nil, nil},
-		"paused":                    {coming, func(o *plan.Observation) { o.Spec.Paused = true }, promote},
+		"a user has none of the other one": {
+			going, func(o *plan.Observation) { o.Spec.TLS.Certificate.Brought, o.Spec.TLS.Certificate.Former = true, true }, nil,
+		},
+		"a user has one of yet another one": {
+			plan.Authority{Stage: plan.AuthorityGoing, Replacement: taken.Replacement},
+			func(o *plan.Observation) { o.Spec.TLS.Certificate.Brought, o.Spec.TLS.Certificate.Former = true, true },
+			introduce("the Secret mine holds another value"),
+		},
+		"a user provides certificates no more": {notOurs, nil, introduce("the operator is to issue certificates again")},
+		"a user provided those of the one that comes": {
+			plan.Authority{Stage: plan.AuthorityComing, Introduced: true, KnownAt: noon, Replacement: notOurs.Replacement}, nil,
+			introduce("the operator is to issue certificates again"),
+		},
+		"a certificate of a user ends": {
+			tooEarly, func(o *plan.Observation) {
+				o.Spec.TLS.Certificate.Brought, o.Spec.TLS.Certificate.Until = true, noon.Add(time.Hour)
+			}, rotate(plan.PromoteAuthority, "the present certificate ends at 2026-01-01T13:00:00Z"),
+		},
+		"it is lost": {plan.Authority{Replacement: plan.Replacement{Asked: true}}, nil, nil},
+		"paused":     {coming, func(o *plan.Observation) { o.Spec.Paused = true }, promote},
 	} {
 		t.Run(name, func(t *testing.T) {
 			d := plan.Plan(healthy(func(o *plan.Observation) {

@@ -39,6 +39,21 @@ func TestAnAuthorityOfAUserThatEnds(t *testing.T) {
 	}
 }
 
+// Nobody but the user replaces a certificate that a user provides.
+func TestACertificateOfAUserThatEnds(t *testing.T) {
+	for left, rule := range map[time.Duration]string{14 * day: "AwaitSecrets", 16 * day: ""} {
+		d := plan.Plan(healthy(func(o *plan.Observation) {
+			certified(o)
+			brought(o)
+			o.Spec.TLS.Certificate.From, o.Spec.TLS.Certificate.Until = noon.Add(left-90*day), noon.Add(left)
+		}), noon)
+		NewWithT(t).Expect(d.Rule).To(Equal(rule))
+		if rule != "" {
+			NewWithT(t).Expect(d.Message).To(HaveSuffix("put another one into the Secret mine"))
+		}
+	}
+}
+
 // No event tells that a Secret has changed which is not the operator's.
 func TestSecretsOfUsersAreLookedAtAgain(t *testing.T) {
 	g := NewWithT(t)

@@ -2,6 +2,7 @@ package plan
 
 import (
 	"cmp"
+	"fmt"
 	"slices"
 	"time"
 )
@@ -15,6 +16,9 @@ type Certificate struct {
 	// Misnamed reports whether it is for other names than servers have by now, Former whether another authority has issued it
 	// than the one that issues now, and Unbelieving whether what comes with it is not what servers are to believe.
 	Misnamed, Former, Unbelieving bool
+	// Brought reports whether a user provides it: its names and its age are theirs. Superseded reports whether the user provides
+	// another one by now, of the authority that issues.
+	Brought, Superseded bool
 	// ShownAt is when kubelets show it to all pods.
 	ShownAt time.Time
 }
@@ -54,10 +58,14 @@ func (o Observation) HasNoTLS() bool {
 
 // lookForCertificate is when to look again at a certificate that servers are to read; 0 if there is none.
 func (v view) lookForCertificate() time.Duration {
-	if v.HasNoTLS() || len(v.presentingAnother()) == 0 {
+	shownIn := v.Spec.TLS.Certificate.ShownAt.Sub(v.now)
+	switch {
+	case v.HasNoTLS():
+		return 0
+	case len(v.presentingAnother()) == 0 && (shownIn <= 0 || !v.rotatesAuthority()):
 		return v.lookForAuthority()
 	}
-	return max(soon, v.Spec.TLS.Certificate.ShownAt.Sub(v.now))
+	return max(soon, shownIn)
 }
 
 // renewal says why the certificate has to be replaced; empty if it does not.
@@ -66,6 +74,12 @@ func (v view) renewal() string {
 	switch {
 	case certificate.Fingerprint == "":
 		return "there is none that can be used"
+	case certificate.Brought && certificate.Unbelieving:
+		return "servers are to believe other authorities"
+	case certificate.Superseded:
+		return fmt.Sprintf("the Secret %s holds another one", v.Spec.TLS.Authority.Replacement.FromSecret)
+	case certificate.Brought:
+		return ""
 	case certificate.Misnamed:
 		return "servers have other names"
 	case certificate.Former:

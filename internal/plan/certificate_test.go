@@ -30,6 +30,15 @@ func renewed(o *plan.Observation) {
 	}
 }
 
+// brought is a certificate that a user provides.
+func brought(o *plan.Observation) {
+	o.Spec.TLS.Certificate.Brought = true
+	o.Spec.TLS.Authority = plan.Authority{
+		Stage: plan.AuthoritySettled, From: noon.Add(-day), Until: noon.Add(1000 * day),
+		Replacement: plan.Replacement{FromSecret: "mine"},
+	}
+}
+
 func TestTheCertificate(t *testing.T) {
 	read := func(server string) []plan.Action { return []plan.Action{plan.ReadCertificate{Server: server}} }
 	issue := func(because string) []plan.Action { return []plan.Action{plan.IssueCertificate{Because: because}} }
@@ -55,6 +64,17 @@ func TestTheCertificate(t *testing.T) {
 		},
 		"servers have other names": {
 			func(o *plan.Observation) { certified(o); o.Spec.TLS.Certificate.Misnamed = true }, issue("servers have other names"), false,
+		},
+		"a user provides it, and it expires": {
+			func(o *plan.Observation) { expires(o, 20*day); brought(o); o.Spec.TLS.Certificate.Misnamed = true }, nil, true,
+		},
+		"a user provides another one": {
+			func(o *plan.Observation) { certified(o); brought(o); o.Spec.TLS.Certificate.Superseded = true },
+			issue("the Secret mine holds another one"), false,
+		},
+		"a user provides it, and servers are to believe others": {
+			func(o *plan.Observation) { certified(o); brought(o); o.Spec.TLS.Certificate.Unbelieving = true },
+			issue("servers are to believe other authorities"), false,
 		},
 		"the cluster is paused, and it expires": {
 			func(o *plan.Observation) { expires(o, day); o.Spec.Paused = true }, issue("it expires at 2026-01-02T12:00:00Z"), false,
@@ -114,6 +134,34 @@ func TestARenewalGoesOnWhilePaused(t *testing.T) {
 	d = plan.Plan(o, noon.Add(2*time.Minute))
 	g.Expect(d.Upkeep).To(Equal([]plan.Action{plan.ReadCertificate{Server: "consul-1"}}))
 	g.Expect(plan.Plan(healthy(certified), noon).RequeueAfter).To(BeZero())
+}
+
+// An authority that is asked for before kubelets show the last certificate is not forgotten.
+func TestAnAuthorityIsAskedForTooEarly(t *testing.T) {
+	g := NewWithT(t)
+	o := healthy(func(o *plan.Observation) {
+		certified(o)
+		o.Spec.TLS.Certificate.ShownAt = noon.Add(2 * time.Minute)
+		o.Spec.TLS.Authority = plan.Authority{
+			Stage: plan.AuthoritySettled, From: noon.Add(-day), Until: noon.Add(1000 * day), Replacement: plan.Replacement{Asked: true},
+		}
+	})
+	g.Expect(plan.Plan(o, noon).RequeueAfter).To(Equal(2 * time.Minute))
+	g.Expect(plan.Plan(o, noon.Add(2*time.Minute)).Upkeep).To(HaveLen(1))
+	o.Spec.TLS.Authority.Replacement.Asked = false
+	g.Expect(plan.Plan(o, noon).RequeueAfter).To(BeZero(), "nothing is to happen")
+}
+
+// A certificate that a user provides may end before clients have had the time to learn of another authority.
+func TestACertificateOfAUserThatEndsWhileAnAuthorityComes(t *testing.T) {
+	o := healthy(func(o *plan.Observation) {
+		certified(o)
+		brought(o)
+		o.Spec.TLS.Certificate.From, o.Spec.TLS.Certificate.Until = noon.Add(-4*day), noon.Add(2*day)
+		a := &o.Spec.TLS.Authority
+		a.Stage, a.Introduced, a.KnownAt = plan.AuthorityComing, true, noon.Add(3*day)
+	})
+	NewWithT(t).Expect(plan.Plan(o, noon).RequeueAfter).To(Equal(day))
 }
 
 // A cluster has certificates before it has servers.

@@ -24,6 +24,11 @@ func Cached(secret *corev1.Secret) map[string][]byte {
 			kept[key] = value
 		}
 	}
+	for _, key := range []string{corev1.TLSPrivateKeyKey, keyNextKey} {
+		if hasNoKey(secret, key) {
+			kept[key] = []byte{}
+		}
+	}
 	for _, key := range []string{keyNextToken, keyFormerTokens} {
 		if _, has := secret.Data[key]; has {
 			kept[key] = nil

@@ -1,6 +1,7 @@
 package resources
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"slices"
@@ -14,13 +15,14 @@ import (
 	"github.com/consul-operator/consul-operator/internal/pki"
 )
 
-// PortHTTPS is where servers with certificates serve their API.
-const PortHTTPS = 8501
-
 const (
+	// PortHTTPS is where servers with certificates serve their API.
+	PortHTTPS = 8501
+	// PathTLS is where they have their certificate, in their containers.
+	PathTLS = "/consul/tls"
+
 	// volumeTLS is a name that no user's volume has.
 	volumeTLS = "operator-tls"
-	pathTLS   = "/consul/tls"
 
 	// keyNextCertificate and keyNextKey hold, in the Secret of the authority, the one that is to take its place.
 	keyNextCertificate = "next.crt"
@@ -109,13 +111,16 @@ func AuthoritySecret(c *v1alpha1.ConsulCluster, authority pki.Pair) *corev1.Secr
 
 // SetAuthority lets the Secret of the authority hold this one alone.
 func SetAuthority(secret *corev1.Secret, authority pki.Pair) {
-	secret.Data = map[string][]byte{corev1.TLSCertKey: authority.Certificate, corev1.TLSPrivateKeyKey: authority.Key}
+	secret.Data = map[string][]byte{corev1.TLSCertKey: authority.Certificate, corev1.TLSPrivateKeyKey: written(authority.Key)}
 }
 
-// PromoteAuthority lets the next authority in a Secret issue from now on. The certificate of the one before stays as long
-// as servers may have been issued theirs by it.
+// written is a value as JSON can write it: the API server removes what is null.
+func written(value []byte) []byte { return append([]byte{}, value...) }
+
+// PromoteAuthority lets the next authority in a Secret issue from now on. The certificates of those before stay as long as
+// servers may have been issued theirs by them.
 func PromoteAuthority(secret *corev1.Secret) {
-	former := secret.Data[corev1.TLSCertKey]
+	former := Authorities(secret)
 	SetAuthority(secret, NextAuthority(secret))
 	secret.Data[keyFormer] = former
 }
@@ -125,7 +130,7 @@ func ForgetFormerAuthority(secret *corev1.Secret) { delete(secret.Data, keyForme
 
 // SetNextAuthority adds the authority that is to take the place of the one in a Secret, as a cluster asks for.
 func SetNextAuthority(secret *corev1.Secret, c *v1alpha1.ConsulCluster, next pki.Pair, now time.Time) {
-	secret.Data[keyNextCertificate], secret.Data[keyNextKey] = next.Certificate, next.Key
+	secret.Data[keyNextCertificate], secret.Data[keyNextKey] = next.Certificate, written(next.Key)
 	SetRotatedFor(secret, c, v1alpha1.AnnotationRotateAuthority)
 	setAnnotation(secret, v1alpha1.AnnotationKeysChanged, now.UTC().Format(time.RFC3339))
 }
@@ -157,6 +162,39 @@ func SetCertificate(secret *corev1.Secret, certificate pki.Pair, authorities []b
 		corev1.TLSCertKey: certificate.Certificate, corev1.TLSPrivateKeyKey: certificate.Key, fileAuthorities: authorities,
 	}
 	setAnnotation(secret, v1alpha1.AnnotationKeysChanged, now.UTC().Format(time.RFC3339))
+}
+
+// Presented is a certificate that a user provides as servers present it: with the authorities that come with it, also those that
+// are in its chain. So what a server presents tells whom it believes, though the certificate is the same.
+func Presented(certificate pki.Pair, authorities []byte) pki.Pair {
+	if len(certificate.Certificate) == 0 { // an authority is not to be taken for a server
+		return pki.Pair{}
+	}
+	return pki.Pair{Certificate: pki.Join(certificate.Certificate, authorities), Key: certificate.Key}
+}
+
+// PresentedNext is the certificate in a Secret of the servers as they present it when they believe other authorities.
+func PresentedNext(secret *corev1.Secret, authorities []byte) pki.Pair {
+	certificate := PairOf(secret)
+	certificate.Certificate = bytes.TrimSuffix(certificate.Certificate, secret.Data[fileAuthorities])
+	return Presented(certificate, authorities)
+}
+
+// IssuesNothing reports whether the authority in a Secret has no key: a user provides the certificates.
+func IssuesNothing(secret *corev1.Secret) bool { return hasNoKey(secret, corev1.TLSPrivateKeyKey) }
+
+// NextIssuesNothing is the same of the authority that issues in the end.
+func NextIssuesNothing(secret *corev1.Secret) bool {
+	if pki.IsAuthority(NextAuthority(secret).Certificate) {
+		return hasNoKey(secret, keyNextKey)
+	}
+	return IssuesNothing(secret)
+}
+
+// hasNoKey is what the cache keeps of a key: whether it is there, and empty.
+func hasNoKey(secret *corev1.Secret, key string) bool {
+	value, has := secret.Data[key]
+	return has && len(value) == 0
 }
 
 // PairOf returns what a Secret with a certificate and its key holds.
@@ -209,6 +247,23 @@ func CertificateNames(c *v1alpha1.ConsulCluster, server string) []string {
 	return names
 }
 
+// ProvenName is the name by which servers know those who present a certificate: that which the operator issued it for, or which a
+// user has it for.
+func ProvenName(c *v1alpha1.ConsulCluster, certificate pki.Facts) string {
+	isServers := func(name string) bool { return strings.HasPrefix(name, "server."+c.Spec.Datacenter+".") }
+	wanted := TLSServerName(c)
+	switch {
+	case isServers(certificate.Subject) && slices.Contains(certificate.Names, certificate.Subject):
+		return certificate.Subject
+	case slices.Contains(certificate.Names, wanted):
+		return wanted
+	}
+	if at := slices.IndexFunc(certificate.Names, isServers); at >= 0 {
+		return certificate.Names[at]
+	}
+	return wanted // which it does not prove
+}
+
 // IsNamed reports whether a certificate is for the names that servers have.
 func IsNamed(c *v1alpha1.ConsulCluster, certificate pki.Facts) bool {
 	wanted := CertificateNames(c, certificate.Subject)
@@ -226,8 +281,8 @@ func tlsConfig(c *v1alpha1.ConsulCluster) map[string]any {
 	config := map[string]any{
 		"tls": map[string]any{
 			"defaults": map[string]any{
-				"ca_file": pathTLS + "/" + fileAuthorities, "cert_file": pathTLS + "/" + corev1.TLSCertKey,
-				"key_file": pathTLS + "/" + corev1.TLSPrivateKeyKey, "verify_outgoing": sends,
+				"ca_file": PathTLS + "/" + fileAuthorities, "cert_file": PathTLS + "/" + corev1.TLSCertKey,
+				"key_file": PathTLS + "/" + corev1.TLSPrivateKeyKey, "verify_outgoing": sends,
 			},
 			// Clients of the API prove who they are by a token, and probes by nothing.
 			"internal_rpc": map[string]any{"verify_incoming": requiresTLS(c), "verify_server_hostname": sends},
@@ -254,7 +309,7 @@ func prepareTLS(template *corev1.PodTemplateSpec, c *v1alpha1.ConsulCluster) {
 		Secret: &corev1.SecretVolumeSource{SecretName: CertificateSecretName(c.Name)},
 	}})
 	pod.Containers[0].VolumeMounts = append(pod.Containers[0].VolumeMounts, corev1.VolumeMount{
-		Name: volumeTLS, MountPath: pathTLS, ReadOnly: true,
+		Name: volumeTLS, MountPath: PathTLS, ReadOnly: true,
 	})
 }
 

@@ -224,6 +224,77 @@ func TestNoKeyIsCached(t *testing.T) {
 	}
 }
 
+// The cache keeps that there is no key.
+func TestAnAuthorityWithoutAKey(t *testing.T) {
+	g := NewWithT(t)
+	issuer, err := resources.NewAuthority(plain(), noon)
+	g.Expect(err).NotTo(HaveOccurred())
+	public := pki.Pair{Certificate: issuer.Certificate}
+	for _, test := range []struct {
+		present, next   pki.Pair
+		nothing, atLast bool // nothing is issued, now and in the end
+	}{
+		{issuer, pki.Pair{}, false, false}, {public, pki.Pair{}, true, true},
+		{issuer, public, false, true}, {public, issuer, true, false},
+	} {
+		secret := resources.AuthoritySecret(plain(), test.present)
+		if test.next.Certificate != nil {
+			resources.SetNextAuthority(secret, plain(), test.next, noon)
+		}
+		wire, err := json.Marshal(secret)
+		g.Expect(err).NotTo(HaveOccurred())
+		g.Expect(string(wire)).NotTo(ContainSubstring("null,"), "it would be taken for a removal")
+		for range 2 {
+			g.Expect(resources.IssuesNothing(secret)).To(Equal(test.nothing))
+			g.Expect(resources.NextIssuesNothing(secret)).To(Equal(test.atLast))
+			secret.Data = resources.Cached(secret)
+		}
+	}
+}
+
+// Servers present the authorities with a certificate of a user, and those of former times no more.
+func TestWhatServersPresent(t *testing.T) {
+	g := NewWithT(t)
+	one, err := resources.NewAuthority(plain(), noon)
+	g.Expect(err).NotTo(HaveOccurred())
+	two, err := resources.NewAuthority(plain(), noon)
+	g.Expect(err).NotTo(HaveOccurred())
+	server, err := pki.Issue(one, []string{"server.dc1.consul"}, noon)
+	g.Expect(err).NotTo(HaveOccurred())
+	both := pki.Join(one.Certificate, two.Certificate)
+	first := resources.Presented(server, one.Certificate)
+	g.Expect(first.Certificate).To(Equal(pki.Join(server.Certificate, one.Certificate)))
+	secret := resources.CertificateSecret(plain(), first, one.Certificate, noon)
+	then := resources.PresentedNext(secret, both)
+	g.Expect(then).To(Equal(resources.Presented(server, both)))
+	g.Expect(then.Key).To(Equal(server.Key))
+	overlapping := pki.Pair{Certificate: first.Certificate, Key: server.Key} // with its authority in the chain
+	g.Expect(resources.Presented(overlapping, both)).NotTo(Equal(resources.Presented(overlapping, two.Certificate)))
+	secret = resources.CertificateSecret(plain(), resources.Presented(overlapping, one.Certificate), one.Certificate, noon)
+	g.Expect(resources.PresentedNext(secret, both)).To(Equal(resources.Presented(overlapping, both)))
+	g.Expect(resources.Presented(pki.Pair{}, both)).To(BeZero(), "an authority is no server")
+	g.Expect(resources.PresentedNext(&corev1.Secret{}, both)).To(BeZero())
+}
+
+// Servers know each other by a name of their datacenter, whatever else a certificate is for.
+func TestTheNameThatACertificateProves(t *testing.T) {
+	for name, test := range map[string]struct {
+		facts  pki.Facts
+		proves string
+	}{
+		"as the operator issues it": {
+			pki.Facts{Subject: "server.dc1.former", Names: []string{"server.dc1.consul", "server.dc1.former"}}, "server.dc1.former",
+		},
+		"without a common name":    {pki.Facts{Names: []string{"a", "server.dc1.a", "server.dc1.consul"}}, "server.dc1.consul"},
+		"with a common name":       {pki.Facts{Subject: "Consul", Names: []string{"server.dc1.consul"}}, "server.dc1.consul"},
+		"of another domain":        {pki.Facts{Names: []string{"a", "server.dc1.former"}}, "server.dc1.former"},
+		"with a common name alone": {pki.Facts{Subject: "server.dc1.a", Names: []string{"server.dc1.consul"}}, "server.dc1.consul"},
+		"that is not for servers":  {pki.Facts{Subject: "x", Names: []string{"*.dc1.consul"}}, "server.dc1.consul"},
+	} {
+		NewWithT(t).Expect(resources.ProvenName(plain(), test.facts)).To(Equal(test.proves), name)
+	}
+}
+
 // Servers of other datacenters have certificates of another authority.
 func TestTLSAndOtherDatacenters(t *testing.T) {
 	g := NewWithT(t)

@@ -22,7 +22,7 @@ func ReservedVolume(c *v1alpha1.ConsulCluster, name string) bool {
 func ReservedPath(c *v1alpha1.ConsulCluster, mount string) bool {
 	mount = path.Clean(mount)
 	return slices.Contains([]string{pathData, pathConfig, pathSettings, pathTmp}, mount) ||
-		mount == pathTLS && UsesTLS(c) || mount == pathACL && UsesACLs(c)
+		mount == PathTLS && UsesTLS(c) || mount == pathACL && UsesACLs(c)
 }
 
 // ReservedEnv reports whether an environment variable of the Consul container is reserved for the operator.

@@ -3,6 +3,7 @@ package resources
 import (
 	"cmp"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -64,6 +65,41 @@ func UserAuthority(secret *corev1.Secret, c *v1alpha1.ConsulCluster, now time.Ti
 		return pki.Pair{}, fmt.Errorf("the Secret %s holds no certificate authority that can issue: %w", secret.Name, err)
 	}
 	return authority, nil
+}
+
+// AuthorityRef names the Secret of a user that says whom servers believe; nil if there is none.
+func AuthorityRef(c *v1alpha1.ConsulCluster) *v1alpha1.SecretName {
+	return cmp.Or(c.Spec.TLS.CASecretRef, c.Spec.TLS.CertSecretRef)
+}
+
+// UserCertificate returns the certificate of the servers in a Secret, and the authority that has issued it, without its key.
+func UserCertificate(
+	secret *corev1.Secret, c *v1alpha1.ConsulCluster, now time.Time,
+) (certificate, authority pki.Pair, err error) {
+	for _, key := range []string{corev1.TLSCertKey, corev1.TLSPrivateKeyKey, fileAuthorities} {
+		if _, err := valueOf(secret, key); err != nil {
+			return pki.Pair{}, pki.Pair{}, err
+		}
+	}
+	name := TLSServerName(c)
+	certificate, authority.Certificate, err = pki.Take(PairOf(secret), secret.Data[fileAuthorities], now)
+	if err == nil {
+		err = isFor(certificate, authority, c)
+	}
+	if err != nil {
+		return pki.Pair{}, pki.Pair{}, fmt.Errorf("the Secret %s holds no certificate that servers can use, which has to be for %s, "+
+			"for servers and clients, and issued by ca.crt: %w", secret.Name, name, err)
+	}
+	return certificate, authority, nil
+}
+
+// isFor reports why servers would not know each other by a certificate; nil if they would.
+func isFor(certificate, authority pki.Pair, c *v1alpha1.ConsulCluster) error {
+	facts, err := pki.Inspect(certificate.Certificate, authority.Certificate)
+	if name := ProvenName(c, facts); err == nil && (name != TLSServerName(c) || !slices.Contains(facts.Names, name)) {
+		err = fmt.Errorf("its common name is %q, and it is for %s", facts.Subject, strings.Join(facts.Names, ", "))
+	}
+	return err
 }
 
 // leastLife is how long an authority has to last: servers and clients need time to go on to another one.

@@ -46,6 +46,14 @@ func TestWhatUsersProvide(t *testing.T) {
 			return err
 		}
 	}
+	certifies := func(secret *corev1.Secret) error {
+		_, _, err := resources.UserCertificate(secret, plain(), noon)
+		return err
+	}
+	from := func(ca []byte, data map[string][]byte) map[string][]byte {
+		data["ca.crt"] = ca
+		return data
+	}
 	issues := func(now time.Time) func(*corev1.Secret) error {
 		return func(secret *corev1.Secret) error {
 			_, err := resources.UserAuthority(secret, plain(), now)
@@ -68,9 +76,15 @@ func TestWhatUsersProvide(t *testing.T) {
 		"no token":                {management(""), one("key", token), "the Secret mine has no key token"},
 		"an authority":            {issues(noon), pair(authority.Certificate, authority.Key), ""},
 		"a server's certificate":  {issues(noon), pair(leaf.Certificate, leaf.Key), "is not that of an authority"},
-		"another one's key":       {issues(noon), pair(authority.Certificate, other.Key), "the key is not that of the certificate"},
-		"no authority's key":      {issues(noon), pair(authority.Certificate, nil), "the Secret mine has no key tls.key"},
-		"a key that is none":      {issues(noon), pair(authority.Certificate, []byte("hunter2")), "there is no key in PEM"},
+		"a certificate":           {certifies, from(authority.Certificate, pair(leaf.Certificate, leaf.Key)), ""},
+		"a certificate alone":     {certifies, pair(leaf.Certificate, leaf.Key), "the Secret mine has no key ca.crt"},
+		"of another authority": {
+			certifies, from(other.Certificate, pair(leaf.Certificate, leaf.Key)),
+			"which has to be for server.dc1.consul, for servers and clients",
+		},
+		"another one's key":  {issues(noon), pair(authority.Certificate, other.Key), "the key is not that of the certificate"},
+		"no authority's key": {issues(noon), pair(authority.Certificate, nil), "the Secret mine has no key tls.key"},
+		"a key that is none": {issues(noon), pair(authority.Certificate, []byte("hunter2")), "there is no key in PEM"},
 		"an authority of the past": {
 			issues(noon.Add(6 * 365 * 24 * time.Hour)), pair(authority.Certificate, authority.Key), "it has expired at 20",
 		},

@@ -290,7 +290,7 @@ func (a *agent) forceLeave(_ int, r *http.Request) (any, error) {
 }
 
 func (a *agent) reload(slot int, _ *http.Request) (any, error) {
-	a.c.ReadFiles(slot)
+	a.c.ReadFiles(slot, time.Now())
 	return nil, nil
 }
 

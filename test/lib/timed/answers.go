@@ -11,7 +11,7 @@ func (c *Cluster) Self(slot int) consul.Self {
 	self := consul.Self{
 		NodeID: c.Servers[slot].ID, Version: c.Servers[slot].Version,
 		Settings: c.Servers[slot].Settings, Term: c.Term, LastIndex: 100, LastTerm: c.Term,
-		Leads: int(c.State.Leader) == slot,
+		Leads: int(c.State.Leader) == slot, Certificate: c.Servers[slot].Certified.fingerprint(),
 		Peers: c.Peers(),
 	}
 	if c.State.Servers[slot].Behind {

@@ -66,6 +66,9 @@ type Server struct {
 	Settings, Given string
 	// recovery is the operator's token at its agent.
 	recovery string
+	// Certified is what its process has read of the certificate, and mounted is when its pod was shown it first.
+	Certified certified
+	mounted   time.Time
 }
 
 // backOff is how long the kubelet waits until it starts a container again: not at all, 10 s, 20 s, 40 s and so on.
@@ -81,6 +84,9 @@ type Happening struct {
 	sim.Happening
 	At time.Time
 }
+
+// Starts reports whether a process starts.
+func (h Happening) Starts() bool { return h.Name() == starts || h.Name() == StartsAgain }
 
 // Cluster is one ConsulCluster and its servers. One that was deleted lives on for as long as its servers do.
 type Cluster struct {
@@ -98,6 +104,8 @@ type Cluster struct {
 	keys                      gossipKeys
 	rotationAsked, rotatedFor string
 	tokens                    tokens
+	// certificates is what the Secret of the certificate has held.
+	certificates []written
 }
 
 // New is a cluster before its first server.
@@ -187,9 +195,10 @@ func (c *Cluster) first() int {
 }
 
 // ReadFiles is what a process does when it starts, and when it is told to.
-func (c *Cluster) ReadFiles(slot int) {
+func (c *Cluster) ReadFiles(slot int, now time.Time) {
 	c.Servers[slot].Settings = c.Servers[slot].Given
 	c.readTokens(slot)
+	c.readCertificate(slot, now)
 }
 
 // Happen is a change of the state: what was due happens.
@@ -198,8 +207,11 @@ func (c *Cluster) Happen(next Happening) *sim.Violation {
 		c.Servers[next.Slot()].Restarts++
 	}
 	violation := next.Happen(&c.State)
-	if next.Name() == starts || next.Name() == StartsAgain {
-		c.ReadFiles(next.Slot())
+	if next.Name() == starts {
+		c.Servers[next.Slot()].mounted = next.At
+	}
+	if next.Starts() {
+		c.ReadFiles(next.Slot(), next.At)
 	}
 	return violation
 }

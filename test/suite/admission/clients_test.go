@@ -84,10 +84,10 @@ func TestClustersAreOpenedByThoseWhoAdministerConsul(t *testing.T) {
 
 // Who may not read a Secret gets what it holds by no ConsulCluster that names it.
 func TestSecretsAreBroughtByThoseWhoMayReadThem(t *testing.T) {
-	for part, field := range map[string]string{
-		"acls": "managementTokenSecretRef", "tls": "caSecretRef", "gossipEncryption": "secretRef",
+	for field, part := range map[string]string{
+		"managementTokenSecretRef": "acls", "caSecretRef": "tls", "certSecretRef": "tls", "secretRef": "gossipEncryption",
 	} {
-		t.Run(part, func(t *testing.T) {
+		t.Run(field, func(t *testing.T) {
 			g := NewWithT(t)
 			brings := func(name string) values { return values{part: values{field: values{"name": name}}} }
 			denied := And(MatchError(apierrors.IsForbidden, "Forbidden"),
@@ -112,14 +112,15 @@ func TestSecretsAreBroughtByThoseWhoMayReadThem(t *testing.T) {
 // An expression that asks more than twice who may do what costs too much, and refuses everybody.
 func TestAllSecretsAreBroughtAtOnce(t *testing.T) {
 	g := NewWithT(t)
-	all := values{
-		"gossipEncryption": values{"secretRef": values{"name": "a"}}, "tls": values{"caSecretRef": values{"name": "b"}},
-		"acls": values{"managementTokenSecretRef": values{"name": "c"}},
+	for _, field := range []string{"caSecretRef", "certSecretRef"} {
+		c := cluster(values{
+			"gossipEncryption": values{"secretRef": values{"name": "a"}}, "tls": values{field: values{"name": "b"}},
+			"acls": values{"managementTokenSecretRef": values{"name": "c"}},
+		})
+		g.Expect(as.keeper.Create(t.Context(), c)).To(Succeed())
+		g.Expect(unstructured.SetNestedField(c.Object, "key", "spec", "gossipEncryption", "secretRef", "key")).To(Succeed())
+		g.Expect(as.tenant.Update(t.Context(), c)).To(Succeed(), "it is what it was without a word")
 	}
-	c := cluster(all)
-	g.Expect(as.keeper.Create(t.Context(), c)).To(Succeed())
-	g.Expect(unstructured.SetNestedField(c.Object, "key", "spec", "gossipEncryption", "secretRef", "key")).To(Succeed())
-	g.Expect(as.tenant.Update(t.Context(), c)).To(Succeed(), "it is what it was without a word")
 }
 
 // Servers start with the configuration file in the Secret of their tokens: nobody may put another one in its place.

@@ -53,11 +53,7 @@ func TestTLS(t *testing.T) {
 		c.Spec.TLS.CASecretRef = &v1alpha1.SecretName{Name: theirs.Name}
 		c.Spec.TLS.CAGracePeriod = &metav1.Duration{Duration: time.Second}
 	})
-	s.Eventually(func() bool { return pki.Same(s.authorities(), former) }, time.Minute, 50*time.Millisecond).Should(BeFalse())
-	both := s.authorities()
-	s.Expect(pki.Believes(both, former)).To(BeTrue(), "clients believe servers that have a former certificate")
-	s.Expect(s.Believe(t.Context())).To(Succeed())
-	s.Eventually(func() bool { return pki.Believes(s.authorities(), former) }, 2*time.Minute, 100*time.Millisecond).Should(BeFalse())
+	s.followAuthorities(former)
 	s.reach("with an authority of a user", time.Minute)
 	s.Expect(pki.Same(s.authorities(), theirs.Data[corev1.TLSCertKey])).To(BeTrue())
 	s.expectName("consul.example.com")
@@ -67,6 +63,16 @@ func TestTLS(t *testing.T) {
 	s.patch(func(c *v1alpha1.ConsulCluster) { c.Spec.TLS.HTTPSOnly = new(false) })
 	s.reach("open", 3*time.Minute)
 	s.expectHTTP(true)
+}
+
+// followAuthorities has clients believe both authorities during a rotation, and waits until the former one is forgotten.
+func (s *story) followAuthorities(former []byte) {
+	s.t.Helper()
+	s.Eventually(func() bool { return pki.Same(s.authorities(), former) }, time.Minute, 50*time.Millisecond).Should(BeFalse())
+	both := s.authorities()
+	s.Expect(pki.Believes(both, former)).To(BeTrue(), "clients believe servers that have a former certificate")
+	s.Expect(s.Believe(s.t.Context())).To(Succeed())
+	s.Eventually(func() bool { return pki.Believes(s.authorities(), former) }, 2*time.Minute, 100*time.Millisecond).Should(BeFalse())
 }
 
 // bringAuthority creates a Secret with a certificate authority, as cert-manager makes it by default: its key is an RSA key.
@@ -156,6 +162,12 @@ func (s *story) expectHTTP(open bool) {
 // expectName has each server present a certificate for a name, of the authority whose certificate clients find.
 func (s *story) expectName(name string) {
 	s.t.Helper()
+	s.presented(name)
+}
+
+// presented are the certificates that servers present to those who ask for a name.
+func (s *story) presented(name string) (all []string) {
+	s.t.Helper()
 	dialer := &tls.Dialer{Config: &tls.Config{
 		MinVersion: tls.VersionTLS12, ServerName: name, RootCAs: pki.Roots(s.authorities()),
 	}}
@@ -164,6 +176,8 @@ func (s *story) expectName(name string) {
 	for _, server := range s.cluster().Status.Servers {
 		conn, err := dialer.DialContext(ctx, "tcp", net.JoinHostPort(server.Address, "8501"))
 		s.Expect(err).NotTo(HaveOccurred(), server.Name)
+		all = append(all, pki.Fingerprint(conn.(*tls.Conn).ConnectionState().PeerCertificates[:1]))
 		s.Expect(conn.Close()).To(Succeed())
 	}
+	return all
 }

@@ -67,6 +67,8 @@ func (a *agent) ask(ctx context.Context, verb string, effect bool, do answer) er
 			return consul.DefaultTimeout, consul.ErrUnanswered
 		case x.Process == sim.Down:
 			return 0, consul.ErrUnreachable
+		case !a.isBelieved(c, i):
+			return 0, consul.ErrUntrusted
 		case a.isRefused(c, i, verb):
 			return 0, consul.ErrForbidden
 		}
@@ -84,6 +86,15 @@ func (a *agent) isRefused(c *cluster, i int, verb string) bool {
 		return c.RefusesAboutItself(i, a.to.AgentToken) && !a.hasFormerToken(c, i)
 	}
 	return c.Refuses(i, a.to.Token)
+}
+
+// isBelieved reports whether the operator believes the certificate of a server, as its connections verify it.
+func (a *agent) isBelieved(c *cluster, i int) bool {
+	presented := c.Servers[i].Certified.Presented
+	if a.to.TLS == nil || len(presented) == 0 {
+		return true
+	}
+	return a.o.run.world.proofs.believes(a.to.TLS, presented)
 }
 
 // hasFormerToken reports whether a server has not read its tokens again, and knows the operator by the former one.
@@ -274,7 +285,8 @@ func (a *agent) TransferLeadership(ctx context.Context, id string) error {
 
 func (a *agent) Reload(ctx context.Context) error {
 	return a.ask(ctx, "reload", true, func(c *cluster, i int) (time.Duration, error) {
-		c.ReadFiles(i)
+		c.ReadFiles(i, time.Now())
+		a.o.run.world.expectHeard(c)
 		return 0, nil
 	})
 }

@@ -59,11 +59,13 @@ func (r *run) end() string {
 		}
 	}
 	slices.Sort(servers)
-	fmt.Fprintf(&b, "%s\nleader: %t, min_quorum %d, bootstrapped %t, transfer %d, %s\n", strings.Join(servers, "\n"),
-		c.State.Leader != sim.Nobody, c.State.MinQuorum, c.State.Bootstrapped, c.State.Transfer, phases(&c.State))
+	fmt.Fprintf(&b, "%s\nleader: %t, min_quorum %d, bootstrapped %t, transfer %d, %s, %s\n", strings.Join(servers, "\n"),
+		c.State.Leader != sim.Nobody, c.State.MinQuorum, c.State.Bootstrapped, c.State.Transfer, phases(&c.State), r.certificates(c))
 	kinds := map[string]int{}
 	for _, o := range r.world.api.objects() {
-		kinds[kindOf(o)]++
+		if keyOf(o) != (objectKey{"Secret", mine}) { // which outlives the cluster that names it
+			kinds[kindOf(o)]++
+		}
 		if cluster, ok := o.(*v1alpha1.ConsulCluster); ok {
 			fmt.Fprintf(&b, "%s ready, Consul %s, %s\n", cluster.Status.Ready, cluster.Status.Version, readiness(cluster))
 			fmt.Fprintf(&b, "%s NetworkPolicy:%s\n", lists(cluster), cluster.Status.NetworkPolicy)
@@ -124,7 +126,7 @@ func (r *run) situation() string {
 	var b strings.Builder
 	fmt.Fprint(&b, r.step, r.world.api.tally, r.world.revisions)
 	for _, c := range r.world.clusters {
-		fmt.Fprint(&b, "\n", c.State)
+		fmt.Fprint(&b, "\n", c.State, r.certificates(c))
 		for i := range c.Servers[:c.State.N] {
 			fmt.Fprint(&b, " ", c.Servers[i].Name, c.Servers[i].Version)
 		}

@@ -125,7 +125,8 @@ func newBaseline(t *testing.T, story scenario) *baseline {
 	if len(b.violations) > 0 {
 		t.Fatalf("without any trouble: %v\n%s", b.violations, b.trace)
 	}
-	if !strings.Contains(b.end, string(reason.Healthy)) || !strings.Contains(b.end, phasesAsWanted) {
+	if !strings.Contains(b.end, string(reason.Healthy)) || !strings.Contains(b.end, phasesAsWanted) ||
+		!strings.Contains(b.end, certificatesAsWanted) {
 		t.Fatalf("without any trouble the cluster is not as wanted: %s\n%s", b.end, b.trace)
 	}
 	return b

@@ -17,6 +17,8 @@ const (
 	longest = 30 * time.Minute
 	// mostPasses is more than any story needs.
 	mostPasses = 5000
+	// looksAgain is how often an operator with nothing to do looks at the Secrets of users.
+	looksAgain = 5 * time.Minute
 )
 
 // The pauses after a pass that failed, as the controller makes them.
@@ -64,6 +66,7 @@ type run struct {
 	former   *cache // of the operator before
 	failures int
 	due      time.Time // of the next pass, or of the start of the operator
+	idle     bool      // the next pass is only to look whether a user has changed a Secret
 	woken    bool
 	wakes    chan struct{}
 
@@ -187,6 +190,7 @@ func (r *run) collectGarbage() {
 
 func (r *run) do(s step) {
 	r.step++
+	r.idle = false
 	r.world.mu.Lock()
 	defer r.world.mu.Unlock()
 	r.world.trace.add("USER  %s", s.say)
@@ -204,7 +208,7 @@ func (r *run) pass() bool {
 	if !r.beforePass(r) {
 		return false
 	}
-	r.woken, r.due = false, never
+	r.woken, r.due, r.idle = false, never, false
 	r.passes++
 	result, err := r.operator.reconcile()
 	switch {
@@ -217,7 +221,7 @@ func (r *run) pass() bool {
 	default:
 		r.failures = 0
 		if result.RequeueAfter > 0 {
-			r.due = time.Now().Add(result.RequeueAfter)
+			r.due, r.idle = time.Now().Add(result.RequeueAfter), result.RequeueAfter >= looksAgain
 		}
 	}
 	return true
@@ -243,7 +247,10 @@ func (r *run) sleep() bool {
 		return true
 	}
 	r.world.mu.Lock()
-	next := earliest(r.due, r.garbage, r.alarm, r.world.dueNext())
+	next := earliest(r.garbage, r.alarm, r.world.dueNext())
+	if !r.idle {
+		next = earliest(next, r.due)
+	}
 	if r.operator != nil {
 		next = earliest(next, r.operator.cache.dueNext())
 	}

@@ -58,6 +58,17 @@ func scenarios() []scenario {
 		{name: "other ACL tokens for 3", replicas: 3, encrypted: true, steps: []step{rotateTokens()}},
 		{name: "other ACL tokens for 1, and an upgrade", replicas: 1, encrypted: true, steps: []step{
 			rotateTokens(), upgrade(newer, 1)}},
+		{name: "another certificate authority for 3", replicas: 3, encrypted: true, steps: []step{
+			change("another authority is asked for", func(c *v1alpha1.ConsulCluster) {
+				c.Annotations[v1alpha1.AnnotationRotateAuthority], c.Spec.TLS.CAGracePeriod = "now", grace
+			})}},
+		{name: "certificates of a user for 3, of another authority while one comes, and no more", replicas: 3, encrypted: true,
+			steps: []step{bringCertificate(), bringAnother("while one comes", isComing), bringNone()}},
+		{name: "certificates of a user for 1, and of two others at once", replicas: 1, encrypted: true, steps: []step{
+			bringCertificate(), bringAnother("later", nil), bringAnother("while the last one goes", isGoing)}},
+		{name: "another certificate for 1, and an upgrade", replicas: 1, encrypted: true, steps: []step{
+			change("another name", func(c *v1alpha1.ConsulCluster) { c.Spec.TLS.AdditionalDNSNames = []string{"consul.example.com"} }),
+			upgrade(newer, 1)}},
 		{name: "scale 3 to 5 to 3", replicas: 3, steps: []step{scale(5), scale(3)}},
 		{name: "rollback in the middle", replicas: 3, steps: []step{upgrade(newer, 1), rollback()}},
 		{name: "a version that does not exist, corrected", replicas: 3, steps: []step{mistype(), correct()}, spare: true},

@@ -24,6 +24,8 @@ type cluster struct {
 	timed.Cluster
 	// shown is what was written to the API server last, by object.
 	shown map[objectKey]string
+	// going is set while servers may have certificates of the authority before the one that issues.
+	going bool
 }
 
 // world is everything but the operator.
@@ -38,6 +40,7 @@ type world struct {
 	changed chan struct{}
 	// broken are violations that are not an effect's.
 	broken []string
+	proofs proofs
 }
 
 func newWorld(t *trace) *world {
@@ -114,7 +117,17 @@ func (w *world) happen(c *cluster, next timed.Happening) {
 		if violation := c.Happen(next); violation != nil {
 			w.broken = append(w.broken, violation.String())
 		}
+		if next.Starts() {
+			w.expectHeard(c)
+		}
 	})
+}
+
+// expectHeard takes note of servers that do not believe each other.
+func (w *world) expectHeard(c *cluster) {
+	if unheard := c.Unheard(); unheard != "" {
+		w.broken = append(w.broken, fmt.Sprintf("%s: %s", invariant.I10, unheard))
+	}
 }
 
 // former is a server that runs, or is leaving, and that a cluster's servers find by their cluster's name, although it is another
@@ -158,6 +171,12 @@ func (w *world) wrote(before, after client.Object) {
 					w.broken = append(w.broken, wrong)
 				}
 			})
+		}
+		if c := w.owner(o); c != nil && o.Name == resources.AuthoritySecretName(c.Name) {
+			c.going = len(parse(resources.Authorities(o))) > len(parse(resources.PairOf(o).Certificate))
+		}
+		if c := w.owner(o); c != nil && o.Name == resources.CertificateSecretName(c.Name) {
+			w.change(c, now, func(*sim.State) { c.WroteCertificate(o, now) })
 		}
 		if c := w.owner(o); c != nil && o.Name == resources.TokensSecretName(c.Name) {
 			w.change(c, now, func(*sim.State) { c.WroteTokens(o) })
