@@ -7,8 +7,8 @@ import (
 	"github.com/consul-operator/consul-operator/api/reason"
 )
 
-// deafAfter is how long a voter has to be unhealthy, under a stable leader, until it counts as one that cannot follow, unless its
-// version says so.
+// deafAfter is how long a voter without an entry of the leader's has to be unhealthy, under a stable leader, until it counts as
+// one that cannot follow, unless its version says so.
 const deafAfter = 30 * time.Second
 
 // reviseFollowers gives the leader's revision, on their volumes, to voters that cannot follow it, such as those of Consul up to
@@ -36,8 +36,13 @@ func reviseFollowers(v view) *Decision {
 // isDeaf reports whether a voter that is there cannot follow the leader, and another revision may help: it is of a version that
 // is known for it, or it has not followed for a while.
 func (v view) isDeaf(s Server) bool {
-	isBehind := !v.canFollow(s) || v.lags(s) && !v.now.Before(s.UnhealthySince.Add(deafAfter))
-	return isBehind && isPresentVoter(s) && s.Agent.Answered && v.isRevisable(s)
+	return (!v.canFollow(s) || v.hasNotFollowed(s)) && isPresentVoter(s) && s.Agent.Answered && v.isRevisable(s)
+}
+
+// hasNotFollowed reports whether a voter is unhealthy for a while, and has no entry of the leader's. One that has just come back
+// is unhealthy until autopilot looks again, and has one at once.
+func (v view) hasNotFollowed(s Server) bool {
+	return v.lags(s) && !v.now.Before(s.UnhealthySince.Add(deafAfter)) && !v.follows(s)
 }
 
 // isRevisable reports whether a server can get another revision, and comes back on its volume.

@@ -51,6 +51,12 @@ func TestStepWhereServersCannotFollow(t *testing.T) {
 		"where the others are a quorum it is replaced as ever": {
 			func(o *plan.Observation) { deaf(o, 1) }, plan.CreateServer{Serial: 3}, reason.CreatingServer,
 		},
+		"one that has the leader's entries has come back, and autopilot has not looked": {
+			func(o *plan.Observation) {
+				both(o)
+				o.Servers[1].Agent.LastTerm, o.Servers[2].Agent.LastTerm = o.Raft.Term, o.Raft.Term
+			}, plan.CreateServer{Serial: 3}, reason.CreatingServer,
+		},
 		"a moment after the election nobody knows yet": {
 			func(o *plan.Observation) {
 				both(o)

@@ -155,8 +155,17 @@ func (v view) couldLead(candidate Server) bool {
 // voters is how many the Raft configuration has.
 func (v view) voters() int { return len(filter(v.Raft.Peers, func(p Peer) bool { return p.Voter })) }
 
-// canCommit reports whether the votes that count are a quorum.
-func (v view) canCommit() bool { return len(filter(v.Servers, v.voteCounts)) >= quorum(v.voters()) }
+// canCommit reports whether the votes that count are a quorum, with those that are seen to follow: a server that has just come
+// back follows before Serf and autopilot know.
+func (v view) canCommit() bool {
+	counts := func(s Server) bool { return v.voteCounts(s) || isVoter(s) && v.follows(s) }
+	return len(filter(v.Servers, counts)) >= quorum(v.voters())
+}
+
+// follows reports whether a server has an entry of the leader's.
+func (v view) follows(s Server) bool {
+	return s.Agent.Answered && v.canFollow(s) && s.Agent.LastTerm >= v.Raft.Term
+}
 
 // serves reports whether a server can take the place of another one, for Consul and for its clients.
 func (v view) serves(s Server) bool { return v.healthyVoter(s) && s.Pod.Ready }

@@ -141,11 +141,17 @@ func checkSuccessor(s *State, to int) *Violation {
 	}
 	for i := range s.slots() {
 		if x := &s.Servers[i]; int(s.Leader) != i && s.well(x) && x.Claim == ClaimBound && !x.Retiring &&
-			x.Revision == s.Wanted && x.PodRevision == s.Wanted && !x.Cordoned {
+			x.Revision == s.Wanted && x.PodRevision == s.Wanted && !x.Cordoned && s.couldFollow(x) {
 			return violated(invariant.I3, "leadership is to go to #%d, which is outdated, and not to #%d", to, i)
 		}
 	}
 	return nil
+}
+
+// couldFollow says whether a quorum could read what a server would write.
+func (s *State) couldFollow(leader *Server) bool {
+	reads := func(x *Server) bool { return x.PodRevision.spec >= s.Format || leader.PodRevision.spec < s.Format }
+	return s.count(func(x *Server) bool { return x.votes() && reads(x) }) >= s.quorum()
 }
 
 // well says whether a server's vote can be counted on, in truth and in autopilot's opinion.

@@ -214,8 +214,12 @@ func says(seen *plan.Server, kube, consul *State, i int) {
 	isKnown := !x.UsesFormer || kube.hasFormerTokens()
 	if seen.Pod != nil && seen.Pod.Running && (x.Process == Up || x.Process == Leaving) && isKnown {
 		seen.Agent = plan.Agent{Answered: true, KnowsLeader: consul.Leader != nobody, Version: "1.22.7", LastIndex: 1}
+		seen.Agent.LastTerm = 1
 		if x.Behind {
 			seen.Agent.LastIndex = 0
+		}
+		if x.Behind || !consul.reads(x) {
+			seen.Agent.LastTerm = 0
 		}
 		seen.Agent.ReadsOnlyOldLogs = x.PodRevision.spec < consul.Format
 		seen.Agent.UsesFormerToken = x.UsesFormer
@@ -224,7 +228,7 @@ func says(seen *plan.Server, kube, consul *State, i int) {
 		}
 	}
 	if consul.Leader == nobody && seen.Agent.Answered {
-		seen.Agent.LastTerm, seen.Agent.Outlook = 1, consul.outlook(i)
+		seen.Agent.LastTerm, seen.Agent.Outlook = 1, consul.outlook(i) // Behind says who knows more
 	}
 	if !consul.tells(kube) {
 		return
