@@ -273,13 +273,51 @@ func TestTheAuthorityOfCertificatesThatAUserProvidesIsLost(t *testing.T) {
 	w.Expect(w.client.Update(t.Context(), w.seen.Cluster)).To(Succeed())
 	authority, err := pki.NewAuthority("theirs", w.executor.Now())
 	w.Expect(err).NotTo(HaveOccurred())
+	former := w.secret(t, "consul-ca-cert").Data[corev1.TLSCertKey]
 	w.isBrought(t, w.provides(authority))
 	w.do(t, plan.RotateAuthority{Step: plan.IntroduceAuthority, Because: "servers believe two"})
 	w.isBrought(t, observe.UserSecrets{})
 	w.Expect(w.client.Delete(t.Context(), w.secret(t, "consul-ca-key"))).To(Succeed())
 	w.seen.AuthoritySecret = nil
 	w.carryOut(t, plan.Decision{})
-	w.Expect(resources.PairOf(w.secret(t, "consul-ca-key"))).To(Equal(pki.Pair{Certificate: w.seen.Authorities, Key: []byte{}}))
+	w.Expect(resources.PairOf(w.secret(t, "consul-ca-key"))).To(Equal(pki.Pair{Certificate: former, Key: []byte{}}),
+		"clients may not know the one that comes")
+}
+
+// A Secret of the authority that was restored from another time does not count.
+func TestACertificateOfAnAuthorityThatServersDoNotBelieve(t *testing.T) {
+	w := certified(t)
+	w.seen.Cluster.Spec.TLS.CertSecretRef = &v1alpha1.SecretName{Name: "mine"}
+	w.Expect(w.client.Update(t.Context(), w.seen.Cluster)).To(Succeed())
+	authority, err := pki.NewAuthority("another time's", w.executor.Now())
+	w.Expect(err).NotTo(HaveOccurred())
+	restored := w.secret(t, "consul-ca-key")
+	resources.SetAuthority(restored, pki.Pair{Certificate: authority.Certificate})
+	w.Expect(w.client.Update(t.Context(), restored)).To(Succeed())
+	w.isBrought(t, w.provides(authority))
+	w.Expect(w.client.Delete(t.Context(), w.secret(t, "consul-server-cert"))).To(Succeed())
+	w.seen.CertificateSecret = nil
+	_, err = w.executor.Do(t.Context(), w.seen, plan.IssueCertificate{Because: "it is lost"})
+	w.Expect(err).To(MatchError(ContainSubstring("servers do not believe what it holds")))
+}
+
+// A key that was there when TLS was switched off is not gone on with.
+func TestTLSAgainWithACertificateOfAUser(t *testing.T) {
+	w := newWorld(t)
+	authority, err := pki.NewAuthority("theirs", w.executor.Now())
+	w.Expect(err).NotTo(HaveOccurred())
+	w.seen.Cluster.Spec.TLS.CASecretRef = &v1alpha1.SecretName{Name: "mine"}
+	w.Expect(w.client.Update(t.Context(), w.seen.Cluster)).To(Succeed())
+	w.seen.UserSecrets.Authority = authority
+	w.do(t, plan.SetTLS{Phase: plan.TLSRequired})
+	w.Expect(resources.IssuesNothing(w.secret(t, "consul-ca-key"))).To(BeFalse())
+	w.picture(t)
+	w.seen.Spec.TLS.Phase = plan.TLSOff
+	w.seen.Cluster.Spec.TLS.CASecretRef, w.seen.Cluster.Spec.TLS.CertSecretRef = nil, &v1alpha1.SecretName{Name: "mine"}
+	w.seen.UserSecrets = w.provides(authority)
+	w.do(t, plan.SetTLS{Phase: plan.TLSRequired})
+	w.Expect(resources.IssuesNothing(w.secret(t, "consul-ca-key"))).To(BeTrue())
+	w.Expect(w.secret(t, "consul-server-cert").Data[corev1.TLSPrivateKeyKey]).To(Equal(w.seen.UserSecrets.Certificate.Key))
 }
 
 // As long as servers may have a certificate of the former authority, one Secret is enough to know whom to believe.

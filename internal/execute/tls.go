@@ -72,6 +72,7 @@ func (e *Executor) foundAuthority(ctx context.Context, s *observe.Snapshot) erro
 func isToGo(s *observe.Snapshot, live *corev1.Secret) bool {
 	theirs := s.UserSecrets.Authority.Certificate
 	return resources.IsAsked(s.Cluster, live, v1alpha1.AnnotationRotateAuthority) ||
+		resources.IssuesNothing(live) != (s.Cluster.Spec.TLS.CertSecretRef != nil) ||
 		len(resources.NextAuthority(live).Certificate) > 0 || len(theirs) > 0 && !pki.Same(theirs, resources.PairOf(live).Certificate)
 }
 
@@ -184,14 +185,20 @@ func (e *Executor) ensureCertificates(ctx context.Context, s *observe.Snapshot) 
 }
 
 // ensureAuthority makes the Secret of the authority again if it is lost and its key is not: a user has it. Where a user provides
-// certificates there is none, and whoever servers believe is their authority.
+// certificates there is none, and the authority is the one that has issued what servers have: another one that they believe may
+// not be known to clients yet.
 func (e *Executor) ensureAuthority(ctx context.Context, s *observe.Snapshot) error {
 	authority := s.UserSecrets.Authority
-	if s.Cluster.Spec.TLS.CertSecretRef != nil {
+	switch brings := s.Cluster.Spec.TLS.CertSecretRef != nil; {
+	case s.AuthoritySecret != nil, !brings && !pki.Same(s.Authorities, authority.Certificate):
+		return nil
+	case brings && s.CertificateSecret != nil:
+		authority = pki.Pair{Certificate: pki.Issuers(resources.PairOf(s.CertificateSecret).Certificate, s.Authorities)}
+	case brings:
 		authority = pki.Pair{Certificate: s.Authorities}
 	}
-	if s.AuthoritySecret != nil || !pki.Same(s.Authorities, authority.Certificate) {
-		return nil
+	if !pki.IsAuthority(authority.Certificate) { // what servers have is of nobody whom they believe
+		authority.Certificate = s.Authorities
 	}
 	err := e.Client.Create(ctx, resources.AuthoritySecret(s.Cluster, authority))
 	if apierrors.IsAlreadyExists(err) { // it was not seen
@@ -231,7 +238,7 @@ func (e *Executor) findAuthorities(ctx context.Context, c *v1alpha1.ConsulCluste
 // brought is the certificate that a user provides. Where it is not of the authority that issues, servers keep the one they have.
 func (e *Executor) brought(s *observe.Snapshot, authority pki.Pair, present *corev1.Secret) (pki.Pair, error) {
 	theirs := resources.Presented(s.UserSecrets.Certificate, s.Authorities)
-	if theirs.Check(authority.Certificate, e.Now()) == nil {
+	if s.MayPresent(theirs, authority.Certificate, e.Now()) {
 		return theirs, nil
 	}
 	kept := resources.PresentedNext(present, s.Authorities)

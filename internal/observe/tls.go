@@ -104,7 +104,7 @@ func (o *Observer) certificate(s *Snapshot) plan.Certificate {
 	if issues := s.issuer(); issues != nil {
 		_, err = pki.Inspect(resources.PairOf(s.CertificateSecret).Certificate, issues)
 		certificate.Former = err != nil
-		certificate.Superseded = certificate.Brought && s.hasAnother(facts, issues)
+		certificate.Superseded = certificate.Brought && s.hasAnother(facts, issues, o.Now())
 	}
 	return certificate
 }
@@ -117,11 +117,16 @@ func (s *Snapshot) bringsCertificates() bool {
 	return resources.IssuesNothing(s.AuthoritySecret)
 }
 
-// hasAnother reports whether a user provides another certificate than the present one, of the authority that issues.
-func (s *Snapshot) hasAnother(present pki.Facts, issues []byte) bool {
+// hasAnother reports whether a user provides another certificate than the present one, which servers can be given now.
+func (s *Snapshot) hasAnother(present pki.Facts, issues []byte, now time.Time) bool {
 	theirs := resources.Presented(s.UserSecrets.Certificate, s.Authorities)
-	facts, err := pki.Inspect(theirs.Certificate, issues)
-	return err == nil && facts.Fingerprint != present.Fingerprint
+	facts, err := pki.Inspect(theirs.Certificate, s.Authorities)
+	return err == nil && s.MayPresent(theirs, issues, now) && facts.Fingerprint != present.Fingerprint
+}
+
+// MayPresent reports whether servers can be given a certificate: of the authority that issues, and of one that they believe.
+func (s *Snapshot) MayPresent(certificate pki.Pair, issues []byte, now time.Time) bool {
+	return certificate.Check(issues, now) == nil && certificate.Check(s.Authorities, now) == nil
 }
 
 // issuer is the certificate of the authority that issues; nil if there is none that servers believe.
@@ -172,7 +177,7 @@ func otherAuthority(s *Snapshot) plan.Replacement {
 		reasons.FromSecret = ref.Name
 		reasons.Differs = len(theirs) > 0 && (!fits || !pki.Same(theirs, resources.NewestAuthority(s.AuthoritySecret)))
 	} else {
-		reasons.NotOurs = !fits
+		reasons.Withdrawn = !fits
 	}
 	return reasons
 }

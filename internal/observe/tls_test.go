@@ -1,6 +1,10 @@
 package observe_test
 
 import (
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/pem"
 	"slices"
 	"testing"
 	"time"
@@ -229,8 +233,8 @@ func TestACertificateOfAUser(t *testing.T) {
 	first, second := issue(theirs), issue(theirs)
 	public := pki.Pair{Certificate: theirs.Certificate}
 	type seen struct {
-		stage                                                   plan.AuthorityStage
-		brought, superseded, former, misnamed, differs, notOurs bool
+		stage                                                     plan.AuthorityStage
+		brought, superseded, former, misnamed, differs, withdrawn bool
 	}
 	for name, test := range map[string]struct {
 		change func(w *world, authority, authorities, certificate *corev1.Secret)
@@ -249,7 +253,7 @@ func TestACertificateOfAUser(t *testing.T) {
 			func(w *world, authority, _, _ *corev1.Secret) {
 				resources.SetNextAuthority(authority, w.cluster, public, now)
 				w.cluster.Spec.TLS.CertSecretRef = nil
-			}, seen{stage: plan.AuthorityComing, notOurs: true},
+			}, seen{stage: plan.AuthorityComing, withdrawn: true},
 		},
 		"its authority issues": {
 			func(w *world, authority, authorities, _ *corev1.Secret) {
@@ -278,7 +282,7 @@ func TestACertificateOfAUser(t *testing.T) {
 				authorities.Data[corev1.TLSCertKey] = theirs.Certificate
 				resources.SetCertificate(certificate, resources.Presented(first, theirs.Certificate), theirs.Certificate, now)
 				w.cluster.Spec.TLS.CertSecretRef = nil
-			}, seen{stage: plan.AuthoritySettled, brought: true, misnamed: true, notOurs: true},
+			}, seen{stage: plan.AuthoritySettled, brought: true, misnamed: true, withdrawn: true},
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -293,12 +297,66 @@ func TestACertificateOfAUser(t *testing.T) {
 			s := w.look()
 			a, c := s.Spec.TLS.Authority, s.Spec.TLS.Certificate
 			w.Expect(seen{
-				a.Stage, c.Brought, c.Superseded, c.Former, c.Misnamed, a.Replacement.Differs, a.Replacement.NotOurs,
+				a.Stage, c.Brought, c.Superseded, c.Former, c.Misnamed, a.Replacement.Differs, a.Replacement.Withdrawn,
 			}).To(Equal(test.seen))
 			w.Expect(s.Spec.Unusable).To(BeNil())
 			w.Expect(s.TLSName).To(Equal("server..consul"))
 		})
 	}
+}
+
+// A certificate of an authority that was renewed with its key verifies by the former one as well, which may have expired: servers
+// cannot be given it before they believe the renewed one.
+func TestACertificateOfAnAuthorityWithTheSameKey(t *testing.T) {
+	w := newWorld(t)
+	_, authorities, certificate := w.certify()
+	issuer, err := resources.NewAuthority(w.cluster, now.Add(-10*365*24*time.Hour)) // of which five are left that are over
+	w.Expect(err).NotTo(HaveOccurred())
+	signer, err := tls.X509KeyPair(issuer.Certificate, issuer.Key)
+	w.Expect(err).NotTo(HaveOccurred())
+	again := *signer.Leaf
+	again.NotAfter = now.Add(24 * time.Hour)
+	raw, err := x509.CreateCertificate(rand.Reader, &again, &again, signer.Leaf.PublicKey, signer.PrivateKey)
+	w.Expect(err).NotTo(HaveOccurred())
+	renewed := pki.Pair{Certificate: pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: raw}), Key: issuer.Key}
+	issue := func(at time.Time) pki.Pair {
+		pair, err := pki.Issue(renewed, []string{"server..consul"}, at)
+		w.Expect(err).NotTo(HaveOccurred())
+		return pair
+	}
+	const before = 5*365*24*time.Hour + 48*time.Hour // while the former one was valid
+	theirs, present := issue(now.Add(-before)), issue(now.Add(-before))
+	_, until, err := pki.Validity(theirs.Certificate)
+	w.Expect(err).NotTo(HaveOccurred())
+	w.Expect(until).To(BeTemporally("<", now))
+	theirs = w.until(theirs, renewed, now.Add(24*time.Hour))
+
+	authority := resources.AuthoritySecret(w.cluster, pki.Pair{Certificate: issuer.Certificate})
+	authorities.Data[corev1.TLSCertKey] = issuer.Certificate
+	resources.SetCertificate(certificate, resources.Presented(present, issuer.Certificate), issuer.Certificate, now)
+	w.cluster.Spec.TLS.CertSecretRef = &v1alpha1.SecretName{Name: "mine"}
+	w.others = append(w.others, authority, authorities, certificate, &corev1.Secret{
+		ObjectMeta: metav1.ObjectMeta{Name: "mine", Namespace: w.cluster.Namespace},
+		Data:       map[string][]byte{"tls.crt": theirs.Certificate, "tls.key": theirs.Key, "ca.crt": renewed.Certificate},
+	})
+	seen := w.look().Spec
+	w.Expect(seen.Unusable).To(BeNil())
+	w.Expect(seen.TLS.Authority.Replacement.Differs).To(BeTrue())
+	w.Expect(seen.TLS.Certificate.Superseded).To(BeFalse())
+}
+
+// until is a certificate that is valid longer, issued again.
+func (w *world) until(pair, issuer pki.Pair, end time.Time) pki.Pair {
+	w.t.Helper()
+	leaf, err := tls.X509KeyPair(pair.Certificate, pair.Key)
+	w.Expect(err).NotTo(HaveOccurred())
+	signer, err := tls.X509KeyPair(issuer.Certificate, issuer.Key)
+	w.Expect(err).NotTo(HaveOccurred())
+	longer := *leaf.Leaf
+	longer.NotAfter = end
+	raw, err := x509.CreateCertificate(rand.Reader, &longer, signer.Leaf, leaf.Leaf.PublicKey, signer.PrivateKey)
+	w.Expect(err).NotTo(HaveOccurred())
+	return pki.Pair{Certificate: pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: raw}), Key: pair.Key}
 }
 
 // How far the rotation of the authority is follows from what the Secrets hold.

@@ -28,6 +28,10 @@ const (
 	// clocksDiffer is how far the clock of a server may be behind.
 	clocksDiffer = time.Hour
 
+	// mostAuthorities is how many may come with a certificate. Servers present them, twice as many for a while, and TLS libraries
+	// refuse more than 100 KiB.
+	mostAuthorities = 10
+
 	typeCertificate = "CERTIFICATE"
 	typeKey         = "PRIVATE KEY"
 )
@@ -157,6 +161,9 @@ func Take(pair Pair, authorities []byte, now time.Time) (taken Pair, by []byte, 
 	switch by = text(roots); {
 	case len(roots) == 0:
 		return Pair{}, nil, errors.New("there is no certificate of an authority in PEM")
+	case len(roots) > mostAuthorities:
+		return Pair{}, nil, fmt.Errorf("it comes with %d authorities, all of which servers would present: %d at most",
+			len(roots), mostAuthorities)
 	case slices.ContainsFunc(roots, func(one *x509.Certificate) bool { return !one.IsCA }):
 		return Pair{}, nil, errors.New("it comes with a certificate that is not that of an authority")
 	case slices.ContainsFunc(roots, certificate.Equal):
@@ -174,7 +181,7 @@ func Take(pair Pair, authorities []byte, now time.Time) (taken Pair, by []byte, 
 }
 
 func signsItself(certificate *x509.Certificate) bool {
-	return bytes.Equal(certificate.RawIssuer, certificate.RawSubject)
+	return bytes.Equal(certificate.RawIssuer, certificate.RawSubject) && certificate.CheckSignatureFrom(certificate) == nil
 }
 
 // inOrder brings certificates that are in no order into one, each once.
@@ -253,6 +260,14 @@ func Inspect(text, authorities []byte) (Facts, error) {
 		Subject: certificate.Subject.CommonName, Fingerprint: Fingerprint(chain), Names: names,
 		From: certificate.NotBefore, Until: certificate.NotAfter,
 	}, nil
+}
+
+// Issuers are those of the authorities of a text in PEM that prove the first certificate of another text.
+func Issuers(certificate, authorities []byte) []byte {
+	return text(slices.DeleteFunc(certificates(authorities), func(one *x509.Certificate) bool {
+		_, err := Inspect(certificate, text([]*x509.Certificate{one}))
+		return err != nil
+	}))
 }
 
 // Fingerprint identifies a certificate and those that are presented with it.

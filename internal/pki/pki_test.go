@@ -302,6 +302,41 @@ func TestACertificateOfSomebodyElse(t *testing.T) {
 	NewWithT(t).Expect(err).To(MatchError(pki.ErrUnproven), "it has expired")
 }
 
+// Servers present all authorities that come with a certificate.
+func TestACertificateWithTooManyAuthorities(t *testing.T) {
+	g := NewWithT(t)
+	authority, err := pki.NewAuthority("theirs", noon)
+	g.Expect(err).NotTo(HaveOccurred())
+	server, err := pki.Issue(authority, names, noon)
+	g.Expect(err).NotTo(HaveOccurred())
+	all := authority.Certificate
+	for n := 1; n <= 10; n++ {
+		_, by, err := pki.Take(server, all, noon)
+		g.Expect(err).NotTo(HaveOccurred())
+		g.Expect(pki.Issuers(server.Certificate, by)).To(Equal(authority.Certificate))
+		another, err := pki.NewAuthority("another", noon)
+		g.Expect(err).NotTo(HaveOccurred())
+		all = pki.Join(all, another.Certificate)
+	}
+	_, _, err = pki.Take(server, all, noon)
+	g.Expect(err).To(MatchError(ContainSubstring("11 authorities")))
+}
+
+// A certificate that an authority of the same name has signed is not its own: it leads from one to the other.
+func TestAnAuthorityThatAnotherOneOfItsNameHasSigned(t *testing.T) {
+	g := NewWithT(t)
+	template := x509.Certificate{Subject: pkix.Name{CommonName: "root"}, IsCA: true, BasicConstraintsValid: true}
+	former := child(t, pki.Pair{}, template)
+	cross := child(t, former, template)
+	server := child(t, cross, x509.Certificate{DNSNames: names[:1], ExtKeyUsage: []x509.ExtKeyUsage{
+		x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth,
+	}})
+	server.Certificate = pki.Join(server.Certificate, cross.Certificate)
+	taken, by, err := pki.Take(server, former.Certificate, noon)
+	g.Expect(err).NotTo(HaveOccurred())
+	g.Expect(taken.Check(by, noon)).To(Succeed())
+}
+
 // The order of authorities means nothing, and what is presented with a certificate is a part of what identifies it.
 func TestAuthoritiesThatArePresented(t *testing.T) {
 	g := NewWithT(t)

@@ -37,8 +37,8 @@ func TestTheAuthority(t *testing.T) {
 	taken.Replacement = plan.Replacement{FromSecret: "mine", Differs: true}
 	tooEarly.KnownAt, tooLate.KnownAt = noon.Add(time.Second), noon.Add(year)
 	tooLate.From, tooLate.Until = noon.Add(90*day-5*year), noon.Add(90*day)
-	notOurs := settled(2*year, false)
-	notOurs.Replacement.NotOurs = true
+	withdrawn := settled(2*year, false)
+	withdrawn.Replacement.Withdrawn = true
 	going := plan.Authority{Stage: plan.AuthorityGoing}
 	agents := func(ready string) func(o *plan.Observation) {
 		return func(o *plan.Observation) {
@@ -97,9 +97,9 @@ func TestTheAuthority(t *testing.T) {
 			func(o *plan.Observation) { o.Spec.TLS.Certificate.Brought, o.Spec.TLS.Certificate.Former = true, true },
 			introduce("the Secret mine holds another value"),
 		},
-		"a user provides certificates no more": {notOurs, nil, introduce("the operator is to issue certificates again")},
+		"a user provides certificates no more": {withdrawn, nil, introduce("the operator is to issue certificates again")},
 		"a user provided those of the one that comes": {
-			plan.Authority{Stage: plan.AuthorityComing, Introduced: true, KnownAt: noon, Replacement: notOurs.Replacement}, nil,
+			plan.Authority{Stage: plan.AuthorityComing, Introduced: true, KnownAt: noon, Replacement: withdrawn.Replacement}, nil,
 			introduce("the operator is to issue certificates again"),
 		},
 		"a certificate of a user ends": {

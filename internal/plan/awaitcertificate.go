@@ -25,9 +25,12 @@ func (v view) awaitAuthority() *Decision {
 	switch {
 	case a.Stage != AuthorityUnknown:
 		return nil
-	case v.Spec.TLS.Certificate.Brought:
+	case v.Spec.TLS.Certificate.Brought && a.Replacement.FromSecret != "":
 		return wait(steadily, reason.RenewingCertificate, "the Secret of the certificate authority does not hold the one that servers "+
 			"believe: delete it, and the operator writes it again")
+	case v.Spec.TLS.Certificate.Brought:
+		return wait(steadily, reason.RenewingCertificate, "the Secret of the certificate authority does not hold the one that servers "+
+			"believe: name the Secret with their certificate in spec.tls.certSecretRef again")
 	case a.Replacement.FromSecret != "":
 		return wait(steadily, reason.RenewingCertificate, "the present certificate authority is lost, or servers do not believe it, "+
 			"and the Secret %s does not hold it: put it there once more, and another one afterwards", a.Replacement.FromSecret)

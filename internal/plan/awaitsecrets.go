@@ -13,7 +13,7 @@ func awaitSecrets(v view) *Decision {
 		return wait(steadily, v.Spec.Unusable.Reason, "%s", v.Spec.Unusable.Message)
 	}
 	a := v.Spec.TLS.Authority
-	if a.Replacement.FromSecret != "" && v.isOverdue() {
+	if a.Replacement.FromSecret != "" && !a.Replacement.Differs && a.Stage == AuthoritySettled && v.isOverdue() {
 		return wait(steadily, reason.RenewingCertificate, "the certificate of the servers ends at %s: put another one into the "+
 			"Secret %s", v.Spec.TLS.Certificate.Until.UTC().Format(time.RFC3339), a.Replacement.FromSecret)
 	}

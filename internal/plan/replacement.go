@@ -17,12 +17,12 @@ type Replacement struct {
 	// Secret holds another one.
 	FromSecret string
 	Differs    bool
-	// NotOurs reports whether it is from a Secret that the user does not name any more, and the operator cannot go on with it.
-	NotOurs bool
+	// Withdrawn reports whether the user names no Secret any more, and the operator cannot go on without.
+	Withdrawn bool
 }
 
 // takesBack reports whether a user does not provide the newest one any more.
-func (r Replacement) takesBack() bool { return r.Differs || r.NotOurs }
+func (r Replacement) takesBack() bool { return r.Differs || r.Withdrawn }
 
 // Why says why it is to be replaced; empty if it is not. What a user provides, only the user replaces.
 func (r Replacement) Why(now time.Time) string {
@@ -31,7 +31,7 @@ func (r Replacement) Why(now time.Time) string {
 		return fmt.Sprintf("the Secret %s holds another value", r.FromSecret)
 	case r.FromSecret != "":
 		return ""
-	case r.NotOurs:
+	case r.Withdrawn:
 		return "the operator is to issue certificates again"
 	case r.Asked:
 		return "on request"

@@ -2,6 +2,7 @@ package resources
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -96,10 +97,15 @@ func UserCertificate(
 // isFor reports why servers would not know each other by a certificate; nil if they would.
 func isFor(certificate, authority pki.Pair, c *v1alpha1.ConsulCluster) error {
 	facts, err := pki.Inspect(certificate.Certificate, authority.Certificate)
-	if name := ProvenName(c, facts); err == nil && (name != TLSServerName(c) || !slices.Contains(facts.Names, name)) {
-		err = fmt.Errorf("its common name is %q, and it is for %s", facts.Subject, strings.Join(facts.Names, ", "))
+	switch name := TLSServerName(c); {
+	case err != nil:
+		return err
+	case !slices.Contains(facts.Names, name):
+		return errors.New("it is not for that name")
+	case ProvenName(c, facts) != name:
+		return errors.New("its common name is that of a server of another domain")
 	}
-	return err
+	return nil
 }
 
 // leastLife is how long an authority has to last: servers and clients need time to go on to another one.

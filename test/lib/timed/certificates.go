@@ -60,10 +60,10 @@ func (c *Cluster) HasNewestCertificate(slot int) bool {
 }
 
 // Unheard says which servers that run do not believe each other; empty if all do.
-func (c *Cluster) Unheard() string {
+func (c *Cluster) Unheard(now time.Time) string {
 	for i, server := range c.Servers[:c.State.N] {
 		for j, other := range c.Servers[:c.State.N] {
-			if c.presents(i) && c.presents(j) && !believes(server.Certified, other.Certified) {
+			if c.presents(i) && c.presents(j) && !server.Certified.believes(other.Certified, now) {
 				return fmt.Sprintf("%s does not believe the certificate of %s", server.Name, other.Name)
 			}
 		}
@@ -75,9 +75,9 @@ func (c *Cluster) presents(slot int) bool {
 	return c.State.Servers[slot].Process != sim.Down && len(c.Servers[slot].Certified.Presented) > 0
 }
 
-func believes(x, y certified) bool {
-	_, err := pki.Inspect(y.Presented, x.Authorities)
-	return err == nil
+// believes is what Consul asks of who calls, and of who is called.
+func (x certified) believes(y certified, now time.Time) bool {
+	return pki.Pair{Certificate: y.Presented}.Check(x.Authorities, now) == nil
 }
 
 // fingerprint identifies what a server presents; empty if that is nothing.

@@ -63,7 +63,7 @@ func scenarios() []scenario {
 				c.Annotations[v1alpha1.AnnotationRotateAuthority], c.Spec.TLS.CAGracePeriod = "now", grace
 			})}},
 		{name: "certificates of a user for 3, of another authority while one comes, and no more", replicas: 3, encrypted: true,
-			steps: []step{bringCertificate(), bringAnother("while one comes", isComing), bringNone()}},
+			steps: []step{bringCertificate(), bringAnother("while one comes", isComing), renewCertificate(), bringNone()}},
 		{name: "certificates of a user for 1, and of two others at once", replicas: 1, encrypted: true, steps: []step{
 			bringCertificate(), bringAnother("later", nil), bringAnother("while the last one goes", isGoing)}},
 		{name: "another certificate for 1, and an upgrade", replicas: 1, encrypted: true, steps: []step{

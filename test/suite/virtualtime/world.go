@@ -125,7 +125,7 @@ func (w *world) happen(c *cluster, next timed.Happening) {
 
 // expectHeard takes note of servers that do not believe each other.
 func (w *world) expectHeard(c *cluster) {
-	if unheard := c.Unheard(); unheard != "" {
+	if unheard := c.Unheard(time.Now()); unheard != "" {
 		w.broken = append(w.broken, fmt.Sprintf("%s: %s", invariant.I10, unheard))
 	}
 }
