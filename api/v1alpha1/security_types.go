@@ -78,7 +78,7 @@ type TLS struct {
 	CAGracePeriod *metav1.Duration `json:"caGracePeriod,omitempty"`
 
 	// AdditionalDNSNames that clients use for the servers, such as that of a load balancer. They have no effect on a certificate
-	// that comes from CertSecretRef.
+	// that comes from certSecretRef.
 	//
 	// +listType=set
 	// +kubebuilder:validation:MaxItems=32

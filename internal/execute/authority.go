@@ -80,8 +80,8 @@ func (e *Executor) introduceAuthority(
 ) (Outcome, error) {
 	next, event := resources.NextAuthority(live), ""
 	theirs := s.UserSecrets.Authority.Certificate
-	fits := resources.NextIssuesNothing(live) == (s.Cluster.Spec.TLS.CertSecretRef != nil)
-	if !pki.IsAuthority(next.Certificate) || !fits || len(theirs) > 0 && !pki.Same(next.Certificate, theirs) {
+	suits := resources.SuitsSpec(live, s.Cluster)
+	if !pki.IsAuthority(next.Certificate) || !suits || len(theirs) > 0 && !pki.Same(next.Certificate, theirs) {
 		var err error
 		if next, err = e.newAuthority(s); err != nil {
 			return Outcome{}, err

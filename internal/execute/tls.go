@@ -72,7 +72,7 @@ func (e *Executor) foundAuthority(ctx context.Context, s *observe.Snapshot) erro
 func isToGo(s *observe.Snapshot, live *corev1.Secret) bool {
 	theirs := s.UserSecrets.Authority.Certificate
 	return resources.IsAsked(s.Cluster, live, v1alpha1.AnnotationRotateAuthority) ||
-		resources.IssuesNothing(live) != (s.Cluster.Spec.TLS.CertSecretRef != nil) ||
+		!resources.SuitsSpec(live, s.Cluster) ||
 		len(resources.NextAuthority(live).Certificate) > 0 || len(theirs) > 0 && !pki.Same(theirs, resources.PairOf(live).Certificate)
 }
 
@@ -147,7 +147,7 @@ func (e *Executor) newCertificate(s *observe.Snapshot, authority pki.Pair, name 
 
 // issue returns a certificate for servers, if those who believe the authorities will believe it.
 func (e *Executor) issue(s *observe.Snapshot, authority pki.Pair, present *corev1.Secret) (certificate pki.Pair, err error) {
-	if len(authority.Key) == 0 || s.Spec.TLS.Certificate.Brought {
+	if len(authority.Key) == 0 {
 		return e.brought(s, authority, present)
 	}
 	certificate, err = pki.Issue(authority, resources.CertificateNames(s.Cluster, s.TLSName), e.Now())

@@ -171,13 +171,13 @@ func authority(s *Snapshot, told *corev1.Secret) plan.Authority {
 // otherAuthority are the reasons for another authority than the newest one.
 func otherAuthority(s *Snapshot) plan.Replacement {
 	reasons := plan.Replacement{Asked: resources.IsAsked(s.Cluster, s.AuthoritySecret, v1alpha1.AnnotationRotateAuthority)}
-	fits := resources.NextIssuesNothing(s.AuthoritySecret) == (s.Cluster.Spec.TLS.CertSecretRef != nil)
+	suits := resources.SuitsSpec(s.AuthoritySecret, s.Cluster)
 	if ref := resources.AuthorityRef(s.Cluster); ref != nil {
 		theirs := s.UserSecrets.Authority.Certificate
 		reasons.FromSecret = ref.Name
-		reasons.Differs = len(theirs) > 0 && (!fits || !pki.Same(theirs, resources.NewestAuthority(s.AuthoritySecret)))
+		reasons.Differs = len(theirs) > 0 && (!suits || !pki.Same(theirs, resources.NewestAuthority(s.AuthoritySecret)))
 	} else {
-		reasons.Withdrawn = !fits
+		reasons.Withdrawn = !suits
 	}
 	return reasons
 }

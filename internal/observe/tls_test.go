@@ -312,13 +312,7 @@ func TestACertificateOfAnAuthorityWithTheSameKey(t *testing.T) {
 	_, authorities, certificate := w.certify()
 	issuer, err := resources.NewAuthority(w.cluster, now.Add(-10*365*24*time.Hour)) // of which five are left that are over
 	w.Expect(err).NotTo(HaveOccurred())
-	signer, err := tls.X509KeyPair(issuer.Certificate, issuer.Key)
-	w.Expect(err).NotTo(HaveOccurred())
-	again := *signer.Leaf
-	again.NotAfter = now.Add(24 * time.Hour)
-	raw, err := x509.CreateCertificate(rand.Reader, &again, &again, signer.Leaf.PublicKey, signer.PrivateKey)
-	w.Expect(err).NotTo(HaveOccurred())
-	renewed := pki.Pair{Certificate: pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: raw}), Key: issuer.Key}
+	renewed := w.until(issuer, issuer, now.Add(24*time.Hour))
 	issue := func(at time.Time) pki.Pair {
 		pair, err := pki.Issue(renewed, []string{"server..consul"}, at)
 		w.Expect(err).NotTo(HaveOccurred())

@@ -191,6 +191,12 @@ func NextIssuesNothing(secret *corev1.Secret) bool {
 	return IssuesNothing(secret)
 }
 
+// SuitsSpec reports whether the newest authority in a Secret has a key where the operator issues certificates, and none where a
+// user provides them.
+func SuitsSpec(secret *corev1.Secret, c *v1alpha1.ConsulCluster) bool {
+	return NextIssuesNothing(secret) == (c.Spec.TLS.CertSecretRef != nil)
+}
+
 // hasNoKey is what the cache keeps of a key: whether it is there, and empty.
 func hasNoKey(secret *corev1.Secret, key string) bool {
 	value, has := secret.Data[key]
