@@ -1,6 +1,7 @@
 package consul
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -256,24 +257,46 @@ const pathHealth = "/v1/operator/autopilot/health"
 // Health reads GET /v1/operator/autopilot/health. If a server is unhealthy, the answer has status 429 and the same body
 // (measured), which is not an error.
 func (a *agent) Health(ctx context.Context) (map[string]plan.Health, error) {
+	servers, err := a.health(ctx)
 	health := map[string]plan.Health{}
-	err := a.call(ctx, "autopilot health", func(c *api.Client) error {
+	for _, s := range servers {
+		health[s.ID] = plan.HealthUnhealthy
+		if s.Healthy {
+			health[s.ID] = plan.HealthHealthy
+		}
+	}
+	return health, err
+}
+
+func (a *agent) Leader(ctx context.Context) (Self, error) {
+	servers, err := a.health(ctx)
+	if err != nil {
+		return Self{}, err
+	}
+	i := slices.IndexFunc(servers, func(s api.ServerHealth) bool { return s.Leader })
+	if i < 0 {
+		return Self{}, fmt.Errorf("the leader: %w in what autopilot tells", ErrNotFound)
+	}
+	s := servers[i]
+	return Self{
+		NodeID: s.ID, Version: s.Version, Leads: true, LeaderAddr: s.Address,
+		Term: s.LastTerm, LastTerm: s.LastTerm, LastIndex: s.LastIndex,
+	}, nil
+}
+
+func (a *agent) health(ctx context.Context) (servers []api.ServerHealth, err error) {
+	err = a.call(ctx, "autopilot health", func(c *api.Client) error {
 		out, err := c.Operator().AutopilotServerHealth(nil)
 		if err != nil {
 			return err
 		}
-		for _, s := range out.Servers {
-			if err := short(s.ID); err != nil {
-				return err
-			}
-			health[s.ID] = plan.HealthUnhealthy
-			if s.Healthy {
-				health[s.ID] = plan.HealthHealthy
-			}
+		servers = out.Servers
+		for _, s := range servers {
+			err = cmp.Or(err, short(s.ID, s.Version, s.Address))
 		}
-		return nil
+		return err
 	})
-	return health, err
+	return servers, err
 }
 
 // TransferLeadership is POST /v1/operator/raft/transfer-leader?id=, measured to take 5 to 17 ms.

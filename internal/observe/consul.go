@@ -6,7 +6,7 @@ import (
 	"errors"
 	"slices"
 	"strconv"
-	"strings"
+
 	"sync"
 	"syscall"
 
@@ -38,6 +38,9 @@ func (o *Observer) consul(ctx context.Context, s *Snapshot) {
 		}
 	}
 	if leader == "" {
+		leader = o.muteLeader(ctx, s, selves)
+	}
+	if leader == "" {
 		s.Raft.Unknown = unknown(s.Servers)
 		o.outlooks(ctx, s, selves)
 		return
@@ -50,6 +53,32 @@ func (o *Observer) consul(ctx context.Context, s *Snapshot) {
 		return
 	}
 	s.Raft.Known, s.Raft.Leader, s.Raft.Term = true, leader, selves[leader].Term
+}
+
+// muteLeader finds a leader that others know and that does not answer for itself: where it cannot commit anything, its agent may
+// have no answer to the one question, and to all others it has. It adds what it tells of itself. It returns the server's name.
+func (o *Observer) muteLeader(ctx context.Context, s *Snapshot, selves map[string]answer) string {
+	if !slices.ContainsFunc(s.Servers, func(server plan.Server) bool { return server.Agent.KnowsLeader }) {
+		return ""
+	}
+	var group sync.WaitGroup
+	told := make([]consul.Self, len(s.Servers))
+	for i, server := range s.Servers {
+		if server.Agent.Silence == plan.SilenceUnanswered {
+			group.Go(func() { told[i], _ = o.Dial(s.Target(server.Name)).Leader(ctx) })
+		}
+	}
+	group.Wait()
+	for i := range s.Servers {
+		server := &s.Servers[i]
+		if leader := told[i]; leader.NodeID == server.ID {
+			selves[server.Name] = answer{Self: leader}
+			server.Agent.Version, server.Agent.ReadsOnlyOldLogs = leader.Version, readsOnlyOldLogs(leader.Version)
+			server.Agent.LastIndex, server.Agent.LastTerm = leader.LastIndex, leader.LastTerm
+			return server.Name
+		}
+	}
+	return ""
 }
 
 // answer is what came of asking an agent about itself.
@@ -195,13 +224,9 @@ func atOnce(calls ...func() error) error {
 // readsAllLogs is the first version of Consul that reads both formats of the Raft log.
 var readsAllLogs = version.MustParseSemantic("1.20.2")
 
-// readsOnlyOldLogs is for plan.Agent. An unknown version is a new one.
+// readsOnlyOldLogs is for plan.Agent. An unknown version is a new one; of a build of somebody's own, such as 1.20.0dev, the
+// number counts.
 func readsOnlyOldLogs(of string) bool {
-	running, err := parseRunning(of)
+	running, err := version.ParseGeneric(of)
 	return err == nil && running.LessThan(readsAllLogs)
-}
-
-// parseRunning parses the version that an agent reports.
-func parseRunning(reported string) (*version.Version, error) {
-	return version.ParseSemantic(strings.TrimSuffix(reported, "+ent"))
 }

@@ -248,6 +248,41 @@ func TestWhyAnAgentIsSilent(t *testing.T) {
 	}
 }
 
+// A leader that cannot commit does not answer for itself, and tells everything else.
+func TestALeaderThatDoesNotAnswerForItself(t *testing.T) {
+	mute := func(w *world) {
+		leader := w.agent(0)
+		leader.leader = consul.Self{
+			NodeID: leader.self.NodeID, Version: "1.20.1", Leads: true, Term: 7, LastIndex: 101, LastTerm: 7,
+		}
+		w.agent(2).self.LeaderAddr = "10.0.0.0:8300"
+	}
+	agent := plan.Agent{
+		Silence: plan.SilenceUnanswered, Version: "1.20.1", ReadsOnlyOldLogs: true, LastIndex: 101, LastTerm: 7,
+	}
+	w := newWorld(t)
+	mute(w)
+	s := w.look()
+	w.Expect(s.Raft).To(And(HaveField("Known", true), HaveField("Leader", "consul-0"), HaveField("Term", uint64(7))))
+	w.Expect(s.Raft.Peers).To(HaveLen(3))
+	w.Expect(s.Servers[0].Agent).To(Equal(agent))
+
+	for what, change := range map[string]func(*world){
+		"another one leads by now": func(w *world) { w.agent(0).leader.NodeID = w.agent(1).self.NodeID },
+		"nobody knows a leader":    func(w *world) { w.agent(2).self.LeaderAddr = "" },
+		"it is down":               func(w *world) { w.agent(0).leader, w.agent(0).fails = consul.Self{}, consul.ErrUnreachable },
+	} {
+		t.Run(what, func(t *testing.T) {
+			w := newWorld(t)
+			mute(w)
+			change(w)
+			s := w.look()
+			w.Expect(s.Raft.Known).To(BeFalse())
+			w.Expect(s.Servers[0].Agent).To(HaveField("Version", BeEmpty()))
+		})
+	}
+}
+
 // I4: ACLs filter lists without a word. A leader that does not find itself in them does not know who else is missing.
 func TestALeaderThatLeavesItselfOut(t *testing.T) {
 	for what, filter := range map[string]func(*agent){

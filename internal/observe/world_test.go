@@ -41,6 +41,8 @@ type agent struct {
 	serf  []plan.Member
 	nodes []plan.Node
 	votes map[string]plan.Health
+	// leader is what autopilot at the leader tells of it. One that leads is mute: it does not answer for itself.
+	leader consul.Self
 
 	keyring consul.Keyring
 	keyless error
@@ -67,14 +69,20 @@ func (a *agent) says(call string) error {
 	return nil
 }
 
-func (a *agent) Self(context.Context) (consul.Self, error)      { return a.self, a.says("self") }
+func (a *agent) Self(context.Context) (consul.Self, error) {
+	if a.leader.Leads {
+		return consul.Self{}, consul.ErrUnanswered
+	}
+	return a.self, a.says("self")
+}
 func (a *agent) RaftPeers(context.Context) ([]plan.Peer, error) { return a.peers, a.says("peers") }
 func (a *agent) Members(context.Context) ([]plan.Member, error) { return a.serf, a.says("members") }
 func (a *agent) Catalog(context.Context) ([]plan.Node, error)   { return a.nodes, a.says("catalog") }
 func (a *agent) Health(context.Context) (map[string]plan.Health, error) {
 	return a.votes, a.says("health")
 }
-func (a *agent) Reload(context.Context) error { return a.says("reload") }
+func (a *agent) Leader(context.Context) (consul.Self, error) { return a.leader, a.says("leader") }
+func (a *agent) Reload(context.Context) error                { return a.says("reload") }
 func (a *agent) ClientAgents(context.Context) (consul.ClientAgents, error) {
 	names := []string{"app-1"}
 	if a.clientDown {

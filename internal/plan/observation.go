@@ -196,7 +196,8 @@ type Agent struct {
 	Silence Silence
 	// KnowsLeader reports whether it knows a leader, wherever that is.
 	KnowsLeader bool
-	Version     string
+	// Version, ReadsOnlyOldLogs, LastIndex and LastTerm are known as well of a leader that does not answer for itself.
+	Version string
 	// ReadsOnlyOldLogs is set for Consul up to 1.20.1, which cannot read the log of a leader of a later version: hashicorp/raft
 	// 1.5 does not know the format in which 1.7 writes times (measured with 1.19.2 and 1.22.7). The other way round it works.
 	ReadsOnlyOldLogs bool

@@ -2,14 +2,9 @@ package plan
 
 import (
 	"slices"
-	"time"
 
 	"github.com/consul-operator/consul-operator/api/reason"
 )
-
-// deafAfter is how long a voter without an entry of the leader's has to be unhealthy, under a stable leader, until it counts as
-// one that cannot follow, unless its version says so.
-const deafAfter = 30 * time.Second
 
 // reviseFollowers gives the leader's revision, on their volumes, to voters that cannot follow it, such as those of Consul up to
 // 1.20.1 under a leader of a later version. If their votes are needed, after an election that nobody planned or because there are
@@ -33,16 +28,10 @@ func reviseFollowers(v view) *Decision {
 		"%s is restarted with the leader's revision, since it does not follow with its own")
 }
 
-// isDeaf reports whether a voter that is there cannot follow the leader, and another revision may help: it is of a version that
-// is known for it, or it has not followed for a while.
+// isDeaf reports whether a voter that is there is of a version that cannot follow the leader, and another revision helps. One
+// that lags for another cause may be about to read the leader's snapshot, which a restart would interrupt.
 func (v view) isDeaf(s Server) bool {
-	return (!v.canFollow(s) || v.hasNotFollowed(s)) && isPresentVoter(s) && s.Agent.Answered && v.isRevisable(s)
-}
-
-// hasNotFollowed reports whether a voter is unhealthy for a while, and has no entry of the leader's. One that has just come back
-// is unhealthy until autopilot looks again, and has one at once.
-func (v view) hasNotFollowed(s Server) bool {
-	return v.lags(s) && !v.now.Before(s.UnhealthySince.Add(deafAfter)) && !v.follows(s)
+	return !v.canFollow(s) && isPresentVoter(s) && s.Agent.Answered && v.isRevisable(s)
 }
 
 // isRevisable reports whether a server can get another revision, and comes back on its volume.
@@ -52,7 +41,7 @@ func (v view) isRevisable(s Server) bool {
 
 // isComingBack reports whether a voter has just got the wanted revision: it is about to stop, or has not answered yet.
 func (v view) isComingBack(s Server) bool {
-	return isVoter(s) && s.Revision == v.Spec.Revision && (s.Pod == nil || v.isRestarting(s))
+	return isVoter(s) && !v.leads(s) && s.Revision == v.Spec.Revision && (s.Pod == nil || v.isRestarting(s))
 }
 
 func (v view) isRestarting(s Server) bool {

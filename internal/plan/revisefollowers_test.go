@@ -12,20 +12,18 @@ import (
 func TestStepWhereServersCannotFollow(t *testing.T) {
 	deaf := func(o *plan.Observation, i int) {
 		s := &o.Servers[i]
-		s.Revision, s.Pod.Revision = "old", "old"
+		s.Revision, s.Pod.Revision, s.Agent.ReadsOnlyOldLogs = "old", "old", true
 		s.Health, s.UnhealthySince = plan.HealthUnhealthy, noon.Add(-time.Minute)
 	}
-	old := func(o *plan.Observation) { // of a version that is known for it
-		for i := 1; i < 3; i++ {
-			s := &o.Servers[i]
-			s.Revision, s.Pod.Revision, s.Agent.ReadsOnlyOldLogs = "old", "old", true
-		}
-	}
 	both := func(o *plan.Observation) { deaf(o, 1); deaf(o, 2) }
+	old := func(o *plan.Observation) { // and autopilot has not looked
+		both(o)
+		o.Servers[1].Health, o.Servers[2].Health = plan.HealthHealthy, plan.HealthHealthy
+	}
 	revise := plan.SetRevision{Server: "consul-1"}
 	testSteps(t, map[string]stepTest{
 		"the first of them gets the leader's revision":          {both, revise, reason.UpdatingInPlace},
-		"of an old version, at once, whatever autopilot thinks": {old, revise, reason.UpdatingInPlace},
+		"whatever autopilot thinks": {old, revise, reason.UpdatingInPlace},
 		"a new server is not made the leader of old ones": {
 			func(o *plan.Observation) {
 				old(o)
@@ -51,16 +49,23 @@ func TestStepWhereServersCannotFollow(t *testing.T) {
 		"where the others are a quorum it is replaced as ever": {
 			func(o *plan.Observation) { deaf(o, 1) }, plan.CreateServer{Serial: 3}, reason.CreatingServer,
 		},
-		"one that has the leader's entries has come back, and autopilot has not looked": {
+		"a leader that does not answer for itself is no reason to wait": {
 			func(o *plan.Observation) {
 				both(o)
-				o.Servers[1].Agent.LastTerm, o.Servers[2].Agent.LastTerm = o.Raft.Term, o.Raft.Term
+				o.Servers[0].Agent.Answered, o.Servers[0].Agent.Silence = false, plan.SilenceUnanswered
+			}, revise, reason.UpdatingInPlace,
+		},
+		"one that has come back has the leader's entries, and autopilot has not looked": {
+			func(o *plan.Observation) {
+				both(o)
+				s := &o.Servers[1]
+				s.Revision, s.Pod.Revision, s.Agent.ReadsOnlyOldLogs, s.Agent.LastTerm = "r", "r", false, o.Raft.Term
 			}, plan.CreateServer{Serial: 3}, reason.CreatingServer,
 		},
-		"a moment after the election nobody knows yet": {
+		"servers that lag for another cause may be about to read a snapshot": {
 			func(o *plan.Observation) {
 				both(o)
-				o.Servers[1].UnhealthySince, o.Servers[2].UnhealthySince = noon.Add(-20*time.Second), noon.Add(-20*time.Second)
+				o.Servers[1].Agent.ReadsOnlyOldLogs, o.Servers[2].Agent.ReadsOnlyOldLogs = false, false
 			}, plan.CreateServer{Serial: 3}, reason.CreatingServer,
 		},
 		"nor under a leader that is not stable": {

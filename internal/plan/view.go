@@ -142,7 +142,7 @@ func (v view) canFollow(s Server) bool {
 }
 
 func couldFollow(s, leader Server) bool {
-	return !s.Agent.ReadsOnlyOldLogs || !leader.Agent.Answered || leader.Agent.ReadsOnlyOldLogs
+	return !s.Agent.ReadsOnlyOldLogs || leader.Agent.Version == "" || leader.Agent.ReadsOnlyOldLogs
 }
 
 // couldLead reports whether all could follow a server, or as many votes as are a quorum.
@@ -164,7 +164,7 @@ func (v view) canCommit() bool {
 
 // follows reports whether a server has an entry of the leader's.
 func (v view) follows(s Server) bool {
-	return s.Agent.Answered && v.canFollow(s) && s.Agent.LastTerm >= v.Raft.Term
+	return v.canFollow(s) && s.Agent.LastTerm >= v.Raft.Term
 }
 
 // serves reports whether a server can take the place of another one, for Consul and for its clients.

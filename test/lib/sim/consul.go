@@ -224,7 +224,7 @@ func look(s *State, _ int) {
 // canBeSick reports whether autopilot can call a voter unhealthy for minutes.
 func canBeSick(s *State, i int) bool {
 	x := &s.Servers[i]
-	return (s.Replace || s.Format > 0) && s.readable() && s.leads() && x.Peer == Voter && !x.Healthy && !x.Long && !s.isWell(x)
+	return s.Replace && s.readable() && s.leads() && x.Peer == Voter && !x.Healthy && !x.Long && !s.isWell(x)
 }
 
 // Autopilot promotes who was healthy for 10 s. A pod that is being deleted has got its signal, or missed it, long before that.

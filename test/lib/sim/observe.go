@@ -230,6 +230,9 @@ func says(seen *plan.Server, kube, consul *State, i int) {
 	if consul.Leader == nobody && seen.Agent.Answered {
 		seen.Agent.LastTerm, seen.Agent.Outlook = 1, consul.outlook(i) // Behind says who knows more
 	}
+	if consul.Mute && int(consul.Leader) == i && !consul.works() {
+		seen.Agent.Answered, seen.Agent.KnowsLeader, seen.Agent.Certificate = false, false, ""
+	}
 	if !consul.tells(kube) {
 		return
 	}

@@ -124,6 +124,10 @@ func otherFormats() []Scenario {
 		all[i].Name, all[i].Start.Format = "another format of the log, "+all[i].Name, 2
 		all[i].Start.Handoffs = unlimited // an election that nobody planned may be won by a server that has to go
 	}
+	for _, x := range all {
+		x.Name, x.Start.Mute = x.Name+", a mute leader", true
+		all = append(all, x)
+	}
 	return all
 }
 

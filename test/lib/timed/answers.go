@@ -68,6 +68,11 @@ func (c *Cluster) CatalogIndex() uint64 {
 	return index
 }
 
+// Leader is what autopilot says of the leader.
+func (c *Cluster) Leader() consul.Self {
+	return c.Self(int(c.State.Leader))
+}
+
 // Health is what autopilot says of each peer, by node ID.
 func (c *Cluster) Health() map[string]plan.Health {
 	health := map[string]plan.Health{}

@@ -250,6 +250,14 @@ func (a *agent) Health(ctx context.Context) (health map[string]plan.Health, err 
 	return health, err
 }
 
+func (a *agent) Leader(ctx context.Context) (leader consul.Self, err error) {
+	err = a.askLeader(ctx, "autopilot-leader", false, func(c *cluster, _ int) (time.Duration, error) {
+		leader = c.Leader()
+		return 0, nil
+	})
+	return leader, err
+}
+
 func (a *agent) Autopilot(ctx context.Context) (settings map[string]string, err error) {
 	err = a.askLeader(ctx, "autopilot", false, func(c *cluster, _ int) (time.Duration, error) {
 		settings = map[string]string{consul.SettingMinQuorum: strconv.Itoa(int(c.State.MinQuorum))}
