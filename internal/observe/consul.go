@@ -6,7 +6,6 @@ import (
 	"errors"
 	"slices"
 	"strconv"
-
 	"sync"
 	"syscall"
 

@@ -22,8 +22,8 @@ func TestStepWhereServersCannotFollow(t *testing.T) {
 	}
 	revise := plan.SetRevision{Server: "consul-1"}
 	testSteps(t, map[string]stepTest{
-		"the first of them gets the leader's revision":          {both, revise, reason.UpdatingInPlace},
-		"whatever autopilot thinks": {old, revise, reason.UpdatingInPlace},
+		"the first of them gets the leader's revision": {both, revise, reason.UpdatingInPlace},
+		"whatever autopilot thinks":                    {old, revise, reason.UpdatingInPlace},
 		"a new server is not made the leader of old ones": {
 			func(o *plan.Observation) {
 				old(o)
