@@ -20,6 +20,7 @@ const (
 	StrayPeer              Reason = "StrayPeer"
 	NoLeader               Reason = "NoLeader"
 	NoServingServer        Reason = "NoServingServer"
+	NothingIsWritten       Reason = "NothingIsWritten"
 	Unschedulable          Reason = "Unschedulable"
 	UnhealthyServer        Reason = "UnhealthyServer"
 	NotEnoughHealthyVoters Reason = "NotEnoughHealthyVoters"

@@ -48,11 +48,10 @@ type Agent interface {
 	// servers forward the call: without a leader it returns ErrNoLeader or, sooner, ErrUnanswered. The leader updates it every
 	// 2 s: right after an election it may list no servers and not show the leader (measured).
 	Health(ctx context.Context) (map[string]plan.Health, error)
-	// Leader returns what autopilot, at the leader, knows of the leader: NodeID, Version, LastIndex, LastTerm, and its Term, which
-	// is that of its last entry. Errors are those of Health, and ErrNotFound right after an election. It is for a leader that does
-	// not answer Self: that call waits for a lock which an agent holds while it registers itself, and that takes for ever where
-	// nothing can be committed (State.SyncChanges in Consul's agent/local/state.go; met with 1.22.7).
-	Leader(ctx context.Context) (Self, error)
+	// LeaderAddr returns host:port of the leader's RPC address as this server knows it; empty if it knows no leader. It is for a
+	// server that does not answer Self: that call waits for a lock which an agent holds while it registers itself with the leader,
+	// and that takes as long as nothing can be committed (State.SyncChanges in Consul's agent/local/state.go; met with 1.22.7).
+	LeaderAddr(ctx context.Context) (string, error)
 	// Autopilot returns autopilot's settings: their names as in Consul's configuration files, their values as Go prints them,
 	// such as "true", "250" and "10s".
 	Autopilot(ctx context.Context) (map[string]string, error)

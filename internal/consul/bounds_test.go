@@ -37,7 +37,7 @@ var reads = map[string]func(*agent, context.Context) error{
 	"members":   func(a *agent, ctx context.Context) error { _, err := a.Members(ctx); return err },
 	"catalog":   func(a *agent, ctx context.Context) error { _, err := a.Catalog(ctx); return err },
 	"health":    func(a *agent, ctx context.Context) error { _, err := a.Health(ctx); return err },
-	"leader":    func(a *agent, ctx context.Context) error { _, err := a.Leader(ctx); return err },
+	"leader":    func(a *agent, ctx context.Context) error { _, err := a.LeaderAddr(ctx); return err },
 	"autopilot": func(a *agent, ctx context.Context) error { _, err := a.Autopilot(ctx); return err },
 	"watch":     func(a *agent, ctx context.Context) error { _, err := a.WatchServers(ctx, 0, time.Hour)(); return err },
 }

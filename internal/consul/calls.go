@@ -1,7 +1,6 @@
 package consul
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -196,6 +195,7 @@ func (answer *membersAnswer) UnmarshalJSON(data []byte) error {
 		Status int
 	}) error {
 		member := plan.Member{ID: m.Tags["id"], Name: m.Name, Status: serfStatus[m.Status]}
+		member.Version, _, _ = strings.Cut(m.Tags["build"], ":") // 1.22.7+ent:4e6e2f1d
 		if m.Tags["role"] != "consul" {
 			answer.clients.add(member)
 			return nil
@@ -204,7 +204,7 @@ func (answer *membersAnswer) UnmarshalJSON(data []byte) error {
 			return fmt.Errorf("%w: it lists more than %d servers", errStrange, maxList)
 		}
 		answer.servers = append(answer.servers, member)
-		return short(member.ID, member.Name)
+		return short(member.ID, member.Name, member.Version)
 	})
 }
 
@@ -257,47 +257,36 @@ const pathHealth = "/v1/operator/autopilot/health"
 // Health reads GET /v1/operator/autopilot/health. If a server is unhealthy, the answer has status 429 and the same body
 // (measured), which is not an error.
 func (a *agent) Health(ctx context.Context) (map[string]plan.Health, error) {
-	servers, err := a.health(ctx)
 	health := map[string]plan.Health{}
-	for _, s := range servers {
-		health[s.ID] = plan.HealthUnhealthy
-		if s.Healthy {
-			health[s.ID] = plan.HealthHealthy
-		}
-	}
-	return health, err
-}
-
-func (a *agent) Leader(ctx context.Context) (Self, error) {
-	servers, err := a.health(ctx)
-	if err != nil {
-		return Self{}, err
-	}
-	i := slices.IndexFunc(servers, func(s api.ServerHealth) bool { return s.Leader })
-	if i < 0 {
-		return Self{}, fmt.Errorf("the leader: %w in what autopilot tells", ErrNotFound)
-	}
-	s := servers[i]
-	return Self{
-		NodeID: s.ID, Version: s.Version, Leads: true, LeaderAddr: s.Address,
-		Term: s.LastTerm, LastTerm: s.LastTerm, LastIndex: s.LastIndex,
-	}, nil
-}
-
-func (a *agent) health(ctx context.Context) (servers []api.ServerHealth, err error) {
-	err = a.call(ctx, "autopilot health", func(c *api.Client) error {
+	err := a.call(ctx, "autopilot health", func(c *api.Client) error {
 		out, err := c.Operator().AutopilotServerHealth(nil)
 		if err != nil {
 			return err
 		}
-		servers = out.Servers
-		for _, s := range servers {
-			err = cmp.Or(err, short(s.ID, s.Version, s.Address))
+		for _, s := range out.Servers {
+			if err := short(s.ID); err != nil {
+				return err
+			}
+			health[s.ID] = plan.HealthUnhealthy
+			if s.Healthy {
+				health[s.ID] = plan.HealthHealthy
+			}
 		}
-		return err
+		return nil
 	})
-	return servers, err
+	return health, err
 }
+
+// LeaderAddr reads GET /v1/status/leader.
+func (a *agent) LeaderAddr(ctx context.Context) (string, error) {
+	var answer addrAnswer
+	err := a.query(ctx, "leader", "/v1/status/leader", nil, &answer)
+	return string(answer), err
+}
+
+type addrAnswer string
+
+func (answer *addrAnswer) check() error { return short(string(*answer)) }
 
 // TransferLeadership is POST /v1/operator/raft/transfer-leader?id=, measured to take 5 to 17 ms.
 func (a *agent) TransferLeadership(ctx context.Context, id string) error {

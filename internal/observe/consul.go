@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"net"
 	"slices"
 	"strconv"
 	"sync"
@@ -54,28 +55,28 @@ func (o *Observer) consul(ctx context.Context, s *Snapshot) {
 	s.Raft.Known, s.Raft.Leader, s.Raft.Term = true, leader, selves[leader].Term
 }
 
-// muteLeader finds a leader that others know and that does not answer for itself: where it cannot commit anything, its agent may
-// have no answer to the one question, and to all others it has. It adds what it tells of itself. It returns the server's name.
+// muteLeader returns the name of a leader that does not answer for itself, but says that it leads, as those say who know the
+// highest term: where it cannot commit anything, its agent may have no answer to the one question, and to all others it has.
 func (o *Observer) muteLeader(ctx context.Context, s *Snapshot, selves map[string]answer) string {
-	if !slices.ContainsFunc(s.Servers, func(server plan.Server) bool { return server.Agent.KnowsLeader }) {
+	var told answer
+	for _, self := range selves {
+		if self.LeaderAddr != "" && self.Term > told.Term {
+			told = self
+		}
+	}
+	ip, _, err := net.SplitHostPort(told.LeaderAddr)
+	if err != nil {
 		return ""
 	}
-	var group sync.WaitGroup
-	told := make([]consul.Self, len(s.Servers))
-	for i, server := range s.Servers {
-		if server.Agent.Silence == plan.SilenceUnanswered {
-			group.Go(func() { told[i], _ = o.Dial(s.Target(server.Name)).Leader(ctx) })
+	for _, server := range s.Servers {
+		if server.Agent.Silence != plan.SilenceUnanswered || server.Pod.Address != ip {
+			continue
 		}
-	}
-	group.Wait()
-	for i := range s.Servers {
-		server := &s.Servers[i]
-		if leader := told[i]; leader.NodeID == server.ID {
-			selves[server.Name] = answer{Self: leader}
-			server.Agent.Version, server.Agent.ReadsOnlyOldLogs = leader.Version, readsOnlyOldLogs(leader.Version)
-			server.Agent.LastIndex, server.Agent.LastTerm = leader.LastIndex, leader.LastTerm
-			return server.Name
+		if itself, err := o.Dial(s.Target(server.Name)).LeaderAddr(ctx); err != nil || itself != told.LeaderAddr {
+			continue
 		}
+		selves[server.Name] = answer{Self: consul.Self{Term: told.Term}}
+		return server.Name
 	}
 	return ""
 }
@@ -201,6 +202,10 @@ func match(server *plan.Server, raft plan.Raft, health map[string]plan.Health) {
 	}
 	if i := slices.IndexFunc(raft.Members, func(m plan.Member) bool { return m.ID == server.ID }); i >= 0 {
 		server.Member = raft.Members[i].Status
+		if server.Agent.Silence == plan.SilenceUnanswered {
+			server.Agent.Version = raft.Members[i].Version
+			server.Agent.ReadsOnlyOldLogs = readsOnlyOldLogs(server.Agent.Version)
+		}
 	}
 	server.Registration = plan.NotRegistered
 	if slices.ContainsFunc(raft.Catalog, func(n plan.Node) bool { return n.ID == server.ID }) {

@@ -250,35 +250,39 @@ func TestWhyAnAgentIsSilent(t *testing.T) {
 
 // A leader that cannot commit does not answer for itself, and tells everything else.
 func TestALeaderThatDoesNotAnswerForItself(t *testing.T) {
+	const addr = "10.0.0.0:8300"
 	mute := func(w *world) {
 		leader := w.agent(0)
-		leader.leader = consul.Self{
-			NodeID: leader.self.NodeID, Version: "1.20.1", Leads: true, Term: 7, LastIndex: 101, LastTerm: 7,
+		leader.mute, leader.self.LeaderAddr = true, addr
+		for i := range leader.serf {
+			leader.serf[i].Version = "1.20.1+ent"
 		}
-		w.agent(2).self.LeaderAddr = "10.0.0.0:8300"
-	}
-	agent := plan.Agent{
-		Silence: plan.SilenceUnanswered, Version: "1.20.1", ReadsOnlyOldLogs: true, LastIndex: 101, LastTerm: 7,
+		w.agent(1).self.LeaderAddr, w.agent(1).self.Term = "10.0.0.2:8300", 6 // it has not heard of the election
+		w.agent(2).self.LeaderAddr = addr
 	}
 	w := newWorld(t)
 	mute(w)
 	s := w.look()
 	w.Expect(s.Raft).To(And(HaveField("Known", true), HaveField("Leader", "consul-0"), HaveField("Term", uint64(7))))
 	w.Expect(s.Raft.Peers).To(HaveLen(3))
-	w.Expect(s.Servers[0].Agent).To(Equal(agent))
+	w.Expect(s.Servers[0].Agent).To(Equal(plan.Agent{
+		Silence: plan.SilenceUnanswered, Version: "1.20.1+ent", ReadsOnlyOldLogs: true,
+	}))
 
 	for what, change := range map[string]func(*world){
-		"another one leads by now": func(w *world) { w.agent(0).leader.NodeID = w.agent(1).self.NodeID },
-		"nobody knows a leader":    func(w *world) { w.agent(2).self.LeaderAddr = "" },
-		"it is down":               func(w *world) { w.agent(0).leader, w.agent(0).fails = consul.Self{}, consul.ErrUnreachable },
+		"it follows another one by now":  func(w *world) { w.agent(0).self.LeaderAddr = "10.0.0.1:8300" },
+		"it knows no leader any more":    func(w *world) { w.agent(0).self.LeaderAddr = "" },
+		"nobody names it":                func(w *world) { w.agent(2).self.LeaderAddr = "" },
+		"the highest term is another's":  func(w *world) { w.agent(1).self.Term = 8 },
+		"it answers nothing":             func(w *world) { w.agent(0).fails = consul.ErrUnanswered },
+		"it tells nothing else":          func(w *world) { w.agent(0).silent["members"] = true },
+		"another server has its address": func(w *world) { w.agent(0).mute, w.agent(0).self = false, consul.Self{NodeID: "x"} },
 	} {
 		t.Run(what, func(t *testing.T) {
 			w := newWorld(t)
 			mute(w)
 			change(w)
-			s := w.look()
-			w.Expect(s.Raft.Known).To(BeFalse())
-			w.Expect(s.Servers[0].Agent).To(HaveField("Version", BeEmpty()))
+			w.Expect(w.look().Raft.Known).To(BeFalse())
 		})
 	}
 }

@@ -66,7 +66,7 @@ func downgrade(s *Snapshot) *plan.Problem {
 	}
 	for _, server := range s.Servers {
 		last := lastVersion(s, server)
-		running, err := version.ParseGeneric(last)
+		running, err := version.ParseSemantic(last)
 		if err != nil {
 			continue
 		}

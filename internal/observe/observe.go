@@ -173,6 +173,7 @@ func spec(c *v1alpha1.ConsulCluster) plan.Spec {
 		ReplaceFailedAfter: duration(c.Spec.FailureReplacement.After, v1alpha1.DefaultReplaceAfter),
 		ReplacementsLeft:   int(c.Spec.FailureReplacement.MaxPerHour),
 		Revision:           resources.Revision(c),
+		ReadsOnlyOldLogs:   readsOnlyOldLogs(c.Spec.Version),
 		Paused:             c.Spec.Paused,
 	}
 	if to, asked := c.Annotations[v1alpha1.AnnotationTransferLeadership]; asked {

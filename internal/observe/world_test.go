@@ -41,8 +41,8 @@ type agent struct {
 	serf  []plan.Member
 	nodes []plan.Node
 	votes map[string]plan.Health
-	// leader is what autopilot at the leader tells of it. One that leads is mute: it does not answer for itself.
-	leader consul.Self
+	// mute is set if it does not answer for itself.
+	mute bool
 
 	keyring consul.Keyring
 	keyless error
@@ -70,7 +70,7 @@ func (a *agent) says(call string) error {
 }
 
 func (a *agent) Self(context.Context) (consul.Self, error) {
-	if a.leader.Leads {
+	if a.mute {
 		return consul.Self{}, consul.ErrUnanswered
 	}
 	return a.self, a.says("self")
@@ -81,8 +81,10 @@ func (a *agent) Catalog(context.Context) ([]plan.Node, error)   { return a.nodes
 func (a *agent) Health(context.Context) (map[string]plan.Health, error) {
 	return a.votes, a.says("health")
 }
-func (a *agent) Leader(context.Context) (consul.Self, error) { return a.leader, a.says("leader") }
-func (a *agent) Reload(context.Context) error                { return a.says("reload") }
+func (a *agent) LeaderAddr(context.Context) (string, error) {
+	return a.self.LeaderAddr, a.says("leader")
+}
+func (a *agent) Reload(context.Context) error { return a.says("reload") }
 func (a *agent) ClientAgents(context.Context) (consul.ClientAgents, error) {
 	names := []string{"app-1"}
 	if a.clientDown {

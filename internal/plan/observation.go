@@ -73,6 +73,8 @@ type Spec struct {
 	Network Network
 	// Invalid says why the spec cannot be honored; nil if it can.
 	Invalid *Problem
+	// ReadsOnlyOldLogs reports whether the wanted version is one of Agent.ReadsOnlyOldLogs.
+	ReadsOnlyOldLogs bool
 	// ReadsSecrets reports whether the spec names Secrets of users: nothing tells the operator when those change.
 	ReadsSecrets bool
 	// Unusable says why a Secret that the spec of a running cluster names cannot be used; nil if all can.
@@ -196,7 +198,7 @@ type Agent struct {
 	Silence Silence
 	// KnowsLeader reports whether it knows a leader, wherever that is.
 	KnowsLeader bool
-	// Version, ReadsOnlyOldLogs, LastIndex and LastTerm are known as well of a leader that does not answer for itself.
+	// Version and ReadsOnlyOldLogs are known of a mute server as well, by what it has told the others.
 	Version string
 	// ReadsOnlyOldLogs is set for Consul up to 1.20.1, which cannot read the log of a leader of a later version: hashicorp/raft
 	// 1.5 does not know the format in which 1.7 writes times (measured with 1.19.2 and 1.22.7). The other way round it works.
@@ -290,6 +292,8 @@ type Member struct {
 	ID     string
 	Name   string
 	Status MemberStatus
+	// Version of its Consul, as it has told the others; empty for none.
+	Version string
 }
 
 // Node is an entry of Consul's catalog of its own servers.

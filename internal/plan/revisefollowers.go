@@ -2,36 +2,62 @@ package plan
 
 import (
 	"slices"
+	"time"
 
 	"github.com/consul-operator/consul-operator/api/reason"
 )
 
-// reviseFollowers gives the leader's revision, on their volumes, to voters that cannot follow it, such as those of Consul up to
-// 1.20.1 under a leader of a later version. If their votes are needed, after an election that nobody planned or because there are
-// only two servers, nothing is written any more, no server can be added or removed, and no other one can be elected, since the
-// leader's log is the newest. With the leader's revision they read it.
+// reviseFollowers gives the wanted revision, on their volumes, to voters that cannot read the log of the leader: those of Consul
+// up to 1.20.1 under a leader of a later version, after an election that nobody planned, or if there are only two servers. They
+// miss everything from then on. If their votes are needed, nothing is written any more, no server can be added or removed, and
+// no other one can be elected, since the leader's log is the newest. If they are not, one that retires leaves as ever.
 func reviseFollowers(v view) *Decision {
 	leader := v.server(v.Raft.Leader)
-	if leader == nil || v.hasOtherRevision(*leader) || v.canCommit() || v.isHeld() || !v.leaderIsStable() {
+	if leader == nil || !v.wantedFollows(*leader) || v.isHeld() || !v.leaderIsStable() {
 		return nil
 	}
-	deaf := filter(v.Servers, v.isDeaf)
+	isNeeded := !v.canCommit()
+	deaf := filter(v.Servers, func(s Server) bool { return v.isDeaf(s) && (isNeeded || !s.Retiring) })
 	if len(deaf) == 0 {
 		return nil
 	}
-	if i := slices.IndexFunc(v.Servers, v.isComingBack); i >= 0 { // one at a time: the leader needs to be heard by a quorum
-		return wait(often, reason.UpdatingInPlace,
-			"%s comes back with the leader's revision; nothing can be written until it follows", v.Servers[i].Name)
+	if i := slices.IndexFunc(v.Servers, v.isStarting); i >= 0 {
+		return v.awaitFollower(v.Servers[i])
 	}
-	return v.reviseOnVolume(deaf[0], "%s does not follow the leader, which has another revision, and nothing can be written "+
-		"without it: it gets that revision on its volume",
-		"%s is restarted with the leader's revision, since it does not follow with its own")
+	next := deaf[0]
+	if i := slices.IndexFunc(v.Servers, v.isDown); i >= 0 {
+		next = v.Servers[i]
+	}
+	if decision := v.reviseOnVolume(next,
+		"%s cannot read the log of the leader, which has another version: it gets the wanted revision on its volume",
+		"%s is restarted with the wanted revision, since it cannot read the leader's log with its own"); decision != nil {
+		return decision
+	}
+	return v.awaitFollower(next)
+}
+
+// NothingIsWritten reports whether so many voters cannot read the leader's log that nothing is committed.
+func NothingIsWritten(o Observation, now time.Time) bool {
+	v := look(&o, now)
+	return len(filter(v.Servers, func(s Server) bool { return isVoter(s) && !v.canFollow(s) })) > v.voters()-quorum(v.voters())
+}
+
+// awaitFollower waits for a voter: one at a time, because the leader needs to be heard by a quorum.
+func (v view) awaitFollower(s Server) *Decision {
+	return wait(often, reason.UpdatingInPlace,
+		"%s comes back with the wanted revision, and others that cannot read the leader's log wait for it", s.Name)
+}
+
+// wantedFollows reports whether servers of the wanted revision follow the leader: it is the leader's, or of a version that reads
+// all logs. Somebody may have changed the spec since.
+func (v view) wantedFollows(leader Server) bool {
+	return !v.hasOtherRevision(leader) || !v.Spec.ReadsOnlyOldLogs
 }
 
 // isDeaf reports whether a voter that is there is of a version that cannot follow the leader, and another revision helps. One
 // that lags for another cause may be about to read the leader's snapshot, which a restart would interrupt.
 func (v view) isDeaf(s Server) bool {
-	return !v.canFollow(s) && isPresentVoter(s) && s.Agent.Answered && v.isRevisable(s)
+	return !v.canFollow(s) && isPresentVoter(s) && (s.Agent.Answered || isMute(s)) && v.isRevisable(s)
 }
 
 // isRevisable reports whether a server can get another revision, and comes back on its volume.
@@ -39,11 +65,17 @@ func (v view) isRevisable(s Server) bool {
 	return v.hasOtherRevision(s) && !s.ClaimDeleting && !isDrained(s)
 }
 
-// isComingBack reports whether a voter has just got the wanted revision: it is about to stop, or has not answered yet.
-func (v view) isComingBack(s Server) bool {
-	return isVoter(s) && !v.leads(s) && s.Revision == v.Spec.Revision && (s.Pod == nil || v.isRestarting(s))
+// isDown reports whether a voter is about to stop, or does not run, and has or may get the wanted revision.
+func (v view) isDown(s Server) bool {
+	return isVoter(s) && !v.leads(s) && !v.overdue(s) && !staysUp(s) && (s.Revision == v.Spec.Revision || v.isRevisable(s))
 }
 
-func (v view) isRestarting(s Server) bool {
-	return !v.overdue(s) && (s.Pod.Terminating || !s.Agent.Answered)
+// isStarting reports whether a voter with the wanted revision runs, and does not answer yet. One that hangs, or that the others
+// do not hear, has failed in Serf, and may do so for ever.
+func (v view) isStarting(s Server) bool {
+	return isVoter(s) && !v.leads(s) && staysUp(s) && !s.Agent.Answered && s.Member != MemberAlive && s.Member != MemberFailed &&
+		s.Revision == v.Spec.Revision
 }
+
+// staysUp reports whether a server runs, and nobody has told it to stop.
+func staysUp(s Server) bool { return isRunning(s) && !s.Pod.Terminating }

@@ -46,8 +46,11 @@ func TestStepWhereServersCannotFollow(t *testing.T) {
 				s.Revision, s.Pod.Terminating, s.Pod.StopBy, s.Agent.Answered = "r", true, noon, false
 			}, nil, reason.UpdatingInPlace,
 		},
-		"where the others are a quorum it is replaced as ever": {
-			func(o *plan.Observation) { deaf(o, 1) }, plan.CreateServer{Serial: 3}, reason.CreatingServer,
+		"also where the others are a quorum: it misses everything": {
+			func(o *plan.Observation) { deaf(o, 1) }, revise, reason.UpdatingInPlace,
+		},
+		"but it may leave then, if it is about to": {
+			func(o *plan.Observation) { deaf(o, 1); o.Servers[1].Retiring = true }, nil, reason.WaitingForEndpoints,
 		},
 		"a leader that does not answer for itself is no reason to wait": {
 			func(o *plan.Observation) {
@@ -60,7 +63,7 @@ func TestStepWhereServersCannotFollow(t *testing.T) {
 				both(o)
 				s := &o.Servers[1]
 				s.Revision, s.Pod.Revision, s.Agent.ReadsOnlyOldLogs, s.Agent.LastTerm = "r", "r", false, o.Raft.Term
-			}, plan.CreateServer{Serial: 3}, reason.CreatingServer,
+			}, plan.SetRevision{Server: "consul-2"}, reason.UpdatingInPlace,
 		},
 		"servers that lag for another cause may be about to read a snapshot": {
 			func(o *plan.Observation) {
@@ -71,8 +74,26 @@ func TestStepWhereServersCannotFollow(t *testing.T) {
 		"nor under a leader that is not stable": {
 			func(o *plan.Observation) { both(o); o.Raft.LeaderSince = noon.Add(-time.Second) }, nil, reason.LeaderNotStable,
 		},
-		"a leader of another revision is not followed": {
-			func(o *plan.Observation) { both(o); o.Servers[0].Revision = "old" }, plan.CreateServer{Serial: 3}, reason.CreatingServer,
+		"somebody has changed the spec since, and what is wanted now reads all logs": {
+			func(o *plan.Observation) { both(o); o.Servers[0].Revision = "former" }, revise, reason.UpdatingInPlace,
+		},
+		"it was set back to what cannot read them": {
+			func(o *plan.Observation) { both(o); o.Servers[0].Revision, o.Spec.ReadsOnlyOldLogs = "former", true },
+			plan.CreateServer{Serial: 3}, reason.CreatingServer,
+		},
+		"a mute server that came back is back": {
+			func(o *plan.Observation) {
+				both(o)
+				s := &o.Servers[1]
+				s.Revision, s.Pod.Revision = "r", "r"
+				s.Agent = plan.Agent{Silence: plan.SilenceUnanswered, Version: "1.22.7"}
+			}, plan.SetRevision{Server: "consul-2"}, reason.UpdatingInPlace,
+		},
+		"a mute server that cannot follow is found as well": {
+			func(o *plan.Observation) {
+				both(o)
+				o.Servers[1].Agent = plan.Agent{Silence: plan.SilenceUnanswered, Version: "1.19.2", ReadsOnlyOldLogs: true}
+			}, revise, reason.UpdatingInPlace,
 		},
 		"those that have its revision lag for another cause": {
 			func(o *plan.Observation) {

@@ -49,10 +49,10 @@
 //     save what they have, and the server with the newest log, as Raft compares logs, restarts last: as the only voter. A
 //     given-up server that is back before it was touched, or a leader that does not need the vote of a stopping server,
 //     ends the recovery.
-//  9. AwaitLeader: without a leader whose own agent answers nothing is known. Unknown is never healthy and never dead.
-//  10. ReviseFollowers: where the leader has the wanted revision, and nothing is committed without voters of another one that
-//     cannot follow it, because of their version or as was seen for half a minute, they get the wanted revision on their
-//     volumes, one at a time: Consul up to 1.20.1 cannot read the log of a later one.
+//  9. AwaitLeader: without a leader that tells of the cluster nothing is known. Unknown is never healthy and never dead.
+//  10. ReviseFollowers: voters of a version that cannot read the leader's log get the wanted revision on their volumes, if that
+//     can, one at a time: Consul up to 1.20.1 cannot read the log of a later one. One that retires leaves instead, unless its
+//     vote is needed.
 //  11. Prune: strays that are dead in Serf are pruned, before they can cost the quorum: force-leave if Serf calls them
 //     failed, then remove-peer.
 //  12. Retire: a retiring server goes on: out of the Service and the endpoints gone, leadership handed over, leave, gone from
@@ -180,7 +180,7 @@ var rules = []Rule{
 	{"ReviseStopped", reviseStopped, Necessary, "a spec that keeps servers from running is corrected without a leader"},
 	{"RecoverQuorum", recoverQuorum, Necessary, "a quorum that is lost for good comes back with the newest data there is"},
 	{"AwaitLeader", awaitLeader, Necessary, "without a leader nothing is known: unknown is never healthy and never dead"},
-	{"ReviseFollowers", reviseFollowers, Necessary, "a leader whose log others cannot read commits nothing: they get its revision"},
+	{"ReviseFollowers", reviseFollowers, Necessary, "voters that cannot read the leader's log commit nothing: they get the wanted revision"},
 	{"Prune", prune, Necessary, "dead strays go before they cost the quorum"},
 	{"Retire", retire, Necessary, "a server that has begun to retire goes on, or stays, before anything else changes"},
 	{"AwaitRelease", awaitRelease, Necessary, "a cluster that is paused, or whose spec cannot be honored, is left as it is"},

@@ -135,6 +135,12 @@ func (v view) healthyVoter(s Server) bool {
 	return votes(s) && v.canFollow(s) && s.Pod != nil && !s.Pod.Terminating
 }
 
+// isMute reports whether an agent has no answer to the question about itself, and its server is there: an agent that registers
+// itself does not answer that one until something is committed. A process that hangs is failed in Serf within seconds.
+func isMute(s Server) bool {
+	return s.Agent.Silence == SilenceUnanswered && s.Member == MemberAlive && staysUp(s)
+}
+
 // canFollow reports whether a server can read what the leader writes.
 func (v view) canFollow(s Server) bool {
 	leader := v.server(v.Raft.Leader)
@@ -308,7 +314,9 @@ func (v view) isSick(s Server) bool {
 }
 
 // lags reports whether autopilot alone calls a voter unhealthy: its process answers, and Serf hears it.
-func (v view) lags(s Server) bool { return v.isSick(s) && s.Agent.Answered && s.Member == MemberAlive }
+func (v view) lags(s Server) bool {
+	return v.isSick(s) && (s.Agent.Answered || isMute(s)) && s.Member == MemberAlive
+}
 
 // othersLagToo reports whether a voter that lags is one of several. Slow disks or a slow network are no fault of theirs, and new
 // servers would have to copy all data over them.

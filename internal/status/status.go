@@ -75,7 +75,7 @@ func Build(s *observe.Snapshot, d plan.Decision, o Outcome, now time.Time) v1alp
 	lists(&status, s)
 	disagreements(&status, s, now)
 	waiting(&status, s, d, now)
-	conditions(&status, s, d)
+	conditions(&status, s, d, now)
 	bound(&status)
 	return status
 }
@@ -228,7 +228,7 @@ func lowestVersion(servers []plan.Server) string {
 	return name
 }
 
-func conditions(status *v1alpha1.ConsulClusterStatus, s *observe.Snapshot, d plan.Decision) {
+func conditions(status *v1alpha1.ConsulClusterStatus, s *observe.Snapshot, d plan.Decision, now time.Time) {
 	set := func(kind string, isTrue bool, why, message string) {
 		value := metav1.ConditionFalse
 		if isTrue {
@@ -247,6 +247,9 @@ func conditions(status *v1alpha1.ConsulClusterStatus, s *observe.Snapshot, d pla
 	case s.IsLeaderHidden(): // what was so, holds
 	case !s.Raft.Known:
 		set(v1alpha1.ConditionAvailable, false, string(reason.NoLeader), "no leader: "+s.Raft.Unknown)
+	case plan.NothingIsWritten(s.Observation, now):
+		set(v1alpha1.ConditionAvailable, false, string(reason.NothingIsWritten),
+			s.Raft.Leader+" leads, and too many voters have a version that cannot read its log: nothing is written")
 	case status.ReadyReplicas == 0:
 		set(v1alpha1.ConditionAvailable, false, string(reason.NoServingServer), "no server is in the client Service")
 	default:

@@ -150,6 +150,21 @@ func TestConditions(t *testing.T) {
 }
 
 // A cluster whose ACLs refuse the operator alone is as available as before.
+// A leader that most voters cannot read is no use to anybody.
+func TestNothingIsWritten(t *testing.T) {
+	g := NewWithT(t)
+	s := snapshot()
+	available := func() *metav1.Condition {
+		got := status.Build(s, done, status.Outcome{}, noon)
+		return apimeta.FindStatusCondition(got.Conditions, v1alpha1.ConditionAvailable)
+	}
+	s.Servers[1].Agent.ReadsOnlyOldLogs = true
+	g.Expect(available().Status).To(Equal(metav1.ConditionTrue), "two of three")
+	s.Servers[2].Agent.ReadsOnlyOldLogs = true
+	g.Expect(available()).To(And(HaveField("Status", metav1.ConditionFalse), HaveField("Reason", "NothingIsWritten"),
+		HaveField("Message", HavePrefix("consul-0 leads, and too many voters"))))
+}
+
 func TestAHiddenLeader(t *testing.T) {
 	for name, hide := range map[string]func(*plan.ACLs){
 		"it refuses the token":        func(a *plan.ACLs) { a.RefusedBy = "consul-0" },

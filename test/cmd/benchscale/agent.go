@@ -31,6 +31,9 @@ var answers = map[string]func(a *agent, slot int, r *http.Request) (any, error){
 	"GET /v1/operator/raft/configuration": func(a *agent, _ int, _ *http.Request) (any, error) {
 		return raftConfiguration(a.c.Peers()), nil
 	},
+	"GET /v1/status/leader": func(a *agent, slot int, _ *http.Request) (any, error) {
+		return a.c.Self(slot).LeaderAddr, nil
+	},
 	"GET /v1/agent/members": func(a *agent, _ int, _ *http.Request) (any, error) {
 		return members(a.c.Members()), nil
 	},
@@ -220,7 +223,9 @@ func members(all []plan.Member) []api.AgentMember {
 	for _, member := range all {
 		answer = append(answer, api.AgentMember{
 			Name: member.Name, Port: 8301, Status: serfNumbers[member.Status],
-			Tags: map[string]string{"role": "consul", "id": member.ID, "dc": "dc1", "port": "8300", "vsn": "2", "raft_vsn": "3"},
+			Tags: map[string]string{
+				"role": "consul", "id": member.ID, "build": member.Version + ":0", "dc": "dc1", "port": "8300", "vsn": "2", "raft_vsn": "3",
+			},
 		})
 	}
 	return answer

@@ -82,5 +82,7 @@ func (s *State) refuses(kube *State) bool {
 	return phase == plan.ACLsDeny || phase == plan.ACLsAllow && kube.TokensMade
 }
 
-// tells reports whether the leader tells the operator how the cluster is.
-func (s *State) tells(kube *State) bool { return s.readable() && !s.refuses(kube) }
+// tells reports whether the leader tells the operator how the cluster is. That one leads that does not say so itself, others say.
+func (s *State) tells(kube *State) bool {
+	return s.readable() && !s.refuses(kube) && (!s.isMute(&s.Servers[s.Leader]) || s.count(s.speaks) > 0)
+}

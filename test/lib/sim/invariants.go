@@ -92,8 +92,9 @@ func (s *State) isOnly(i int) bool {
 	return s.InPlace && s.Replicas == 1 && s.voters() == 1 && s.Servers[i].Peer == Voter
 }
 
-// isDeaf says whether a server cannot read what the leader writes, and nothing is committed.
-func (s *State) isDeaf(x *Server) bool { return !s.reads(x) && !s.works() }
+// isDeaf says whether a server cannot read what the leader writes: it takes no part. One that is about to leave may do so, if it
+// is not needed.
+func (s *State) isDeaf(x *Server) bool { return !s.reads(x) && (!x.Retiring || !s.works()) }
 
 // checkMinAvailable asserts that the disruption budget asks for all pods there are. If it lets one go, others serve, and the
 // leader is not evicted where another server could lead.
@@ -214,7 +215,7 @@ func checkDeletePod(s *State, i int) *Violation {
 	case x.Peer == Voter && s.Founded && s.Bootstrapped && !s.hasQuorum() && s.Survivor == nobody &&
 		x.Serf != Left && x.Pod == PodRunning:
 		return violated(invariant.I1, "the pod of voter #%d is deleted while the quorum needs it back", i)
-	case x.Process == Down || x.Peer == NoPeer:
+	case x.Process == Down, x.outlives(), x.Peer == NoPeer: // nothing that takes part stops
 		return nil
 	case s.Founded && s.Leader != nobody:
 		return checkStop(s, i)
@@ -265,7 +266,7 @@ func checkInPlace(s *State, i int) *Violation {
 	switch x := &s.Servers[i]; {
 	case s.isDeaf(x):
 		return nil
-	case s.Founded && x.Process == Up && x.Peer == Voter && !s.isOnly(i):
+	case s.Founded && x.Process == Up && !x.outlives() && x.Peer == Voter && !s.isOnly(i):
 		return violated(invariant.I2, "#%d is replaced in place and takes part", i)
 	case x.InPlace && x.Peer != NoPeer && s.readable(): // without a known leader it does not leave, and may be corrected
 		return violated(invariant.I2, "#%d is said to have come back and is still a Raft peer", i)

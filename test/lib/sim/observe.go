@@ -102,9 +102,9 @@ func (s *State) kubernetes() State {
 func (s *State) spec() plan.Spec {
 	spec := plan.Spec{
 		Replicas: int(s.Replicas), MaxSurge: int(s.Surge), InPlace: s.InPlace, LeaderStableFor: stableFor,
-		Revision: s.Wanted.name(), Paused: s.Paused, Bootstrapped: s.Bootstrapped, NextSerial: int(s.N),
-		ReplacementsLeft: 1,
-		Gossip:           plan.Gossip{Phase: s.Wanted.Gossip(), Target: plan.GossipPhase(s.Gossip)},
+		Revision: s.Wanted.name(), ReadsOnlyOldLogs: s.Wanted.spec < s.Format,
+		Paused: s.Paused, Bootstrapped: s.Bootstrapped, NextSerial: int(s.N), ReplacementsLeft: 1,
+		Gossip: plan.Gossip{Phase: s.Wanted.Gossip(), Target: plan.GossipPhase(s.Gossip)},
 		ACLs: plan.ACLs{
 			Phase: s.Wanted.ACLs(), Target: plan.ACLPhase(s.ACLs), Made: s.TokensMade, Rotation: s.tokenRotation(),
 		},
@@ -208,6 +208,14 @@ func pod(s *State, x *Server) *plan.Pod {
 	return pod
 }
 
+// isMute says whether an agent waits for what it registers to be committed, and does not answer for itself. An agent of before
+// the change has nothing to register.
+func (s *State) isMute(x *Server) bool {
+	return s.Mute && s.leads() && !s.works() && x.Process == Up && x.PodRevision.spec >= s.Format
+}
+
+func (s *State) speaks(x *Server) bool { return x.Process == Up && x.runsInPod() && !s.isMute(x) }
+
 // says adds what the server's own agent and the leader say.
 func says(seen *plan.Server, kube, consul *State, i int) {
 	x := &consul.Servers[i]
@@ -218,7 +226,7 @@ func says(seen *plan.Server, kube, consul *State, i int) {
 		if x.Behind {
 			seen.Agent.LastIndex = 0
 		}
-		if x.Behind || !consul.reads(x) {
+		if x.Behind || x.Alone || !consul.reads(x) { // it has no entry of this leader's
 			seen.Agent.LastTerm = 0
 		}
 		seen.Agent.ReadsOnlyOldLogs = x.PodRevision.spec < consul.Format
@@ -230,8 +238,10 @@ func says(seen *plan.Server, kube, consul *State, i int) {
 	if consul.Leader == nobody && seen.Agent.Answered {
 		seen.Agent.LastTerm, seen.Agent.Outlook = 1, consul.outlook(i) // Behind says who knows more
 	}
-	if consul.Mute && int(consul.Leader) == i && !consul.works() {
-		seen.Agent.Answered, seen.Agent.KnowsLeader, seen.Agent.Certificate = false, false, ""
+	if consul.isMute(x) && seen.Agent.Answered {
+		seen.Agent = plan.Agent{
+			Silence: plan.SilenceUnanswered, Version: seen.Agent.Version, ReadsOnlyOldLogs: seen.Agent.ReadsOnlyOldLogs,
+		}
 	}
 	if !consul.tells(kube) {
 		return

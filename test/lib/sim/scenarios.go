@@ -118,7 +118,10 @@ func otherFormats() []Scenario {
 		}
 		all = append(all,
 			sized("upgrade and two faults", replicas, 1, 2, 1, want(2)),
-			inPlace(sized("upgrade and a fault", replicas, 1, 1, 1, want(2))))
+			sized("two changes and a fault", replicas, 1, 1, 2, want(2), want(3)),
+			inPlace(sized("upgrade and a fault", replicas, 1, 1, 1, want(2))),
+			ledByTheNewOne(sized("a new server leads", replicas, 1, 0, 1, want(3))),
+			ledByTheNewOne(sized("a new server leads, and a fault", replicas, 1, 1, 1, want(3))))
 	}
 	for i := range all {
 		all[i].Name, all[i].Start.Format = "another format of the log, "+all[i].Name, 2
@@ -129,6 +132,17 @@ func otherFormats() []Scenario {
 		all = append(all, x)
 	}
 	return all
+}
+
+// ledByTheNewOne is the middle of an upgrade to the second spec, in which a server of it has just been elected.
+func ledByTheNewOne(x Scenario) Scenario {
+	s := &x.Start
+	s.Servers[s.N] = s.Servers[0]
+	leader := &s.Servers[s.N]
+	leader.Revision, leader.PodRevision, leader.Founder, leader.PodFounder = Of(2), Of(2), false, false
+	s.Wanted, s.Leader, s.Stable, s.MinAvailable = Of(2), int8(s.N), false, s.MinAvailable+1 //nolint:gosec // at most maxServers
+	s.N++
+	return x
 }
 
 // olderPods are those of an operator of before: a server that has left is started again. They are there until the next revision.

@@ -187,7 +187,7 @@ type State struct {
 	Wanted          Revision
 	Bad             uint8 // what users asked for and what never starts; 0 for none
 	Format          uint8 // from this spec on, servers write a log that those of an earlier one cannot read; 0 for none
-	Mute            bool  // a leader that can commit nothing does not answer for itself
+	Mute            bool  // while nothing can be committed, servers of that spec and later ones do not answer for themselves
 	Gossip          uint8 // the phase of gossip encryption that is wanted in the end
 	TLS             uint8 // the phase of TLS that is wanted in the end
 	ACLs            uint8 // the phase of ACLs that is wanted in the end

@@ -43,7 +43,9 @@ var serfStatus = map[sim.Serf]plan.MemberStatus{
 func (c *Cluster) Members() (members []plan.Member) {
 	for i := range c.Servers[:c.State.N] {
 		if status, known := serfStatus[c.State.Servers[i].Serf]; known {
-			members = append(members, plan.Member{ID: c.Servers[i].ID, Name: c.Servers[i].Name, Status: status})
+			members = append(members, plan.Member{
+				ID: c.Servers[i].ID, Name: c.Servers[i].Name, Status: status, Version: c.Servers[i].Version,
+			})
 		}
 	}
 	return members
@@ -66,11 +68,6 @@ func (c *Cluster) CatalogIndex() uint64 {
 		index = index*7 + uint64(c.State.Servers[i].Serf)
 	}
 	return index
-}
-
-// Leader is what autopilot says of the leader.
-func (c *Cluster) Leader() consul.Self {
-	return c.Self(int(c.State.Leader))
 }
 
 // Health is what autopilot says of each peer, by node ID.

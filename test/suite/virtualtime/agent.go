@@ -250,12 +250,12 @@ func (a *agent) Health(ctx context.Context) (health map[string]plan.Health, err 
 	return health, err
 }
 
-func (a *agent) Leader(ctx context.Context) (leader consul.Self, err error) {
-	err = a.askLeader(ctx, "autopilot-leader", false, func(c *cluster, _ int) (time.Duration, error) {
-		leader = c.Leader()
+func (a *agent) LeaderAddr(ctx context.Context) (addr string, err error) {
+	err = a.ask(ctx, "leader", false, func(c *cluster, slot int) (time.Duration, error) {
+		addr = c.Self(slot).LeaderAddr
 		return 0, nil
 	})
-	return leader, err
+	return addr, err
 }
 
 func (a *agent) Autopilot(ctx context.Context) (settings map[string]string, err error) {
