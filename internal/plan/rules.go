@@ -180,7 +180,7 @@ var rules = []Rule{
 	{"ReviseStopped", reviseStopped, Necessary, "a spec that keeps servers from running is corrected without a leader"},
 	{"RecoverQuorum", recoverQuorum, Necessary, "a quorum that is lost for good comes back with the newest data there is"},
 	{"AwaitLeader", awaitLeader, Necessary, "without a leader nothing is known: unknown is never healthy and never dead"},
-	{"ReviseFollowers", reviseFollowers, Necessary, "voters that cannot read the leader's log commit nothing: they get the wanted revision"},
+	{"ReviseFollowers", reviseFollowers, Necessary, "a voter that cannot read the leader's log gets the wanted revision"},
 	{"Prune", prune, Necessary, "dead strays go before they cost the quorum"},
 	{"Retire", retire, Necessary, "a server that has begun to retire goes on, or stays, before anything else changes"},
 	{"AwaitRelease", awaitRelease, Necessary, "a cluster that is paused, or whose spec cannot be honored, is left as it is"},
