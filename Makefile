@@ -44,6 +44,8 @@ BUILD := go run ./hack/buildtools
 # A Kubernetes control plane; the node that goes with it is in test/lib/localcluster.
 CONTROL_PLANE := etcd kube-apiserver kube-controller-manager kube-scheduler kubectl
 TEST_TOOLS := gotestsum helm $(CONTROL_PLANE) consul-1.19.2 consul-1.22.0 consul-1.22.7 consul-operator
+# What only stories that take long need.
+LONG_TOOLS := certmanager prometheus prometheus-operator
 
 ##@ General
 
@@ -91,7 +93,7 @@ test-unit: ## Run the tests that need no load on real Consul: packages, admissio
 
 .PHONY: test-stories
 test-stories: ## Run the integration tests: the operator on the local cluster, with real Consul under load.
-	@$(BUILD) $(TEST_TOOLS) $(if $(SHORT),,certmanager)
+	@$(BUILD) $(TEST_TOOLS) $(if $(SHORT),,$(LONG_TOOLS))
 	@hack/test.sh stories
 
 .PHONY: test-others
@@ -118,7 +120,7 @@ test-e2e-all: ## Run all tests on real nodes (about 25 minutes).
 
 .PHONY: test-all
 test-all: ## Run all that tests, whole, in more than an hour; make verify and make vulncheck are apart.
-	@$(BUILD) $(TEST_TOOLS) certmanager chaos
+	@$(BUILD) $(TEST_TOOLS) $(LONG_TOOLS) chaos
 	@SIM_SHARE=week hack/parts.sh test-unit test-stories,test-others+sim \
 	  test-e2e-all,chaos,chaos-nodes+sim-operator+mutants+fuzz race
 
@@ -212,7 +214,7 @@ manifests: ## Generate the CRDs and the operator's ClusterRole from the markers 
 	cp config/rbac/role.yaml charts/consul-operator/files/role.yaml
 	rm -rf charts/consul-operator/files/admission
 	mkdir charts/consul-operator/files/admission
-	cp config/admission/{acls,deletion,networks,pods,records,secretrefs,secrets}.yaml charts/consul-operator/files/admission
+	cp config/admission/{acls,deletion,metrics,networks,pods,records,secretrefs,secrets}.yaml charts/consul-operator/files/admission
 
 .PHONY: docs
 docs: ## Generate the tables of rules and reasons in docs/ from the code.

@@ -154,6 +154,14 @@ type ConfigLimits struct {
 	RPCMaxBurst *int32 `json:"rpc_max_burst,omitempty"`
 }
 
+// ConfigSource is where a part of the configuration is.
+type ConfigSource struct {
+	// SecretRef names the key of a Secret that holds it.
+	//
+	// +required
+	SecretRef SecretKey `json:"secretRef"`
+}
+
 // NewConfig returns a Config with these values.
 func NewConfig(values map[string]any) (*Config, error) {
 	raw, err := json.Marshal(values)

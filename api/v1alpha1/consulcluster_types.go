@@ -90,6 +90,15 @@ type ConsulClusterSpec struct {
 	// +optional
 	Config *Config `json:"config,omitempty"`
 
+	// ConfigFrom names Secrets that hold more of the configuration: what is secret, such as the token of another system. Each is a
+	// JSON object, merged over config and over those before it. What they hold is a part of the servers like the rest of the
+	// spec, so a change of it is a rolling update. It is noticed within five minutes.
+	//
+	// +kubebuilder:validation:MaxItems=8
+	// +listType=atomic
+	// +optional
+	ConfigFrom []ConfigSource `json:"configFrom,omitempty"`
+
 	// GossipEncryption encrypts gossip (Serf) between servers and client agents. The key is in the Secret
 	// NAME-gossip-encryption-key, which the operator creates.
 	//
@@ -111,6 +120,11 @@ type ConsulClusterSpec struct {
 	//
 	// +optional
 	NetworkPolicy NetworkPolicy `json:"networkPolicy,omitzero"`
+
+	// Metrics configures what Prometheus reads from the servers.
+	//
+	// +optional
+	Metrics Metrics `json:"metrics,omitzero"`
 
 	// Update configures rolling upgrades.
 	//

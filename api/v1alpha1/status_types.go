@@ -100,6 +100,11 @@ type ConsulClusterStatus struct {
 	// +optional
 	NetworkPolicy string `json:"networkPolicy,omitempty"`
 
+	// PodMonitor is the name of the PodMonitor by which Prometheus finds the servers. Omitted if there is none.
+	//
+	// +optional
+	PodMonitor string `json:"podMonitor,omitempty"`
+
 	// Selector of the servers' pods, for the scale subresource.
 	//
 	// +optional

@@ -73,6 +73,8 @@ func knownTools(modules, version string) ([]tool, error) {
 		module(modules, "coredns", "github.com/coredns/coredns", "2 min"),
 		module(modules, "kind", "sigs.k8s.io/kind", "15 s"),
 		helm(modules),
+		module(modules, "prometheus", "github.com/prometheus/prometheus/cmd/prometheus", "3 min"),
+		module(modules, "prometheus-operator", "github.com/prometheus-operator/prometheus-operator/cmd/operator", "1 min"),
 		module(modules, "helm-docs", "github.com/norwoodj/helm-docs/cmd/helm-docs", "15 s"),
 		module(modules, "crd-ref-docs", "github.com/elastic/crd-ref-docs", "1 min"),
 		module(modules, "misspell", "github.com/golangci/misspell/cmd/misspell", "5 s"),

@@ -23,7 +23,7 @@ func (e *Executor) setACLs(ctx context.Context, s *observe.Snapshot, a plan.SetA
 			annotate(v1alpha1.AnnotationACLs, a.Phase.String()))
 	}
 	if a.Phase != plan.ACLsOff {
-		if err := notNeeded(e.provideTokens(ctx, s), "spec.acls.enabled"); err != nil {
+		if err := notNeeded(e.provideTokens(ctx, s), "set spec.acls.enabled to false"); err != nil {
 			return Outcome{}, err
 		}
 	}

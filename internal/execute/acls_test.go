@@ -62,7 +62,9 @@ func TestTokensAreMadeByTheLeader(t *testing.T) {
 	w.Expect(maker.made).To(ConsistOf(
 		And(HaveField("Policy.Name", "consul-operator"), HaveField("Secret", operator),
 			HaveField("Policy.Rules", ContainSubstring("operator"))),
-		And(HaveField("Policy.Name", "consul-operator-servers"), HaveField("Policy.Rules", ContainSubstring(`node_prefix "consul-"`)))))
+		And(HaveField("Policy.Name", "consul-operator-servers"), HaveField("Policy.Rules", ContainSubstring(`node_prefix "consul-"`))),
+		And(HaveField("Policy.Name", "consul-operator-metrics"), HaveField("Policy.Rules", Equal(
+			"agent_prefix \"consul-\" {\n  policy = \"read\"\n}\n")))))
 
 	w.seeTokens(t)
 	w.Expect(w.seen.Spec.ACLs.Made).To(BeTrue())

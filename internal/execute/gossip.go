@@ -25,7 +25,7 @@ func (e *Executor) setGossip(ctx context.Context, s *observe.Snapshot, a plan.Se
 			annotate(v1alpha1.AnnotationGossip, a.Phase.String()))
 	}
 	if a.Phase != plan.GossipOff {
-		if err := notNeeded(e.provideGossipKey(ctx, s), "spec.gossipEncryption.enabled"); err != nil {
+		if err := notNeeded(e.provideGossipKey(ctx, s), "set spec.gossipEncryption.enabled to false"); err != nil {
 			return Outcome{}, err
 		}
 	}

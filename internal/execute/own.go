@@ -60,15 +60,20 @@ func checkOwner(c *v1alpha1.ConsulCluster, o client.Object) error {
 }
 
 // notNeeded has a name that is taken hold nothing up: nothing needs it unless a field of the spec goes on asking for it.
-func notNeeded(err error, field string) error {
+func notNeeded(err error, otherwise string) error {
 	var taken *TakenError
 	if errors.As(err, &taken) && !errors.Is(err, ErrStale) {
-		return fmt.Errorf("%s, or set %s to false", taken.Error(), field)
+		return fmt.Errorf("%s, or %s", taken.Error(), otherwise)
 	}
 	return err
 }
 
-func kindOf(o client.Object) string { return reflect.TypeOf(o).Elem().Name() }
+func kindOf(o client.Object) string {
+	if kind := o.GetObjectKind().GroupVersionKind().Kind; kind != "" {
+		return kind
+	}
+	return reflect.TypeOf(o).Elem().Name()
+}
 
 // create creates an object and reports whether it did. One of its name that is there already becomes live.
 func (e *Executor) create(ctx context.Context, wanted, live client.Object) (bool, error) {

@@ -33,6 +33,9 @@ func (e *Executor) surroundings(s *observe.Snapshot) []attempt {
 		attempt{"Secret of the gossip key", func(ctx context.Context) error { return e.ensureGossipKey(ctx, s) }},
 		attempt{"Secrets of the certificates", func(ctx context.Context) error { return e.ensureCertificates(ctx, s) }},
 		attempt{"Secrets of the ACL tokens", func(ctx context.Context) error { return e.ensureTokens(ctx, s) }},
+		attempt{"PodMonitor and its token", func(ctx context.Context) error {
+			return notNeeded(e.ensureMetrics(ctx, s), "set spec.metrics.enabled to false")
+		}},
 		attempt{plan.AttemptNetworkPolicy, func(ctx context.Context) error { return e.networkPolicy(ctx, s) }},
 		attempt{"labels of volume claims", func(ctx context.Context) error { return e.findClaims(ctx, s) }},
 		attempt{"ServiceAccount " + account.Name, func(ctx context.Context) error {
@@ -78,8 +81,12 @@ func (e *Executor) owners(s *observe.Snapshot) []attempt {
 }
 
 // ensureRevision writes the wanted revision down. A spec that cannot be honored has none, unless servers have it already: much of
-// a spec is no part of the revision.
+// a spec is no part of the revision. What was copied for it comes first, so that there is no revision whose configuration is gone
+// with a user's Secret.
 func (e *Executor) ensureRevision(ctx context.Context, s *observe.Snapshot) error {
+	if err := e.ensureConfigFrom(ctx, s); err != nil {
+		return err
+	}
 	isTheirs := slices.ContainsFunc(s.Servers, func(server plan.Server) bool { return server.Revision == s.Spec.Revision })
 	if s.Spec.Invalid != nil && !isTheirs {
 		return nil

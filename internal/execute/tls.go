@@ -25,7 +25,7 @@ func (e *Executor) setTLS(ctx context.Context, s *observe.Snapshot, a plan.SetTL
 			annotate(v1alpha1.AnnotationTLS, a.Phase.String()))
 	}
 	if s.HasNoTLS() {
-		if err := notNeeded(e.foundAuthority(ctx, s), "spec.tls.enabled"); err != nil {
+		if err := notNeeded(e.foundAuthority(ctx, s), "set spec.tls.enabled to false"); err != nil {
 			return Outcome{}, err
 		}
 	}

@@ -19,7 +19,7 @@ const madeByUs = "made by consul-operator, which makes it again if it is missing
 
 // derivedRoles are those whose tokens follow from the management token, in Consul, and allRoles that one as well.
 var (
-	derivedRoles = []resources.Role{resources.RoleServers, resources.RoleOperator}
+	derivedRoles = []resources.Role{resources.RoleServers, resources.RoleMetrics, resources.RoleOperator}
 	allRoles     = append([]resources.Role{resources.RoleManagement}, derivedRoles...)
 )
 

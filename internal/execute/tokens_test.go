@@ -110,6 +110,7 @@ func TestTheRotationOfTokens(t *testing.T) {
 	own := func(management string) []string {
 		return []string{
 			resources.Token(management, resources.RoleOperator).Secret, resources.Token(management, resources.RoleServers).Secret,
+			resources.Token(management, resources.RoleMetrics).Secret,
 		}
 	}
 	known := func() []string { return slices.Collect(maps.Keys(all.policies)) }
@@ -176,7 +177,7 @@ func TestASnapshotOfBeforeTheRotation(t *testing.T) {
 	w.Expect(w.stage()).To(Equal(resources.TokensGoing))
 	w.take(t, plan.RevokeTokens)
 	w.Expect(slices.Collect(maps.Values(all.policies))).To(ConsistOf(
-		"", "global-management", "consul-operator", "consul-operator-servers"))
+		"", "global-management", "consul-operator", "consul-operator-servers", "consul-operator-metrics"))
 
 	all.policies = nil
 	_, err := w.executor.Do(t.Context(), w.seen, plan.MakeTokens{Leader: "consul-0"})
@@ -234,7 +235,7 @@ func TestASecretThatIsLostDuringTheRotationOfTokens(t *testing.T) {
 				for _, step := range append(steps[i+1:], plan.RevokeTokens, plan.ForgetTokens) {
 					w.take(t, step)
 				}
-				w.Expect(all.policies).To(And(HaveLen(3), Not(HaveKey(former))))
+				w.Expect(all.policies).To(And(HaveLen(4), Not(HaveKey(former))))
 			})
 		}
 	}

@@ -20,6 +20,9 @@ func invalid(s *Snapshot) *plan.Problem {
 	if c.Spec.Malformed != "" {
 		return &plan.Problem{Reason: reason.InvalidSpec, Message: c.Spec.Malformed}
 	}
+	if s.incomplete != nil {
+		return s.incomplete
+	}
 	if err := resources.CheckConfig(c); err != nil {
 		return &plan.Problem{Reason: reason.InvalidSpec, Message: err.Error()}
 	}
@@ -27,6 +30,9 @@ func invalid(s *Snapshot) *plan.Problem {
 		return problem
 	}
 	if err := resources.CheckNetworkPolicy(c); err != nil {
+		return &plan.Problem{Reason: reason.InvalidSpec, Message: err.Error()}
+	}
+	if err := resources.CheckMetrics(c); err != nil {
 		return &plan.Problem{Reason: reason.InvalidSpec, Message: err.Error()}
 	}
 	if field := reserved(c); field != "" {

@@ -56,6 +56,12 @@ type Snapshot struct {
 	TLSName string
 	// Authorities are the certificates of those whose certificates servers believe, in PEM.
 	Authorities []byte
+	// PodMonitor is by which Prometheus finds the servers.
+	PodMonitor PodMonitor
+	// ConfigFrom is the Secret with a copy of what spec.configFrom names; nil if that is nothing, or cannot be used. incomplete says
+	// why the wanted revision is not known without it.
+	ConfigFrom *corev1.Secret
+	incomplete *plan.Problem
 	// Copied reports whether the records on the ConsulCluster do not count: they were written for another one.
 	Copied bool
 	// UserSecrets is what users provide in Secrets of their own. The operator makes the rest.
@@ -107,6 +113,10 @@ func (o *Observer) Observe(ctx context.Context, c *v1alpha1.ConsulCluster) (*Sna
 		Claims:  map[string]*corev1.PersistentVolumeClaim{},
 		Pods:    map[string]*corev1.Pod{},
 	}
+	if err := o.completeConfig(ctx, s); err != nil {
+		return nil, err
+	}
+	c = s.Cluster
 	s.Spec = spec(c)
 	if err := o.claims(ctx, s); err != nil {
 		return nil, err
@@ -125,15 +135,13 @@ func (o *Observer) Observe(ctx context.Context, c *v1alpha1.ConsulCluster) (*Sna
 		s.Servers = append(s.Servers, server(s, name, routed))
 	}
 	slices.SortFunc(s.Servers, func(a, b plan.Server) int { return a.Serial - b.Serial })
-	if err := o.revisions(ctx, s); err != nil {
-		return nil, err
-	}
 	if err := o.secrets(ctx, s); err != nil {
 		return nil, err
 	}
 	if err := o.network(ctx, s); err != nil {
 		return nil, err
 	}
+	o.podMonitor(ctx, s)
 	if err := o.nodes(ctx, s); err != nil {
 		return nil, err
 	}
@@ -151,8 +159,11 @@ func (o *Observer) Observe(ctx context.Context, c *v1alpha1.ConsulCluster) (*Sna
 	return s, nil
 }
 
-// secrets reads what keys, certificates and tokens there are.
+// secrets reads what revisions, keys, certificates and tokens there are.
 func (o *Observer) secrets(ctx context.Context, s *Snapshot) error {
+	if err := o.revisions(ctx, s); err != nil {
+		return err
+	}
 	if err := o.userSecrets(ctx, s); err != nil {
 		return err
 	}
@@ -175,6 +186,7 @@ func spec(c *v1alpha1.ConsulCluster) plan.Spec {
 		Revision:           resources.Revision(c),
 		ReadsOnlyOldLogs:   readsOnlyOldLogs(c.Spec.Version),
 		Paused:             c.Spec.Paused,
+		Monitored:          c.Spec.Metrics.Enabled,
 	}
 	if to, asked := c.Annotations[v1alpha1.AnnotationTransferLeadership]; asked {
 		spec.Transfer = &plan.TransferRequest{To: to}

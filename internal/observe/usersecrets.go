@@ -36,7 +36,7 @@ type source struct {
 // userSecrets reads the Secrets of users that the spec names.
 func (o *Observer) userSecrets(ctx context.Context, s *Snapshot) error {
 	sources := o.sources(s)
-	s.Spec.ReadsSecrets = len(sources) > 0
+	s.Spec.ReadsSecrets = len(sources) > 0 || len(s.Cluster.Spec.ConfigFrom) > 0
 	for _, from := range sources {
 		if err := o.take(ctx, s, from); err != nil {
 			return err

@@ -39,13 +39,14 @@ func (v view) awaitsSecret() bool {
 	return v.Spec.ReadsSecrets && !v.Spec.Bootstrapped && v.Spec.Invalid != nil
 }
 
-// lookForSecrets is when to look again whether Secrets of users have changed; 0 if there are none.
-func (v view) lookForSecrets() time.Duration {
-	if v.Spec.ReadsSecrets {
-		return secretsLook
+// lookForOthers is when to look again whether others have changed what nothing tells of: Secrets of users, and the PodMonitor; 0
+// if there are none.
+func (v view) lookForOthers() time.Duration {
+	if v.Spec.ReadsSecrets || v.Spec.Monitored {
+		return othersLook
 	}
 	return 0
 }
 
-// secretsLook is long enough to cost next to nothing.
-const secretsLook = 5 * time.Minute
+// othersLook is long enough to cost next to nothing.
+const othersLook = 5 * time.Minute

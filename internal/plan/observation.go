@@ -77,6 +77,9 @@ type Spec struct {
 	ReadsOnlyOldLogs bool
 	// ReadsSecrets reports whether the spec names Secrets of users: nothing tells the operator when those change.
 	ReadsSecrets bool
+	// Monitored reports whether there is to be a PodMonitor: nothing tells the operator when that changes either, or the API server
+	// learns of the kind.
+	Monitored bool
 	// Unusable says why a Secret that the spec of a running cluster names cannot be used; nil if all can.
 	Unusable *Problem
 	// Bootstrapped reports whether a leader was ever seen. Unrecorded reports whether its record is missing.

@@ -55,7 +55,7 @@ func (v view) nextLook(d Decision) time.Duration {
 	case v.Raft.CatalogUnanswered:
 		return forPeople
 	}
-	return earliest(v.lookForCertificate(), v.lookForSecrets())
+	return earliest(v.lookForCertificate(), v.lookForOthers())
 }
 
 // earliest is the first of two times to look again; 0 is never.

@@ -116,6 +116,7 @@ func TestStagesOfTheRotationOfTokens(t *testing.T) {
 		g.Expect(resources.TokenStageOf(cached)).To(Equal(stage))
 		g.Expect(resources.OperatorTokensOf(cached)).To(Equal(resources.OperatorTokens{
 			Operator: resources.Token(tokens.Present, resources.RoleOperator).Secret, Recovery: recovery(tokens.Present),
+			Metrics:        resources.Token(tokens.Present, resources.RoleMetrics).Secret,
 			FormerRecovery: former,
 		}))
 	}
@@ -183,7 +184,7 @@ func TestWhatTheCacheKeepsOfTokens(t *testing.T) {
 	ofManagement := resources.Cached(resources.ManagementSecret(plain(), resources.ManagementTokens{Present: management}))
 	g.Expect(ofManagement).To(HaveLen(len(nothing)))
 	kept := resources.Cached(tokens)
-	g.Expect(kept).To(And(HaveLen(2+len(nothing)), HaveKey("operator"), HaveKey("agent-recovery")))
+	g.Expect(kept).To(And(HaveLen(3+len(nothing)), HaveKey("operator"), HaveKey("agent-recovery"), HaveKey("metrics")))
 }
 
 func TestTokensMade(t *testing.T) {

@@ -18,7 +18,7 @@ func Cached(secret *corev1.Secret) map[string][]byte {
 	}
 	kept := map[string][]byte{cachedDigest: []byte(Digest(secret)), cachedStage: []byte(GossipStageOf(secret))}
 	for _, key := range []string{
-		corev1.TLSCertKey, fileAuthorities, keyNextCertificate, keyFormer, keyOperator, keyRecovery, keyFormerRecovery,
+		corev1.TLSCertKey, fileAuthorities, keyNextCertificate, keyFormer, keyOperator, keyRecovery, keyFormerRecovery, keyMetrics,
 	} {
 		if value, has := secret.Data[key]; has {
 			kept[key] = value

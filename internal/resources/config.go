@@ -36,6 +36,7 @@ func AgentConfig(c *v1alpha1.ConsulCluster) ([]byte, error) {
 		// or behind the same translation of addresses would use it up, and the kubelet would stop a server that serves.
 		"limits": map[string]any{"http_max_conns_per_client": 4096},
 	}
+	maps.Copy(defaults, telemetry(c))
 	owned := map[string]any{
 		"server":                  true,
 		"datacenter":              c.Spec.Datacenter,

@@ -120,7 +120,7 @@ func Belongs(c *v1alpha1.ConsulCluster, o metav1.Object) bool {
 	if secret, is := o.(*corev1.Secret); is {
 		changes := slices.Contains([]string{
 			GossipSecretName(c.Name), AuthoritiesSecretName(c.Name), AuthoritySecretName(c.Name), CertificateSecretName(c.Name),
-			ManagementSecretName(c.Name), TokensSecretName(c.Name),
+			ManagementSecretName(c.Name), TokensSecretName(c.Name), MetricsSecretName(c.Name), ConfigFromSecretName(c.Name),
 		}, o.GetName())
 		return isControlledBy(c, o) && (changes || ptr.Deref(secret.Immutable, false))
 	}

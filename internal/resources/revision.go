@@ -34,6 +34,8 @@ type inputs struct {
 	TLS v1alpha1.TLSPhase `json:"tls,omitempty"`
 	// ACLs is the phase of ACLs.
 	ACLs v1alpha1.ACLPhase `json:"acls,omitempty"`
+	// Metrics is whether servers keep metrics for Prometheus.
+	Metrics bool `json:"metrics,omitempty"`
 }
 
 // Revision returns the wanted revision: a hash of the user's input, not of what the operator renders from it. The rendered pod
@@ -43,7 +45,7 @@ func Revision(c *v1alpha1.ConsulCluster) string {
 	said, err := json.Marshal(inputs{
 		Version: c.Spec.Version, Image: c.Spec.Image, Datacenter: c.Spec.Datacenter, Config: fileConfig(c),
 		PodTemplate: c.Spec.PodTemplate, RestartedAt: c.Annotations[v1alpha1.AnnotationRestartedAt], Gossip: GossipPhase(c),
-		TLS: TLSPhase(c), ACLs: ACLPhase(c),
+		TLS: TLSPhase(c), ACLs: ACLPhase(c), Metrics: c.Spec.Metrics.Enabled,
 	})
 	if err != nil { // impossible: the API server has parsed it
 		said = []byte(err.Error())

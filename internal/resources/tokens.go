@@ -15,6 +15,8 @@ type Role string
 const (
 	RoleOperator Role = "operator"
 	RoleServers  Role = "servers"
+	// RoleMetrics is Prometheus.
+	RoleMetrics Role = "metrics"
 	// RoleManagement may do everything. All other tokens follow from its.
 	RoleManagement Role = "management"
 	// RoleRecovery is the operator's at one agent. Its token is no token of Consul's: agents alone know it.
@@ -28,6 +30,8 @@ func (r Role) Policy() string {
 		return "global-management"
 	case RoleServers:
 		return "consul-operator-servers"
+	case RoleMetrics:
+		return "consul-operator-metrics"
 	}
 	return "consul-operator"
 }
@@ -65,6 +69,8 @@ func TokenRules(cluster string, role Role) string {
 		return ""
 	case RoleServers:
 		return fmt.Sprintf("node_prefix %q {\n  policy = \"write\"\n}\n", cluster+"-")
+	case RoleMetrics:
+		return fmt.Sprintf("agent_prefix %q {\n  policy = \"read\"\n}\n", cluster+"-")
 	}
 	return `operator = "write"
 keyring = "write"

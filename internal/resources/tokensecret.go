@@ -21,6 +21,8 @@ const (
 	keyServers  = "servers.json"
 	keyOperator = "operator"
 	keyRecovery = "agent-recovery"
+	// keyMetrics holds the token of Prometheus, of which another Secret has a copy.
+	keyMetrics = "metrics"
 	// keyNextToken holds the management token that is to take the place of the present one. keyFormerTokens holds the former ones
 	// that servers may have been started with, and keyFormerRecovery what servers know that have not read keyRecovery yet.
 	keyNextToken      = "next-token"
@@ -150,6 +152,7 @@ func SetTokens(secret *corev1.Secret, tokens ManagementTokens) {
 	}
 	secret.Data = map[string][]byte{
 		keyServers: servers, keyRecovery: []byte(recovery), keyOperator: []byte(Token(tokens.Present, RoleOperator).Secret),
+		keyMetrics: []byte(Token(tokens.Present, RoleMetrics).Secret),
 	}
 	setManagementTokens(secret, tokens)
 	if len(tokens.Former) > 0 {
@@ -163,13 +166,15 @@ type OperatorTokens struct {
 	Operator string
 	// Recovery is for calls about an agent, which may know no leader. FormerRecovery is for one that has not read it yet.
 	Recovery, FormerRecovery string
+	// Metrics is what Prometheus reads metrics with.
+	Metrics string
 }
 
 // OperatorTokensOf returns the operator's tokens. The cache keeps them: the operator has them in memory anyway.
 func OperatorTokensOf(secret *corev1.Secret) OperatorTokens {
 	return OperatorTokens{
 		Operator: string(secret.Data[keyOperator]), Recovery: string(secret.Data[keyRecovery]),
-		FormerRecovery: string(secret.Data[keyFormerRecovery]),
+		FormerRecovery: string(secret.Data[keyFormerRecovery]), Metrics: string(secret.Data[keyMetrics]),
 	}
 }
 

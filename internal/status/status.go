@@ -48,6 +48,7 @@ func Build(s *observe.Snapshot, d plan.Decision, o Outcome, now time.Time) v1alp
 	if s.Damaged == nil { // what is not a phase, the API server would refuse
 		status.GossipEncryption, status.TLS, status.ACLs = resources.GossipPhase(c), resources.TLSPhase(c), resources.ACLPhase(c)
 	}
+	status.PodMonitor = podMonitor(s)
 	status.NetworkPolicy = ""
 	if s.Spec.Network.Kept && s.NetworkPolicy() != plan.DeletePolicy {
 		status.NetworkPolicy = resources.NetworkPolicyName(c.Name)
@@ -226,6 +227,17 @@ func lowestVersion(servers []plan.Server) string {
 		}
 	}
 	return name
+}
+
+// podMonitor is the name of the PodMonitor that there is. One that cannot be read is still there.
+func podMonitor(s *observe.Snapshot) string {
+	switch live := s.PodMonitor.Live; {
+	case s.PodMonitor.Unread != nil:
+		return s.Cluster.Status.PodMonitor
+	case live != nil && resources.Belongs(s.Cluster, live):
+		return live.GetName()
+	}
+	return ""
 }
 
 func conditions(status *v1alpha1.ConsulClusterStatus, s *observe.Snapshot, d plan.Decision, now time.Time) {

@@ -84,6 +84,7 @@ func (c *Cluster) isOurs(token string) bool {
 	for _, management := range []string{c.tokens.secret.Present, c.tokens.secret.Next} {
 		switch token {
 		case management, resources.Token(management, resources.RoleOperator).Secret,
+			resources.Token(management, resources.RoleMetrics).Secret,
 			resources.Token(management, resources.RoleServers).Secret:
 			return true
 		}

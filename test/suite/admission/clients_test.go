@@ -35,6 +35,26 @@ func TestNetworksAreOpenedByThoseWhoMay(t *testing.T) {
 	}
 }
 
+// labeled asks for a PodMonitor that some Prometheus selects.
+var labeled = values{"metrics": values{"enabled": true, "podMonitorLabels": values{"release": "prometheus"}}}
+
+// A Prometheus takes on whatever PodMonitors have its label.
+func TestPodMonitorsAreLabeledByThoseWhoMay(t *testing.T) {
+	g := NewWithT(t)
+	denied := And(MatchError(apierrors.IsForbidden, "Forbidden"),
+		MatchError(ContainSubstring("changing spec.metrics.podMonitorLabels requires")))
+	for _, user := range []client.Client{as.tenant, as.developer, as.keeper} {
+		g.Expect(user.Create(t.Context(), cluster(labeled))).To(denied)
+	}
+	c := cluster(values{"metrics": values{"enabled": true}})
+	g.Expect(as.tenant.Create(t.Context(), c)).To(Succeed())
+	c.Object["spec"].(values)["metrics"] = labeled["metrics"]
+	g.Expect(as.tenant.Update(t.Context(), c.DeepCopy())).To(denied)
+	g.Expect(as.gatekeeper.Update(t.Context(), c)).To(Succeed())
+	g.Expect(unstructured.SetNestedField(c.Object, int64(5), "spec", "replicas")).To(Succeed())
+	g.Expect(as.tenant.Update(t.Context(), c)).To(Succeed(), "what others have set stays")
+}
+
 // withoutACLs lets everybody who reaches the servers do everything.
 var withoutACLs = client.RawPatch(types.MergePatchType, []byte(`{"spec":{"acls":{"enabled":false}}}`))
 

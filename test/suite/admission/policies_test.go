@@ -42,6 +42,7 @@ var (
 	podsPolicy       = filepath.Join(root, "config", "admission", "pods.yaml")
 	deletionPolicy   = filepath.Join(root, "config", "admission", "deletion.yaml")
 	networksPolicy   = filepath.Join(root, "config", "admission", "networks.yaml")
+	metricsPolicy    = filepath.Join(root, "config", "admission", "metrics.yaml")
 	recordsPolicy    = filepath.Join(root, "config", "admission", "records.yaml")
 	secretsPolicy    = filepath.Join(root, "config", "admission", "secrets.yaml")
 	editorRole       = filepath.Join(root, "config", "rbac", "consulcluster_editor_role.yaml")
@@ -49,7 +50,8 @@ var (
 )
 
 // users are the administrator, and those who are bound to roles: tenant edits ConsulClusters, developer may create pods besides,
-// keeper may do everything with Secrets, gatekeeper may create NetworkPolicies, and operator is what its name says.
+// keeper may do everything with Secrets, gatekeeper may create NetworkPolicies and PodMonitors, and operator is what its name
+// says.
 type users struct{ admin, tenant, developer, keeper, gatekeeper, operator client.Client }
 
 var as users
@@ -80,7 +82,7 @@ func setUp(environment *envtest.Environment) error {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	for _, file := range []string{
-		aclsPolicy, deletionPolicy, networksPolicy, podsPolicy, recordsPolicy, secretRefsPolicy, secretsPolicy,
+		aclsPolicy, deletionPolicy, metricsPolicy, networksPolicy, podsPolicy, recordsPolicy, secretRefsPolicy, secretsPolicy,
 		editorRole, operatorRole,
 	} {
 		if err := createAll(ctx, file); err != nil {
@@ -90,7 +92,10 @@ func setUp(environment *envtest.Environment) error {
 	for name, rule := range map[string]rbacv1.PolicyRule{
 		"pod-creator":   {APIGroups: []string{""}, Resources: []string{"pods"}, Verbs: []string{"create"}},
 		"secret-keeper": {APIGroups: []string{""}, Resources: []string{"secrets"}, Verbs: []string{"*"}},
-		"gatekeeper":    {APIGroups: []string{"networking.k8s.io"}, Resources: []string{"networkpolicies"}, Verbs: []string{"create"}},
+		"gatekeeper": {
+			APIGroups: []string{"networking.k8s.io", "monitoring.coreos.com"}, Resources: []string{"networkpolicies", "podmonitors"},
+			Verbs: []string{"create"},
+		},
 	} {
 		role := &rbacv1.ClusterRole{ObjectMeta: metav1.ObjectMeta{Name: name}, Rules: []rbacv1.PolicyRule{rule}}
 		if err := as.admin.Create(ctx, role); err != nil {
@@ -167,7 +172,8 @@ func inForce(ctx context.Context) error {
 		kept := as.keeper.Create(ctx, secretOf(existing), client.DryRunAll)
 		opened := as.tenant.Create(ctx, cluster(open), client.DryRunAll)
 		allowed := as.tenant.Patch(ctx, existing, withoutACLs, client.DryRunAll)
-		denied := []error{created, changed, deleted, kept, opened, allowed}
+		labels := as.tenant.Create(ctx, cluster(labeled), client.DryRunAll)
+		denied := []error{created, changed, deleted, kept, opened, allowed, labels}
 		if !slices.ContainsFunc(denied, func(err error) bool { return !apierrors.IsForbidden(err) }) {
 			return nil
 		}
@@ -201,6 +207,7 @@ func annotation(key, value string) client.Patch {
 
 // ofPods are the parts of a ConsulCluster that run something, or show something to what runs.
 var ofPods = map[string]values{
+	"spec.configFrom":                       {"configFrom": []any{values{"secretRef": values{"name": "x"}}}},
 	"spec.image":                            {"image": "x"},
 	"spec.podTemplate.containers":           template("containers", []any{values{"name": "x", "image": "x"}}),
 	"spec.podTemplate.env":                  template("env", []any{values{"name": "X", "value": "x"}}),
@@ -254,8 +261,8 @@ func fields(of reflect.Type) (names []string) {
 func TestEveryPartIsDecidedUpon(t *testing.T) {
 	g := NewWithT(t)
 	g.Expect(fields(reflect.TypeFor[v1alpha1.ConsulClusterSpec]())).To(ConsistOf(
-		"acls", "config", "datacenter", "deletionProtection", "failureReplacement", "gossipEncryption", "image", "networkPolicy",
-		"paused", "podTemplate", "recovery", "replicas", "storage", "tls", "update", "version"))
+		"acls", "config", "configFrom", "datacenter", "deletionProtection", "failureReplacement", "gossipEncryption", "image",
+		"metrics", "networkPolicy", "paused", "podTemplate", "recovery", "replicas", "storage", "tls", "update", "version"))
 	parts := fields(reflect.TypeFor[v1alpha1.PodTemplate]())
 	var decided []string
 	for part := range ofPods {

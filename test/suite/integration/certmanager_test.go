@@ -80,19 +80,28 @@ func TestCertManager(t *testing.T) {
 func startCertManager(t *testing.T) {
 	t.Helper()
 	g := NewWithT(t)
+	installCRDs(t, "hack/certmanager", "github.com/cert-manager/cert-manager", "deploy/crds")
 	programs, err := harness.Root()
-	g.Expect(err).NotTo(HaveOccurred())
-	list := exec.CommandContext(t.Context(), "go", "list", "-m", "-f", "{{.Dir}}", "github.com/cert-manager/cert-manager")
-	list.Dir = filepath.Join(programs, "hack", "certmanager")
-	dir, err := list.Output()
-	g.Expect(err).NotTo(HaveOccurred())
-	crds := filepath.Join(strings.TrimSpace(string(dir)), "deploy", "crds")
-	_, err = envtest.InstallCRDs(shared.Config, envtest.CRDInstallOptions{Paths: []string{crds}, ErrorIfPathMissing: true})
 	g.Expect(err).NotTo(HaveOccurred())
 	process, err := child.Start(filepath.Join(shared.Dir, "certmanager.log"), filepath.Join(programs, "bin", "certmanager"),
 		"--kubeconfig", shared.Kubeconfig())
 	g.Expect(err).NotTo(HaveOccurred())
 	t.Cleanup(func() { process.Stop(10 * time.Second) })
+}
+
+// installCRDs installs the CRDs in a folder of a module that a module of ours requires.
+func installCRDs(t *testing.T, ours, module, folder string) {
+	t.Helper()
+	g := NewWithT(t)
+	root, err := harness.Root()
+	g.Expect(err).NotTo(HaveOccurred())
+	list := exec.CommandContext(t.Context(), "go", "list", "-m", "-f", "{{.Dir}}", module)
+	list.Dir = filepath.Join(root, ours)
+	dir, err := list.Output()
+	g.Expect(err).NotTo(HaveOccurred())
+	crds := filepath.Join(strings.TrimSpace(string(dir)), folder)
+	_, err = envtest.InstallCRDs(shared.Config, envtest.CRDInstallOptions{Paths: []string{crds}, ErrorIfPathMissing: true})
+	g.Expect(err).NotTo(HaveOccurred())
 }
 
 // issue creates an Issuer.
