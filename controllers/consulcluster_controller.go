@@ -35,6 +35,8 @@ type ConsulClusterReconciler struct {
 	Watcher  *consul.Watcher
 	Events   events.EventRecorder
 	Now      func() time.Time
+	// written is the status of each cluster that the cache may not have yet.
+	written written
 }
 
 // What the operator may do, and no more.
@@ -62,7 +64,11 @@ func (r *ConsulClusterReconciler) Reconcile(ctx context.Context, request ctrl.Re
 	if err != nil || !cluster.DeletionTimestamp.IsZero() {
 		r.Watcher.Forget(request.NamespacedName)
 		r.Observer.Pools.Drop(request.NamespacedName)
+		r.written.forget(request.NamespacedName)
 		return ctrl.Result{}, client.IgnoreNotFound(err)
+	}
+	if r.written.isNewer(cluster, r.Now()) {
+		return ctrl.Result{RequeueAfter: requeueSoon}, nil
 	}
 	snapshot, err := r.Observer.Observe(ctx, cluster)
 	if err != nil {
@@ -121,7 +127,11 @@ func (r *ConsulClusterReconciler) report(
 		return nil
 	}
 	r.warn(s.Cluster, changed)
-	return client.IgnoreNotFound(r.Client.Status().Patch(ctx, changed, client.MergeFrom(s.Cluster)))
+	if err := r.Client.Status().Patch(ctx, changed, client.MergeFrom(s.Cluster)); err != nil {
+		return client.IgnoreNotFound(err)
+	}
+	r.written.note(changed, r.Now())
+	return nil
 }
 
 // warn makes an event of a cluster that needs a person from now on.
