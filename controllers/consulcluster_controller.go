@@ -67,8 +67,8 @@ func (r *ConsulClusterReconciler) Reconcile(ctx context.Context, request ctrl.Re
 		r.written.forget(request.NamespacedName)
 		return ctrl.Result{}, client.IgnoreNotFound(err)
 	}
-	if r.written.isNewer(cluster, r.Now()) {
-		return ctrl.Result{RequeueAfter: requeueSoon}, nil
+	if wait := r.written.untilSeen(cluster, r.Now()); wait > 0 {
+		return ctrl.Result{RequeueAfter: wait}, nil
 	}
 	snapshot, err := r.Observer.Observe(ctx, cluster)
 	if err != nil {

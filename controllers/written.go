@@ -35,21 +35,21 @@ func (w *written) note(cluster client.Object, now time.Time) {
 	w.last[client.ObjectKeyFromObject(cluster)] = write{cluster.GetResourceVersion(), now}
 }
 
-// isNewer reports whether what was written is newer than what the cache has.
-func (w *written) isNewer(cached client.Object, now time.Time) bool {
+// untilSeen is when to look again whether the cache has what was written; 0 if it does. A cache that is late is asked less often.
+func (w *written) untilSeen(cached client.Object, now time.Time) time.Duration {
 	w.mutex.Lock()
 	defer w.mutex.Unlock()
 	key := client.ObjectKeyFromObject(cached)
 	last, noted := w.last[key]
 	if !noted {
-		return false
+		return 0
 	}
 	compared, err := resourceversion.CompareResourceVersion(cached.GetResourceVersion(), last.version)
-	if err == nil && compared < 0 && now.Before(last.at.Add(forgetAfter)) {
-		return true
+	if late := now.Sub(last.at); err == nil && compared < 0 && late < forgetAfter {
+		return max(requeueSoon, late/4)
 	}
 	delete(w.last, key)
-	return false
+	return 0
 }
 
 // forget is for a cluster that is gone.

@@ -33,22 +33,23 @@ func TestAPassWaitsForTheStatusOfTheLastOne(t *testing.T) {
 
 	for what, test := range map[string]struct {
 		version string
-		at      time.Time
-		isNewer bool
+		late    time.Duration
+		wait    time.Duration
 	}{
-		"the cache is behind":        {"1009", now, true},
-		"by one digit":               {"999", now, true},
-		"it has it":                  {"1010", now, false},
-		"somebody has written since": {"1011", now, false},
-		"it never comes":             {"7", now.Add(forgetAfter), false},
-		"versions are no numbers":    {"x", now, false},
+		"the cache is behind":        {"1009", 0, requeueSoon},
+		"by one digit":               {"999", 0, requeueSoon},
+		"for long":                   {"1009", 4 * time.Second, time.Second},
+		"it has it":                  {"1010", 0, 0},
+		"somebody has written since": {"1011", 0, 0},
+		"it never comes":             {"7", forgetAfter, 0},
+		"versions are no numbers":    {"x", 0, 0},
 	} {
 		r.written.note(last, now)
 		cached.ResourceVersion = test.version
-		g.Expect(r.written.isNewer(cached, test.at)).To(Equal(test.isNewer), what)
+		g.Expect(r.written.untilSeen(cached, now.Add(test.late))).To(Equal(test.wait), what)
 	}
 	r.written.note(last, now)
 	r.written.forget(request.NamespacedName)
 	cached.ResourceVersion = "1"
-	g.Expect(r.written.isNewer(cached, now)).To(BeFalse(), "another cluster of this name")
+	g.Expect(r.written.untilSeen(cached, now)).To(BeZero(), "another cluster of this name")
 }

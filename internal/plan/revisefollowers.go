@@ -16,17 +16,19 @@ func reviseFollowers(v view) *Decision {
 	if leader == nil || !v.wantedFollows(*leader) || v.isHeld() || !v.leaderIsStable() {
 		return nil
 	}
-	isNeeded := !v.canCommit()
-	deaf := filter(v.Servers, func(s Server) bool { return v.isDeaf(s) && (isNeeded || !s.Retiring) })
+	isNeeded := v.isOutvoted()
+	deaf := filter(v.Servers, func(s Server) bool { return v.isDeaf(s) && (isNeeded || !s.Retiring && !hasFailed(s)) })
 	if len(deaf) == 0 {
 		return nil
 	}
-	if i := slices.IndexFunc(v.Servers, v.isStarting); i >= 0 {
-		return v.awaitFollower(v.Servers[i])
-	}
 	next := deaf[0]
-	if i := slices.IndexFunc(v.Servers, v.isDown); i >= 0 {
-		next = v.Servers[i]
+	if isNeeded { // one at a time: the leader needs to be heard by a quorum
+		if i := slices.IndexFunc(v.Servers, v.isStarting); i >= 0 {
+			return v.awaitFollower(v.Servers[i])
+		}
+		if i := slices.IndexFunc(v.Servers, v.isDown); i >= 0 {
+			next = v.Servers[i]
+		}
 	}
 	if decision := v.reviseOnVolume(next,
 		"%s cannot read the log of the leader, which has another version: it gets the wanted revision on its volume",
@@ -36,13 +38,15 @@ func reviseFollowers(v view) *Decision {
 	return v.awaitFollower(next)
 }
 
-// NothingIsWritten reports whether so many voters cannot read the leader's log that nothing is committed.
+// NothingIsWritten reports whether so many voters cannot read the leader's log, or are restarted for that, that nothing is
+// committed.
 func NothingIsWritten(o Observation, now time.Time) bool {
 	v := look(&o, now)
-	return len(filter(v.Servers, func(s Server) bool { return isVoter(s) && !v.canFollow(s) })) > v.voters()-quorum(v.voters())
+	isDeaf := func(s Server) bool { return s.Peer != nil && !v.canFollow(s) }
+	return slices.ContainsFunc(v.Servers, isDeaf) && v.isOutvoted()
 }
 
-// awaitFollower waits for a voter: one at a time, because the leader needs to be heard by a quorum.
+// awaitFollower waits for a voter that is restarted.
 func (v view) awaitFollower(s Server) *Decision {
 	return wait(often, reason.UpdatingInPlace,
 		"%s comes back with the wanted revision, and others that cannot read the leader's log wait for it", s.Name)
@@ -54,20 +58,22 @@ func (v view) wantedFollows(leader Server) bool {
 	return !v.hasOtherRevision(leader) || !v.Spec.ReadsOnlyOldLogs
 }
 
-// isDeaf reports whether a voter that is there is of a version that cannot follow the leader, and another revision helps. One
-// that lags for another cause may be about to read the leader's snapshot, which a restart would interrupt.
+// isDeaf reports whether a peer that is there is of a version that cannot follow the leader, and another revision helps. It need not
+// have a vote: autopilot gives none to one that does not follow. One that lags for another cause may be about to read the leader's
+// snapshot, which a restart would interrupt.
 func (v view) isDeaf(s Server) bool {
-	return !v.canFollow(s) && isPresentVoter(s) && (s.Agent.Answered || isMute(s)) && v.isRevisable(s)
+	isThere := s.Peer != nil && s.Member == MemberAlive && staysUp(s) && (s.Agent.Answered || isMute(s))
+	return isThere && !v.canFollow(s) && v.isRevisable(s)
 }
 
 // isRevisable reports whether a server can get another revision, and comes back on its volume.
-func (v view) isRevisable(s Server) bool {
-	return v.hasOtherRevision(s) && !s.ClaimDeleting && !isDrained(s)
-}
+func (v view) isRevisable(s Server) bool { return v.hasOtherRevision(s) && !s.ClaimDeleting }
 
-// isDown reports whether a voter is about to stop, or does not run, and has or may get the wanted revision.
+// isDown reports whether a voter that is to stay is about to stop, or does not run, and has or may get the wanted revision. One
+// that cannot start is left to other rules.
 func (v view) isDown(s Server) bool {
-	return isVoter(s) && !v.leads(s) && !v.overdue(s) && !staysUp(s) && (s.Revision == v.Spec.Revision || v.isRevisable(s))
+	isToStay := isVoter(s) && !v.leads(s) && !s.Retiring && !hasFailed(s) && !v.overdue(s) && !v.cannotStart(s)
+	return isToStay && !staysUp(s) && (s.Revision == v.Spec.Revision || v.isRevisable(s))
 }
 
 // isStarting reports whether a voter with the wanted revision runs, and does not answer yet. One that hangs, or that the others

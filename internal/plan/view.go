@@ -161,16 +161,13 @@ func (v view) couldLead(candidate Server) bool {
 // voters is how many the Raft configuration has.
 func (v view) voters() int { return len(filter(v.Raft.Peers, func(p Peer) bool { return p.Voter })) }
 
-// canCommit reports whether the votes that count are a quorum, with those that are seen to follow: a server that has just come
-// back follows before Serf and autopilot know.
-func (v view) canCommit() bool {
-	counts := func(s Server) bool { return v.voteCounts(s) || isVoter(s) && v.follows(s) }
-	return len(filter(v.Servers, counts)) >= quorum(v.voters())
-}
-
-// follows reports whether a server has an entry of the leader's.
-func (v view) follows(s Server) bool {
-	return v.canFollow(s) && s.Agent.LastTerm >= v.Raft.Term
+// isOutvoted reports whether so many voters are gone or cannot read the leader's log that nothing is committed, whatever autopilot
+// thinks of the others at this moment. One that misses an answer is there.
+func (v view) isOutvoted() bool {
+	follows := func(s Server) bool {
+		return isVoter(s) && v.canFollow(s) && (s.Agent.Answered || isMute(s) || v.leads(s))
+	}
+	return len(filter(v.Servers, follows)) < quorum(v.voters())
 }
 
 // serves reports whether a server can take the place of another one, for Consul and for its clients.

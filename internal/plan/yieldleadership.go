@@ -10,7 +10,7 @@ func yieldLeadership(v view) *Decision {
 		return nil
 	}
 	for _, s := range v.staying {
-		if !isDrained(s) && v.serves(s) {
+		if !isDrained(s) && v.serves(s) && v.couldLead(s) {
 			return step(TransferLeadership{From: v.Raft.Leader, To: s.Name}, reason.NodeDraining,
 				"the node of %s is drained and no other node takes a server: handing leadership to %s first", v.Raft.Leader, s.Name)
 		}

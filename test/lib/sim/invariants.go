@@ -94,7 +94,9 @@ func (s *State) isOnly(i int) bool {
 
 // isDeaf says whether a server cannot read what the leader writes: it takes no part. One that is about to leave may do so, if it
 // is not needed.
-func (s *State) isDeaf(x *Server) bool { return !s.reads(x) && (!x.Retiring || !s.works()) }
+func (s *State) isDeaf(x *Server) bool {
+	return !s.reads(x) && s.Stable && !s.Paused && (!x.Retiring || !s.works())
+}
 
 // checkMinAvailable asserts that the disruption budget asks for all pods there are. If it lets one go, others serve, and the
 // leader is not evicted where another server could lead.

@@ -120,6 +120,9 @@ func otherFormats() []Scenario {
 			sized("upgrade and two faults", replicas, 1, 2, 1, want(2)),
 			sized("two changes and a fault", replicas, 1, 1, 2, want(2), want(3)),
 			inPlace(sized("upgrade and a fault", replicas, 1, 1, 1, want(2))),
+			sized("drain while upgrading", replicas, 1, 0, 2, want(2), cordon()),
+			full(sized("drain while upgrading, and nowhere to go", replicas, 1, 0, 3, want(2), cordon())),
+			ledByTheNewOne(sized("a new server leads, and a drain", replicas, 1, 0, 2, want(3), cordon())),
 			ledByTheNewOne(sized("a new server leads", replicas, 1, 0, 1, want(3))),
 			ledByTheNewOne(sized("a new server leads, and a fault", replicas, 1, 1, 1, want(3))))
 	}
