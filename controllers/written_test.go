@@ -14,8 +14,8 @@ import (
 	"github.com/consul-operator/consul-operator/api/v1alpha1"
 )
 
-// I7: a cache that does not have the last status yet would make a pass believe that there is nothing to tell, and nothing would wake
-// the next one: the status would be wrong until something else happens.
+// I7: a cache that does not have the last status yet would make a pass believe that there is nothing to tell, and nothing would
+// wake the next one: the status would be wrong until something else happens.
 func TestAPassWaitsForTheStatusOfTheLastOne(t *testing.T) {
 	g := NewWithT(t)
 	scheme := runtime.NewScheme()

@@ -36,7 +36,7 @@ var all = []Info{
 	{NoServingServer, AttentionIfItLasts, "a leader leads, and no server is in the client Service (condition `Available`)",
 		"find out why the pods are not ready", ""},
 	{NothingIsWritten, AttentionIfItLasts, "a leader leads whose log too many voters cannot read (condition `Available`)",
-		"they are restarted with the wanted revision; not while `spec.paused` is set", ""},
+		"they are restarted with the wanted revision, unless the cluster is paused or its spec is refused", ""},
 	{Unschedulable, AttentionIfItLasts, "no node takes a server; the message is the scheduler's. No server retires meanwhile",
 		"add a node, uncordon one, or relax the scheduling rules", ""},
 	{UnhealthyServer, AttentionIfItLasts,

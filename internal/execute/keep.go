@@ -2,6 +2,7 @@ package execute
 
 import (
 	"context"
+	"errors"
 
 	corev1 "k8s.io/api/core/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -32,13 +33,22 @@ func (e *Executor) drop(ctx context.Context, s *observe.Snapshot, name string) e
 	return e.delete(ctx, secret)
 }
 
-// ensureConfigFrom keeps a copy of the configuration in Secrets of users.
+// ensureConfigFrom keeps a copy of the configuration in Secrets of users, and dropConfigFrom deletes it when it is of no use any
+// more.
 func (e *Executor) ensureConfigFrom(ctx context.Context, s *observe.Snapshot) error {
-	switch {
-	case s.ConfigFrom != nil:
-		return notNeeded(e.keep(ctx, s, s.ConfigFrom), "remove spec.configFrom")
-	case len(s.Cluster.Spec.ConfigFrom) == 0:
-		return e.drop(ctx, s, resources.ConfigFromSecretName(s.Cluster.Name))
+	if s.ConfigFrom == nil {
+		return nil
 	}
-	return nil
+	err := e.keep(ctx, s, s.ConfigFrom)
+	if taken := (*TakenError)(nil); errors.As(err, &taken) {
+		taken.Or = ", or remove spec.configFrom"
+	}
+	return err
+}
+
+func (e *Executor) dropConfigFrom(ctx context.Context, s *observe.Snapshot) error {
+	if len(s.Cluster.Spec.ConfigFrom) > 0 {
+		return nil
+	}
+	return e.drop(ctx, s, resources.ConfigFromSecretName(s.Cluster.Name))
 }

@@ -2,6 +2,7 @@ package execute
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -17,11 +18,16 @@ func (e *Executor) ensureMetrics(ctx context.Context, s *observe.Snapshot) error
 	if !s.Cluster.Spec.Metrics.Enabled {
 		return e.dropMetrics(ctx, s)
 	}
-	if err := e.ensureMetricsToken(ctx, s); err != nil {
-		return err
-	}
+	return errors.Join(e.ensurePodMonitor(ctx, s), e.ensureMetricsToken(ctx, s))
+}
+
+// ensurePodMonitor keeps the PodMonitor, where the API server has the kind.
+func (e *Executor) ensurePodMonitor(ctx context.Context, s *observe.Snapshot) error {
 	if s.PodMonitor.Unread != nil || !s.PodMonitor.Possible {
 		return s.PodMonitor.Unread
+	}
+	if err := resources.CheckMetrics(s.Cluster); err != nil {
+		return err
 	}
 	wanted, live := resources.PodMonitor(s.Cluster, s.TLSName), s.PodMonitor.Live
 	if live == nil {

@@ -52,6 +52,7 @@ func (e *Executor) surroundings(s *observe.Snapshot) []attempt {
 		attempt{"PodDisruptionBudget " + budget.Name, func(ctx context.Context) error {
 			return e.ensure(ctx, c, budget, liveBudget, func() { adoptBudget(budget, liveBudget) })
 		}},
+		attempt{"copy of spec.configFrom", func(ctx context.Context) error { return e.dropConfigFrom(ctx, s) }},
 		attempt{"Secrets of old revisions", func(ctx context.Context) error { return e.dropRevisions(ctx, s) }})
 	for _, server := range s.Servers {
 		attempts = append(attempts, attempt{"size of volume claim " + server.Name, func(ctx context.Context) error {

@@ -8,7 +8,6 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/consul-operator/consul-operator/api/reason"
-	"github.com/consul-operator/consul-operator/api/v1alpha1"
 	"github.com/consul-operator/consul-operator/internal/plan"
 	"github.com/consul-operator/consul-operator/internal/resources"
 )
@@ -27,23 +26,19 @@ func (o *Observer) completeConfig(ctx context.Context, s *Snapshot) error {
 	if s.UserSecrets.problem != nil {
 		return o.useCopy(ctx, s)
 	}
-	completed, err := complete(s.Cluster, from)
+	completed, err := resources.WithConfig(s.Cluster, from)
+	if err == nil && resources.CheckConfig(s.Cluster) == nil { // else the spec itself is at fault
+		err = resources.CheckConfig(completed)
+	}
 	if err != nil {
 		s.UserSecrets.problem = &plan.Problem{Reason: reason.InvalidSpec, Message: fmt.Sprintf("spec.configFrom: %v", err)}
 		return o.useCopy(ctx, s)
 	}
-	s.Cluster = completed
-	s.ConfigFrom, err = resources.ConfigFromSecret(completed, from)
-	return err
-}
-
-// complete adds configuration of Secrets to that of a cluster. It fails if they are at fault that it cannot be applied.
-func complete(c *v1alpha1.ConsulCluster, from resources.ConfigFrom) (*v1alpha1.ConsulCluster, error) {
-	completed, err := resources.WithConfig(c, from)
-	if err == nil && resources.CheckConfig(c) == nil {
-		err = resources.CheckConfig(completed)
+	if resources.CheckConfig(completed) == nil {
+		s.ConfigFrom, err = resources.ConfigFromSecret(completed, from)
 	}
-	return completed, err
+	s.Cluster = completed
+	return err
 }
 
 // useCopy uses what was copied from Secrets of a user, because one of them cannot be used. If the spec names others by now, or
@@ -59,9 +54,9 @@ func (o *Observer) useCopy(ctx context.Context, s *Snapshot) error {
 		return nil
 	}
 	copied, isOfThese := resources.ConfigFromCopy(secret, s.Cluster)
-	completed, err := complete(s.Cluster, copied)
+	completed, err := resources.WithConfig(s.Cluster, copied)
 	if err == nil {
-		s.Cluster = completed
+		s.Cluster = completed // whether it fits to the spec by now is found out as ever, see invalid
 	}
 	if err != nil || !isOfThese {
 		s.incomplete = s.UserSecrets.problem
@@ -75,8 +70,8 @@ func (o *Observer) configFrom(ctx context.Context, s *Snapshot) (resources.Confi
 	for i, from := range s.Cluster.Spec.ConfigFrom {
 		field := fmt.Sprintf("spec.configFrom[%d].secretRef", i)
 		if err := o.take(ctx, s, source{field, from.SecretRef.Name, func(secret *corev1.Secret) error {
-			if resources.Belongs(s.Cluster, secret) {
-				return fmt.Errorf("the Secret %s is the operator's: choose another one", secret.Name)
+			if resources.Belongs(s.Cluster, secret) || secret.Name == resources.ConfigFromSecretName(s.Cluster.Name) {
+				return fmt.Errorf("the name %s is the operator's: choose another one", secret.Name)
 			}
 			part, err := resources.UserConfig(secret, from.SecretRef.Key)
 			parts = append(parts, part)
@@ -86,4 +81,16 @@ func (o *Observer) configFrom(ctx context.Context, s *Snapshot) (resources.Confi
 		}
 	}
 	return resources.MergeConfig(parts...), nil
+}
+
+// withoutLog returns a pod that does not tell the last log lines of a server that has ended: they may repeat what a Secret holds,
+// and would appear in the status of the cluster.
+func withoutLog(pod *corev1.Pod) *corev1.Pod {
+	pod = pod.DeepCopy()
+	for i := range pod.Status.ContainerStatuses {
+		if ended := pod.Status.ContainerStatuses[i].LastTerminationState.Terminated; ended != nil {
+			ended.Message = fmt.Sprintf("see `kubectl logs %s -c %s`", pod.Name, pod.Status.ContainerStatuses[i].Name)
+		}
+	}
+	return pod
 }

@@ -65,4 +65,13 @@ func TestConfigurationFromSecrets(t *testing.T) {
 	}), "the copy is of another one")
 	w.cluster.Spec.ConfigFrom = []v1alpha1.ConfigSource{from(copied.Name)}
 	w.Expect(w.look().Spec.Invalid.Message).To(HaveSuffix("is the operator's: choose another one"))
+
+	// I12: Consul may print a value when it refuses to start.
+	w.pods[1].Status.ContainerStatuses[0] = corev1.ContainerStatus{
+		Name:                 "consul",
+		State:                corev1.ContainerState{Waiting: &corev1.ContainerStateWaiting{Reason: "CrashLoopBackOff"}},
+		LastTerminationState: corev1.ContainerState{Terminated: &corev1.ContainerStateTerminated{ExitCode: 1, Message: "s3cret"}},
+	}
+	w.Expect(w.look().Servers[1].Pod.Problem.Message).To(
+		Equal("container consul exits with code 1: see `kubectl logs consul-1 -c consul`"))
 }

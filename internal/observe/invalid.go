@@ -32,9 +32,6 @@ func invalid(s *Snapshot) *plan.Problem {
 	if err := resources.CheckNetworkPolicy(c); err != nil {
 		return &plan.Problem{Reason: reason.InvalidSpec, Message: err.Error()}
 	}
-	if err := resources.CheckMetrics(c); err != nil {
-		return &plan.Problem{Reason: reason.InvalidSpec, Message: err.Error()}
-	}
 	if field := reserved(c); field != "" {
 		return &plan.Problem{Reason: reason.InvalidSpec, Message: field + " belongs to the operator: choose another one"}
 	}

@@ -22,24 +22,25 @@ func TestPodMonitorsOfTheAPIServer(t *testing.T) {
 	for what, test := range map[string]struct {
 		answer func(*unstructured.Unstructured) error
 		want   func(*WithT, observe.PodMonitor)
+		asked  int // in two passes
 	}{
 		"no such kind": {
 			func(*unstructured.Unstructured) error { return &meta.NoKindMatchError{} },
-			func(g *WithT, p observe.PodMonitor) { g.Expect(p).To(Equal(observe.PodMonitor{})) },
+			func(g *WithT, p observe.PodMonitor) { g.Expect(p).To(Equal(observe.PodMonitor{})) }, 1,
 		},
 		"none": {
 			func(*unstructured.Unstructured) error {
 				return apierrors.NewNotFound(schema.GroupResource{}, "consul-server")
 			},
-			func(g *WithT, p observe.PodMonitor) { g.Expect(p).To(Equal(observe.PodMonitor{Possible: true})) },
+			func(g *WithT, p observe.PodMonitor) { g.Expect(p).To(Equal(observe.PodMonitor{Possible: true})) }, 2,
 		},
 		"one": {
 			func(o *unstructured.Unstructured) error { found.DeepCopyInto(o); return nil },
-			func(g *WithT, p observe.PodMonitor) { g.Expect(p.Live.GetName()).To(Equal("consul-server")) },
+			func(g *WithT, p observe.PodMonitor) { g.Expect(p.Live.GetName()).To(Equal("consul-server")) }, 2,
 		},
 		"refused": {
 			func(*unstructured.Unstructured) error { return refused },
-			func(g *WithT, p observe.PodMonitor) { g.Expect(p.Unread).To(MatchError(refused)) },
+			func(g *WithT, p observe.PodMonitor) { g.Expect(p.Unread).To(MatchError(refused)) }, 2,
 		},
 	} {
 		t.Run(what, func(t *testing.T) {
@@ -63,6 +64,9 @@ func TestPodMonitorsOfTheAPIServer(t *testing.T) {
 			w.Expect(err).NotTo(HaveOccurred())
 			w.Expect(s.Raft.Known).To(BeTrue())
 			test.want(w.WithT, s.PodMonitor)
+			_, err = o.Observe(t.Context(), w.cluster)
+			w.Expect(err).NotTo(HaveOccurred())
+			w.Expect(asked).To(Equal(test.asked))
 		})
 	}
 }

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -103,6 +104,8 @@ type Observer struct {
 	// Pools are the connections to servers with certificates.
 	Pools consul.Pools
 	Now   func() time.Time
+	// noMonitorsUntil is until when the API server is believed to have no PodMonitors, in nanoseconds of Unix time.
+	noMonitorsUntil atomic.Int64
 }
 
 // Observe takes a snapshot of one cluster. It fails only if Kubernetes cannot be read; silent servers are part of the
@@ -358,6 +361,9 @@ func server(s *Snapshot, name string, routed map[string]bool) plan.Server {
 		ClaimDeleting: !claim.DeletionTimestamp.IsZero(),
 	}
 	if pod := s.Pods[name]; pod != nil {
+		if len(s.Cluster.Spec.ConfigFrom) > 0 {
+			pod = withoutLog(pod)
+		}
 		server.Pod = podFacts(pod)
 		server.Routed = isRouted(routed, pod)
 	}

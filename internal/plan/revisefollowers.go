@@ -21,21 +21,35 @@ func reviseFollowers(v view) *Decision {
 	if len(deaf) == 0 {
 		return nil
 	}
-	next := deaf[0]
-	if isNeeded { // one at a time: the leader needs to be heard by a quorum
-		if i := slices.IndexFunc(v.Servers, v.isStarting); i >= 0 {
-			return v.awaitFollower(v.Servers[i])
-		}
-		if i := slices.IndexFunc(v.Servers, v.isDown); i >= 0 {
-			next = v.Servers[i]
-		}
+	if isNeeded {
+		return v.reviseNeeded(deaf[0])
 	}
-	if decision := v.reviseOnVolume(next,
+	return v.reviseFollower(deaf[0])
+}
+
+// reviseNeeded restarts one server at a time: the leader needs to be heard by a quorum. One that is down comes first.
+func (v view) reviseNeeded(next Server) *Decision {
+	if i := slices.IndexFunc(v.Servers, v.isStarting); i >= 0 {
+		return v.awaitFollower(v.Servers[i])
+	}
+	if i := slices.IndexFunc(v.Servers, v.isDown); i >= 0 {
+		next = v.Servers[i]
+	}
+	return v.reviseFollower(next)
+}
+
+func (v view) reviseFollower(s Server) *Decision {
+	if decision := v.reviseOnVolume(s,
 		"%s cannot read the log of the leader, which has another version: it gets the wanted revision on its volume",
 		"%s is restarted with the wanted revision, since it cannot read the leader's log with its own"); decision != nil {
 		return decision
 	}
-	return v.awaitFollower(next)
+	return v.awaitFollower(s)
+}
+
+func (v view) awaitFollower(s Server) *Decision {
+	return wait(often, reason.UpdatingInPlace,
+		"%s comes back with the wanted revision, and others that cannot read the leader's log wait for it", s.Name)
 }
 
 // NothingIsWritten reports whether so many voters cannot read the leader's log, or are restarted for that, that nothing is
@@ -46,21 +60,15 @@ func NothingIsWritten(o Observation, now time.Time) bool {
 	return slices.ContainsFunc(v.Servers, isDeaf) && v.isOutvoted()
 }
 
-// awaitFollower waits for a voter that is restarted.
-func (v view) awaitFollower(s Server) *Decision {
-	return wait(often, reason.UpdatingInPlace,
-		"%s comes back with the wanted revision, and others that cannot read the leader's log wait for it", s.Name)
-}
-
 // wantedFollows reports whether servers of the wanted revision follow the leader: it is the leader's, or of a version that reads
 // all logs. Somebody may have changed the spec since.
 func (v view) wantedFollows(leader Server) bool {
 	return !v.hasOtherRevision(leader) || !v.Spec.ReadsOnlyOldLogs
 }
 
-// isDeaf reports whether a peer that is there is of a version that cannot follow the leader, and another revision helps. It need not
-// have a vote: autopilot gives none to one that does not follow. One that lags for another cause may be about to read the leader's
-// snapshot, which a restart would interrupt.
+// isDeaf reports whether a peer that is there is of a version that cannot follow the leader, and another revision helps. It need
+// not have a vote: autopilot gives none to one that does not follow. One that lags for another cause may be about to read the
+// leader's snapshot, which a restart would interrupt.
 func (v view) isDeaf(s Server) bool {
 	isThere := s.Peer != nil && s.Member == MemberAlive && staysUp(s) && (s.Agent.Answered || isMute(s))
 	return isThere && !v.canFollow(s) && v.isRevisable(s)

@@ -131,8 +131,9 @@
 // # Invariants
 //
 //   - I1: after each voluntary step, the healthy voters are a quorum of the resulting membership.
-//   - I2: there are never fewer voters than replicas (in place: replicas - 1), and one server retires at a time. The exception
-//     is a single server that is updated in place: there is no other one.
+//   - I2: there are never fewer voters than replicas (in place: replicas - 1), and one server retires at a time. The exceptions
+//     are a single server that is updated in place, since there is no other one, and servers that cannot read the leader's log:
+//     they take no part in anything.
 //   - I3: a leader is never stopped before another server was seen leading, and an upgrade changes leaders once: the leader
 //     goes last, to a server that stays.
 //   - I4: a member that is alive is never pruned, and the volume of a Raft peer is never deleted, nor set aside while its

@@ -161,8 +161,8 @@ func (v view) couldLead(candidate Server) bool {
 // voters is how many the Raft configuration has.
 func (v view) voters() int { return len(filter(v.Raft.Peers, func(p Peer) bool { return p.Voter })) }
 
-// isOutvoted reports whether so many voters are gone or cannot read the leader's log that nothing is committed, whatever autopilot
-// thinks of the others at this moment. One that misses an answer is there.
+// isOutvoted reports whether so many voters are gone or cannot read the leader's log that nothing is committed, whatever
+// autopilot thinks of the others at this moment. One that misses an answer is there.
 func (v view) isOutvoted() bool {
 	follows := func(s Server) bool {
 		return isVoter(s) && v.canFollow(s) && (s.Agent.Answered || isMute(s) || v.leads(s))

@@ -6,7 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"maps"
+	"reflect"
 
 	corev1 "k8s.io/api/core/v1"
 
@@ -90,13 +90,23 @@ func WithConfig(c *v1alpha1.ConsulCluster, more ConfigFrom) (*v1alpha1.ConsulClu
 	if completed.Spec.Config, err = v1alpha1.NewConfig(merge(config, more)); err != nil {
 		return nil, err
 	}
-	former, _, errFormer := Settings(c)
-	settings, _, err := Settings(completed)
-	formerAutopilot, errFormerAutopilot := Autopilot(c)
-	autopilot, errAutopilot := Autopilot(completed)
-	if errFormer == nil && errFormerAutopilot == nil && (err != nil || errAutopilot != nil ||
-		settings != former || !maps.Equal(autopilot, formerAutopilot)) {
+	if !reflect.DeepEqual(learned(c), learned(completed)) {
 		return nil, errLearned
 	}
 	return completed, nil
+}
+
+// learned is the part of spec.config that servers learn while they run; nil if it cannot be parsed.
+func learned(c *v1alpha1.ConsulCluster) map[string]any {
+	values, err := c.Spec.Config.Values()
+	if err != nil {
+		return nil
+	}
+	autopilot := single(values[spelling(values, keyAutopilot)])
+	parts, err := divide(c)
+	if err != nil {
+		return nil
+	}
+	parts.settings[keyAutopilot] = autopilot
+	return parts.settings
 }

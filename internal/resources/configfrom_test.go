@@ -105,17 +105,3 @@ func TestTheCopyOfConfiguration(t *testing.T) {
 	g.Expect(isOfThese).To(BeFalse())
 	g.Expect(resources.Cached(secret)).NotTo(HaveKey("config.json"), "the cache has a digest of it only")
 }
-
-// I12: the last log lines of a server that does not start appear in the status, unless they may repeat what a Secret holds.
-func TestTheLogMayRepeatASecret(t *testing.T) {
-	g := NewWithT(t)
-	pod := func(c *v1alpha1.ConsulCluster) string {
-		secret, err := resources.RevisionSecret(c)
-		g.Expect(err).NotTo(HaveOccurred())
-		return string(secret.Data["pod.json"])
-	}
-	c := plain()
-	g.Expect(pod(c)).To(ContainSubstring(`"terminationMessagePolicy":"FallbackToLogsOnError"`))
-	c.Spec.ConfigFrom = []v1alpha1.ConfigSource{{SecretRef: v1alpha1.SecretKey{Name: "more"}}}
-	g.Expect(pod(c)).To(ContainSubstring(`"terminationMessagePolicy":"File"`))
-}

@@ -80,5 +80,5 @@ func telemetry(c *v1alpha1.ConsulCluster) map[string]any {
 	if !c.Spec.Metrics.Enabled {
 		return nil
 	}
-	return map[string]any{"telemetry": map[string]any{"prometheus_retention_time": "1m", "disable_hostname": true}}
+	return map[string]any{"telemetry": map[string]any{"prometheus_retention_time": "5m", "disable_hostname": true}}
 }

@@ -50,7 +50,7 @@ func TestServersKeepMetrics(t *testing.T) {
 		return values
 	}
 	g.Expect(rendered(silent)).NotTo(HaveKey("telemetry"))
-	g.Expect(rendered(asked)["telemetry"]).To(Equal(map[string]any{"prometheus_retention_time": "1m", "disable_hostname": true}))
+	g.Expect(rendered(asked)["telemetry"]).To(Equal(map[string]any{"prometheus_retention_time": "5m", "disable_hostname": true}))
 	asked.Spec.Config = config(t, map[string]any{"telemetry": map[string]any{"prometheus_retention_time": "1h"}})
 	g.Expect(rendered(asked)["telemetry"]).To(Equal(map[string]any{"prometheus_retention_time": "1h", "disable_hostname": true}))
 }

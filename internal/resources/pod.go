@@ -200,8 +200,9 @@ func consulContainer(c *v1alpha1.ConsulCluster) corev1.Container {
 		// counts as a read in limits.request_limits, so a storm of reads takes servers out of the Service. Nothing that Consul
 		// exempts does better: status/leader answers 200 without a leader, and operator/… 403 without operator:read, also on
 		// a server without ACLs whose leader has them already, or still has them after a rollback.
-		ReadinessProbe:           probe(c, "/v1/catalog/service/consul", 2, 3),
-		TerminationMessagePolicy: lastWords(c),
+		ReadinessProbe: probe(c, "/v1/catalog/service/consul", 2, 3),
+		// If a server does not start, its last log lines appear in the status of the cluster.
+		TerminationMessagePolicy: corev1.TerminationMessageFallbackToLogsOnError,
 		SecurityContext: &corev1.SecurityContext{
 			AllowPrivilegeEscalation: ptr.To(false),
 			ReadOnlyRootFilesystem:   ptr.To(true),
@@ -272,13 +273,4 @@ func spread(c *v1alpha1.ConsulCluster) []corev1.TopologySpreadConstraint {
 		MaxSkew: 1, TopologyKey: corev1.LabelTopologyZone, WhenUnsatisfiable: corev1.ScheduleAnyway,
 		LabelSelector: &metav1.LabelSelector{MatchLabels: Selector(c)},
 	}}
-}
-
-// lastWords is where the kubelet finds why a server does not start. Its last log lines appear in the status of the cluster,
-// unless they may repeat what a Secret holds.
-func lastWords(c *v1alpha1.ConsulCluster) corev1.TerminationMessagePolicy {
-	if len(c.Spec.ConfigFrom) > 0 {
-		return corev1.TerminationMessageReadFile
-	}
-	return corev1.TerminationMessageFallbackToLogsOnError
 }
