@@ -34,7 +34,7 @@ others() {
 # `make sim`.
 sim() {
   quietly $stack_packages
-  go run ./test/cmd/explore -states=3000
+  go run ./test/cmd/explore -states=2000
 }
 
 # compiled compiles all suites: compilers keep a machine busy, and real servers notice that.

@@ -82,7 +82,7 @@ func TestServerWithACorruptDiskIsReplaced(t *testing.T) {
 
 // A server that hangs for a moment after it was healthy for longer than failureReplacement.after is not given up.
 func TestServerThatHangsForAMomentStays(t *testing.T) {
-	t.Parallel()
+	long(t)
 	s := begin(t, shared, "stopped", func(spec *v1alpha1.ConsulClusterSpec) {
 		spec.FailureReplacement = v1alpha1.FailureReplacement{After: &metav1.Duration{Duration: 20 * time.Second}, MaxPerHour: 1}
 	})

@@ -245,7 +245,7 @@ func TestIdleClusterCostsNothing(t *testing.T) {
 
 // A server that holds its connections and answers nothing costs its own cluster a pause, and its neighbor nothing.
 func TestHungServerHoldsUpNobodyElse(t *testing.T) {
-	t.Parallel()
+	long(t)
 	s := begin(t, shared, "hung", soonVoters)
 	s.Observer.SetFaults(true)
 	s.Observer.AllowLeaderChanges(-1)

@@ -267,7 +267,7 @@ func TestUpgradeOfTheOnlyServerInPlace(t *testing.T) {
 // The first server of a version that cannot start is as far as an update in place goes: the others serve on, and the
 // correction rolls out by itself.
 func TestBadVersionInPlaceStopsAtTheFirstServer(t *testing.T) {
-	t.Parallel()
+	long(t)
 	s := begin(t, shared, "halted", func(spec *v1alpha1.ConsulClusterSpec) {
 		soonVoters(spec)
 		spec.Update.Type = v1alpha1.UpdateInPlace
