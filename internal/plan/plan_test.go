@@ -26,7 +26,7 @@ func healthy(change func(o *plan.Observation)) plan.Observation {
 		o.Servers = append(o.Servers, plan.Server{
 			Name: name, Serial: serial, ID: name, Revision: "r", Peer: &plan.Peer{ID: name, Name: name, Voter: true},
 			Pod:    &plan.Pod{Revision: "r", Running: true, Ready: true, Serving: true},
-			Agent:  plan.Agent{Answered: true, Version: "1.22.7", LastTerm: 1},
+			Agent:  plan.Agent{Answered: true, Version: "1.22.7"},
 			Member: plan.MemberAlive, Health: plan.HealthHealthy, Routed: true,
 		})
 	}

@@ -101,7 +101,7 @@ func (v view) needed(s Server) *Decision {
 // isPresentVoter reports whether a voter is there, whatever autopilot thinks of it. A voter whose pod does not run is not:
 // its process may have outlived another pod, and would not serve.
 func isPresentVoter(s Server) bool {
-	return isVoter(s) && s.Member == MemberAlive && s.Pod != nil && s.Pod.Running && !s.Pod.Terminating
+	return isVoter(s) && isPresent(s)
 }
 
 // retireStopped waits for a server that leaves or has left, and deletes its pod.

@@ -7,7 +7,7 @@ import (
 	"github.com/consul-operator/consul-operator/api/reason"
 )
 
-// reviseFollowers gives the wanted revision, on their volumes, to voters that cannot read the log of the leader: those of Consul
+// reviseFollowers gives the wanted revision, on their volumes, to servers that cannot read the log of the leader: those of Consul
 // up to 1.20.1 under a leader of a later version, after an election that nobody planned, or if there are only two servers. They
 // miss everything from then on. If their votes are needed, nothing is written any more, no server can be added or removed, and
 // no other one can be elected, since the leader's log is the newest. If they are not, one that retires leaves as ever.
@@ -70,7 +70,7 @@ func (v view) wantedFollows(leader Server) bool {
 // not have a vote: autopilot gives none to one that does not follow. One that lags for another cause may be about to read the
 // leader's snapshot, which a restart would interrupt.
 func (v view) isDeaf(s Server) bool {
-	isThere := s.Peer != nil && s.Member == MemberAlive && staysUp(s) && (s.Agent.Answered || isMute(s))
+	isThere := s.Peer != nil && isPresent(s) && (s.Agent.Answered || isMute(s))
 	return isThere && !v.canFollow(s) && v.isRevisable(s)
 }
 
@@ -90,6 +90,3 @@ func (v view) isStarting(s Server) bool {
 	return isVoter(s) && !v.leads(s) && staysUp(s) && !s.Agent.Answered && s.Member != MemberAlive && s.Member != MemberFailed &&
 		s.Revision == v.Spec.Revision
 }
-
-// staysUp reports whether a server runs, and nobody has told it to stop.
-func staysUp(s Server) bool { return isRunning(s) && !s.Pod.Terminating }

@@ -50,7 +50,7 @@
 //     given-up server that is back before it was touched, or a leader that does not need the vote of a stopping server,
 //     ends the recovery.
 //  9. AwaitLeader: without a leader that tells of the cluster nothing is known. Unknown is never healthy and never dead.
-//  10. ReviseFollowers: voters of a version that cannot read the leader's log get the wanted revision on their volumes, if that
+//  10. ReviseFollowers: servers of a version that cannot read the leader's log get the wanted revision on their volumes, if that
 //     can, one at a time: Consul up to 1.20.1 cannot read the log of a later one. One that retires leaves instead, unless its
 //     vote is needed.
 //  11. Prune: strays that are dead in Serf are pruned, before they can cost the quorum: force-leave if Serf calls them
@@ -181,7 +181,7 @@ var rules = []Rule{
 	{"ReviseStopped", reviseStopped, Necessary, "a spec that keeps servers from running is corrected without a leader"},
 	{"RecoverQuorum", recoverQuorum, Necessary, "a quorum that is lost for good comes back with the newest data there is"},
 	{"AwaitLeader", awaitLeader, Necessary, "without a leader nothing is known: unknown is never healthy and never dead"},
-	{"ReviseFollowers", reviseFollowers, Necessary, "a voter that cannot read the leader's log gets the wanted revision"},
+	{"ReviseFollowers", reviseFollowers, Necessary, "a server that cannot read the leader's log gets the wanted revision"},
 	{"Prune", prune, Necessary, "dead strays go before they cost the quorum"},
 	{"Retire", retire, Necessary, "a server that has begun to retire goes on, or stays, before anything else changes"},
 	{"AwaitRelease", awaitRelease, Necessary, "a cluster that is paused, or whose spec cannot be honored, is left as it is"},

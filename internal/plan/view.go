@@ -135,10 +135,16 @@ func (v view) healthyVoter(s Server) bool {
 	return votes(s) && v.canFollow(s) && s.Pod != nil && !s.Pod.Terminating
 }
 
+// isPresent reports whether a server runs, stays up, and is heard by the others.
+func isPresent(s Server) bool { return s.Member == MemberAlive && staysUp(s) }
+
+// staysUp reports whether a server runs, and nobody has told it to stop.
+func staysUp(s Server) bool { return isRunning(s) && !s.Pod.Terminating }
+
 // isMute reports whether an agent has no answer to the question about itself, and its server is there: an agent that registers
 // itself does not answer that one until something is committed. A process that hangs is failed in Serf within seconds.
 func isMute(s Server) bool {
-	return s.Agent.Silence == SilenceUnanswered && s.Member == MemberAlive && staysUp(s)
+	return s.Agent.Silence == SilenceUnanswered && isPresent(s)
 }
 
 // canFollow reports whether a server can read what the leader writes.

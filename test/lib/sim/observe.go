@@ -222,12 +222,8 @@ func says(seen *plan.Server, kube, consul *State, i int) {
 	isKnown := !x.UsesFormer || kube.hasFormerTokens()
 	if seen.Pod != nil && seen.Pod.Running && (x.Process == Up || x.Process == Leaving) && isKnown {
 		seen.Agent = plan.Agent{Answered: true, KnowsLeader: consul.Leader != nobody, Version: "1.22.7", LastIndex: 1}
-		seen.Agent.LastTerm = 1
 		if x.Behind {
 			seen.Agent.LastIndex = 0
-		}
-		if x.Behind || x.Alone || !consul.reads(x) { // it has no entry of this leader's
-			seen.Agent.LastTerm = 0
 		}
 		seen.Agent.ReadsOnlyOldLogs = x.PodRevision.spec < consul.Format
 		seen.Agent.UsesFormerToken = x.UsesFormer
