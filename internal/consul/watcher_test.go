@@ -2,6 +2,7 @@ package consul
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"slices"
@@ -359,6 +360,32 @@ func TestFollowAndForget(t *testing.T) {
 		s.change()
 		time.Sleep(time.Second)
 		g.Expect(wakes()).To(BeZero(), "no leader, no watch")
+	})
+}
+
+// What servers are called with is a part of the watch: one with a token that was revoked, or that believes a former authority, would
+// be dead.
+func TestFollowWithAnotherTokenOrAuthority(t *testing.T) {
+	s := newFakeServers()
+	watching(t, 3, s, func(g *WithT, w *Watcher, _ func() int) {
+		another := NewTLS(&tls.Config{MinVersion: tls.VersionTLS12})
+		for name, change := range map[string]func(*Target){
+			"token":         func(to *Target) { to.Token = "another" },
+			"agent's token": func(to *Target) { to.AgentToken = "another" },
+			"authority":     func(to *Target) { to.TLS = another },
+		} {
+			w.Follow(cluster, server("s1"), addresses(3))
+			time.Sleep(time.Minute)
+			before := s.count()
+			leader, all := server("s1"), addresses(3)
+			change(&leader)
+			for i := range all {
+				change(&all[i])
+			}
+			w.Follow(cluster, leader, all)
+			time.Sleep(time.Minute)
+			g.Expect(s.since(before)).To(ContainElements(HaveSuffix(" leader"), ContainSubstring(" servers ")), name)
+		}
 	})
 }
 

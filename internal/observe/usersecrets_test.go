@@ -2,6 +2,7 @@ package observe_test
 
 import (
 	"testing"
+	"time"
 
 	. "github.com/onsi/gomega"
 	corev1 "k8s.io/api/core/v1"
@@ -101,4 +102,21 @@ func TestASecretThatNobodyNeeds(t *testing.T) {
 	s := w.look()
 	w.Expect(s.Spec.Invalid).To(BeNil())
 	w.Expect(s.Spec.ReadsSecrets).To(BeFalse())
+}
+
+// The age at which the operator replaces what it has made is the spec's.
+func TestHowOldKeysAndTokensGet(t *testing.T) {
+	every := &metav1.Duration{Duration: 48 * time.Hour}
+	w := newWorld(t)
+	w.inPhase(v1alpha1.GossipRequired)
+	w.others = append(w.others, resources.GossipSecret(w.cluster, resources.NewGossipKeys()))
+	w.Expect(w.look().Spec.Gossip.Rotation.Replacement.Every).To(BeZero())
+	w.cluster.Spec.GossipEncryption.RotateEvery = every
+	w.Expect(w.look().Spec.Gossip.Rotation.Replacement.Every).To(Equal(every.Duration))
+
+	w = newWorld(t)
+	w.grant(v1alpha1.ACLsDeny)
+	w.Expect(w.look().Spec.ACLs.Rotation.Replacement.Every).To(BeZero())
+	w.cluster.Spec.ACLs.RotateEvery = every
+	w.Expect(w.look().Spec.ACLs.Rotation.Replacement.Every).To(Equal(every.Duration))
 }

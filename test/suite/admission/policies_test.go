@@ -363,7 +363,7 @@ func TestRecordsAreTheOperators(t *testing.T) {
 	NewWithT(t).Expect(err).NotTo(HaveOccurred())
 	for _, record := range []string{
 		v1alpha1.AnnotationBootstrapped, v1alpha1.AnnotationNextSerial, v1alpha1.AnnotationRecordsOf, v1alpha1.AnnotationRecovery,
-		v1alpha1.AnnotationGossip, v1alpha1.AnnotationTLS,
+		v1alpha1.AnnotationGossip, v1alpha1.AnnotationTLS, v1alpha1.AnnotationACLs,
 	} {
 		t.Run(record, func(t *testing.T) {
 			g := NewWithT(t)
@@ -424,14 +424,19 @@ func TestSecretsAreTheOperators(t *testing.T) {
 		"its data, in words": func(s *corev1.Secret) { s.StringData = map[string]string{"key": "mine"} },
 		"that it can change": func(s *corev1.Secret) { s.Immutable = new(true) },
 		"whose it is":        func(s *corev1.Secret) { s.OwnerReferences = nil },
-		"since when it is so": func(s *corev1.Secret) {
-			s.Annotations = map[string]string{v1alpha1.AnnotationKeysChanged: "2099"}
-		},
 		"whose it is, and its data": func(s *corev1.Secret) { s.OwnerReferences, s.Data["key"] = nil, []byte("mine") },
 	} {
 		changed := secret.DeepCopy()
 		change(changed)
 		g.Expect(as.keeper.Update(t.Context(), changed)).To(denied, what)
+	}
+	for _, record := range []string{
+		v1alpha1.AnnotationRotatedFor, v1alpha1.AnnotationKeysChanged, v1alpha1.AnnotationTokensMade,
+		v1alpha1.AnnotationTokensRevoked, v1alpha1.AnnotationManagementTokenID, v1alpha1.AnnotationDNSGranted,
+	} {
+		changed := secret.DeepCopy()
+		changed.Annotations = map[string]string{record: "2099"}
+		g.Expect(as.keeper.Update(t.Context(), changed)).To(denied, record)
 	}
 	labeled := secret.DeepCopy()
 	labeled.Labels = map[string]string{"team": "blue"}
