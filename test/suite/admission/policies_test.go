@@ -420,10 +420,10 @@ func TestSecretsAreTheOperators(t *testing.T) {
 	g.Expect(as.operator.Create(t.Context(), secret)).To(Succeed())
 
 	for what, change := range map[string]func(*corev1.Secret){
-		"its data":           func(s *corev1.Secret) { s.Data["key"] = []byte("mine") },
-		"its data, in words": func(s *corev1.Secret) { s.StringData = map[string]string{"key": "mine"} },
-		"that it can change": func(s *corev1.Secret) { s.Immutable = new(true) },
-		"whose it is":        func(s *corev1.Secret) { s.OwnerReferences = nil },
+		"its data":                  func(s *corev1.Secret) { s.Data["key"] = []byte("mine") },
+		"its data, in words":        func(s *corev1.Secret) { s.StringData = map[string]string{"key": "mine"} },
+		"that it can change":        func(s *corev1.Secret) { s.Immutable = new(true) },
+		"whose it is":               func(s *corev1.Secret) { s.OwnerReferences = nil },
 		"whose it is, and its data": func(s *corev1.Secret) { s.OwnerReferences, s.Data["key"] = nil, []byte("mine") },
 	} {
 		changed := secret.DeepCopy()
