@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"maps"
+	"slices"
 )
 
 // Config is Consul agent configuration as the user writes it: a JSON object with any keys.
@@ -183,7 +185,33 @@ func (c *Config) Values() (map[string]any, error) {
 	if err := decoder.Decode(&values); err != nil {
 		return nil, fmt.Errorf("config is not a JSON object: %w", err)
 	}
+	if err := readable("config", values); err != nil {
+		return nil, err
+	}
 	return values, nil
+}
+
+// readable returns an error for a number that is one in JSON and that no program can hold, such as 1e700.
+func readable(path string, value any) error {
+	switch value := value.(type) {
+	case json.Number:
+		if _, err := value.Float64(); err != nil {
+			return fmt.Errorf("%s: %.40s is no number that Consul can read", path, value)
+		}
+	case map[string]any:
+		for _, key := range slices.Sorted(maps.Keys(value)) {
+			if err := readable(path+"."+key, value[key]); err != nil {
+				return err
+			}
+		}
+	case []any:
+		for i, element := range value {
+			if err := readable(fmt.Sprintf("%s[%d]", path, i), element); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }
 
 // MarshalJSON returns the object as the user wrote it.

@@ -363,8 +363,8 @@ func TestFollowAndForget(t *testing.T) {
 	})
 }
 
-// What servers are called with is a part of the watch: one with a token that was revoked, or that believes a former authority, would
-// be dead.
+// What servers are called with is a part of the watch: one with a token that was revoked, or that believes a former authority,
+// would be dead.
 func TestFollowWithAnotherTokenOrAuthority(t *testing.T) {
 	s := newFakeServers()
 	watching(t, 3, s, func(g *WithT, w *Watcher, _ func() int) {

@@ -21,7 +21,6 @@ var _ = Describe("a cluster whose spec says nothing of the network", Ordered, Co
 		onlyOnNodesHere() // elsewhere policies may not be enforced
 		c := create("closed", func(spec *v1alpha1.ConsulClusterSpec) {
 			spec.Update.MaxSurge = 3
-			spec.TLS.HTTPSOnly = new(false)
 			spec.NetworkPolicy = v1alpha1.NetworkPolicy{}
 		})
 		restricted("others")
@@ -29,14 +28,14 @@ var _ = Describe("a cluster whose spec says nothing of the network", Ordered, Co
 		neighbor, stranger := asker("closed", "neighbor", nil), asker("others", "stranger", nil)
 		reach := func(from *corev1.Pod) func() string { return func() string { return c.reached(from) } }
 		Eventually(reach(stranger), "30s", "1s").Should(BeEmpty())
-		Eventually(reach(neighbor), "30s", "1s").Should(Equal("8500 8501 8503 8600"))
+		Eventually(reach(neighbor), "30s", "1s").Should(Equal("8501"))
 
 		c.patch(func(c *v1alpha1.ConsulCluster) {
 			c.Spec.NetworkPolicy.Clients = v1alpha1.Peers{{NamespaceSelector: &metav1.LabelSelector{
 				MatchLabels: map[string]string{corev1.LabelMetadataName: "others"},
 			}}}
 		})
-		Eventually(reach(stranger), "30s", "1s").Should(Equal("8500 8501 8503 8600"))
+		Eventually(reach(stranger), "30s", "1s").Should(Equal("8501"))
 		Eventually(reach(neighbor), "30s", "1s").Should(BeEmpty())
 		Expect(kubectl("describe", "networkpolicy", "consul-server", c.in())).To(ContainSubstring("others"))
 
@@ -45,7 +44,7 @@ var _ = Describe("a cluster whose spec says nothing of the network", Ordered, Co
 		c.ready(5 * time.Minute)
 
 		c.patch(func(c *v1alpha1.ConsulCluster) { c.Spec.NetworkPolicy.Enabled = new(false) })
-		Eventually(reach(neighbor), "30s", "1s").Should(Equal("8500 8501 8503 8600 8300 8301"))
+		Eventually(reach(neighbor), "30s", "1s").Should(Equal("8501 8300 8301"))
 	})
 })
 
@@ -54,7 +53,7 @@ func (c *consul) reached(from *corev1.Pod) string {
 	GinkgoHelper()
 	var reached []string
 	servers := c.get().Status.Servers
-	for _, port := range []string{"8500", "8501", "8503", "8600", "8300", "8301"} {
+	for _, port := range []string{"8501", "8300", "8301"} {
 		open := 0
 		for _, server := range servers {
 			if !strings.Contains(membersBy(from, "http://"+net.JoinHostPort(server.Address, port)), blocked) {
