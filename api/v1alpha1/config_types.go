@@ -191,12 +191,13 @@ func (c *Config) Values() (map[string]any, error) {
 	return values, nil
 }
 
-// readable returns an error for a number that is one in JSON and that no program can hold, such as 1e700.
+// readable returns an error for a number of JSON that no float64 holds, such as 1e700. The error does not show the number, since
+// configuration may come from a Secret.
 func readable(path string, value any) error {
 	switch value := value.(type) {
 	case json.Number:
 		if _, err := value.Float64(); err != nil {
-			return fmt.Errorf("%s: %.40s is no number that Consul can read", path, value)
+			return fmt.Errorf("%s: a number that Consul cannot read: none is greater than 1.8e308", path)
 		}
 	case map[string]any:
 		for _, key := range slices.Sorted(maps.Keys(value)) {

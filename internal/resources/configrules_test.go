@@ -72,7 +72,7 @@ func TestAllowedConfigurations(t *testing.T) {
 func TestRefusedConfigurations(t *testing.T) {
 	for raw, message := range map[string]string{
 		`[]`:                    "spec.config is not a JSON object",
-		`{"a":{"b":[1,1e700]}}`: "spec.config.a.b[1]: 1e700 is no number that Consul can read",
+		`{"a":{"b":[1,1e700]}}`: "spec.config.a.b[1]: a number that Consul cannot read: none is greater than 1.8e308",
 		`{"limits": {"http_max_conns_per_client": 199}}`: "spec.config.limits.http_max_conns_per_client: " +
 			"limits.http_max_conns_per_client must be 0 or at least 200: probes share the limit with",
 		`{"enable_script_checks": true}`: "spec.config.enable_script_checks: enable_script_checks must be false unless " +
