@@ -14,6 +14,9 @@ import (
 	"sync"
 
 	corev1 "k8s.io/api/core/v1"
+	networkingv1 "k8s.io/api/networking/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/client-go/kubernetes"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/consul-operator/consul-operator/api/v1alpha1"
@@ -74,6 +77,7 @@ func (s *secrets) found(ctx context.Context, scene *harness.Scene) ([]string, er
 	for _, search := range []func(func(string, []byte)) error{
 		func(look func(string, []byte)) error { return lookAtObjects(ctx, scene, look) },
 		func(look func(string, []byte)) error { return lookAtLogs(scene.Dir, look) },
+		func(look func(string, []byte)) error { return lookAtPods(ctx, scene, look) },
 		lookAtProcesses,
 	} {
 		if err := search(look); err != nil {
@@ -88,7 +92,7 @@ func (s *secrets) found(ctx context.Context, scene *harness.Scene) ([]string, er
 func lookAtObjects(ctx context.Context, scene *harness.Scene, look func(string, []byte)) error {
 	lists := []client.ObjectList{
 		&v1alpha1.ConsulClusterList{}, &corev1.EventList{}, &corev1.PodList{}, &corev1.PersistentVolumeClaimList{},
-		&corev1.ConfigMapList{},
+		&corev1.ConfigMapList{}, &corev1.ServiceList{}, &networkingv1.NetworkPolicyList{},
 	}
 	for _, list := range lists {
 		if err := scene.Client.List(ctx, list, client.InNamespace(scene.Key.Namespace)); err != nil {
@@ -121,6 +125,32 @@ func lookAtLogs(dir string, look func(string, []byte)) error {
 		look(path, text)
 		return err
 	})
+}
+
+// lookAtPods looks at what the pods print. On real nodes that is in no file of ours.
+func lookAtPods(ctx context.Context, scene *harness.Scene, look func(string, []byte)) error {
+	clients, err := kubernetes.NewForConfig(scene.Config)
+	if err != nil {
+		return err
+	}
+	pods := &corev1.PodList{}
+	if err := scene.Client.List(ctx, pods, client.InNamespace(scene.Key.Namespace)); err != nil {
+		return err
+	}
+	for _, pod := range pods.Items {
+		for _, container := range append(slices.Clone(pod.Spec.InitContainers), pod.Spec.Containers...) {
+			options := &corev1.PodLogOptions{Container: container.Name}
+			text, err := clients.CoreV1().Pods(pod.Namespace).GetLogs(pod.Name, options).DoRaw(ctx)
+			if apierrors.IsBadRequest(err) || apierrors.IsNotFound(err) { // it has not started, or is gone
+				continue
+			}
+			if err != nil {
+				return fmt.Errorf("the log of %s in %s: %w", container.Name, pod.Name, err)
+			}
+			look(fmt.Sprintf("the log of %s in %s", container.Name, pod.Name), text)
+		}
+	}
+	return nil
 }
 
 // lookAtProcesses looks at the arguments of all processes, which everybody on a node can read.

@@ -15,6 +15,7 @@ import (
 )
 
 // A cluster that serves gets its gossip encrypted, in three rolling updates. A Secret that is lost afterwards is written again.
+// Then it goes back, in three more.
 func TestGossipEncryption(t *testing.T) {
 	long(t)
 	s := begin(t, shared, "encrypted-later", func(spec *v1alpha1.ConsulClusterSpec) {
@@ -37,7 +38,14 @@ func TestGossipEncryption(t *testing.T) {
 		g.Expect(s.Client.Get(t.Context(), client.ObjectKeyFromObject(secret), again)).To(Succeed())
 		g.Expect(string(again.Data["key"])).To(Equal(key), "servers that start later need the key of those that run")
 	}, time.Minute, 100*time.Millisecond).Should(Succeed())
-	s.end(3)
+
+	s.Observer.AllowLeaderChanges(6)
+	s.patch(func(c *v1alpha1.ConsulCluster) { c.Spec.GossipEncryption.Enabled = new(false) })
+	for _, phase := range []v1alpha1.GossipPhase{v1alpha1.GossipSending, v1alpha1.GossipAccepting, v1alpha1.GossipOff} {
+		s.until("gossip encryption is "+string(phase), inGossipPhase(phase))
+	}
+	s.reach("not encrypted", 2*time.Minute)
+	s.end(6)
 }
 
 // The gossip key is replaced without a restart and without another leader. A rollout that is asked for in the middle goes

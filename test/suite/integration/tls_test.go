@@ -116,7 +116,15 @@ func TestTLSOfARunningCluster(t *testing.T) {
 	s.expectName(resources.TLSServerName(s.cluster()))
 	s.expectPlainRPC(false)
 	s.expectHTTP(true)
-	s.end(3)
+
+	s.Observer.AllowLeaderChanges(6)
+	s.patch(func(c *v1alpha1.ConsulCluster) { c.Spec.TLS.Enabled = new(false) })
+	for _, phase := range []v1alpha1.TLSPhase{v1alpha1.TLSSending, v1alpha1.TLSAccepting, v1alpha1.TLSOff} {
+		s.until("TLS is "+string(phase), func(c *v1alpha1.ConsulCluster) bool { return c.Status.TLS == phase })
+	}
+	s.reach("without certificates", 2*time.Minute)
+	s.expectPlainRPC(true)
+	s.end(6)
 }
 
 // authorities are whom clients are told to believe.
