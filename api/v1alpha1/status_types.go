@@ -95,6 +95,11 @@ type ConsulClusterStatus struct {
 	// +optional
 	ACLs ACLPhase `json:"acls,omitempty"`
 
+	// Access is how to reach the cluster and log in. Omitted until the cluster is founded.
+	//
+	// +optional
+	Access *Access `json:"access,omitempty"`
+
 	// NetworkPolicy is the name of the NetworkPolicy that the operator keeps for the servers. Omitted if it keeps none.
 	//
 	// +optional
@@ -160,6 +165,36 @@ type ConsulClusterStatus struct {
 	//
 	// +optional
 	LastHandoff *Handoff `json:"lastHandoff,omitempty"`
+}
+
+// Access is how people and clients reach a cluster and log in.
+type Access struct {
+	// Address is the URL of the cluster for clients in Kubernetes; omitted if it serves neither HTTPS nor HTTP to them. Which pods may
+	// connect, spec.networkPolicy says.
+	//
+	// +optional
+	Address string `json:"address,omitempty"`
+
+	// ServerName is the name by which servers prove who they are: clients verify it. Omitted without TLS.
+	//
+	// +optional
+	ServerName string `json:"serverName,omitempty"`
+
+	// AuthoritiesSecret is the name of the Secret with the certificate authorities that clients believe. Omitted without TLS.
+	//
+	// +optional
+	AuthoritiesSecret string `json:"authoritiesSecret,omitempty"`
+
+	// PortForward is the command by which a person reaches the cluster at http://localhost:8500, by the API server.
+	PortForward string `json:"portForward"`
+
+	// UI is where a browser finds the UI meanwhile.
+	UI string `json:"ui"`
+
+	// Token is the command that prints the management token, with which a person logs in. Omitted without ACLs.
+	//
+	// +optional
+	Token string `json:"token,omitempty"`
 }
 
 // Failure is an attempt of the operator that did not succeed.

@@ -1,5 +1,5 @@
 // Command docgen writes the parts of the documentation that follow from the code: the list of the planner's rules, the tables
-// of reasons, and the table of keys that users cannot set in spec.config.
+// of reasons, the table of keys that users cannot set in spec.config, and the table of what the operator may do.
 package main
 
 import (
@@ -48,7 +48,14 @@ func run() error {
 	if err := replace(configPage, "internal/resources/configrules.go", config()); err != nil {
 		return err
 	}
-	return replace(configPage, "internal/resources/settings.go", settings())
+	if err := replace(configPage, "internal/resources/settings.go", settings()); err != nil {
+		return err
+	}
+	permitted, err := permissions()
+	if err != nil {
+		return err
+	}
+	return replace(permissionsPage, role, permitted)
 }
 
 // replace replaces the part of a page that is generated from this source.

@@ -48,6 +48,10 @@ func Build(s *observe.Snapshot, d plan.Decision, o Outcome, now time.Time) v1alp
 	if s.Damaged == nil { // what is not a phase, the API server would refuse
 		status.GossipEncryption, status.TLS, status.ACLs = resources.GossipPhase(c), resources.TLSPhase(c), resources.ACLPhase(c)
 	}
+	status.Access = nil
+	if s.Spec.Bootstrapped {
+		status.Access = resources.Access(c, s.TLSName)
+	}
 	status.PodMonitor = podMonitor(s)
 	status.NetworkPolicy = ""
 	if s.Spec.Network.Kept && s.NetworkPolicy() != plan.DeletePolicy {

@@ -60,6 +60,10 @@ func TestWhatUsersSee(t *testing.T) {
 	g.Expect(got.Servers[2].Lag).To(Equal(int64(300)))
 	g.Expect(got.ObservedGeneration).To(Equal(int64(4)))
 	g.Expect(got.NetworkPolicy).To(BeEmpty())
+	g.Expect(got.Access).To(BeNil(), "it is not founded")
+	s := snapshot()
+	s.Spec.Bootstrapped = true
+	g.Expect(status.Build(s, done, status.Outcome{}, noon).Access.UI).To(Equal("http://localhost:8500/ui"))
 }
 
 // What is open is said by name. A policy that is only wished for closes nothing.

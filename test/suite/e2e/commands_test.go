@@ -30,8 +30,9 @@ var _ = Describe("the commands of the page on security", Ordered, ContinueOnFail
 			To(ContainSubstring("ACLs that deny are on"))
 		Expect(strings.Count(c.typed("kubectl exec consul-0 -- consul members"), "alive")).To(Equal(3))
 		Expect(c.typed("kubectl exec consul-0 -- consul kv put greeting hello")).To(ContainSubstring("Success!"))
-		token := c.typed("kubectl get secret consul-bootstrap-acl-token -o jsonpath='{.data.token}' | base64 -d")
-		Expect(token).To(Equal(c.managementToken()))
+		access := c.get().Status.Access // the page leaves the namespace out
+		Expect(c.typed(strings.Replace(access.Token, "-n "+c.Key.Namespace+" ", "", 1))).To(Equal(c.managementToken()))
+		Expect(access.PortForward).To(Equal("kubectl -n " + c.Key.Namespace + " port-forward service/consul-join 8500"))
 		Expect(c.typed("kubectl get secret consul-gossip-encryption-key -o jsonpath='{.data.key}' | base64 -d")).
 			To(Equal(c.gossipKey()))
 	})
