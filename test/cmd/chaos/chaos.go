@@ -234,7 +234,7 @@ func (c *chaos) epilogue(ctx context.Context, r *findings) error {
 func (c *chaos) awaitWanted(ctx context.Context, limit time.Duration) (unwanted []string, err error) {
 	var since time.Time // since when it is Ready, and not as wanted
 	err = c.WaitFor(ctx, limit, nil, func(cluster *v1alpha1.ConsulCluster) bool {
-		unwanted = c.Observer.Snapshot().Unwanted(c.faults.spec.replicas, c.faults.spec.version)
+		unwanted = append(c.Observer.Snapshot().Unwanted(c.faults.spec.replicas, c.faults.spec.version), c.faults.unwantedNames(ctx)...)
 		switch {
 		case !harness.IsReady(cluster):
 			since = time.Time{}

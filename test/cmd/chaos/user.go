@@ -2,14 +2,18 @@ package main
 
 import (
 	"context"
+	"crypto/tls"
 	"fmt"
 	"slices"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/consul-operator/consul-operator/api/v1alpha1"
+	"github.com/consul-operator/consul-operator/internal/resources"
 )
 
 // Versions that users go between. Consul bears going back within a minor version.
@@ -20,6 +24,7 @@ type userSpec struct {
 	version  string
 	replicas int
 	ttl      int // seconds; a setting that means nothing here but another configuration
+	names    int // that clients have had for the servers
 	update   v1alpha1.UpdateType
 }
 
@@ -98,6 +103,35 @@ func (f *faults) transfer(ctx context.Context) (string, error) {
 	return what, f.Patch(ctx, func(c *v1alpha1.ConsulCluster) {
 		metav1.SetMetaDataAnnotation(&c.ObjectMeta, v1alpha1.AnnotationTransferLeadership, to)
 	})
+}
+
+// renameClients adds a name by which clients know the servers, in the place of the last one: servers get another certificate.
+func (f *faults) renameClients(ctx context.Context) (string, error) {
+	f.spec.names++
+	name := f.clientName()
+	return name, f.Patch(ctx, func(c *v1alpha1.ConsulCluster) { c.Spec.TLS.AdditionalDNSNames = []string{name} })
+}
+
+func (f *faults) clientName() string { return fmt.Sprintf("consul-%d.example", f.spec.names) }
+
+// unwantedNames says that the certificate of the servers is not for the name by which clients know them.
+func (f *faults) unwantedNames(ctx context.Context) []string {
+	if f.spec.names == 0 {
+		return nil
+	}
+	secret := &corev1.Secret{}
+	key := client.ObjectKey{Namespace: f.Key.Namespace, Name: resources.CertificateSecretName(f.Key.Name)}
+	if err := f.Client.Get(ctx, key, secret); err != nil {
+		return []string{err.Error()}
+	}
+	pair, err := tls.X509KeyPair(secret.Data[corev1.TLSCertKey], secret.Data[corev1.TLSPrivateKeyKey])
+	if err == nil {
+		err = pair.Leaf.VerifyHostname(f.clientName())
+	}
+	if err != nil {
+		return []string{err.Error()}
+	}
+	return nil
 }
 
 // ask is a request by an annotation, which has to have another value each time.

@@ -1,6 +1,10 @@
 package integration
 
 import (
+	"context"
+	"errors"
+	"net"
+	"strconv"
 	"testing"
 	"time"
 
@@ -17,7 +21,8 @@ import (
 
 // A cluster that denies by default is founded. Its tokens are rotated under load without a restart, and the former ones are
 // forgotten with the servers that were started with them. Then it loses the tokens of the operator and of the servers: they
-// are made again. At last both Secrets are lost, and a person brings the token that servers have.
+// are made again. Both Secrets are lost, and a person brings the token that servers have. At last DNS answers those who have no
+// token, and no longer.
 func TestACLs(t *testing.T) {
 	t.Parallel()
 	s := begin(t, shared, "denied", func(spec *v1alpha1.ConsulClusterSpec) {
@@ -42,8 +47,32 @@ func TestACLs(t *testing.T) {
 	s.reach("with tokens again", time.Minute)
 	s.loseTokens()
 	s.reach("with a token that a user provides", time.Minute)
+
+	s.Expect(s.foundByDNS()).To(HaveEach(0))
+	s.patch(func(c *v1alpha1.ConsulCluster) { c.Spec.ACLs.DNS = true })
+	s.Eventually(s.foundByDNS, time.Minute, 100*time.Millisecond).Should(HaveEach(3))
+	s.expectAnonymous(false) // it may do nothing else
+	s.patch(func(c *v1alpha1.ConsulCluster) { c.Spec.ACLs.DNS = false })
+	s.Eventually(s.foundByDNS, time.Minute, 100*time.Millisecond).Should(HaveEach(0))
 	s.Expect(s.processes()).To(Equal(before), "no server was replaced, or started again")
 	s.end(1)
+}
+
+// foundByDNS is how many servers each server tells those of who have no token.
+func (s *story) foundByDNS() []int {
+	s.t.Helper()
+	var found []int
+	for _, server := range s.cluster().Status.Servers {
+		resolver := &net.Resolver{PreferGo: true, Dial: func(ctx context.Context, network, _ string) (net.Conn, error) {
+			return new(net.Dialer).DialContext(ctx, network, net.JoinHostPort(server.Address, strconv.Itoa(resources.PortDNS)))
+		}}
+		hosts, err := resolver.LookupHost(s.t.Context(), "consul.service.dc1.consul.")
+		if none := (&net.DNSError{}); err != nil {
+			s.Expect(errors.As(err, &none) && none.IsNotFound).To(BeTrue(), "%s: %v", server.Name, err)
+		}
+		found = append(found, len(hosts))
+	}
+	return found
 }
 
 // loseTokens deletes both Secrets that hold the management token. A person brings it, who has found it in a server.
