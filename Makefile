@@ -21,8 +21,10 @@ REPLICAS ?= 3
 SURGE    ?= 1
 KEEP     ?=
 
-# What `make bench-scale` does: how many clusters, and the folder for profiles of the operator (empty: none).
+# What `make bench-scale` does: how many clusters, with TLS and ACLs unless OPEN is true, and the folder for profiles of the operator
+# (empty: none).
 CLUSTERS ?= 1000
+OPEN     ?= false
 PROFILE  ?=
 
 # What `make chaos` does: for how long, and the seed of a former run (empty: a new one).
@@ -74,10 +76,10 @@ bench-security: ## Switch encryption, TLS and ACLs on under load, and rotate eac
 	@exec bin/benchsecurity --consul=$(TO) --replicas=$(REPLICAS)
 
 .PHONY: bench-scale
-bench-scale: ## Measure one operator with 1,000 clusters whose agents are one program (CLUSTERS=, PROFILE= folder; 20 minutes).
+bench-scale: ## Measure one operator with 1,000 clusters whose agents are one program (CLUSTERS=, OPEN=, PROFILE= folder; 20 minutes).
 	@$(BUILD) $(CONTROL_PLANE) benchscale
 	@$(MAKE) release
-	@exec bin/benchscale --clusters=$(CLUSTERS) --operator=bin/images/consul-operator $(if $(PROFILE),--profile=$(PROFILE))
+	@exec bin/benchscale --clusters=$(CLUSTERS) --open=$(OPEN) --operator=bin/images/consul-operator $(if $(PROFILE),--profile=$(PROFILE))
 
 ##@ Test
 

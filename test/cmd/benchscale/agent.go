@@ -47,12 +47,22 @@ var answers = map[string]func(a *agent, slot int, r *http.Request) (any, error){
 	"DELETE /v1/operator/raft/peer":            (*agent).removePeer,
 	"PUT /v1/agent/force-leave/{node}":         (*agent).forceLeave,
 	"PUT /v1/agent/reload":                     (*agent).reload,
+	"GET /v1/acl/policy/name/{name}": func(*agent, int, *http.Request) (any, error) {
+		return nil, refusal{http.StatusNotFound, "ACL not found"}
+	},
+	"PUT /v1/acl/policy": (*agent).makePolicy,
+	"PUT /v1/acl/token":  (*agent).makeToken,
 }
+
+const (
+	pathForceLeave = "/v1/agent/force-leave/"
+	pathPolicyName = "/v1/acl/policy/name/"
+)
 
 // needsLeader are the calls that a server forwards to its leader.
 func needsLeader(path string) bool {
-	return strings.HasPrefix(path, "/v1/operator/autopilot/") || strings.HasPrefix(path, "/v1/operator/raft/") &&
-		path != "/v1/operator/raft/configuration"
+	return strings.HasPrefix(path, "/v1/operator/autopilot/") || strings.HasPrefix(path, "/v1/acl/") ||
+		strings.HasPrefix(path, "/v1/operator/raft/") && path != "/v1/operator/raft/configuration"
 }
 
 // refusal is an error of Consul's with its status.
@@ -67,6 +77,10 @@ func (a *agent) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	a.c.w.calls.Add(1)
 	if !a.await(r.Context(), func(int) bool { return true }) {
 		panic(http.ErrAbortHandler) // it has ended, or the caller has no more patience
+	}
+	if a.isRefused(r) {
+		http.Error(w, "Permission denied", http.StatusForbidden)
+		return
 	}
 	switch r.Method + " " + r.URL.Path {
 	case "GET /v1/agent/self":
@@ -112,9 +126,12 @@ func (a *agent) do(change func(s *sim.State, slot int)) {
 
 func (a *agent) answer(w http.ResponseWriter, r *http.Request) {
 	key := r.Method + " " + r.URL.Path
-	if node, is := strings.CutPrefix(r.URL.Path, "/v1/agent/force-leave/"); is {
+	if node, is := strings.CutPrefix(r.URL.Path, pathForceLeave); is {
 		r.SetPathValue("node", node)
-		key = "PUT /v1/agent/force-leave/{node}"
+		key = "PUT " + pathForceLeave + "{node}"
+	}
+	if strings.HasPrefix(r.URL.Path, pathPolicyName) {
+		key = r.Method + " " + pathPolicyName + "{name}"
 	}
 	find := answers[key]
 	if find == nil {

@@ -10,6 +10,12 @@ import (
 
 // A few clusters, and all that is done to a thousand of them.
 func TestAFewClusters(t *testing.T) {
-	o := options{clusters: 5, servers: 3, hung: 20, samples: 1, turns: 1, idle: time.Second, pace: 20, profiles: t.TempDir()}
-	NewWithT(t).Expect(run(t.Context(), o, os.Stdout)).To(Succeed())
+	for name, open := range map[string]bool{"secure": false, "open": true} {
+		t.Run(name, func(t *testing.T) {
+			o := options{
+				clusters: 5, servers: 3, hung: 20, samples: 1, turns: 1, idle: time.Second, pace: 20, open: open, profiles: t.TempDir(),
+			}
+			NewWithT(t).Expect(run(t.Context(), o, os.Stdout)).To(Succeed())
+		})
+	}
 }

@@ -16,6 +16,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/log"
 
 	"github.com/consul-operator/consul-operator/test/lib/harness"
+	"github.com/consul-operator/consul-operator/test/lib/report"
 )
 
 // version is set by the build.
@@ -28,8 +29,18 @@ type options struct {
 	turns             int
 	idle              time.Duration
 	pace              int
+	open              bool
 	profiles          string
 	operator          string
+}
+
+// subject is what is measured.
+func (o options) subject() string {
+	subject := fmt.Sprintf("%s of %s", report.Count(o.clusters, "ConsulCluster"), report.Count(o.servers, "server"))
+	if o.open {
+		subject += ", without TLS and ACLs"
+	}
+	return subject
 }
 
 func main() {
@@ -41,6 +52,7 @@ func main() {
 	flag.IntVar(&o.turns, "turns", 2, "how often these are changed in turn with and without others that hang")
 	flag.DurationVar(&o.idle, "idle", time.Minute, "how long to watch the operator idle")
 	flag.IntVar(&o.pace, "pace", 1, "how many times faster than in reality Consul and kubelets are")
+	flag.BoolVar(&o.open, "open", false, "clusters without TLS and ACLs")
 	flag.StringVar(&o.operator, "operator", "", "the operator's program; bin/consul-operator by default")
 	flag.StringVar(&o.profiles, "profile", "", "folder for profiles of the operator; none by default")
 	harness.Main(version, func(ctx context.Context) error { return run(ctx, o, os.Stdout) })
@@ -53,7 +65,7 @@ func run(ctx context.Context, o options, out io.Writer) error {
 	log.SetLogger(logr.Discard()) // the client libraries complain about an API server that is being stopped
 	b := &bench{options: o, out: out}
 	defer b.close()
-	fmt.Fprintf(out, "\nOne operator, %d ConsulClusters of %d servers\n", o.clusters, o.servers)
+	fmt.Fprintf(out, "\nOne operator, %s\n", o.subject())
 	if err := b.start(ctx); err != nil {
 		return err
 	}

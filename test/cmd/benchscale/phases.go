@@ -35,7 +35,9 @@ func (b *bench) createAll(ctx context.Context) error {
 	sample.Namespace, sample.Spec.Version = namespace, oldVersion
 	sample.Spec.Replicas = int32(b.servers) //nolint:gosec // the API server checks it
 	sample.Spec.Update.LeaderStableFor = &metav1.Duration{Duration: v1alpha1.DefaultLeaderStableFor / time.Duration(b.pace)}
-	sample.Spec.TLS.Enabled, sample.Spec.ACLs.Enabled = new(false), new(false) // the model's agents speak HTTP, to all
+	if b.open {
+		sample.Spec.TLS.Enabled, sample.Spec.ACLs.Enabled = new(false), new(false)
+	}
 	began := time.Now()
 	next := make(chan int)
 	errs := make(chan error, creators)

@@ -32,7 +32,7 @@ const (
 
 // table has a line for each result, and says whether its goal is met.
 func (r *results) table(o options) string {
-	t := report.New(44, fmt.Sprintf("%s of %s", report.Count(o.clusters, "ConsulCluster"), report.Count(o.servers, "server")))
+	t := report.New(44, o.subject())
 	t.Line("created, until all are settled", "%s, %.1f a second", report.Seconds(r.created), float64(o.clusters)/r.created.Seconds())
 	r.tellSize(t, o)
 	r.tellReconciles(t)

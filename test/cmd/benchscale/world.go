@@ -2,7 +2,10 @@ package main
 
 import (
 	"context"
+	"crypto/tls"
 	"fmt"
+	"io"
+	"log"
 	"maps"
 	"net"
 	"net/http"
@@ -18,6 +21,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/consul-operator/consul-operator/api/v1alpha1"
+	"github.com/consul-operator/consul-operator/internal/plan"
 	"github.com/consul-operator/consul-operator/internal/resources"
 	"github.com/consul-operator/consul-operator/test/lib/harness"
 	"github.com/consul-operator/consul-operator/test/lib/localcluster"
@@ -54,6 +58,8 @@ type cluster struct {
 	object    *v1alpha1.ConsulCluster
 	claims    map[string]*corev1.PersistentVolumeClaim
 	pods      map[string]*corev1.Pod
+	secrets   map[string]*corev1.Secret
+	pair      *tls.Certificate        // of all servers; nil if there is none
 	agents    map[string]*http.Server // of the servers that run, by name
 	changed   chan struct{}           // closed when the state changes
 	alarm     *time.Timer
@@ -84,7 +90,9 @@ func newWorld(ctx context.Context, config *rest.Config, pace int) (*world, error
 	if err != nil {
 		return nil, err
 	}
-	for _, kind := range []client.Object{&v1alpha1.ConsulCluster{}, &corev1.PersistentVolumeClaim{}, &corev1.Pod{}} {
+	for _, kind := range []client.Object{
+		&v1alpha1.ConsulCluster{}, &corev1.PersistentVolumeClaim{}, &corev1.Pod{}, &corev1.Secret{},
+	} {
 		informer, err := objects.GetInformer(ctx, kind)
 		if err != nil {
 			return nil, err
@@ -162,7 +170,8 @@ func (w *world) of(name string) *cluster {
 func newCluster(w *world) *cluster {
 	return &cluster{
 		w: w, wake: make(chan struct{}, 1), changed: make(chan struct{}), shown: map[string]string{},
-		claims: map[string]*corev1.PersistentVolumeClaim{}, pods: map[string]*corev1.Pod{}, agents: map[string]*http.Server{},
+		claims: map[string]*corev1.PersistentVolumeClaim{}, pods: map[string]*corev1.Pod{}, secrets: map[string]*corev1.Secret{},
+		agents: map[string]*http.Server{},
 	}
 }
 
@@ -187,6 +196,8 @@ func (w *world) wrote(old, o client.Object) {
 		c.claims[o.Name] = o
 	case *corev1.Pod:
 		c.pods[o.Name] = o
+	case *corev1.Secret:
+		c.secrets[o.Name] = o
 	}
 	if c.object == nil {
 		return // adopt comes back to it
@@ -206,6 +217,9 @@ func (c *cluster) adopt(o *v1alpha1.ConsulCluster) {
 	c.Cluster = timed.New(o.UID, o.Name)
 	c.Pace = time.Duration(c.w.pace)
 	c.change(func(*sim.State) { c.Adopt(o, &c.revisions) })
+	for _, secret := range c.secrets {
+		c.take(nil, secret)
+	}
 	for _, claim := range c.claims {
 		c.take(nil, claim)
 	}
@@ -224,6 +238,8 @@ func (c *cluster) take(old, o client.Object) {
 			return
 		}
 		c.change(func(*sim.State) { c.CreatedPod(o, c.address(), &c.revisions) })
+	case *corev1.Secret:
+		c.takeSecret(o)
 	}
 }
 
@@ -320,7 +336,7 @@ func (c *cluster) runAgents() {
 		}
 		running[server.Name] = true
 		if c.agents[server.Name] == nil {
-			c.agents[server.Name] = c.serve(server.Name, server.IP)
+			c.agents[server.Name] = c.serve(server, x.PodRevision.TLS() != plan.TLSOff)
 		}
 	}
 	for name := range maps.Clone(c.agents) {
@@ -332,13 +348,27 @@ func (c *cluster) runAgents() {
 }
 
 // serve starts the agent of a server.
-func (c *cluster) serve(name, ip string) *http.Server {
-	listener, err := net.Listen("tcp", net.JoinHostPort(ip, strconv.Itoa(resources.PortHTTP)))
+func (c *cluster) serve(server timed.Server, hasTLS bool) *http.Server {
+	port := resources.PortHTTP
+	if hasTLS {
+		port = resources.PortHTTPS
+	}
+	listener, err := net.Listen("tcp", net.JoinHostPort(server.IP, strconv.Itoa(port)))
 	if err != nil {
 		panic(err) // nobody else has the address
 	}
-	agent := &http.Server{Handler: &agent{c: c, name: name}, ReadHeaderTimeout: time.Minute}
-	go func() { _ = agent.Serve(listener) }() // it ends with Close
+	agent := &http.Server{
+		Handler: &agent{c: c, name: server.Name}, ReadHeaderTimeout: time.Minute,
+		TLSConfig: &tls.Config{GetCertificate: c.certificate, MinVersion: tls.VersionTLS12},
+		ErrorLog:  log.New(io.Discard, "", 0), // the operator breaks connections off when it is killed
+	}
+	go func() { // it ends with Close
+		if hasTLS {
+			_ = agent.ServeTLS(listener, "", "")
+			return
+		}
+		_ = agent.Serve(listener)
+	}()
 	return agent
 }
 
