@@ -12,6 +12,7 @@ import (
 func TestAFewClusters(t *testing.T) {
 	for name, open := range map[string]bool{"secure": false, "open": true} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			o := options{
 				clusters: 5, servers: 3, hung: 20, samples: 1, turns: 1, idle: time.Second, pace: 20, open: open, profiles: t.TempDir(),
 			}

@@ -133,8 +133,14 @@ func (s *story) reach(what string, limit time.Duration) {
 // until waits two minutes at most for a condition of the cluster.
 func (s *story) until(what string, done func(*v1alpha1.ConsulCluster) bool) {
 	s.t.Helper()
+	s.within(2*time.Minute, what, done)
+}
+
+// within waits for a condition of the cluster.
+func (s *story) within(limit time.Duration, what string, done func(*v1alpha1.ConsulCluster) bool) {
+	s.t.Helper()
 	progress := func(said string) { s.t.Logf("       %s", said) }
-	s.Expect(s.WaitFor(s.t.Context(), 2*time.Minute, progress, done)).To(Succeed(), what)
+	s.Expect(s.WaitFor(s.t.Context(), limit, progress, done)).To(Succeed(), what)
 }
 
 // patch changes the cluster as a user does.
