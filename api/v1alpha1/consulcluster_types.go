@@ -382,7 +382,8 @@ type PodTemplate struct {
 	Volumes []corev1.Volume `json:"volumes,omitempty"`
 
 	// Containers run next to Consul. The format is that of a Pod. One that ends with code 0 is not started again, and its server
-	// is not ready any more: the restartPolicy of the pods is OnFailure, so that a server that has left stays away.
+	// is not ready any more: the restartPolicy of the pods is OnFailure, so that a server that has left stays away. One without a
+	// securityContext gets what the restricted Pod Security Standard asks of it.
 	//
 	// +kubebuilder:validation:Schemaless
 	// +kubebuilder:pruning:PreserveUnknownFields
@@ -390,7 +391,8 @@ type PodTemplate struct {
 	// +optional
 	Containers []corev1.Container `json:"containers,omitempty"`
 
-	// InitContainers run before Consul. The format is that of a Pod.
+	// InitContainers run before Consul. The format is that of a Pod. One without a securityContext gets what the restricted Pod
+	// Security Standard asks of it.
 	//
 	// +kubebuilder:validation:Schemaless
 	// +kubebuilder:pruning:PreserveUnknownFields

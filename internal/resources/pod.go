@@ -108,8 +108,8 @@ func podTemplate(c *v1alpha1.ConsulCluster, revision string) *corev1.PodTemplate
 			ReadinessGates:                []corev1.PodReadinessGate{{ConditionType: v1alpha1.GateServing}},
 			SecurityContext:               podSecurity(user),
 			Volumes:                       append(volumes(c, revision), user.Volumes...),
-			InitContainers:                user.InitContainers,
-			Containers:                    append([]corev1.Container{consulContainer(c)}, user.Containers...),
+			InitContainers:                restricted(user.InitContainers),
+			Containers:                    append([]corev1.Container{consulContainer(c)}, restricted(user.Containers)...),
 			NodeSelector:                  user.NodeSelector,
 			Tolerations:                   user.Tolerations,
 			Affinity:                      affinity(c),
@@ -133,6 +133,24 @@ func podSecurity(user v1alpha1.PodTemplate) *corev1.PodSecurityContext {
 		FSGroup:             ptr.To[int64](consulGroup),
 		FSGroupChangePolicy: ptr.To(corev1.FSGroupChangeOnRootMismatch),
 		SeccompProfile:      &corev1.SeccompProfile{Type: corev1.SeccompProfileTypeRuntimeDefault},
+	}
+}
+
+// restricted has containers of users that say nothing of their security meet the restricted Pod Security Standard, as the pod does
+// (https://kubernetes.io/docs/concepts/security/pod-security-standards/#restricted).
+func restricted(containers []corev1.Container) []corev1.Container {
+	containers = slices.Clone(containers)
+	for i := range containers {
+		if containers[i].SecurityContext == nil {
+			containers[i].SecurityContext = unprivileged()
+		}
+	}
+	return containers
+}
+
+func unprivileged() *corev1.SecurityContext {
+	return &corev1.SecurityContext{
+		AllowPrivilegeEscalation: ptr.To(false), Capabilities: &corev1.Capabilities{Drop: []corev1.Capability{"ALL"}},
 	}
 }
 
@@ -166,7 +184,8 @@ func Image(c *v1alpha1.ConsulCluster) string {
 }
 
 func consulContainer(c *v1alpha1.ConsulCluster) corev1.Container {
-	user := c.Spec.PodTemplate
+	user, security := c.Spec.PodTemplate, unprivileged()
+	security.ReadOnlyRootFilesystem = ptr.To(true)
 	return corev1.Container{
 		Name:    ContainerConsul,
 		Image:   Image(c),
@@ -203,11 +222,7 @@ func consulContainer(c *v1alpha1.ConsulCluster) corev1.Container {
 		ReadinessProbe: probe(c, "/v1/catalog/service/consul", 2, 3),
 		// If a server does not start, its last log lines appear in the status of the cluster.
 		TerminationMessagePolicy: corev1.TerminationMessageFallbackToLogsOnError,
-		SecurityContext: &corev1.SecurityContext{
-			AllowPrivilegeEscalation: ptr.To(false),
-			ReadOnlyRootFilesystem:   ptr.To(true),
-			Capabilities:             &corev1.Capabilities{Drop: []corev1.Capability{"ALL"}},
-		},
+		SecurityContext:          security,
 	}
 }
 

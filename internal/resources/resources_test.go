@@ -167,19 +167,26 @@ func TestNames(t *testing.T) {
 		Equal("ffed3965-1af4-5cdb-9884-4f14f1f58723"), "disks know it by this id")
 }
 
-// The default pod meets the restricted Pod Security Standard.
+// The default pod meets the restricted Pod Security Standard, also with containers of users that say nothing of their security.
 func TestRestricted(t *testing.T) {
 	g := NewWithT(t)
-	secret, err := resources.RevisionSecret(plain())
+	c, own := plain(), &corev1.SecurityContext{RunAsUser: new(int64(7))}
+	c.Spec.PodTemplate.InitContainers = []corev1.Container{{Name: "before"}}
+	c.Spec.PodTemplate.Containers = []corev1.Container{{Name: "sidecar"}, {Name: "own", SecurityContext: own}}
+	secret, err := resources.RevisionSecret(c)
 	g.Expect(err).NotTo(HaveOccurred())
-	pod, err := resources.Pod(plain(), resources.Server{Name: "consul-3"}, secret)
+	pod, err := resources.Pod(c, resources.Server{Name: "consul-3"}, secret)
 	g.Expect(err).NotTo(HaveOccurred())
 	g.Expect(*pod.Spec.SecurityContext.RunAsNonRoot).To(BeTrue())
 	g.Expect(pod.Spec.SecurityContext.SeccompProfile.Type).To(Equal(corev1.SeccompProfileTypeRuntimeDefault))
 	g.Expect(*pod.Spec.AutomountServiceAccountToken).To(BeFalse())
-	container := pod.Spec.Containers[0].SecurityContext
-	g.Expect(*container.AllowPrivilegeEscalation).To(BeFalse())
-	g.Expect(container.Capabilities.Drop).To(ConsistOf(corev1.Capability("ALL")))
+	for _, container := range append(pod.Spec.InitContainers, pod.Spec.Containers[0], pod.Spec.Containers[1]) {
+		security := container.SecurityContext
+		g.Expect(*security.AllowPrivilegeEscalation).To(BeFalse(), container.Name)
+		g.Expect(security.Capabilities.Drop).To(ConsistOf(corev1.Capability("ALL")), container.Name)
+	}
+	g.Expect(pod.Spec.Containers[2].SecurityContext).To(Equal(own), "what users say stays")
+	g.Expect(c.Spec.PodTemplate.Containers[0].SecurityContext).To(BeNil(), "the spec is not written to")
 	g.Expect(strings.Join(pod.Spec.Containers[0].Args, " ")).NotTo(ContainSubstring("bootstrap"))
 }
 
