@@ -169,8 +169,8 @@ type ConsulClusterStatus struct {
 
 // Access is how people and clients reach a cluster and log in.
 type Access struct {
-	// Address is the URL of the cluster for clients in Kubernetes; omitted if it serves neither HTTPS nor HTTP to them. Which pods may
-	// connect, spec.networkPolicy says.
+	// Address is the URL of the cluster for clients in Kubernetes; omitted if it serves neither HTTPS nor HTTP to them. Which pods
+	// may connect, spec.networkPolicy says.
 	//
 	// +optional
 	Address string `json:"address,omitempty"`

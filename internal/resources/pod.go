@@ -136,8 +136,8 @@ func podSecurity(user v1alpha1.PodTemplate) *corev1.PodSecurityContext {
 	}
 }
 
-// restricted has containers of users that say nothing of their security meet the restricted Pod Security Standard, as the pod does
-// (https://kubernetes.io/docs/concepts/security/pod-security-standards/#restricted).
+// restricted has containers of users that say nothing of their security meet the restricted Pod Security Standard, as the pod
+// does (https://kubernetes.io/docs/concepts/security/pod-security-standards/#restricted).
 func restricted(containers []corev1.Container) []corev1.Container {
 	containers = slices.Clone(containers)
 	for i := range containers {

@@ -22,7 +22,6 @@ import (
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
 	"sigs.k8s.io/controller-runtime/pkg/client"
-	"sigs.k8s.io/controller-runtime/pkg/envtest"
 
 	"github.com/consul-operator/consul-operator/api/v1alpha1"
 	"github.com/consul-operator/consul-operator/test/lib/child"
@@ -128,10 +127,7 @@ func (e *Env) start(ctx context.Context, options Options) error {
 		return err
 	}
 	progress("installing the CRD")
-	_, err = envtest.InstallCRDs(e.Config, envtest.CRDInstallOptions{
-		Paths: []string{filepath.Join(e.root, "config", "crd", "bases")}, ErrorIfPathMissing: true,
-	})
-	if err != nil {
+	if err := InstallCRDs(e.Config, crds(e.root)); err != nil {
 		return fmt.Errorf("installing the CRD: %w", err)
 	}
 	if options.WithoutOperator {

@@ -59,10 +59,7 @@ var as users
 func TestMain(m *testing.M) { os.Exit(run(m)) }
 
 func run(m *testing.M) int {
-	environment := &envtest.Environment{
-		BinaryAssetsDirectory: filepath.Join(root, "bin"), ErrorIfCRDPathMissing: true,
-		CRDDirectoryPaths: []string{filepath.Join(root, "config", "crd", "bases")},
-	}
+	environment := harness.APIServerWithCRDs(root)
 	defer environment.Stop() //nolint:errcheck // the processes are gone either way
 	if err := setUp(environment); err != nil {
 		println("no API server with policies (run `make tools`):", err.Error())

@@ -11,6 +11,8 @@ import (
 
 	. "github.com/onsi/gomega"
 	"sigs.k8s.io/controller-runtime/pkg/envtest"
+
+	"github.com/consul-operator/consul-operator/test/lib/harness"
 )
 
 var update = flag.Bool("update", false, "write the golden files anew")
@@ -139,7 +141,7 @@ func TestCRDIsKept(t *testing.T) {
 // A real API server takes an installation, an upgrade of it, and its end; the CRD stays.
 func TestInstallUpgradeUninstall(t *testing.T) {
 	g := NewWithT(t)
-	environment := &envtest.Environment{BinaryAssetsDirectory: "../../../bin"}
+	environment := harness.APIServer("../../..")
 	_, err := environment.Start()
 	g.Expect(err).NotTo(HaveOccurred(), "run make tools")
 	t.Cleanup(func() { _ = environment.Stop() })

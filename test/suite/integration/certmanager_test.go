@@ -16,7 +16,6 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
-	"sigs.k8s.io/controller-runtime/pkg/envtest"
 
 	"github.com/consul-operator/consul-operator/api/v1alpha1"
 	"github.com/consul-operator/consul-operator/internal/pki"
@@ -100,8 +99,7 @@ func installCRDs(t *testing.T, ours, module, folder string) {
 	dir, err := list.Output()
 	g.Expect(err).NotTo(HaveOccurred())
 	crds := filepath.Join(strings.TrimSpace(string(dir)), folder)
-	_, err = envtest.InstallCRDs(shared.Config, envtest.CRDInstallOptions{Paths: []string{crds}, ErrorIfPathMissing: true})
-	g.Expect(err).NotTo(HaveOccurred())
+	g.Expect(harness.InstallCRDs(shared.Config, crds)).To(Succeed())
 }
 
 // issue creates an Issuer.
