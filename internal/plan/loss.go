@@ -9,7 +9,8 @@ import (
 type loss struct {
 	// survivor has the newest log of all servers that answer; nil if one of them did not tell its Raft configuration.
 	survivor *Server
-	outlooks []Outlook
+	// answering are those that have joined, each with its Outlook.
+	answering []Server
 	// gone are the voters without a volume claim that no answering server hears: they cannot come back. lost are the gone
 	// voters of the survivor's configuration. The others may have left long ago, which a server that is behind does not know.
 	gone, lost []string
@@ -34,17 +35,24 @@ func (v view) loss() loss {
 		case s.Agent.Outlook == nil:
 			return loss{}
 		case len(s.Agent.Outlook.Peers) > 0: // others have never joined, and know nothing
-			l.outlooks = append(l.outlooks, *s.Agent.Outlook)
+			l.answering = append(l.answering, *s)
 			if l.survivor == nil || newer(*s, *l.survivor) {
 				l.survivor = s
 			}
 		}
 	}
-	l.gone, l.unknown = v.unheard(l, l.outlooks...)
+	l.gone, l.unknown = v.unheard(l, l.outlooks()...)
 	if l.survivor != nil {
 		l.lost, l.strangers = v.unheard(l, *l.survivor.Agent.Outlook)
 	}
 	return l
+}
+
+func (l loss) outlooks() (all []Outlook) {
+	for _, s := range l.answering {
+		all = append(all, *s.Agent.Outlook)
+	}
+	return all
 }
 
 // unheard are the voters of these configurations that have no claim and that no server hears: those that were servers of
@@ -81,26 +89,33 @@ func newer(a, b Server) bool {
 
 // hears reports whether a server that answers sees a peer alive.
 func (l loss) hears(id string) bool {
-	return slices.ContainsFunc(l.outlooks, func(o Outlook) bool {
+	return slices.ContainsFunc(l.outlooks(), func(o Outlook) bool {
 		return slices.ContainsFunc(o.Members, func(m Member) bool { return m.ID == id && m.Status == MemberAlive })
 	})
 }
 
-// quorumWithout reports whether a leader could be elected without some servers, by the configuration of any server that
-// answers.
+// quorumWithout reports whether any server that answers could be elected without some others, by its own configuration. Nobody
+// votes for a server whose log is older: where servers left one after the other, the configuration of one that left early still
+// has a quorum that will never elect it.
 func (l loss) quorumWithout(names []string) bool {
-	return slices.ContainsFunc(l.outlooks, func(o Outlook) bool {
+	return slices.ContainsFunc(l.answering, func(s Server) bool {
 		voters, left := 0, 0
-		for _, p := range o.Peers {
-			if p.Voter {
-				voters++
-				if !slices.Contains(names, p.Name) {
-					left++
-				}
+		for _, p := range s.Agent.Outlook.Peers {
+			if !p.Voter {
+				continue
+			}
+			voters++
+			if !slices.Contains(names, p.Name) && !l.hasNewerLog(p.ID, s) {
+				left++
 			}
 		}
 		return left > voters/2
 	})
+}
+
+// hasNewerLog reports whether a peer that answers has a newer log than a server.
+func (l loss) hasNewerLog(id string, than Server) bool {
+	return slices.ContainsFunc(l.answering, func(s Server) bool { return s.ID == id && newer(s, than) })
 }
 
 // acceptLossCommand is the command with which a person gives servers up.

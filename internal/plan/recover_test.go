@@ -86,6 +86,15 @@ func TestStepWhereTheQuorumIsLost(t *testing.T) {
 		"a leader is about to be elected": {
 			func(o *plan.Observation) { withoutLeader(o, 0); automatic(o, 0) }, nil, reason.NoLeader,
 		},
+		"I7 one that left early has a quorum that never elects it": {
+			func(o *plan.Observation) {
+				withoutLeader(o, 2)
+				automatic(o, 0)
+				last := *o.Servers[1].Agent.Outlook // it and consul-2 went on without consul-0
+				last.Peers = last.Peers[1:]
+				o.Servers[1].Agent.Outlook, o.Servers[1].Agent.LastIndex = &last, 110
+			}, plan.BeginRecovery{Survivor: "consul-1", Lost: []string{"consul-2"}}, reason.RecoveringQuorum,
+		},
 		"a leader is about to be elected: an acceptance of a loss changes nothing": {
 			func(o *plan.Observation) { withoutLeader(o, 0); o.Spec.AcceptedLoss = []string{"consul-0"} }, nil, reason.NoLeader,
 		},
