@@ -169,8 +169,8 @@ type ConsulClusterStatus struct {
 
 // Access is how people and clients reach a cluster and log in.
 type Access struct {
-	// Address is the URL of the cluster for clients in Kubernetes; omitted if it serves neither HTTPS nor HTTP to them. Which pods
-	// may connect, spec.networkPolicy says.
+	// Address is the URL of the cluster for clients in Kubernetes; omitted if it serves neither HTTPS nor HTTP to them.
+	// spec.networkPolicy says which pods may connect.
 	//
 	// +optional
 	Address string `json:"address,omitempty"`
@@ -185,10 +185,10 @@ type Access struct {
 	// +optional
 	AuthoritiesSecret string `json:"authoritiesSecret,omitempty"`
 
-	// PortForward is the command by which a person reaches the cluster at http://localhost:8500, by the API server.
+	// PortForward is the command with which a person reaches the cluster at http://localhost:8500, through the API server.
 	PortForward string `json:"portForward"`
 
-	// UI is where a browser finds the UI meanwhile.
+	// UI is the address of the UI in a browser while that command runs.
 	UI string `json:"ui"`
 
 	// Token is the command that prints the management token, with which a person logs in. Omitted without ACLs.

@@ -89,7 +89,7 @@ func newFaults(scene *harness.Scene, lines *lines, seed uint64, out io.Writer) *
 		{name: "change of replicas", often: 1, inject: f.scale},
 		{name: "transfer of leadership", often: 1, inject: f.transfer},
 		{name: "rotation of the gossip key", often: 1, inject: f.ask(v1alpha1.AnnotationRotateGossipKey)},
-		{name: "another certificate", often: 1, inject: f.renameClients},
+		{name: "another certificate", often: 1, inject: f.renameServers},
 		{name: "rotation of the authority", often: 1, inject: f.ask(v1alpha1.AnnotationRotateAuthority)},
 		{name: "rotation of the ACL tokens", often: 1, inject: f.ask(v1alpha1.AnnotationRotateTokens)},
 	}

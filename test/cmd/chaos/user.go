@@ -105,8 +105,8 @@ func (f *faults) transfer(ctx context.Context) (string, error) {
 	})
 }
 
-// renameClients adds a name by which clients know the servers, in the place of the last one: servers get another certificate.
-func (f *faults) renameClients(ctx context.Context) (string, error) {
+// renameServers adds a name by which clients know the servers, in the place of the last one: servers get another certificate.
+func (f *faults) renameServers(ctx context.Context) (string, error) {
 	f.spec.names++
 	name := f.clientName()
 	return name, f.Patch(ctx, func(c *v1alpha1.ConsulCluster) { c.Spec.TLS.AdditionalDNSNames = []string{name} })

@@ -39,7 +39,7 @@ func TestGossipEncryption(t *testing.T) {
 		g.Expect(string(again.Data["key"])).To(Equal(key), "servers that start later need the key of those that run")
 	}, time.Minute, 100*time.Millisecond).Should(Succeed())
 
-	s.Observer.AllowLeaderChanges(6)
+	s.Observer.AllowLeaderChanges(3) // from now on
 	s.patch(func(c *v1alpha1.ConsulCluster) { c.Spec.GossipEncryption.Enabled = new(false) })
 	for _, phase := range []v1alpha1.GossipPhase{v1alpha1.GossipSending, v1alpha1.GossipAccepting, v1alpha1.GossipOff} {
 		s.until("gossip encryption is "+string(phase), inGossipPhase(phase))

@@ -117,7 +117,7 @@ func TestTLSOfARunningCluster(t *testing.T) {
 	s.expectPlainRPC(false)
 	s.expectHTTP(true)
 
-	s.Observer.AllowLeaderChanges(6)
+	s.Observer.AllowLeaderChanges(3) // from now on
 	s.patch(func(c *v1alpha1.ConsulCluster) { c.Spec.TLS.Enabled = new(false) })
 	for _, phase := range []v1alpha1.TLSPhase{v1alpha1.TLSSending, v1alpha1.TLSAccepting, v1alpha1.TLSOff} {
 		s.until("TLS is "+string(phase), func(c *v1alpha1.ConsulCluster) bool { return c.Status.TLS == phase })
