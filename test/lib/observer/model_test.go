@@ -158,6 +158,20 @@ func TestTwoRetiringAtATime(t *testing.T) {
 	g.Expect(s.violations.list).To(ConsistOf(HaveField("Message", "consul-1 and consul-2 are retiring at the same time")))
 }
 
+// Somebody takes the volume claim of a server away that retires, and with it the marker. It is a Raft peer for a moment, and the
+// next server may retire.
+func TestAClaimThatIsTakenAwayIsNotRetiring(t *testing.T) {
+	g := NewWithT(t)
+	s := three()
+	s.claimSeen(s.next(), "consul-1", true, false)
+	s.server("consul-1").claimForfeited = true
+	s.claimGone(s.next(), "consul-1")
+	s.claimSeen(s.next(), "consul-2", true, false)
+	s.next()
+	s.round("consul-0", 2, s.voters...)
+	g.Expect(s.violations.list).To(BeEmpty())
+}
+
 func TestQuorumIsOfThoseWhoAnswer(t *testing.T) {
 	g := NewWithT(t)
 	s := three()
