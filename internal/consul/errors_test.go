@@ -161,7 +161,7 @@ func TestHungAgentCostsTheTimeout(t *testing.T) {
 			g := NewWithT(t)
 			start := time.Now()
 			g.Expect(call(t.Context())).To(And(MatchError(ErrUnanswered), MatchError(ContainSubstring("timed out"))))
-			g.Expect(time.Since(start)).To(BeNumerically("~", 300*time.Millisecond, 250*time.Millisecond))
+			g.Expect(time.Since(start)).To(BeNumerically(">=", 300*time.Millisecond))
 		})
 	}
 	t.Run("canceled", func(t *testing.T) {
