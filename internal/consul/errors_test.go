@@ -13,6 +13,7 @@ import (
 	"net/http/httptest"
 	"path"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -131,9 +132,12 @@ func TestDialThatHangsIsUnreachable(t *testing.T) {
 	g.Expect(time.Since(start)).To(BeNumerically("<", time.Second))
 }
 
-func TestHungAgentCostsTheTimeout(t *testing.T) {
-	release := make(chan struct{})
+// hungAgent is an agent that answers nothing, and how many requests it got.
+func hungAgent(t *testing.T) (*agent, *atomic.Int32) {
+	t.Helper()
+	release, asked := make(chan struct{}), &atomic.Int32{}
 	handler := func(w http.ResponseWriter, req *http.Request) {
+		asked.Add(1)
 		if req.URL.Path == "/v1/operator/raft/configuration" { // hangs in the middle of its answer
 			_, _ = io.WriteString(w, `{"Servers": [`)
 			w.(http.Flusher).Flush()
@@ -142,6 +146,11 @@ func TestHungAgentCostsTheTimeout(t *testing.T) {
 	}
 	a := agentOf(t, 300*time.Millisecond, "", handler)
 	t.Cleanup(func() { close(release) }) // before the server is closed, which waits for its handlers
+	return a, asked
+}
+
+func TestHungAgentCostsTheTimeout(t *testing.T) {
+	a, _ := hungAgent(t)
 	calls := map[string]func(context.Context) error{
 		"self":     func(ctx context.Context) error { _, err := a.Self(ctx); return err },
 		"peers":    func(ctx context.Context) error { _, err := a.RaftPeers(ctx); return err },
@@ -149,7 +158,7 @@ func TestHungAgentCostsTheTimeout(t *testing.T) {
 		"catalog":  func(ctx context.Context) error { _, err := a.Catalog(ctx); return err },
 		"health":   func(ctx context.Context) error { _, err := a.Health(ctx); return err },
 		"quorum":   func(ctx context.Context) error { return a.SetAutopilot(ctx, minQuorum3) },
-		"leave":    a.Leave,
+		"leave":    func(ctx context.Context) error { return a.Leave(ctx) },
 		"transfer": func(ctx context.Context) error { return a.TransferLeadership(ctx, "id") },
 		"prune":    func(ctx context.Context) error { return a.ForceLeave(ctx, "name") },
 		"remove":   func(ctx context.Context) error { return a.RemovePeer(ctx, "id") },
@@ -159,9 +168,12 @@ func TestHungAgentCostsTheTimeout(t *testing.T) {
 	for name, call := range calls {
 		t.Run(name, func(t *testing.T) {
 			g := NewWithT(t)
+			var asked *atomic.Int32
+			a, asked = hungAgent(t)
 			start := time.Now()
 			g.Expect(call(t.Context())).To(And(MatchError(ErrUnanswered), MatchError(ContainSubstring("timed out"))))
 			g.Expect(time.Since(start)).To(BeNumerically(">=", 300*time.Millisecond))
+			g.Expect(asked.Load()).To(BeNumerically("<=", 1), "it costs the timeout once")
 		})
 	}
 	t.Run("canceled", func(t *testing.T) {

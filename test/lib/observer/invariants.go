@@ -72,9 +72,10 @@ func (m *model) checkView(v view) {
 		if s == nil {
 			continue
 		}
-		// Only a view asked for after the change was seen proves anything. Who takes a claim away takes the marker away with it: then
-		// nobody knows any more that the server was retiring.
-		if s.claim && !s.retiring.IsZero() && v.started.After(s.retiring) {
+		// Only a view asked for after the change was seen proves anything. The marker is on the claim: the operator cannot know it any
+		// more if a user has deleted that.
+		isForgotten := s.claimForfeited && !s.claim
+		if !isForgotten && !s.retiring.IsZero() && v.started.After(s.retiring) {
 			retiring = append(retiring, name)
 		}
 		if !s.claimForfeited && !s.claimDeleting.IsZero() && v.started.After(s.claimDeleting) {
