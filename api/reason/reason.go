@@ -2,7 +2,7 @@
 // on nothing, so that clients, dashboards and the planner can all import it.
 package reason
 
-// Reason is the reason of a condition of a ConsulCluster: one CamelCase word, which is part of the API.
+// Reason is the reason of a condition: one CamelCase word, which is part of the API.
 type Reason string
 
 // A field of the spec or a record of the operator needs a person.
@@ -28,6 +28,7 @@ const (
 	Paused                 Reason = "Paused"
 	WaitingForAgents       Reason = "WaitingForAgents"
 	WaitingForMembers      Reason = "WaitingForMembers"
+	SnapshotNeeded         Reason = "SnapshotNeeded"
 )
 
 // Somebody refuses what the operator does, or does not answer.
@@ -68,6 +69,8 @@ const (
 	MakingTokens                Reason = "MakingTokens"
 	RotatingGossipKey           Reason = "RotatingGossipKey"
 	RotatingTokens              Reason = "RotatingTokens"
+	Restoring                   Reason = "Restoring"
+	WaitingForCatalog           Reason = "WaitingForCatalog"
 	RenewingCertificate         Reason = "RenewingCertificate"
 	NodeDraining                Reason = "NodeDraining"
 	PruningDeadPeer             Reason = "PruningDeadPeer"
@@ -76,6 +79,33 @@ const (
 	Available                   Reason = "Available"
 	Secured                     Reason = "Secured"
 	Unsecured                   Reason = "Unsecured"
+	EnoughSpace                 Reason = "EnoughSpace"
+	VolumesFillUp               Reason = "VolumesFillUp"
+	VolumeUsageUnknown          Reason = "VolumeUsageUnknown"
+)
+
+// A ConsulSnapshot, a ConsulSnapshotSchedule or a ConsulRestore.
+const (
+	ClusterMissing     Reason = "ClusterMissing"
+	NoDestination      Reason = "NoDestination"
+	JobRefused         Reason = "JobRefused"
+	JobCannotStart     Reason = "JobCannotStart"
+	StoreRefuses       Reason = "StoreRefuses"
+	StoreUnreachable   Reason = "StoreUnreachable"
+	SnapshotDamaged    Reason = "SnapshotDamaged"
+	SnapshotKeyMissing Reason = "SnapshotKeyMissing"
+	SnapshotMissing    Reason = "SnapshotMissing"
+	SnapshotUnfit      Reason = "SnapshotUnfit"
+	SnapshotFails      Reason = "SnapshotFails"
+	RestoreIncomplete  Reason = "RestoreIncomplete"
+	SnapshotQueued     Reason = "SnapshotQueued"
+	SavingSnapshot     Reason = "SavingSnapshot"
+	SnapshotSaved      Reason = "SnapshotSaved"
+	InspectingSnapshot Reason = "InspectingSnapshot"
+	RestoreQueued      Reason = "RestoreQueued"
+	Restored           Reason = "Restored"
+	Scheduled          Reason = "Scheduled"
+	Suspended          Reason = "Suspended"
 )
 
 // Attention is what a reason asks of a person.

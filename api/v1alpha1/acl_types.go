@@ -60,7 +60,8 @@ type SecretKey struct {
 	// +kubebuilder:validation:Pattern=`^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$`
 	Name string `json:"name"`
 
-	// Key in the Secret. If omitted, `token` for a token, `key` for a gossip key, and `config.json` for configuration.
+	// Key in the Secret. If omitted, `token` for a token, `key` for a gossip key, an identity or a passphrase, and `config.json` for
+	// configuration.
 	//
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=253

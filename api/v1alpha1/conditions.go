@@ -16,6 +16,9 @@ const (
 	ConditionSecure = "Secure"
 	// ConditionStalled is True when only a person can help: the message says how.
 	ConditionStalled = "Stalled"
+	// ConditionVolumeSpace is True while less than 80 % of each volume is used, False otherwise, and Unknown where a kubelet does
+	// not tell. There is none if the operator does not ask the kubelets.
+	ConditionVolumeSpace = "VolumeSpace"
 )
 
 // Annotations that a user sets on a ConsulCluster.
@@ -34,6 +37,8 @@ const (
 	// (TLSRequired, TLSOff), or a step of the rotation of the certificate authority (PromoteAuthority, ForgetAuthority). The
 	// operator removes it when that begins.
 	AnnotationAgentsReady = "consuloperator.io/agents-ready-for"
+	// AnnotationSkipSnapshot set to a version lets the upgrade to exactly that version begin without a snapshot.
+	AnnotationSkipSnapshot = "consuloperator.io/skip-snapshot"
 	// AnnotationRotateGossipKey holds a timestamp, or anything else; changing it replaces the gossip key, without a restart.
 	AnnotationRotateGossipKey = "consuloperator.io/rotate-gossip-key"
 	// AnnotationRotateAuthority does the same for the certificate authority: servers and clients are to believe the new one beside
@@ -64,6 +69,15 @@ const (
 	// AnnotationACLs is the phase of ACLs that servers have, or are getting: see ACLPhase. It is written before the first server of
 	// that phase is created. On a pod it is the phase of its server.
 	AnnotationACLs = "consuloperator.io/acls"
+	// AnnotationRestoring is the ConsulRestore for which the cluster has made way: its name and its UID, separated by a blank.
+	AnnotationRestoring = "consuloperator.io/restoring"
+	// AnnotationFounding says that the cluster begins with a snapshot that is not restored yet: no client is to see it so.
+	AnnotationFounding = "consuloperator.io/founding"
+	// AnnotationIdentity is the UID from which the ids of the servers follow, if that is not the cluster's own: that of the cluster
+	// whose volumes it has taken over. On a claim it is the one of its server.
+	AnnotationIdentity = "consuloperator.io/identity"
+	// AnnotationAdopting is the UID of the former cluster whose volumes are being taken over.
+	AnnotationAdopting = "consuloperator.io/adopting"
 	// AnnotationRecordsOf is the UID of the ConsulCluster for which these annotations were written. On a copy of it, which has
 	// another UID, they do not count.
 	AnnotationRecordsOf = "consuloperator.io/records-of"
@@ -75,6 +89,22 @@ const (
 	LabelCluster = "consuloperator.io/cluster"
 	// LabelClusterUID is its UID: objects of a deleted cluster of the same name are not ours.
 	LabelClusterUID = "consuloperator.io/cluster-uid"
+	// LabelSnapshotsOf is on the pods of the Jobs that save and restore snapshots: the name of the ConsulCluster.
+	LabelSnapshotsOf = "consuloperator.io/snapshots-of"
+	// LabelSchedule on a ConsulSnapshot is the name of the ConsulSnapshotSchedule that it is of, and AnnotationScheduledAt the time
+	// for which it was taken.
+	LabelSchedule         = "consuloperator.io/schedule"
+	AnnotationScheduledAt = "consuloperator.io/scheduled-at"
+	// AnnotationReplaced on a ConsulSnapshot says that another run of its schedule takes its place.
+	AnnotationReplaced = "consuloperator.io/replaced"
+	// AnnotationCompleted on a ConsulRestore is when it was completed. A backup that brings it back without its status does not have
+	// it happen again.
+	AnnotationCompleted = "consuloperator.io/completed"
+	// AnnotationOwn on a ServiceAccount names the annotations that the operator has given it, separated by blanks.
+	AnnotationOwn = "consuloperator.io/own-annotations"
+	// AnnotationStore of such a Job is where the snapshots are, and AnnotationObjects their names there, separated by blanks.
+	AnnotationStore   = "consuloperator.io/store"
+	AnnotationObjects = "consuloperator.io/objects"
 	// LabelServer is the name of the server, on its claim and its pod.
 	LabelServer = "consuloperator.io/server"
 	// LabelRevision is the revision of a pod, and of the Secret that holds it.
@@ -93,6 +123,10 @@ const (
 	// RetiredGracefully and RetiredFailed are the values of LabelRetired.
 	RetiredGracefully = "true"
 	RetiredFailed     = "failed"
+	// AnnotationStorageSize on a claim is the size that the spec asked for when the operator created the volume, or let it grow.
+	AnnotationStorageSize = "consuloperator.io/storage-size"
+	// AnnotationVersion on a claim is the Consul version that ran last on its volume: an older one may not read what it has written.
+	AnnotationVersion = "consuloperator.io/version"
 	// AnnotationRevision on a claim is the revision that the server is to run.
 	AnnotationRevision = "consuloperator.io/revision"
 	// AnnotationRotatedFor on the Secret of the gossip keys is the value of AnnotationRotateGossipKey for which it got its newest

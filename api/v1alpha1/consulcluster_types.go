@@ -46,6 +46,8 @@ type ConsulClusterList struct {
 }
 
 // ConsulClusterSpec is the desired state of a ConsulCluster.
+//
+// +kubebuilder:validation:XValidation:rule="!has(self.update) || !has(self.update.snapshotFirst) || !self.update.snapshotFirst || has(self.snapshots) && has(self.snapshots.destination)",message="update.snapshotFirst: true needs snapshots.destination",fieldPath=".update.snapshotFirst"
 type ConsulClusterSpec struct {
 	// Replicas is the number of voters: 1, 3, 5 or 7. An even number would add a server but no failure tolerance.
 	//
@@ -126,6 +128,16 @@ type ConsulClusterSpec struct {
 	// +optional
 	Metrics Metrics `json:"metrics,omitzero"`
 
+	// Bootstrap says what a new cluster begins with. It has no effect on a cluster that had a leader.
+	//
+	// +optional
+	Bootstrap Bootstrap `json:"bootstrap,omitzero"`
+
+	// Snapshots configures where snapshots of the cluster are kept, and how they are encrypted.
+	//
+	// +optional
+	Snapshots Snapshots `json:"snapshots,omitzero"`
+
 	// Update configures rolling upgrades.
 	//
 	// +kubebuilder:default={}
@@ -172,21 +184,28 @@ type ConsulClusterSpec struct {
 
 // Storage is the volume claim of each server.
 //
-// +kubebuilder:validation:XValidation:rule="has(self.storageClassName) == has(oldSelf.storageClassName) && (!has(self.storageClassName) || self.storageClassName == oldSelf.storageClassName)",message="storageClassName cannot change: create another cluster",fieldPath=".storageClassName"
+// +kubebuilder:validation:XValidation:rule="!has(self.autoGrow) || !has(self.size) || quantity(string(self.autoGrow.limit)).compareTo(quantity(string(self.size))) >= 0",message="autoGrow.limit must not be less than size",fieldPath=".autoGrow.limit"
 type Storage struct {
-	// Size of the volume. It can grow if the storage class allows it. Volumes cannot shrink: a size that was raised can be set
-	// back, but not below the size of the smallest volume.
+	// Size of the volume. A larger one lets volumes grow, if the storage class allows it. A smaller one replaces servers, one after
+	// the other, by others with such volumes: the data has to fit. A volume that somebody else has grown is left alone.
 	//
 	// +kubebuilder:default="10Gi"
 	// +kubebuilder:validation:XValidation:rule="quantity(string(self)).compareTo(quantity('0')) > 0",message="size must be greater than 0"
 	// +optional
 	Size resource.Quantity `json:"size,omitempty"`
 
-	// StorageClassName of the claims. Defaults to the default storage class of the Kubernetes cluster.
+	// StorageClassName of the claims. Defaults to the default storage class of the Kubernetes cluster. Another one replaces servers,
+	// one after the other, by others with volumes of that class. Leaving it out again changes nothing.
 	//
 	// +kubebuilder:validation:MaxLength=253
 	// +optional
 	StorageClassName *string `json:"storageClassName,omitempty"`
+
+	// AutoGrow lets volumes grow by themselves before they are full: by a quarter of their size when 80 % are used, if the storage
+	// class allows it. If omitted, the condition VolumeSpace says that they fill up, and a person raises size.
+	//
+	// +optional
+	AutoGrow *AutoGrow `json:"autoGrow,omitempty"`
 
 	// Retention is what happens to the volumes of replaced servers, and to all volumes when the ConsulCluster is deleted. A
 	// change holds from status.volumesRetained on.
@@ -195,6 +214,12 @@ type Storage struct {
 	// +kubebuilder:default=Delete
 	// +optional
 	Retention Retention `json:"retention,omitempty"`
+}
+
+// AutoGrow lets volumes grow by themselves.
+type AutoGrow struct {
+	// Limit is the size beyond which no volume grows.
+	Limit resource.Quantity `json:"limit"`
 }
 
 // Retention is what happens to a volume claim that no server needs any more.
@@ -226,6 +251,12 @@ type Update struct {
 	// +kubebuilder:validation:Maximum=7
 	// +optional
 	MaxSurge int32 `json:"maxSurge,omitempty"`
+
+	// SnapshotFirst takes a snapshot before servers get another version, and the upgrade waits until it is verified. Defaults to
+	// true if snapshots.destination is set. The annotation consuloperator.io/skip-snapshot=VERSION upgrades without one.
+	//
+	// +optional
+	SnapshotFirst *bool `json:"snapshotFirst,omitempty"`
 
 	// LeaderStableFor is how long the current leader must have led before the next voluntary step.
 	//

@@ -1,4 +1,4 @@
-// Package v1alpha1 contains the ConsulCluster API of the consul-operator: types, conditions, labels and annotations.
+// Package v1alpha1 contains the API of the consul-operator: types, conditions, labels and annotations.
 //
 // +kubebuilder:object:generate=true
 // +groupName=consuloperator.io
@@ -22,7 +22,12 @@ var (
 )
 
 func addKnownTypes(scheme *runtime.Scheme) error {
-	scheme.AddKnownTypes(GroupVersion, &ConsulCluster{}, &ConsulClusterList{})
+	scheme.AddKnownTypes(GroupVersion,
+		&ConsulCluster{}, &ConsulClusterList{},
+		&ConsulSnapshot{}, &ConsulSnapshotList{},
+		&ConsulSnapshotSchedule{}, &ConsulSnapshotScheduleList{},
+		&ConsulRestore{}, &ConsulRestoreList{},
+	)
 	metav1.AddToGroupVersion(scheme, GroupVersion)
 	return nil
 }

@@ -110,6 +110,11 @@ type ConsulClusterStatus struct {
 	// +optional
 	PodMonitor string `json:"podMonitor,omitempty"`
 
+	// Adopted says whose volumes the cluster has taken over; omitted if it began with its own.
+	//
+	// +optional
+	Adopted *Adopted `json:"adopted,omitempty"`
+
 	// Selector of the servers' pods, for the scale subresource.
 	//
 	// +optional
@@ -121,7 +126,7 @@ type ConsulClusterStatus struct {
 	// +optional
 	VolumesRetained bool `json:"volumesRetained,omitempty"`
 
-	// Conditions are Ready, Reconciling and Stalled, with the meaning kstatus gives them, Available and Secure.
+	// Conditions are Ready, Reconciling and Stalled, with the meaning kstatus gives them, Available, Secure and VolumeSpace.
 	//
 	// +listType=map
 	// +listMapKey=type
@@ -165,6 +170,20 @@ type ConsulClusterStatus struct {
 	//
 	// +optional
 	LastHandoff *Handoff `json:"lastHandoff,omitempty"`
+}
+
+// Adopted is a cluster that has taken over the volumes of a former one.
+type Adopted struct {
+	// By is the UID of the cluster.
+	By string `json:"by"`
+
+	// Identity is the UID from which the ids of its servers follow.
+	Identity string `json:"identity"`
+
+	// Of is the UID of the former cluster, while its volumes are being taken over.
+	//
+	// +optional
+	Of string `json:"of,omitempty"`
 }
 
 // Access is how people and clients reach a cluster and log in.
@@ -292,6 +311,11 @@ type ServerStatus struct {
 	//
 	// +optional
 	UnhealthySince *metav1.Time `json:"unhealthySince,omitempty"`
+
+	// VolumeUsed is how many percent of its volume are used, in steps of five; omitted if it is not known.
+	//
+	// +optional
+	VolumeUsed *int32 `json:"volumeUsed,omitempty"`
 
 	// Message says what keeps the server from serving.
 	//
