@@ -21,6 +21,9 @@ REPLICAS ?= 3
 SURGE    ?= 1
 KEEP     ?=
 
+# The sizes of the KV store that `make bench-snapshots` measures, in MiB.
+SIZES ?= 1,200,1024
+
 # What `make bench-scale` does: how many clusters, with TLS and ACLs unless OPEN is true, and the folder for profiles of the operator
 # (empty: none).
 CLUSTERS ?= 1000
@@ -45,9 +48,9 @@ KUBECTL ?= bin/kubectl
 BUILD := go run ./hack/buildtools
 # A Kubernetes control plane; the node that goes with it is in test/lib/localcluster.
 CONTROL_PLANE := etcd kube-apiserver kube-controller-manager kube-scheduler kubectl
-TEST_TOOLS := gotestsum helm $(CONTROL_PLANE) consul-1.19.2 consul-1.22.0 consul-1.22.7 consul-operator
+TEST_TOOLS := gotestsum helm $(CONTROL_PLANE) consul-1.19.2 consul-1.22.0 consul-1.22.7 consul-operator versitygw rclone
 # What only stories that take long need.
-LONG_TOOLS := certmanager prometheus prometheus-operator
+LONG_TOOLS := certmanager prometheus promtool prometheus-operator
 
 ##@ General
 
@@ -74,6 +77,11 @@ bench: ## Compare the operator's upgrade with restarts as a StatefulSet does the
 bench-security: ## Switch encryption, TLS and ACLs on under load, and rotate each secret, beside a plain rollout (TO= REPLICAS=).
 	@$(BUILD) $(CONTROL_PLANE) consul-$(TO) consul-operator benchsecurity
 	@exec bin/benchsecurity --consul=$(TO) --replicas=$(REPLICAS)
+
+.PHONY: bench-snapshots
+bench-snapshots: ## Save, verify and restore clusters of different sizes, and print times and memory (TO= SIZES= MiB; 15 minutes).
+	@$(BUILD) $(CONTROL_PLANE) consul-$(TO) consul-operator versitygw benchsnapshots
+	@exec bin/benchsnapshots --consul=$(TO) --sizes=$(SIZES)
 
 .PHONY: bench-scale
 bench-scale: ## Measure one operator with 1,000 clusters whose agents are one program (CLUSTERS=, OPEN=, PROFILE= folder; 20 minutes).
@@ -140,7 +148,7 @@ mutants: ## Break planner, observer and executor in each way of test/cmd/mutants
 
 .PHONY: chaos
 chaos: ## Inject faults at random for minutes and check invariants and linearizability (DURATION= SEED=).
-	@$(BUILD) $(CONTROL_PLANE) consul-1.22.0 consul-1.22.7 chaos
+	@$(BUILD) $(CONTROL_PLANE) consul-1.22.0 consul-1.22.7 consul-operator chaos
 	@exec bin/chaos --duration=$(DURATION) $(if $(SEED),--seed=$(SEED))
 
 .PHONY: chaos-nodes
@@ -216,7 +224,7 @@ manifests: ## Generate the CRDs and the operator's ClusterRole from the markers 
 	cp config/rbac/role.yaml charts/consul-operator/files/role.yaml
 	rm -rf charts/consul-operator/files/admission
 	mkdir charts/consul-operator/files/admission
-	cp config/admission/{acls,deletion,metrics,networks,pods,records,secretrefs,secrets}.yaml charts/consul-operator/files/admission
+	cp config/admission/{acls,deletion,metrics,networks,pods,records,restores,secretrefs,secrets}.yaml charts/consul-operator/files/admission
 
 .PHONY: docs
 docs: ## Generate the tables of rules and reasons in docs/ from the code.

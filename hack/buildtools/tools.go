@@ -47,7 +47,7 @@ var unusedByConsul = []string{
 }
 
 // knownTools lists everything that can be built. The Consul versions are the folders there are.
-func knownTools(modules, version string) ([]tool, error) {
+func knownTools(modules, version string) ([]tool, error) { //nolint:funlen // a table
 	dirs, err := filepath.Glob(filepath.Join(modules, "consul-*"))
 	if err != nil {
 		return nil, err
@@ -74,7 +74,10 @@ func knownTools(modules, version string) ([]tool, error) {
 		module(modules, "kind", "sigs.k8s.io/kind", "15 s"),
 		helm(modules),
 		module(modules, "prometheus", "github.com/prometheus/prometheus/cmd/prometheus", "3 min"),
+		of(modules, "prometheus", "github.com/prometheus/prometheus/cmd/promtool", "30 s"),
 		module(modules, "prometheus-operator", "github.com/prometheus-operator/prometheus-operator/cmd/operator", "1 min"),
+		module(modules, "versitygw", "github.com/versity/versitygw/cmd/versitygw", "1 min 30 s"),
+		module(modules, "rclone", "github.com/consul-operator/consul-operator/hack/tools/rclone", "20 s"),
 		module(modules, "helm-docs", "github.com/norwoodj/helm-docs/cmd/helm-docs", "15 s"),
 		module(modules, "crd-ref-docs", "github.com/elastic/crd-ref-docs", "1 min"),
 		module(modules, "misspell", "github.com/golangci/misspell/cmd/misspell", "5 s"),
@@ -93,11 +96,12 @@ func knownTools(modules, version string) ([]tool, error) {
 	}
 	tools = append(tools,
 		module(modules, "golangci-lint", "github.com/golangci/golangci-lint/v2/cmd/golangci-lint", "2 min"),
-		own("consul-operator", ".", version),
+		inPods(own("consul-operator", ".", version)),
 		own("demo", "./test/cmd/demo", version),
 		own("bench", "./test/cmd/bench", version),
 		own("benchscale", "./test/cmd/benchscale", version),
 		own("benchsecurity", "./test/cmd/benchsecurity", version),
+		own("benchsnapshots", "./test/cmd/benchsnapshots", version),
 		own("chaos", "./test/cmd/chaos", version),
 		own("provisioner", "./test/cmd/provisioner", version),
 		own("pause", "./hack/nodes/pause", version),
@@ -162,6 +166,12 @@ func own(name, pkg, version string) tool {
 		version = "dev"
 	}
 	return tool{name: name, dir: ".", pkg: pkg, ldflags: "-X main.version=" + version, own: true, usual: "2 min, then 15 s"}
+}
+
+// inPods is a program that also runs in pods of the local cluster.
+func inPods(t tool) tool {
+	t.ldflags += " " + hostsFlag
+	return t
 }
 
 // choose finds the tools by name and tells what there is when a name is unknown.
