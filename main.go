@@ -1,5 +1,5 @@
 // Command consul-operator runs Consul server clusters on Kubernetes so that nobody notices an upgrade. `consul-operator check`
-// reports whether an installed operator works.
+// reports whether an installed operator works, and `consul-operator snapshot` saves and restores snapshots.
 package main
 
 import (
@@ -8,11 +8,13 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"io"
 	"net/http"
 	"os"
 	"runtime/debug"
 	"strings"
 	"time"
+	_ "time/tzdata" // the image has none, and schedules have time zones
 
 	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/labels"
@@ -33,6 +35,8 @@ import (
 	"github.com/consul-operator/consul-operator/internal/check"
 	"github.com/consul-operator/consul-operator/internal/consul"
 	"github.com/consul-operator/consul-operator/internal/resources"
+	"github.com/consul-operator/consul-operator/internal/snapshot"
+	"github.com/consul-operator/consul-operator/internal/volumes"
 )
 
 // version is set by the build.
@@ -50,11 +54,14 @@ type flags struct {
 	pprof         string
 	namespaces    string
 	nodes         bool
+	volumeUsage   bool
+	kubeletCA     string
 	concurrent    int
 	consulTimeout time.Duration
 	secretDelay   time.Duration
 	podNamespace  string
 	podLabels     string
+	jobImage      string
 	showVersion   bool
 	zap           zap.Options
 }
@@ -68,21 +75,35 @@ func parseFlags() flags {
 	flag.StringVar(&f.pprof, "pprof-bind-address", "0", "address of /debug/pprof, for whoever reaches it; 0 disables it")
 	flag.StringVar(&f.namespaces, "watch-namespaces", "", "comma-separated namespaces to watch; all if empty")
 	flag.BoolVar(&f.nodes, "watch-nodes", true, "move servers off draining nodes; needs permission to read nodes")
+	flag.BoolVar(&f.volumeUsage, "volume-usage", true, "ask kubelets how full volumes are; needs --watch-nodes and nodes/stats")
+	flag.StringVar(&f.kubeletCA, "kubelet-certificate-authority", "", "file with those who issue kubelets' certificates; "+
+		"that of the API server if empty")
 	flag.IntVar(&f.concurrent, "max-concurrent-reconciles", 32, "maximum concurrent reconciles; most of them wait for agents")
 	flag.DurationVar(&f.consulTimeout, "consul-timeout", 2*time.Second, "timeout of a call to a Consul agent")
 	flag.DurationVar(&f.secretDelay, "secret-delay", 2*time.Minute, "how long kubelets may take to show pods a changed Secret")
 	flag.StringVar(&f.podNamespace, "pod-namespace", "", "namespace of the operator's own pods; empty if it runs elsewhere")
 	flag.StringVar(&f.podLabels, "pod-labels", "", "labels of the operator's own pods (a=b,c=d), which NetworkPolicies let in")
+	flag.StringVar(&f.jobImage, "job-image", "", "the operator's own image, which the Jobs of snapshots run")
 	flag.BoolVar(&f.showVersion, "version", false, "print the version and exit")
 	f.zap.BindFlags(flag.CommandLine)
 	flag.Parse()
 	return f
 }
 
+// commands are what the program does besides being the operator.
+var commands = map[string]func([]string) error{
+	"check":    runCheck,
+	"install":  install,
+	"snapshot": runSnapshot,
+}
+
 func main() {
-	if len(os.Args) > 1 && os.Args[1] == "check" {
-		if err := runCheck(os.Args[2:]); err != nil {
+	if len(os.Args) > 1 && commands[os.Args[1]] != nil {
+		if err := commands[os.Args[1]](os.Args[2:]); err != nil {
 			fmt.Fprintln(os.Stderr, err)
+			if errors.Is(err, snapshot.ErrAgain) {
+				os.Exit(resources.ExitAgain)
+			}
 			os.Exit(1)
 		}
 		return
@@ -134,6 +155,34 @@ func runCheck(args []string) error {
 	return check.Run(ctx, api, client.ObjectKey{Namespace: *namespace, Name: *name}, 500*time.Millisecond, os.Stdout)
 }
 
+// runSnapshot implements `consul-operator snapshot`, which the Jobs of snapshots run.
+func runSnapshot(args []string) error {
+	ctrl.SetLogger(zap.New())
+	return snapshot.Run(ctrl.SetupSignalHandler(), args, os.Stdout, os.Stderr)
+}
+
+// install copies this program, for containers of other images.
+func install(args []string) error {
+	if len(args) != 1 {
+		return errors.New("usage: consul-operator install FILE")
+	}
+	program, err := os.Executable()
+	if err != nil {
+		return err
+	}
+	from, err := os.Open(program)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = from.Close() }()
+	to, err := os.OpenFile(args[0], os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o755) //nolint:gosec // a program, in a volume of its pod
+	if err != nil {
+		return err
+	}
+	_, err = io.Copy(to, from)
+	return errors.Join(err, to.Close())
+}
+
 func run(f flags) error {
 	server, scheme, err := apiServer()
 	if err != nil {
@@ -171,7 +220,12 @@ func run(f flags) error {
 	}
 	options := controllers.Options{
 		Concurrent: f.concurrent, Nodes: f.nodes, SecretDelay: f.secretDelay, Dial: consul.NewDialer(f.consulTimeout),
-		Self: resources.Self{Namespace: f.podNamespace, Labels: own},
+		Self: resources.Self{Namespace: f.podNamespace, Labels: own}, Image: f.jobImage,
+	}
+	if f.nodes && f.volumeUsage {
+		if options.Kubelets, err = volumes.KubeletClient(server, f.kubeletCA); err != nil {
+			return err
+		}
 	}
 	if err := controllers.Setup(mgr, options); err != nil {
 		return err

@@ -34,7 +34,8 @@ func AwaitAPIServer(
 	if err != nil {
 		return nil, err
 	}
-	watched := append(slices.Collect(maps.Keys(Cache(nil).ByObject)), &v1alpha1.ConsulCluster{})
+	watched := append(slices.Collect(maps.Keys(Cache(nil).ByObject)), &v1alpha1.ConsulCluster{}, &v1alpha1.ConsulSnapshot{},
+		&v1alpha1.ConsulSnapshotSchedule{}, &v1alpha1.ConsulRestore{})
 	return mapper, awaitKinds(ctx, log, mapper, scheme, watched)
 }
 

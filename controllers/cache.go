@@ -4,6 +4,7 @@ import (
 	"slices"
 	"sync"
 
+	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
 	networkingv1 "k8s.io/api/networking/v1"
@@ -36,6 +37,7 @@ func Cache(namespaces map[string]cache.Config) cache.Options {
 			&corev1.ServiceAccount{}:        only,
 			&networkingv1.NetworkPolicy{}:   only,
 			&policyv1.PodDisruptionBudget{}: only,
+			&batchv1.Job{}:                  {Label: ours, Transform: stripJob},
 			&discoveryv1.EndpointSlice{}:    {Label: ours, Transform: stripSlice},
 		},
 		DefaultTransform:  stripMeta,
@@ -99,7 +101,7 @@ func (t *texts) keys(of map[string]string) map[string]string {
 	return out
 }
 
-// stripNode keeps the fields of a node that tell whether it takes pods.
+// stripNode keeps the fields of a node that tell whether it takes pods, and where its kubelet listens.
 func stripNode(object any) (any, error) {
 	node, ok := object.(*corev1.Node)
 	if !ok {
@@ -108,6 +110,7 @@ func stripNode(object any) (any, error) {
 	return &corev1.Node{
 		ObjectMeta: metav1.ObjectMeta{Name: node.Name, UID: node.UID, ResourceVersion: node.ResourceVersion},
 		Spec:       corev1.NodeSpec{Unschedulable: node.Spec.Unschedulable, Taints: node.Spec.Taints},
+		Status:     corev1.NodeStatus{Addresses: node.Status.Addresses, DaemonEndpoints: node.Status.DaemonEndpoints},
 	}, nil
 }
 
@@ -125,6 +128,18 @@ func stripPod(object any) (any, error) {
 			NodeName: pod.Spec.NodeName, RestartPolicy: pod.Spec.RestartPolicy, Volumes: resources.VolumesThatTell(pod),
 		},
 	}
+	slim(kept)
+	return kept, nil
+}
+
+// stripJob leaves out what a Job is to run: what counts is whether it has ended, and how.
+func stripJob(object any) (any, error) {
+	job, ok := object.(*batchv1.Job)
+	if !ok {
+		return object, nil
+	}
+	kept := &batchv1.Job{ObjectMeta: job.ObjectMeta}
+	kept.Spec.TTLSecondsAfterFinished, kept.Status.Conditions = job.Spec.TTLSecondsAfterFinished, job.Status.Conditions
 	slim(kept)
 	return kept, nil
 }

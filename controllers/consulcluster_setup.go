@@ -2,6 +2,7 @@ package controllers
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -18,6 +19,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/handler"
 	"sigs.k8s.io/controller-runtime/pkg/log"
 	"sigs.k8s.io/controller-runtime/pkg/manager"
+	"sigs.k8s.io/controller-runtime/pkg/metrics"
 	"sigs.k8s.io/controller-runtime/pkg/predicate"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 	"sigs.k8s.io/controller-runtime/pkg/source"
@@ -25,7 +27,9 @@ import (
 	"github.com/consul-operator/consul-operator/api/v1alpha1"
 	"github.com/consul-operator/consul-operator/internal/consul"
 	"github.com/consul-operator/consul-operator/internal/execute"
+	ourmetrics "github.com/consul-operator/consul-operator/internal/metrics"
 	"github.com/consul-operator/consul-operator/internal/observe"
+	"github.com/consul-operator/consul-operator/internal/volumes"
 )
 
 // A reconcile that could not read or write the API server is repeated after a pause, which doubles from the first to the last.
@@ -49,12 +53,18 @@ func setupConsulCluster(mgr manager.Manager, options Options) error {
 		return err
 	}
 	cached, live := indexed{mgr.GetClient()}, mgr.GetAPIReader()
+	observer := &observe.Observer{
+		Reader: cached, Live: live, SecretDelay: options.SecretDelay, Nodes: options.Nodes, Self: options.Self,
+		Dial: dial, Now: time.Now,
+	}
+	if err := watchVolumes(mgr, options, observer, wake); err != nil {
+		return err
+	}
+	if err := metrics.Registry.Register(ourmetrics.Collector{Reader: mgr.GetClient(), Now: time.Now}); err != nil {
+		return err
+	}
 	reconciler := &ConsulClusterReconciler{
-		Client: cached,
-		Observer: &observe.Observer{
-			Reader: cached, Live: live, SecretDelay: options.SecretDelay, Nodes: options.Nodes, Self: options.Self,
-			Dial: dial, Now: time.Now,
-		},
+		Client: cached, Observer: observer,
 		Executor: &execute.Executor{Client: cached, Live: live, Self: options.Self, Dial: dial, Now: time.Now},
 		Watcher:  watcher,
 		Events:   mgr.GetEventRecorder("consul-operator"),
@@ -66,6 +76,7 @@ func setupConsulCluster(mgr manager.Manager, options Options) error {
 		Named("consulcluster").
 		For(&v1alpha1.ConsulCluster{}, builder.WithPredicates(
 			predicate.Or(predicate.GenerationChangedPredicate{}, predicate.AnnotationChangedPredicate{}))).
+		Watches(&v1alpha1.ConsulRestore{}, handler.EnqueueRequestsFromMapFunc(clusterToRestore)).
 		Watches(&corev1.Pod{}, byLabel).
 		Watches(&corev1.PersistentVolumeClaim{}, byLabel).
 		Watches(&corev1.Secret{}, byLabel).
@@ -86,6 +97,24 @@ func setupConsulCluster(mgr manager.Manager, options Options) error {
 			}}))
 	}
 	return build.Complete(reconciler)
+}
+
+// watchVolumes has the observer know how full volumes are, if kubelets may be asked.
+func watchVolumes(mgr manager.Manager, options Options, observer *observe.Observer, wake func(types.NamespacedName)) error {
+	if options.Kubelets == nil {
+		return nil
+	}
+	usages := &volumes.Watcher{Reader: mgr.GetClient(), Kubelets: options.Kubelets, Changed: wake}
+	observer.Volumes = usages
+	return errors.Join(mgr.Add(usages), metrics.Registry.Register(usages))
+}
+
+// clusterToRestore is the cluster of a ConsulRestore.
+func clusterToRestore(_ context.Context, o client.Object) []reconcile.Request {
+	restore := o.(*v1alpha1.ConsulRestore)
+	return []reconcile.Request{{NamespacedName: types.NamespacedName{
+		Namespace: restore.Namespace, Name: restore.Spec.ClusterName,
+	}}}
 }
 
 // clustersOn are the clusters that have a server on a node.

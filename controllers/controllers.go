@@ -3,6 +3,7 @@ package controllers
 
 import (
 	"context"
+	"net/http"
 	"time"
 
 	"k8s.io/apimachinery/pkg/types"
@@ -21,10 +22,14 @@ type Options struct {
 	Concurrent int
 	// Nodes is set if the operator may read nodes, and so sees which of them are draining.
 	Nodes bool
+	// Kubelets asks kubelets how full volumes are; nil if nobody does. It needs Nodes.
+	Kubelets *http.Client
 	// SecretDelay is how long kubelets may take to show pods a changed Secret.
 	SecretDelay time.Duration
 	// Self is which pods are the operator's own.
 	Self resources.Self
+	// Image is the operator's own image, which Jobs run; empty if it is not known.
+	Image string
 	// Dial makes the clients of Consul agents.
 	Dial consul.Dialer
 }
@@ -32,6 +37,9 @@ type Options struct {
 // kinds are the controllers: one for each kind of the API.
 var kinds = []func(manager.Manager, Options) error{
 	setupConsulCluster,
+	setupConsulSnapshot,
+	setupConsulSnapshotSchedule,
+	setupConsulRestore,
 }
 
 // Setup adds the controllers of all kinds to a manager.

@@ -33,6 +33,13 @@ consul_images() {
   done
 }
 
+# store_image: an object store, for snapshots.
+store_image() {
+  go run ./hack/buildtools versitygw image
+  archives+=(bin/images/versitygw.tar)
+  bin/image --name=versitygw:local --out="${archives[-1]}" --entrypoint=/versitygw bin/versitygw=/versitygw
+}
+
 # nodes N: brings them up with all images; they end with this script.
 nodes() {
   hack/cluster down
@@ -45,6 +52,7 @@ specs() {
   local on_nodes=() flags
   [[ -n ${KUBECONFIG:-} ]] || skip_unless_nodes
   consul_images
+  store_image
   go run ./hack/buildtools helm
   make image && archives+=(bin/images/consul-operator.tar)
   go test -c -o bin/e2e.test ./test/suite/e2e
@@ -62,6 +70,7 @@ chaos() {
   skip_unless_nodes
   consul_images
   go run ./hack/buildtools chaos
+  make image && archives+=(bin/images/consul-operator.tar) # for the Jobs of snapshots
   nodes 4
   # The operator is a process beside it, made of the same program, so that it can be killed.
   hack/cluster exec bin/chaos --nodes="$PWD/.local/nodes/pki/admin.conf" "$@" || {

@@ -74,6 +74,8 @@ type Agent interface {
 	// RemovePeer removes the server with this node ID from the Raft configuration; it needs a leader. It returns ErrNotFound
 	// if Raft does not know the server.
 	RemovePeer(ctx context.Context, id string) error
+	// Deregister takes the node with this name out of the catalog.
+	Deregister(ctx context.Context, node string) error
 	// WatchServers sends a blocking query on the servers in the catalog. Call what it returns once: it waits until a server joins,
 	// leaves, fails or recovers, or for wait (plus up to a sixteenth of it), and with index 0 for the answer alone. An equal
 	// index means that nothing happened. It does not return when leadership moves; see WatchLeader.

@@ -105,8 +105,8 @@ var (
 // maxConfiguration is the length of a printed configuration of maxList servers.
 const maxConfiguration = 100 * maxList
 
-// readConfiguration parses a configuration that Raft printed: [{Suffrage:Voter ID:… Address:10.0.0.1:8300} {…}]. It returns nil
-// for anything else, including part of one, which would be wrong.
+// readConfiguration parses a configuration that Raft printed: [{Suffrage:Voter ID:… Address:10.0.0.1:8300} {…}]. It returns
+// nil for anything else, including part of one, which would be wrong.
 func readConfiguration(printed string) []plan.Peer {
 	if len(printed) > maxConfiguration || !configurationInStats.MatchString(printed) {
 		return nil
@@ -320,6 +320,14 @@ func (a *agent) Leave(ctx context.Context) error {
 // member is added back a minute after its return instead of at once (measured).
 func (a *agent) ForceLeave(ctx context.Context, node string) error {
 	return a.call(ctx, "force-leave of "+node, func(c *api.Client) error { return c.Agent().ForceLeave(node) })
+}
+
+// Deregister is PUT /v1/catalog/deregister.
+func (a *agent) Deregister(ctx context.Context, node string) error {
+	return a.call(ctx, "deregistration of "+node, func(c *api.Client) error {
+		_, err := c.Catalog().Deregister(&api.CatalogDeregistration{Node: node}, nil)
+		return err
+	})
 }
 
 // RemovePeer is DELETE /v1/operator/raft/peer?id=.

@@ -134,6 +134,18 @@ func TestAVolumeThatCannotGrow(t *testing.T) {
 	}
 }
 
+// A volume that fills up grows, and what the spec asks for stays written down. What was written down by nobody, is.
+func TestAVolumeGrows(t *testing.T) {
+	w := newWorld(t)
+	w.seen.Cluster.Spec.Storage.Size = resource.MustParse("1Gi")
+	outcome := w.do(t, plan.GrowVolume{Server: "consul-0", Bytes: 2 << 30})
+	w.Expect(outcome.Event).To(Equal("the volume of consul-0 fills up: it grows to 2Gi"))
+	w.look(t)
+	claim := w.seen.Claims["consul-0"]
+	w.Expect(claim.Spec.Resources.Requests.Storage().String()).To(Equal("2Gi"))
+	w.Expect(claim.Annotations[v1alpha1.AnnotationStorageSize]).NotTo(Equal("2Gi"))
+}
+
 // Who refuses is told apart, by what the API server and its admission plugins really answer.
 func TestWhoRefuses(t *testing.T) {
 	pods := schema.GroupResource{Resource: "pods"}

@@ -69,7 +69,7 @@ func (e *Executor) setAutopilot(ctx context.Context, s *observe.Snapshot, a plan
 // leader stepped down.
 func (e *Executor) transferLeadership(ctx context.Context, s *observe.Snapshot, a plan.TransferLeadership) (Outcome, error) {
 	start := e.Now()
-	asked := e.leader(s).TransferLeadership(ctx, resources.NodeID(s.Cluster.UID, a.To))
+	asked := e.leader(s).TransferLeadership(ctx, resources.NodeID(resources.Identity(s.Cluster), a.To))
 	if asked != nil && !errors.Is(asked, consul.ErrUnanswered) {
 		return Outcome{}, asked
 	}

@@ -96,6 +96,10 @@ func (e *Executor) dispatch( //nolint:cyclop,funlen // a table
 		return e.removePeer(ctx, s, a)
 	case plan.ReleaseClaim:
 		return e.releaseClaim(ctx, s, a)
+	case plan.RecordVersion:
+		return e.recordVersion(ctx, s, a)
+	case plan.GrowVolume:
+		return e.growVolume(ctx, s, a)
 	case plan.QuarantineClaim:
 		return e.quarantineClaim(ctx, s, a)
 	case plan.SetMinAvailable:
@@ -114,6 +118,26 @@ func (e *Executor) dispatch( //nolint:cyclop,funlen // a table
 		return e.makeTokens(ctx, s, a)
 	case plan.GrantDNS:
 		return e.grantDNS(ctx, s, a)
+	case plan.Deregister:
+		return e.deregister(ctx, s, a)
+	case plan.BeginAdoption:
+		return e.beginAdoption(ctx, s, a)
+	case plan.AdoptVolume:
+		return e.adoptVolume(ctx, s, a)
+	case plan.EndAdoption:
+		return e.record(ctx, s, "all volumes of the former cluster are taken over", unannotate(v1alpha1.AnnotationAdopting))
+	case plan.BeginFounding:
+		return e.record(ctx, s, "begins with a snapshot", annotate(v1alpha1.AnnotationFounding, "true"))
+	case plan.EndFounding:
+		return e.record(ctx, s, "", unannotate(v1alpha1.AnnotationFounding))
+	case plan.AskRestore:
+		return e.askRestore(ctx, s, a)
+	case plan.TakeSnapshot:
+		return e.takeSnapshot(ctx, s, a)
+	case plan.BeginRestore:
+		return e.beginRestore(ctx, s, a)
+	case plan.EndRestore:
+		return e.endRestore(ctx, s)
 	case plan.RotateTokens:
 		return e.rotateTokens(ctx, s, a)
 	case plan.ReadTokens:

@@ -38,6 +38,7 @@ type agents struct {
 func (a *agents) Leave(context.Context) error              { return a.tell("leave") }
 func (a *agents) ForceLeave(context.Context, string) error { return a.tell("force-leave") }
 func (a *agents) RemovePeer(context.Context, string) error { return a.tell("remove-peer") }
+func (a *agents) Deregister(context.Context, string) error { return a.tell("deregister") }
 func (a *agents) TransferLeadership(context.Context, string) error {
 	return a.tell("transfer")
 }

@@ -120,6 +120,7 @@ func TestTheLeadersOwnAgentIsAsked(t *testing.T) {
 		{plan.TransferLeadership{From: "consul-0", To: "consul-1"}, "127.0.0.10:8500"},
 		{plan.ForceLeave{Node: "gone"}, "127.0.0.10:8500"},
 		{plan.RemovePeer{ID: "gone"}, "127.0.0.10:8500"},
+		{plan.Deregister{Node: "consul-1", ID: "former"}, "127.0.0.10:8500"},
 		{plan.Leave{Server: "consul-1"}, "127.0.0.11:8500"},
 	} {
 		w := newWorld(t)
@@ -152,6 +153,9 @@ func (a *asking) ForceLeave(ctx context.Context, n string) error {
 }
 func (a *asking) RemovePeer(ctx context.Context, id string) error {
 	return a.note(a.agents.RemovePeer(ctx, id))
+}
+func (a *asking) Deregister(ctx context.Context, node string) error {
+	return a.note(a.agents.Deregister(ctx, node))
 }
 func (a *asking) TransferLeadership(ctx context.Context, id string) error {
 	return a.note(a.agents.TransferLeadership(ctx, id))

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"maps"
 	"reflect"
+	"slices"
+	"strings"
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -117,6 +119,22 @@ func (e *Executor) relabel(ctx context.Context, c *v1alpha1.ConsulCluster, live 
 		return nil
 	}
 	return e.patch(ctx, live, func(o client.Object) { o.SetLabels(labels) })
+}
+
+// ownAnnotations are the annotations of an object with those that are wanted, and without those that were: which are ours is one
+// of them. Others are left alone.
+func ownAnnotations(live, wanted map[string]string) map[string]string {
+	all := overlay(live, wanted)
+	for _, key := range strings.Fields(live[v1alpha1.AnnotationOwn]) {
+		if _, is := wanted[key]; !is {
+			delete(all, key)
+		}
+	}
+	delete(all, v1alpha1.AnnotationOwn)
+	if len(wanted) > 0 {
+		all[v1alpha1.AnnotationOwn] = strings.Join(slices.Sorted(maps.Keys(wanted)), " ")
+	}
+	return all
 }
 
 func overlay(base, over map[string]string) map[string]string {

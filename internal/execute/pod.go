@@ -22,7 +22,7 @@ func (e *Executor) createPod(ctx context.Context, s *observe.Snapshot, a plan.Cr
 	if revision == nil || err != nil {
 		return Outcome{Event: event}, err
 	}
-	server := resources.Server{Name: a.Server, Avoid: a.Avoid}
+	server := resources.Server{Name: a.Server, Avoid: a.Avoid, Volume: *claim.Spec.Resources.Requests.Storage()}
 	if !s.Spec.Bootstrapped {
 		server.BootstrapExpect, _ = strconv.Atoi(claim.Annotations[v1alpha1.AnnotationBootstrapExpect]) // absent: 0
 	}

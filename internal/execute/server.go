@@ -24,6 +24,7 @@ func (e *Executor) createServer(ctx context.Context, s *observe.Snapshot, a plan
 		annotations[v1alpha1.AnnotationBootstrapExpect] = strconv.Itoa(a.BootstrapExpect)
 	}
 	claim := resources.Claim(s.Cluster, resources.ServerName(s.Cluster.Name, a.Serial), annotations)
+	claim.Spec.Resources.Requests[corev1.ResourceStorage] = resources.VolumeSize(s.Cluster, s.Claims)
 	if err := e.tryOut(ctx, claim); err != nil {
 		return Outcome{}, err
 	}
@@ -76,6 +77,10 @@ func (e *Executor) setRevision(ctx context.Context, s *observe.Snapshot, a plan.
 		unannotate(v1alpha1.AnnotationRetiring, v1alpha1.AnnotationInPlace)(o) // it comes back
 	})
 	return Outcome{Event: fmt.Sprintf("%s gets Consul %s on its volume", a.Server, s.Cluster.Spec.Version)}, err
+}
+
+func (e *Executor) recordVersion(ctx context.Context, s *observe.Snapshot, a plan.RecordVersion) (Outcome, error) {
+	return Outcome{}, e.patch(ctx, s.Claims[a.Server], annotate(v1alpha1.AnnotationVersion, a.Version))
 }
 
 // releaseClaim deletes the claim of a server that is gone, or keeps it as one that is no server any more.

@@ -11,6 +11,7 @@ import (
 	policyv1 "k8s.io/api/policy/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/resource"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/consul-operator/consul-operator/api/v1alpha1"
@@ -43,6 +44,7 @@ func (e *Executor) surroundings(s *observe.Snapshot) []attempt {
 				liveAccount.AutomountServiceAccountToken = account.AutomountServiceAccountToken
 			})
 		}},
+		attempt{"ServiceAccount of snapshots", func(ctx context.Context) error { return e.ensureSnapshotAccount(ctx, c) }},
 		attempt{"Service " + join.Name, func(ctx context.Context) error {
 			return e.ensure(ctx, c, join, liveJoin, func() { adoptService(join, liveJoin) })
 		}},
@@ -171,14 +173,31 @@ func isKept(s *observe.Snapshot, name string) bool {
 // errCannotGrow is what the API server says of a volume whose StorageClass does not allow it to grow.
 var errCannotGrow = errors.New("the volume cannot grow")
 
-// grow lets a volume grow. Whether it can is up to its StorageClass.
+// grow lets a volume grow. Whether it can is up to its StorageClass. What the spec asks for is written down where the volume has
+// it: that of an older operator, or one that a user has grown first.
 func (e *Executor) grow(ctx context.Context, c *v1alpha1.ConsulCluster, claim *corev1.PersistentVolumeClaim) error {
-	size := claim.Spec.Resources.Requests[corev1.ResourceStorage]
-	if size.Cmp(c.Spec.Storage.Size) >= 0 || claim.Status.Phase != corev1.ClaimBound {
+	wanted, has := c.Spec.Storage.Size, claim.Spec.Resources.Requests.Storage()
+	isRecorded := claim.Annotations[v1alpha1.AnnotationStorageSize] == wanted.String()
+	switch compared := has.Cmp(wanted); {
+	case claim.Status.Phase != corev1.ClaimBound, compared > 0, compared == 0 && isRecorded:
 		return nil
 	}
+	return e.resize(ctx, claim, wanted, annotate(v1alpha1.AnnotationStorageSize, wanted.String()))
+}
+
+// growVolume lets a volume grow that fills up. What the spec asks for stays written down: nobody has asked for a smaller one.
+func (e *Executor) growVolume(ctx context.Context, s *observe.Snapshot, a plan.GrowVolume) (Outcome, error) {
+	size := resource.NewQuantity(a.Bytes, resource.BinarySI)
+	err := e.resize(ctx, s.Claims[a.Server], *size, func(client.Object) {})
+	return Outcome{Event: fmt.Sprintf("the volume of %s fills up: it grows to %s", a.Server, size)}, err
+}
+
+func (e *Executor) resize(
+	ctx context.Context, claim *corev1.PersistentVolumeClaim, size resource.Quantity, note func(client.Object),
+) error {
 	err := e.patch(ctx, claim, func(o client.Object) {
-		o.(*corev1.PersistentVolumeClaim).Spec.Resources.Requests[corev1.ResourceStorage] = c.Spec.Storage.Size
+		o.(*corev1.PersistentVolumeClaim).Spec.Resources.Requests[corev1.ResourceStorage] = size
+		note(o)
 	})
 	if apierrors.IsForbidden(err) || apierrors.IsInvalid(err) {
 		return fmt.Errorf("%w: %w", errCannotGrow, err)

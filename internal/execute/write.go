@@ -108,7 +108,8 @@ func (e *Executor) book(ctx context.Context, s *observe.Snapshot, change func(cl
 	return e.patch(ctx, s.Cluster, func(o client.Object) {
 		if s.Copied {
 			unannotate(v1alpha1.AnnotationBootstrapped, v1alpha1.AnnotationNextSerial, v1alpha1.AnnotationRecovery,
-				v1alpha1.AnnotationGossip, v1alpha1.AnnotationTLS, v1alpha1.AnnotationACLs)(o)
+				v1alpha1.AnnotationGossip, v1alpha1.AnnotationTLS, v1alpha1.AnnotationACLs, v1alpha1.AnnotationRestoring,
+				v1alpha1.AnnotationIdentity, v1alpha1.AnnotationAdopting, v1alpha1.AnnotationFounding)(o)
 		}
 		annotate(v1alpha1.AnnotationRecordsOf, string(s.Cluster.UID))(o)
 		change(o)

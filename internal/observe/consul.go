@@ -178,7 +178,7 @@ func (s *Snapshot) couldCutOff() bool {
 // tellsOfItself fails if a leader leaves itself out of what it tells: ACLs filter answers, and what is filtered is unknown and
 // not absent (https://developer.hashicorp.com/consul/api-docs/agent#list-members).
 func tellsOfItself(s *Snapshot, leader string) error {
-	id := resources.NodeID(s.Cluster.UID, leader)
+	id := resources.NodeID(resources.Identity(s.Cluster), leader)
 	isPeer := slices.ContainsFunc(s.Raft.Peers, func(p plan.Peer) bool { return p.ID == id })
 	isMember := slices.ContainsFunc(s.Raft.Members, func(m plan.Member) bool { return m.ID == id })
 	if !isPeer || !isMember {

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"fmt"
 
-	"k8s.io/apimachinery/pkg/api/resource"
 	"k8s.io/apimachinery/pkg/util/version"
 
 	"github.com/consul-operator/consul-operator/api/reason"
@@ -38,42 +37,19 @@ func invalid(s *Snapshot) *plan.Problem {
 	if !s.Spec.Bootstrapped && s.UserSecrets.problem != nil {
 		return s.UserSecrets.problem
 	}
-	return cmp.Or(shrinks(s), downgrade(s))
-}
-
-// shrinks refuses a size below that of every volume: no volume can shrink. A size that was raised may be set back as long as one
-// volume has not grown.
-func shrinks(s *Snapshot) *plan.Problem {
-	var smallest *resource.Quantity
-	for _, server := range s.Servers { // in order, for the sake of the message
-		size := s.Claims[server.Name].Spec.Resources.Requests.Storage()
-		if smallest == nil || size.Cmp(*smallest) < 0 {
-			smallest = size
-		}
-	}
-	wanted := s.Cluster.Spec.Storage.Size
-	if smallest == nil || wanted.Cmp(*smallest) >= 0 {
-		return nil
-	}
-	return &plan.Problem{Reason: reason.InvalidSpec, Message: fmt.Sprintf(
-		"spec.storage.size: %s is less than the %s that each server has, and volumes cannot shrink: set it back", &wanted, smallest)}
+	return downgrade(s)
 }
 
 // downgrade refuses a lower minor version than that of any server in Raft: Consul does not support downgrades, its data may
 // be in a newer format. A version that never ran does not count, so that a mistyped version can be reverted.
 func downgrade(s *Snapshot) *plan.Problem {
 	c := s.Cluster
-	wanted, err := version.ParseSemantic(c.Spec.Version)
-	if err != nil || c.Annotations[v1alpha1.AnnotationAllowDowngrade] == c.Spec.Version {
+	if c.Annotations[v1alpha1.AnnotationAllowDowngrade] == c.Spec.Version {
 		return nil
 	}
 	for _, server := range s.Servers {
 		last := lastVersion(s, server)
-		running, err := version.ParseSemantic(last)
-		if err != nil {
-			continue
-		}
-		if wanted.Major() < running.Major() || wanted.Major() == running.Major() && wanted.Minor() < running.Minor() {
+		if isDowngrade(c.Spec.Version, last) {
 			return &plan.Problem{Reason: reason.VersionDowngrade, Message: fmt.Sprintf(
 				"spec.version: %s is a downgrade, %s runs %s, and Consul does not support a lower minor version; "+
 					"set it back, or annotate the cluster with %s=%s if you have a snapshot and know that they are compatible",
@@ -83,11 +59,21 @@ func downgrade(s *Snapshot) *plan.Problem {
 	return nil
 }
 
+// isDowngrade reports whether a version is of a lower minor or major release than another one. What nobody can read is none.
+func isDowngrade(wanted, running string) bool {
+	to, err := version.ParseSemantic(wanted)
+	if err != nil {
+		return false
+	}
+	from, err := version.ParseSemantic(running)
+	return err == nil && (to.Major() < from.Major() || to.Major() == from.Major() && to.Minor() < from.Minor())
+}
+
 // lastVersion is the version that a server runs, or ran last while it does not answer; empty if it takes no part in the
 // cluster. Without a leader nobody says who takes part: in a cluster that was bootstrapped, all servers may.
 func lastVersion(s *Snapshot, server plan.Server) string {
 	if server.Peer == nil && (s.Raft.Known || !s.Spec.Bootstrapped) {
 		return ""
 	}
-	return cmp.Or(server.Agent.Version, LastStatus(s.Cluster.Status, server.Name).Version)
+	return cmp.Or(server.Agent.Version, LastStatus(s.Cluster.Status, server.Name).Version, server.Wrote)
 }

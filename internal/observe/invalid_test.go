@@ -87,23 +87,6 @@ func TestInvalid(t *testing.T) {
 		},
 		"a version that nobody can read": {func(w *world) { w.cluster.Spec.Version = "newest" }, ""},
 		"a size that no volume has yet":  {func(w *world) { w.cluster.Spec.Storage.Size = resource.MustParse("20Gi") }, ""},
-		"a size that was raised, set back while one volume has not grown": {
-			func(w *world) {
-				for _, c := range w.claims[:2] {
-					c.Spec.Resources.Requests = corev1.ResourceList{corev1.ResourceStorage: resource.MustParse("20Gi")}
-				}
-				w.claims[2].Spec.Resources.Requests = corev1.ResourceList{corev1.ResourceStorage: resource.MustParse("10Gi")}
-				w.cluster.Spec.Storage.Size = resource.MustParse("10Gi")
-			}, "",
-		},
-		"a size below that of every volume": {
-			func(w *world) {
-				for _, c := range w.claims {
-					c.Spec.Resources.Requests = corev1.ResourceList{corev1.ResourceStorage: resource.MustParse("20Gi")}
-				}
-				w.cluster.Spec.Storage.Size = resource.MustParse("10Gi")
-			}, "spec.storage.size: 10Gi is less than the 20Gi that each server has, and volumes cannot shrink: set it back",
-		},
 		"a container with our name": {
 			func(w *world) {
 				w.cluster.Spec.PodTemplate.Containers = []corev1.Container{{Name: "x"}, {Name: "consul"}}

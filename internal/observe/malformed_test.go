@@ -3,6 +3,7 @@ package observe_test
 import (
 	"bytes"
 	stdjson "encoding/json"
+	"errors"
 	"slices"
 	"strings"
 	"testing"
@@ -104,7 +105,7 @@ func FuzzConsulCluster(f *testing.F) {
 		f.Add([]byte(seed))
 	}
 	scheme := runtime.NewScheme()
-	if err := clientgoscheme.AddToScheme(scheme); err != nil {
+	if err := errors.Join(clientgoscheme.AddToScheme(scheme), v1alpha1.AddToScheme(scheme)); err != nil {
 		f.Fatal(err)
 	}
 	observer := &observe.Observer{

@@ -24,6 +24,7 @@ import (
 	"github.com/consul-operator/consul-operator/internal/consul"
 	"github.com/consul-operator/consul-operator/internal/plan"
 	"github.com/consul-operator/consul-operator/internal/resources"
+	"github.com/consul-operator/consul-operator/internal/volumes"
 )
 
 // Snapshot is an Observation together with the objects that it was made from, which effects need for their preconditions.
@@ -34,6 +35,8 @@ type Snapshot struct {
 	Claims map[string]*corev1.PersistentVolumeClaim
 	// Kept are the claims of this cluster that were set aside, by name.
 	Kept []*corev1.PersistentVolumeClaim
+	// Left are the claims of servers of former clusters of this name.
+	Left map[string]*corev1.PersistentVolumeClaim
 	Pods map[string]*corev1.Pod
 	// Budget is the disruption budget; nil until it is created, or if the one of its name is not this cluster's.
 	Budget *policyv1.PodDisruptionBudget
@@ -67,6 +70,8 @@ type Snapshot struct {
 	Copied bool
 	// UserSecrets is what users provide in Secrets of their own. The operator makes the rest.
 	UserSecrets UserSecrets
+	// Volumes is what is known of how full the volumes of servers are, by server; nil if nobody asks the kubelets.
+	Volumes map[string]volumes.Known
 	// present reports whether there is a claim or a pod of this cluster, a retired one included.
 	present bool
 }
@@ -98,6 +103,8 @@ type Observer struct {
 	SecretDelay time.Duration
 	// Nodes is whether the Reader may read nodes.
 	Nodes bool
+	// Volumes knows how full volumes are; nil if nobody asks the kubelets.
+	Volumes VolumeUsages
 	// Self is which pods are the operator's own.
 	Self resources.Self
 	Dial consul.Dialer
@@ -115,6 +122,7 @@ func (o *Observer) Observe(ctx context.Context, c *v1alpha1.ConsulCluster) (*Sna
 		Cluster: c,
 		Claims:  map[string]*corev1.PersistentVolumeClaim{},
 		Pods:    map[string]*corev1.Pod{},
+		Left:    map[string]*corev1.PersistentVolumeClaim{},
 	}
 	if err := o.completeConfig(ctx, s); err != nil {
 		return nil, err
@@ -124,35 +132,30 @@ func (o *Observer) Observe(ctx context.Context, c *v1alpha1.ConsulCluster) (*Sna
 	if err := o.claims(ctx, s); err != nil {
 		return nil, err
 	}
+	identify(s)
 	if err := o.pods(ctx, s); err != nil {
 		return nil, err
 	}
-	routed, err := o.routedAddresses(ctx, c)
-	if err != nil {
-		return nil, err
-	}
-	if err := o.budget(ctx, s); err != nil {
-		return nil, err
-	}
-	for name := range s.Claims {
-		s.Servers = append(s.Servers, server(s, name, routed))
-	}
-	slices.SortFunc(s.Servers, func(a, b plan.Server) int { return a.Serial - b.Serial })
-	if err := o.secrets(ctx, s); err != nil {
-		return nil, err
-	}
-	if err := o.network(ctx, s); err != nil {
+	if err := inOrder(ctx, s, o.servers, o.budget, o.secrets, o.network); err != nil {
 		return nil, err
 	}
 	o.podMonitor(ctx, s)
 	if err := o.nodes(ctx, s); err != nil {
 		return nil, err
 	}
+	o.volumes(s)
 	s.Damaged = readRecords(s)
+	formerVolumes(s)
+	if err := o.restore(ctx, s); err != nil {
+		return nil, err
+	}
 	if s.isNew() {
 		secureNewCluster(s)
 	}
 	o.consul(ctx, s)
+	if err := o.upgradeSnapshot(ctx, s); err != nil {
+		return nil, err
+	}
 	serial := readSerial(s)
 	remember(s, o.Now())
 	s.Spec.Invalid = cmp.Or(serial, invalid(s))
@@ -198,6 +201,9 @@ func spec(c *v1alpha1.ConsulCluster) plan.Spec {
 	_, spec.Settings, _ = resources.Settings(c)
 	spec.Gossip, spec.TLS, spec.ACLs = gossip(c), tlsOf(c), aclsOf(c)
 	spec.AgentsReady = c.Annotations[v1alpha1.AnnotationAgentsReady]
+	if grow := c.Spec.Storage.AutoGrow; grow != nil {
+		spec.GrowUpTo = grow.Limit.Value()
+	}
 	recovery(&spec, c)
 	return spec
 }
@@ -249,6 +255,8 @@ func (o *Observer) claims(ctx context.Context, s *Snapshot) error {
 			s.Claims[claim.Name] = claim
 		case claim.Labels[v1alpha1.LabelClusterUID] == string(c.UID):
 			s.keep(claim)
+		case isLeft(c, claim):
+			s.Left[claim.Name] = claim
 		}
 	}
 	slices.SortFunc(s.Kept, func(a, b *corev1.PersistentVolumeClaim) int { return strings.Compare(a.Name, b.Name) })
@@ -347,6 +355,29 @@ func (o *Observer) routedAddresses(ctx context.Context, c *v1alpha1.ConsulCluste
 	return routed, nil
 }
 
+// inOrder does one after the other, until one fails.
+func inOrder(ctx context.Context, s *Snapshot, steps ...func(context.Context, *Snapshot) error) error {
+	for _, step := range steps {
+		if err := step(ctx, s); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// servers fills in the servers: a claim each.
+func (o *Observer) servers(ctx context.Context, s *Snapshot) error {
+	routed, err := o.routedAddresses(ctx, s.Cluster)
+	if err != nil {
+		return err
+	}
+	for name := range s.Claims {
+		s.Servers = append(s.Servers, server(s, name, routed))
+	}
+	slices.SortFunc(s.Servers, func(a, b plan.Server) int { return a.Serial - b.Serial })
+	return nil
+}
+
 func server(s *Snapshot, name string, routed map[string]bool) plan.Server {
 	claim := s.Claims[name]
 	serial, _ := resources.Serial(s.Cluster.Name, name)
@@ -355,10 +386,12 @@ func server(s *Snapshot, name string, routed map[string]bool) plan.Server {
 	_, inPlace := claim.Annotations[v1alpha1.AnnotationInPlace]
 	_, failed := claim.Annotations[v1alpha1.AnnotationFailed]
 	server := plan.Server{
-		Name: name, Serial: serial, ID: resources.NodeID(s.Cluster.UID, name),
+		Name: name, Serial: serial, ID: resources.NodeID(resources.Identity(s.Cluster), name),
 		Revision:        claim.Annotations[v1alpha1.AnnotationRevision],
 		BootstrapExpect: expect, Retiring: retiring, InPlace: retiring && inPlace, Failed: failed,
-		ClaimDeleting: !claim.DeletionTimestamp.IsZero(),
+		ClaimDeleting: !claim.DeletionTimestamp.IsZero(), WrongVolume: resources.IsOnWrongVolume(s.Cluster, claim),
+		Wrote:   claim.Annotations[v1alpha1.AnnotationVersion],
+		Unbound: claim.Spec.VolumeName == "" && claim.Status.Phase != corev1.ClaimBound,
 	}
 	if pod := s.Pods[name]; pod != nil {
 		if len(s.Cluster.Spec.ConfigFrom) > 0 {

@@ -54,7 +54,7 @@ const recentSerials = 300
 // gone. The serial of the next server is what an annotation says, so not all serials below it are tried.
 func nodeNames(s *Snapshot) map[string]string {
 	names := map[string]string{}
-	add := func(name string) { names[resources.NodeID(s.Cluster.UID, name)] = name }
+	add := func(name string) { names[resources.NodeID(resources.Identity(s.Cluster), name)] = name }
 	for _, server := range s.Servers {
 		add(server.Name)
 	}
@@ -63,7 +63,11 @@ func nodeNames(s *Snapshot) map[string]string {
 	}
 	recorded, _ := recordedSerial(s)
 	next := max(s.Spec.NextSerial, recorded)
-	for serial := max(0, next-recentSerials); serial < next; serial++ {
+	first, last := max(0, next-recentSerials), next
+	if resources.Identity(s.Cluster) != s.Cluster.UID { // the volumes of its last servers may be lost
+		last += recentSerials
+	}
+	for serial := first; serial < last; serial++ {
 		add(resources.ServerName(s.Cluster.Name, serial))
 	}
 	return names

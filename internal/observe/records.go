@@ -33,7 +33,8 @@ func wasLed(c *v1alpha1.ConsulCluster) bool {
 func readRecords(s *Snapshot) *plan.Problem {
 	s.Copied = !recordsCount(s.Cluster, s.present)
 	recorded := !s.Copied && s.Cluster.Annotations[v1alpha1.AnnotationBootstrapped] != ""
-	s.Spec.Bootstrapped = recorded || wasLed(s.Cluster)
+	adopted := resources.Identity(s.Cluster) != s.Cluster.UID // its servers have data
+	s.Spec.Bootstrapped = recorded || adopted || wasLed(s.Cluster)
 	s.Spec.Unrecorded = s.Spec.Bootstrapped && !recorded
 	if _, err := plan.ParseGossipPhase(string(resources.GossipPhase(s.Cluster))); err != nil {
 		return damaged(v1alpha1.AnnotationGossip, err, "set it to the phase that the servers' pods have in the same annotation")

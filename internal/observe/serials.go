@@ -20,7 +20,7 @@ func readSerial(s *Snapshot) *plan.Problem {
 	switch {
 	case free >= resources.Serials:
 		return &plan.Problem{Reason: reason.DamagedRecord, Message: fmt.Sprintf(
-			"%s has the last of all serials: create another ConsulCluster, and restore a snapshot (consul snapshot restore)",
+			"%s has the last of all serials: create another ConsulCluster, with spec.bootstrap.fromSnapshot",
 			resources.ServerName(s.Cluster.Name, free-1))}
 	case err != nil:
 		return damaged(v1alpha1.AnnotationNextSerial, err, fmt.Sprintf(
@@ -62,7 +62,7 @@ func useSerials(s *Snapshot) {
 
 // useSerialOf believes in a name only if the id is that of a server of this cluster with that name.
 func useSerialOf(s *Snapshot, id, name string) {
-	if id == resources.NodeID(s.Cluster.UID, name) {
+	if id == resources.NodeID(resources.Identity(s.Cluster), name) {
 		useSerial(s, name)
 	}
 }

@@ -183,6 +183,7 @@ func (w *world) observer() *observe.Observer {
 	w.t.Helper()
 	scheme := runtime.NewScheme()
 	w.Expect(clientgoscheme.AddToScheme(scheme)).To(Succeed())
+	w.Expect(v1alpha1.AddToScheme(scheme)).To(Succeed())
 	objects := w.others
 	for _, o := range w.claims {
 		objects = append(objects, o)

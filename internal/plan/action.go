@@ -57,6 +57,13 @@ type (
 	ReleaseClaim struct{ Server string }
 	// QuarantineClaim sets aside the claim of a server that was given up: it is kept, and no server uses it again.
 	QuarantineClaim struct{ Server string }
+	// GrowVolume has a volume grow to a size.
+	GrowVolume struct {
+		Server string
+		Bytes  int64
+	}
+	// RecordVersion records the Consul version that runs on a volume.
+	RecordVersion struct{ Server, Version string }
 	// SetMinAvailable sets how many ready pods the disruption budget asks for. Because is empty if no server may be evicted.
 	SetMinAvailable struct {
 		Pods    int
@@ -76,6 +83,26 @@ type (
 	MakeTokens struct{ Leader string }
 	// GrantDNS gives those who have no token the right to look up services and nodes, or takes it.
 	GrantDNS struct{ Granted bool }
+	// Deregister takes a node out of the catalog that has the name of a server of ours, and another id.
+	Deregister struct{ Node, ID string }
+	// BeginAdoption records that the volumes of a former cluster are taken over.
+	BeginAdoption struct{ Of, Identity string }
+	// EndAdoption records that all are.
+	EndAdoption struct{}
+	// AdoptVolume makes the volume claim of a former cluster one of a server.
+	AdoptVolume struct{ Server string }
+	// BeginFounding records that a new cluster begins with a snapshot.
+	BeginFounding struct{}
+	// EndFounding removes the record.
+	EndFounding struct{}
+	// AskRestore creates the ConsulRestore with which a new cluster begins.
+	AskRestore struct{ Name string }
+	// TakeSnapshot creates a ConsulSnapshot.
+	TakeSnapshot struct{ Name string }
+	// BeginRestore records that the cluster makes way for a ConsulRestore.
+	BeginRestore struct{ Name, UID string }
+	// EndRestore removes the record.
+	EndRestore struct{}
 	// RotateTokens takes a step of the rotation of the ACL tokens.
 	RotateTokens struct{ Step TokenStep }
 	// ReadTokens makes a server read its ACL tokens again.
@@ -129,6 +156,8 @@ func (ForceLeave) name() string         { return "ForceLeave" }
 func (RemovePeer) name() string         { return "RemovePeer" }
 func (ReleaseClaim) name() string       { return "ReleaseClaim" }
 func (QuarantineClaim) name() string    { return "QuarantineClaim" }
+func (GrowVolume) name() string         { return "GrowVolume" }
+func (RecordVersion) name() string      { return "RecordVersion" }
 func (SetMinAvailable) name() string    { return "SetMinAvailable" }
 func (SetMinQuorum) name() string       { return "SetMinQuorum" }
 func (SetAutopilot) name() string       { return "SetAutopilot" }
@@ -137,6 +166,16 @@ func (SetTLS) name() string             { return "SetTLS" }
 func (SetACLs) name() string            { return "SetACLs" }
 func (MakeTokens) name() string         { return "MakeTokens" }
 func (GrantDNS) name() string           { return "GrantDNS" }
+func (Deregister) name() string         { return "Deregister" }
+func (BeginAdoption) name() string      { return "BeginAdoption" }
+func (EndAdoption) name() string        { return "EndAdoption" }
+func (AdoptVolume) name() string        { return "AdoptVolume" }
+func (BeginFounding) name() string      { return "BeginFounding" }
+func (EndFounding) name() string        { return "EndFounding" }
+func (AskRestore) name() string         { return "AskRestore" }
+func (TakeSnapshot) name() string       { return "TakeSnapshot" }
+func (BeginRestore) name() string       { return "BeginRestore" }
+func (EndRestore) name() string         { return "EndRestore" }
 func (RotateTokens) name() string       { return "RotateTokens" }
 func (ReadTokens) name() string         { return "ReadTokens" }
 func (IssueCertificate) name() string   { return "IssueCertificate" }

@@ -38,7 +38,7 @@ func (v view) awaitVoter(s Server) *Decision {
 	case !v.healthyVoter(s):
 		return wait(often, reason.UnhealthyServer, "voter %s is not healthy (Serf: %s, autopilot: %s)%s",
 			s.Name, orUnknown(string(s.Member)), orUnknown(string(s.Health)), v.prospect(s))
-	case !s.Pod.Ready:
+	case !s.Pod.Ready && !v.isEmpty():
 		return wait(often, reason.WaitingForReady, "%s is a healthy voter and not ready to serve yet%s",
 			s.Name, inBrackets(s.Pod.Unready))
 	}

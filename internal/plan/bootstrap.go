@@ -31,6 +31,9 @@ func bootstrap(v view) *Decision {
 	if d := v.secureFounders(); d != nil {
 		return d
 	}
+	if d := v.beginAdoption(); d != nil {
+		return d
+	}
 	if expect := v.founders(); len(v.Servers) < expect {
 		return step(CreateServer{Serial: v.Spec.NextSerial, BootstrapExpect: expect}, reason.Bootstrapping,
 			"creating server %d of %d", len(v.Servers)+1, expect)
@@ -69,6 +72,9 @@ func (v view) awaitFounders() *Decision {
 		if v.mayServe(s) {
 			continue
 		}
+		if d := v.releaseUnbound(s); d != nil {
+			return d
+		}
 		if d := v.replaceIdlePod(s); d != nil {
 			return d
 		}
@@ -82,6 +88,21 @@ func (v view) awaitFounders() *Decision {
 		return v.awaitReach(v.Servers[i])
 	}
 	return wait(often, reason.Bootstrapping, "%d servers run and are about to elect their first leader", len(v.Servers))
+}
+
+// releaseUnbound lets a server go that waits for a volume that is not wanted any more, such as of a storage class that does not
+// exist. One that has its volume may have data: it is replaced by another server.
+func (v view) releaseUnbound(s Server) *Decision {
+	switch {
+	case !v.awaitsWrongVolume(s), s.ClaimDeleting:
+		return nil
+	case s.Pod == nil:
+		return step(ReleaseClaim{Server: s.Name}, reason.ReplacingIdleServer, "%s waits for a volume that is not wanted any more: "+
+			"its volume claim is released", s.Name)
+	case s.Pod.Terminating:
+		return nil
+	}
+	return step(DeletePod{Server: s.Name}, reason.ReplacingIdleServer, "%s waits for a volume that is not wanted any more", s.Name)
 }
 
 // mayServe reports whether a server of a cluster that has no known leader may be part of one that works.

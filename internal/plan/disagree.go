@@ -150,7 +150,7 @@ func (v view) aboutOurs(s Server) string {
 		return "it retires: the operator waits until it is gone from Raft, then removes its pod and its claim"
 	case v.outdated(s) && held != nil:
 		return "none for now: " + held.Message
-	case s.Failed, isDrained(s):
+	case s.Failed, s.WrongVolume, isDrained(s):
 		return "another server takes its place"
 	case v.outdated(s):
 		return "it is replaced by one with the wanted revision"

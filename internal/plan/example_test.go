@@ -41,5 +41,5 @@ func ExampleRules() {
 	// Output:
 	// AwaitRecords (necessary): a record of the operator that is damaged is never guessed at
 	// AwaitTokens (necessary): a leader that refuses the operator leads: the cluster is unknown, not leaderless
-	// Bootstrap (necessary): a cluster is founded once: bootstrap_expect with an empty disk founds a second, empty one
+	// FoundFromSnapshot (necessary): a cluster that begins with a snapshot has one that can be restored
 }

@@ -92,6 +92,16 @@ type Spec struct {
 	ReplacementsLeft int
 	// Transfer is a user's request to hand over leadership; nil if there is none.
 	Transfer *TransferRequest
+	// FormerVolumes are those of a former cluster that this one takes over; nil if it takes over none.
+	FormerVolumes *FormerVolumes
+	// Founding is the snapshot with which a new cluster begins; nil if it begins empty.
+	Founding *Founding
+	// GrowUpTo is the size up to which volumes grow by themselves, in bytes; 0 if they do not.
+	GrowUpTo int64
+	// UpgradeSnapshot is taken before an upgrade that is about to begin; nil if none is, or if it needs none.
+	UpgradeSnapshot *UpgradeSnapshot
+	// Restore is the ConsulRestore that the cluster makes way for, or is to; nil if there is none.
+	Restore *Restore
 	// Recovery is the recovery of a lost quorum that is under way; nil if there is none.
 	Recovery *Recovery
 	// AcceptedLoss are the servers that a person gave up for good; nil if nobody accepted a loss.
@@ -132,6 +142,11 @@ type Server struct {
 	Retiring bool
 	// InPlace is a marker beside Retiring: the server comes back on its volume, of another revision.
 	InPlace bool
+	// WrongVolume reports whether its volume is of another storage class than is wanted, or larger. Unbound reports whether its
+	// claim has no volume yet, so there is no data.
+	WrongVolume, Unbound bool
+	// Wrote is the Consul version that is recorded as the last one that ran on its volume; empty if none is.
+	Wrote string
 	// Failed is the marker of a server that was given up: its volume is not to be deleted.
 	Failed bool
 	// ClaimDeleting reports whether somebody deleted the claim; its volume is lost as soon as no pod uses it.
@@ -143,6 +158,8 @@ type Server struct {
 	Peer *Peer
 	// Member is the server's state in Serf as the leader sees it.
 	Member MemberStatus
+	// Volume is how large its volume is, and how full.
+	Volume Volume
 	// Registration is the server's state in the catalog, as it was last known.
 	Registration Registration
 	// Health is the verdict of the leader's autopilot.
@@ -151,6 +168,15 @@ type Server struct {
 	UnhealthySince time.Time
 	// Routed reports whether the client Service sends connections to the server.
 	Routed bool
+}
+
+// Volume is how large a volume is, and how full, in bytes.
+type Volume struct {
+	// Requested is what its claim asks for. Growing reports whether the volume does not have that yet.
+	Requested int64
+	Growing   bool
+	// Used and Capacity are what its file system says; Capacity is 0 if that is not known.
+	Used, Capacity int64
 }
 
 // Pod is a server's pod.
@@ -253,7 +279,7 @@ type Raft struct {
 	LeaderSince time.Time
 	Peers       []Peer
 	Members     []Member
-	// Catalog is empty if it was not told, or hidden by ACLs. No rule asks for it.
+	// Catalog is empty if it was not told, or hidden by ACLs: what is not in it proves nothing.
 	Catalog []Node
 	// CatalogUnanswered reports whether the leader did not answer the question for the catalog.
 	CatalogUnanswered bool

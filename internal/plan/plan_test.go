@@ -25,8 +25,8 @@ func healthy(change func(o *plan.Observation)) plan.Observation {
 	for serial, name := range []string{"consul-0", "consul-1", "consul-2"} {
 		o.Servers = append(o.Servers, plan.Server{
 			Name: name, Serial: serial, ID: name, Revision: "r", Peer: &plan.Peer{ID: name, Name: name, Voter: true},
-			Pod:    &plan.Pod{Revision: "r", Running: true, Ready: true, Serving: true},
-			Agent:  plan.Agent{Answered: true, Version: "1.22.7"},
+			Pod:   &plan.Pod{Revision: "r", Running: true, Ready: true, Serving: true},
+			Agent: plan.Agent{Answered: true, Version: "1.22.7"}, Wrote: "1.22.7",
 			Member: plan.MemberAlive, Health: plan.HealthHealthy, Routed: true,
 		})
 	}

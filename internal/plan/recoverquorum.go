@@ -20,8 +20,8 @@ func recoverQuorum(v view) *Decision {
 	case v.Raft.Known:
 		return nil
 	case len(v.Servers) == 0:
-		return wait(steadily, reason.QuorumLost, "all servers are gone with their volumes: create another ConsulCluster, and restore "+
-			"a snapshot (consul snapshot restore)")
+		return wait(steadily, reason.QuorumLost, "all servers are gone with their volumes: delete the ConsulCluster, and create it "+
+			"again with spec.bootstrap.fromSnapshot")
 	}
 	return v.assessLoss()
 }
@@ -67,7 +67,7 @@ func (v view) lostForGood(l loss, missing []string) *Decision {
 	case len(l.down) > 0:
 		return wait(steadily, reason.QuorumLost, "%s; %s may have more than %s has: bring it back, or give it up too: %s",
 			gone, down, l.survivor.Name, v.acceptLossCommand(missing))
-	case v.Spec.RecoverAfter == nil:
+	case v.Spec.RecoverAfter == nil, v.isAdopting(): // more volumes may be on their way
 		return wait(steadily, reason.QuorumLost, "%s; to carry on with the data of %s: %s",
 			gone, l.survivor.Name, v.acceptLossCommand(missing))
 	}

@@ -147,12 +147,13 @@ func (v view) isBackUnnoticed(s Server) bool {
 	return lostToSerf(s) && s.Agent.Answered && !v.isCutOff(s)
 }
 
-// comeBack ends an update in place, if the server is still wanted. In a held cluster it comes back as it was.
+// comeBack ends an update in place, if the server is still wanted. In a held cluster, and in one that is to be saved before an
+// upgrade, it comes back as it was.
 func (v view) comeBack(s Server) *Decision {
 	switch {
-	case !s.InPlace || !hasFuture(s) || !v.isWanted(s):
+	case !s.InPlace || !mayComeBack(s) || !v.isWanted(s):
 		return nil
-	case v.isHeld():
+	case v.isHeld(), v.lacksSnapshot():
 		return step(UnmarkRetiring{Server: s.Name}, reason.KeepingServer, "%s comes back as it was", s.Name)
 	}
 	return step(SetRevision{Server: s.Name}, reason.UpdatingInPlace,

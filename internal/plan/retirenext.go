@@ -55,6 +55,8 @@ func (v view) whyRetire(s Server) string {
 		return "its volume claim was deleted"
 	case s.Failed:
 		return "it has failed and another one has taken its place"
+	case s.WrongVolume:
+		return "another server with the wanted volume has taken its place"
 	case isDrained(s):
 		return "its node is drained and another server has taken its place"
 	case v.outdated(s):

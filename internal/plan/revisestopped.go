@@ -9,7 +9,7 @@ func reviseStopped(v view) *Decision {
 		return nil
 	}
 	for _, s := range v.Servers { // the vote of a retiring server may be the one that is missing
-		if s.ClaimDeleting || isRunning(s) || !v.cannotStart(s) && !v.isSingleToBe() {
+		if s.ClaimDeleting || isRunning(s) || !v.cannotStart(s) && !v.isSingle() {
 			continue
 		}
 		if d := v.reviseOnVolume(s, "%s does not run, and nobody leads: it gets the wanted revision on its volume",
@@ -28,9 +28,4 @@ func (v view) cannotStart(s Server) bool {
 		return s.Pod.Problem.Reason != ""
 	}
 	return v.failsAt(CreatePod{Server: s.Name, Avoid: v.drainedNodes()})
-}
-
-// isSingleToBe reports whether one server, updated in place, is all that is wanted of a cluster that exists.
-func (v view) isSingleToBe() bool {
-	return v.Spec.Bootstrapped && v.Spec.InPlace && v.Spec.Replicas == 1
 }

@@ -43,6 +43,9 @@ type TokenRotation struct {
 	RevokedIn uint64
 }
 
+// begun reports whether a rotation is between its first step and the last that changes what callers use.
+func (r TokenRotation) begun() bool { return r.Stage == TokensComing || r.Stage == TokensGoing }
+
 // rotateTokens replaces all ACL tokens while servers run: Consul knows both, then all servers read the new ones, and only
 // then are the former ones revoked. A server that becomes leader makes the management token that it was started with,
 // unless it is there. So the former one is kept without rights, as long as a server runs that may have been started with

@@ -31,17 +31,21 @@
 //     upkeep included, until a person repairs it.
 //  2. AwaitTokens: while the leader refuses the operator's ACL token, nothing is known, and there is a leader: the token is made
 //     first. The first leader does not know it yet.
-//  3. Bootstrap: create the first servers with bootstrap_expect, all expecting the number that the first one was given, then
+//  3. FoundFromSnapshot: a new cluster that begins with a snapshot has it read first. Its servers have other names than those in
+//     it, and none is in the client Service before it is restored.
+//  4. Bootstrap: create the first servers with bootstrap_expect, all expecting the number that the first one was given, then
 //     record that a leader was seen. Never again. Until then outdated servers are replaced on their claims. The pods of a
 //     deleted cluster of the same name have to be gone first: new servers would join the old ones.
-//  4. RevertGossip: a phase of gossip encryption that servers are still getting is taken back when the opposite is asked for,
+//  5. AdoptVolumes: a new cluster takes over the volumes that a former one of its name left behind, if the spec says so. That is
+//     recorded first, and then it is a cluster that exists: no server founds another one.
+//  6. RevertGossip: a phase of gossip encryption that servers are still getting is taken back when the opposite is asked for,
 //     with or without a leader: no server may start in it. Some servers have this phase, and the others the one before.
-//  5. RevertTLS: the same for a phase of TLS.
-//  6. RevertACLs: the same for a phase of ACLs.
-//  7. ReviseStopped: while nobody leads, a server that cannot start with the revision it has gets the wanted one on its
+//  7. RevertTLS: the same for a phase of TLS.
+//  8. RevertACLs: the same for a phase of ACLs.
+//  9. ReviseStopped: while nobody leads, a server that cannot start with the revision it has gets the wanted one on its
 //     volume, so that a correction of the spec arrives. A single server that is updated in place gets it while its process
 //     does not run, whatever the cause: it would be the leader.
-//  8. RecoverQuorum: a quorum that cannot come back is recovered. No leader can be elected without voters whose volume claim
+//  10. RecoverQuorum: a quorum that cannot come back is recovered. No leader can be elected without voters whose volume claim
 //     is gone and that no server hears, by the Raft configuration of every server. Where all others answer, this happens by
 //     itself if the spec says so; otherwise a person gives up, by name, all servers that do not answer. Voters that were never
 //     servers of this cluster may have a leader of their own: only a person gives them up. The recovery is recorded
@@ -49,52 +53,61 @@
 //     save what they have, and the server with the newest log, as Raft compares logs, restarts last: as the only voter. A
 //     given-up server that is back before it was touched, or a leader that does not need the vote of a stopping server,
 //     ends the recovery.
-//  9. AwaitLeader: without a leader that tells of the cluster nothing is known. Unknown is never healthy and never dead.
-//  10. ReviseFollowers: servers of a version that cannot read the leader's log get the wanted revision on their volumes, if that
+//  11. AwaitLeader: without a leader that tells of the cluster nothing is known. Unknown is never healthy and never dead.
+//  12. AwaitRestore: while a snapshot is restored, nothing changes that can wait. A ConsulRestore that has ended, or is gone,
+//     lets the cluster go on.
+//  13. ReviseFollowers: servers of a version that cannot read the leader's log get the wanted revision on their volumes, if that
 //     can, one at a time: Consul up to 1.20.1 cannot read the log of a later one. One that retires leaves instead, unless its
 //     vote is needed.
-//  11. Prune: strays that are dead in Serf are pruned, before they can cost the quorum: force-leave if Serf calls them
+//  14. Prune: strays that are dead in Serf are pruned, before they can cost the quorum: force-leave if Serf calls them
 //     failed, then remove-peer.
-//  12. Retire: a retiring server goes on: out of the Service and the endpoints gone, leadership handed over, leave, gone from
+//  15. Retire: a retiring server goes on: out of the Service and the endpoints gone, leadership handed over, leave, gone from
 //     Raft, pod, claim. The pod of a lost server is not waited for; the claim of a server that is lost or was given up is set
 //     aside and not deleted. A server that is wanted after all stays, and so does a server that the cluster cannot do without
 //     any more under a stable leader: otherwise it could deadlock, since no server is created while one is retiring. A server
 //     that missed SIGTERM is asked to leave, unless it leads or its vote is needed.
-//  13. AwaitRelease: a paused cluster, or one whose spec cannot be honored, is left as it is.
-//  14. ReplaceIdle: idle outdated servers get the wanted revision, as many as are needed: pod, revision, pod. So a bad spec is
-//     rolled back without a person.
-//  15. TransferOnRequest: a user asked for another leader. The target is recorded, then leadership moves to it, once the
+//  16. BeginRestore: the cluster makes way for a ConsulRestore, when no server retires and no rotation of the tokens is under
+//     way. That is recorded first. An update goes on afterwards.
+//  17. AwaitRelease: a paused cluster, or one whose spec cannot be honored, is left as it is.
+//  18. ReplaceIdle: idle outdated servers get the wanted revision, as many as are needed: pod, revision, pod. So a bad spec is
+//     rolled back without a person. One that waits for a volume that is not wanted any more is let go.
+//  19. TransferOnRequest: a user asked for another leader. The target is recorded, then leadership moves to it, once the
 //     leader is stable. An impossible request is dropped; one that cannot be fulfilled yet holds up nothing below.
-//  16. YieldLeadership: where servers are drained and no node takes another one, the leader hands over to a server that is
+//  20. YieldLeadership: where servers are drained and no node takes another one, the leader hands over to a server that is
 //     not drained.
-//  17. Reinstate: a server that was given up, has not begun to retire and serves again is kept.
-//  18. GiveUp: a server that is overdue, or a voter that autopilot has called unhealthy for failureReplacement.after, is
+//  21. Reinstate: a server that was given up, has not begun to retire and serves again is kept.
+//  22. GiveUp: a server that is overdue, or a voter that autopilot has called unhealthy for failureReplacement.after, is
 //     given up, up to maxPerHour, while fewer than 5 volumes of failed servers are kept: that it failed is recorded. A voter
 //     that is alive and lags is given up only while it is the only one: where several lag, the cause is another.
-//  19. Create: with fewer current servers than wanted, create one, up to replicas + maxSurge, given-up servers not counted.
-//  20. RetireNext: an outdated server, or else a surplus one, is marked as retiring if the cluster can do without it. Servers
+//  23. SnapshotFirst: before the first server of another version is there, a snapshot is taken, if the cluster says where to. One
+//     that fails holds the upgrade up until a person says otherwise. Until then no server gets another revision.
+//  24. Create: with fewer current servers than wanted, create one, up to replicas + maxSurge, given-up servers not counted.
+//  25. RetireNext: an outdated server, or else a surplus one, is marked as retiring if the cluster can do without it. Servers
 //     without a vote go first, then unhealthy ones, then followers, the leader last.
-//  21. AwaitTransfer: say what a requested transfer of leadership waits for.
-//  22. AwaitServers: say which server is not a serving voter yet, and what it waits for.
-//  23. AwaitReload: say which server reads its settings again next.
-//  24. AwaitCertificate: say which server reads its certificate again next.
-//  25. AwaitStrays: wait for a person to stop a stray that is alive.
-//  26. SecureGossip: when nothing else is left to do and the encryption of gossip is not as wanted, it goes one phase on: Off,
+//  26. AwaitTransfer: say what a requested transfer of leadership waits for.
+//  27. AwaitServers: say which server is not a serving voter yet, and what it waits for.
+//  28. AwaitReload: say which server reads its settings again next.
+//  29. AwaitCertificate: say which server reads its certificate again next.
+//  30. AwaitCatalog: a server is not in the catalog, or the catalog has one that does not exist, as after a restore. The leader
+//     puts that right within a minute, unless another node has the name of a server: that one is taken out.
+//  31. AwaitFounding: say what the snapshot waits for with which a new cluster begins.
+//  32. AwaitStrays: wait for a person to stop a stray that is alive.
+//  33. SecureGossip: when nothing else is left to do and the encryption of gossip is not as wanted, it goes one phase on: Off,
 //     Accepting, Sending, Required, or back. The phase is part of the revision, and servers of neighboring phases hear each
 //     other.
-//  27. SecureTLS: when nothing else is left to do and TLS is not as wanted, it goes one phase on: Off, Accepting, Sending,
+//  34. SecureTLS: when nothing else is left to do and TLS is not as wanted, it goes one phase on: Off, Accepting, Sending,
 //     Required, HTTPSOnly, or back.
-//  28. SecureACLs: when nothing else is left to do and ACLs are not as wanted, they go one phase on: Off, Allow, Deny, or back.
+//  35. SecureACLs: when nothing else is left to do and ACLs are not as wanted, they go one phase on: Off, Allow, Deny, or back.
 //     Servers do not deny before the operator has a token.
-//  29. RotateGossip: the gossip key is replaced on request, without a restart: all members get the new key, all encrypt
+//  36. RotateGossip: the gossip key is replaced on request, without a restart: all members get the new key, all encrypt
 //     with it, all forget the former one. The Secret, from which servers that start take their keys, has both meanwhile.
 //     Each step is taken when all members, client agents included, have told that they took the last one. Those that are
 //     down are waited for before they could be cut off, and kubelets until they show all pods the Secret as it is.
-//  30. RotateTokens: the ACL tokens are replaced on request, or at their age, without a restart: Consul gets new ones
+//  37. RotateTokens: the ACL tokens are replaced on request, or at their age, without a restart: Consul gets new ones
 //     beside those that there are, all servers read them, and then the former ones are revoked. The former management token
 //     is kept without rights, and deleted when no server runs that was started with it: such a server would make it again.
-//  31. AwaitSecrets: say which Secret of a user cannot be used: a new cluster waits for it, a running one goes on.
-//  32. AwaitAgents: a phase of either that could cut off client agents waits: for the gossip key, which Consul reports, or for a
+//  38. AwaitSecrets: say which Secret of a user cannot be used: a new cluster waits for it, a running one goes on.
+//  39. AwaitAgents: a phase of either that could cut off client agents waits: for the gossip key, which Consul reports, or for a
 //     person's word.
 //
 // # Updates in place
@@ -147,6 +160,7 @@
 //   - I10: no server is started that others cannot hear.
 //   - I11: no ACL token loses its rights while a server uses it.
 //   - I12: no key or token is in a log, an object but its Secrets, or the arguments of a process.
+//   - I13: no server is added, removed or asked to lead, and no key or token changes, while a snapshot is restored.
 package plan
 
 // Rule is one decision of the operator. The first rule of the list that has something to say decides.
@@ -174,28 +188,35 @@ const (
 var rules = []Rule{
 	{"AwaitRecords", awaitRecords, Necessary, "a record of the operator that is damaged is never guessed at"},
 	{"AwaitTokens", awaitTokens, Necessary, "a leader that refuses the operator leads: the cluster is unknown, not leaderless"},
+	{"FoundFromSnapshot", foundFromSnapshot, Necessary, "a cluster that begins with a snapshot has one that can be restored"},
 	{"Bootstrap", bootstrap, Necessary, "a cluster is founded once: bootstrap_expect with an empty disk founds a second, empty one"},
+	{"AdoptVolumes", adoptVolumes, Necessary, "data that is there is not lost with the object that named it"},
 	{"RevertGossip", revertGossip, Necessary, "a phase in which servers do not start can be taken back"},
 	{"RevertTLS", revertTLS, Necessary, "a phase in which servers do not start can be taken back"},
 	{"RevertACLs", revertACLs, Necessary, "a phase in which servers do not start can be taken back"},
 	{"ReviseStopped", reviseStopped, Necessary, "a spec that keeps servers from running is corrected without a leader"},
 	{"RecoverQuorum", recoverQuorum, Necessary, "a quorum that is lost for good comes back with the newest data there is"},
 	{"AwaitLeader", awaitLeader, Necessary, "without a leader nothing is known: unknown is never healthy and never dead"},
+	{"AwaitRestore", awaitRestore, Necessary, "a cluster whose data is being replaced is left as it is"},
 	{"ReviseFollowers", reviseFollowers, Necessary, "a server that cannot read the leader's log gets the wanted revision"},
 	{"Prune", prune, Necessary, "dead strays go before they cost the quorum"},
 	{"Retire", retire, Necessary, "a server that has begun to retire goes on, or stays, before anything else changes"},
+	{"BeginRestore", beginRestore, Voluntary, "data is replaced while no server comes or goes"},
 	{"AwaitRelease", awaitRelease, Necessary, "a cluster that is paused, or whose spec cannot be honored, is left as it is"},
 	{"ReplaceIdle", replaceIdle, Necessary, "a bad spec is corrected without a person, on servers that take no part"},
 	{"TransferOnRequest", transferOnRequest, Necessary, "a user asked for another leader"},
 	{"YieldLeadership", yieldLeadership, Voluntary, "a leader that has to be evicted hands over first"},
 	{"Reinstate", reinstate, Voluntary, "a server that recovers before it is replaced is worth more than an empty one"},
 	{"GiveUp", giveUp, Voluntary, "a server that failed for good is replaced, and the record of it outlasts its leader"},
+	{"SnapshotFirst", snapshotFirst, Necessary, "an older version may not read what a newer one has written"},
 	{"Create", create, Voluntary, "new servers come before old ones go"},
 	{"RetireNext", retireNext, Voluntary, "outdated and surplus servers go one at a time, the leader last"},
 	{"AwaitTransfer", awaitTransfer, Necessary, "a user who asked for another leader learns what the transfer waits for"},
 	{"AwaitServers", awaitServers, Necessary, "a cluster is done when all its servers are voters that serve"},
 	{"AwaitReload", awaitReload, Necessary, "a setting that changes while servers run stops at the first one that it harms"},
 	{"AwaitCertificate", awaitCertificate, Necessary, "a certificate that servers do not present yet is not taken for renewed"},
+	{"AwaitCatalog", awaitCatalog, Necessary, "a cluster that clients do not find in its own catalog is not healthy"},
+	{"AwaitFounding", awaitFounding, Necessary, "no client sees a cluster without the data with which it begins"},
 	{"AwaitStrays", awaitStrays, Necessary, "a cluster that counts on a peer that is not ours is not healthy"},
 	{"SecureGossip", secureGossip, Voluntary, "servers that encrypt and servers that do not never meet"},
 	{"SecureTLS", secureTLS, Voluntary, "servers that need certificates and servers that have none never meet"},

@@ -37,7 +37,7 @@ func upkeep(v view) []Action {
 	for _, pod := range v.Orphans {
 		actions = append(actions, DeleteOrphan{Pod: pod})
 	}
-	return slices.Concat(actions, v.tokens(), v.autopilot(), v.reload(), v.certificates())
+	return slices.Concat(actions, v.tokens(), v.catalog(), v.autopilot(), v.reload(), v.certificates(), v.growth(), v.versions())
 }
 
 // autopilot tells autopilot what users want of it. Consul reads the settings from a file only when a cluster is founded.
@@ -69,15 +69,31 @@ func (v view) guard() Action {
 	return wanted
 }
 
+// versions records which version ran last on a volume. One that never joined has written nothing that others read.
+func (v view) versions() (actions []Action) {
+	for _, s := range v.Servers {
+		if s.Peer != nil && s.Agent.Version != "" && s.Agent.Version != s.Wrote {
+			actions = append(actions, RecordVersion{Server: s.Name, Version: s.Agent.Version})
+		}
+	}
+	return actions
+}
+
 // podOf brings a server's pod back.
 func (v view) podOf(s Server) Action {
 	switch {
 	case v.isSpent(s), v.avoidsOtherNodes(s):
 		return DeletePod{Server: s.Name}
-	case s.Pod == nil && !s.ClaimDeleting && v.mayStart(s) && !v.awaitsRevision(s) && !v.Spec.ACLs.Missing:
+	case v.lacksPod(s) && !v.Spec.ACLs.Missing:
 		return CreatePod{Server: s.Name, Avoid: v.drainedNodes()}
 	}
 	return nil
+}
+
+// lacksPod reports whether a server is to have a pod and has none.
+func (v view) lacksPod(s Server) bool {
+	waits := v.awaitsRevision(s) || v.awaitsWrongVolume(s)
+	return s.Pod == nil && !s.ClaimDeleting && v.mayStart(s) && !waits
 }
 
 // isSpent reports whether a server will never run again in its pod and another pod may take its place. One that failed at
@@ -93,7 +109,12 @@ func (v view) mayStart(s Server) bool { return (!s.Retiring || v.lacksLeader()) 
 // awaitsRevision reports whether a server that takes no part is about to get the wanted revision.
 func (v view) awaitsRevision(s Server) bool {
 	idle := !takesPart(s) && (v.Raft.Known || !v.Spec.Bootstrapped)
-	return idle && s.Revision != v.Spec.Revision && !v.isHeld()
+	return idle && s.Revision != v.Spec.Revision && !v.isHeld() && !v.lacksSnapshot()
+}
+
+// awaitsWrongVolume reports whether a server that takes no part waits for a volume that is not wanted any more.
+func (v view) awaitsWrongVolume(s Server) bool {
+	return s.WrongVolume && s.Unbound && !takesPart(s) && !v.isHeld()
 }
 
 // gateOf keeps the readiness gate: a server starts to serve when it is a healthy voter, and stops when it retires or is no
@@ -106,7 +127,7 @@ func (v view) gateOf(s Server) Action {
 	switch {
 	case s.Pod.Serving && (s.Retiring || !isVoter(s)):
 		return StopServing{Server: s.Name}
-	case !s.Pod.Serving && !s.Retiring && v.healthyVoter(s):
+	case !s.Pod.Serving && !s.Retiring && v.healthyVoter(s) && !v.isEmpty():
 		return StartServing{Server: s.Name}
 	}
 	return nil
@@ -126,7 +147,13 @@ func (v view) evictable() bool {
 	if drained == 0 {
 		return false
 	}
-	return v.isHeld() || v.nowhereToGo() && (!v.leaderIsDrained() || drained >= serving)
+	return v.isHeld() || v.awaitsPerson() || v.nowhereToGo() && (!v.leaderIsDrained() || drained >= serving)
+}
+
+// awaitsPerson reports whether no server is added before a person has decided something.
+func (v view) awaitsPerson() bool {
+	restore := v.Spec.Restore
+	return v.lacksSnapshot() || restore != nil && restore.Incomplete
 }
 
 func (v view) allServeUnderStableLeader() bool {

@@ -145,6 +145,15 @@ func TestUpkeep(t *testing.T) {
 			func(o *plan.Observation) { drain(o, 1); o.Spec.Paused = true },
 			evictable,
 		},
+		"nor does one that waits for a person after a restore": {
+			func(o *plan.Observation) {
+				drain(o, 1)
+				o.Spec.Restore = &plan.Restore{Recorded: true, Incomplete: true}
+			}, evictable,
+		},
+		"one that is restored does": {
+			func(o *plan.Observation) { drain(o, 1); o.Spec.Restore = &plan.Restore{Recorded: true} }, nil,
+		},
 		"an operator that is not told of nodes lets one go at a time": {
 			func(o *plan.Observation) { o.NodesKnown = false }, evictable,
 		},

@@ -248,7 +248,11 @@ func lostToSerf(s Server) bool {
 }
 
 // hasFuture is false for a server that has to go whatever its revision.
-func hasFuture(s Server) bool { return !s.ClaimDeleting && !s.Failed && !isDrained(s) }
+func hasFuture(s Server) bool { return mayComeBack(s) && !s.WrongVolume }
+
+// mayComeBack reports whether a server that has left can come back on its volume. One whose volume is not the wanted one comes
+// back first, and goes when another one is there.
+func mayComeBack(s Server) bool { return !s.ClaimDeleting && !s.Failed && !isDrained(s) }
 
 // outdated reports whether a server has to be replaced or updated.
 func (v view) outdated(s Server) bool { return !hasFuture(s) || v.hasOtherRevision(s) }

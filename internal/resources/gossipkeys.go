@@ -9,6 +9,7 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/consul-operator/consul-operator/api/v1alpha1"
 )
@@ -120,11 +121,13 @@ func IsAsked(c *v1alpha1.ConsulCluster, secret *corev1.Secret, annotation string
 // ForgetRotation forgets for which request a Secret got its newest key: a request that stands begins anew.
 func ForgetRotation(secret *corev1.Secret) { delete(secret.Annotations, v1alpha1.AnnotationRotatedFor) }
 
-func setAnnotation(secret *corev1.Secret, key, value string) {
-	if secret.Annotations == nil {
-		secret.Annotations = map[string]string{}
+func setAnnotation(o metav1.Object, key, value string) {
+	annotations := o.GetAnnotations()
+	if annotations == nil {
+		annotations = map[string]string{}
 	}
-	secret.Annotations[key] = value
+	annotations[key] = value
+	o.SetAnnotations(annotations)
 }
 
 // IsNewestGossipKey reports whether the newest gossip key in a Secret, which may be from the cache, is this one. Of a

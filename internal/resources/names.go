@@ -3,12 +3,14 @@
 package resources
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strconv"
 	"strings"
 
 	"github.com/google/uuid"
+	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 
@@ -43,14 +45,31 @@ func Serial(cluster, server string) (int, bool) {
 	return serial, true
 }
 
-// NodeID returns the Raft and node ID of a server: a UUIDv5 of the cluster's UID and the server's name. So a Raft peer can be
-// matched to its server without asking it, and a server created twice is the same server.
+// NodeID returns the Raft and node ID of a server: a UUIDv5 of the cluster's Identity and the server's name. So a Raft peer can
+// be matched to its server without asking it, and a server created twice is the same server.
 func NodeID(cluster types.UID, server string) string {
 	space, err := uuid.Parse(string(cluster))
 	if err != nil { // never with a real API server
 		space = uuid.NewSHA1(uuid.NameSpaceOID, []byte(cluster))
 	}
 	return uuid.NewSHA1(space, []byte(server)).String()
+}
+
+// Identity returns the space of the ids of a cluster's servers: its UID, or that of the cluster whose volumes it has taken over.
+// The data on them has those ids.
+func Identity(c *v1alpha1.ConsulCluster) types.UID {
+	if of := c.Annotations[v1alpha1.AnnotationIdentity]; of != "" && c.Annotations[v1alpha1.AnnotationRecordsOf] == string(c.UID) {
+		return types.UID(of)
+	}
+	if adopted := c.Status.Adopted; adopted != nil && adopted.By == string(c.UID) { // records are lost with `kubectl replace`
+		return types.UID(adopted.Identity)
+	}
+	return c.UID
+}
+
+// IdentityOf returns that of the cluster that has a volume claim. An older operator has not written it down.
+func IdentityOf(claim *corev1.PersistentVolumeClaim) types.UID {
+	return types.UID(cmp.Or(claim.Annotations[v1alpha1.AnnotationIdentity], claim.Labels[v1alpha1.LabelClusterUID]))
 }
 
 // ClientServiceName returns the name of the Service for clients.
@@ -96,6 +115,6 @@ func ownerReference(c *v1alpha1.ConsulCluster) metav1.OwnerReference {
 // HasOwnStatus reports whether the status is that of this cluster: a backup may restore that of another one.
 func HasOwnStatus(c *v1alpha1.ConsulCluster) bool {
 	return !slices.ContainsFunc(c.Status.Servers, func(s v1alpha1.ServerStatus) bool {
-		return s.ID != "" && s.ID != NodeID(c.UID, s.Name)
+		return s.ID != "" && s.ID != NodeID(Identity(c), s.Name)
 	})
 }

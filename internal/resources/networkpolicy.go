@@ -38,6 +38,7 @@ func NetworkPolicyName(cluster string) string { return cluster + "-server" }
 //	servers, agents   RPC and gossip
 //	clients           HTTP, HTTPS, gRPC, DNS
 //	the operator      HTTP, and HTTPS where there is or was TLS
+//	Jobs of snapshots the same
 //
 // Probes come from the node of a pod, which no NetworkPolicy keeps out
 // (https://kubernetes.io/docs/concepts/services-networking/network-policies).
@@ -55,6 +56,12 @@ func NetworkPolicy(c *v1alpha1.ConsulCluster, operator Self) *networkingv1.Netwo
 		rules = append(rules, networkingv1.NetworkPolicyIngressRule{
 			From:  []networkingv1.NetworkPolicyPeer{operator.peer()},
 			Ports: policyPorts(apiPorts(c)),
+		})
+	}
+	if c.Spec.Snapshots.Destination != nil {
+		jobs := networkingv1.NetworkPolicyPeer{PodSelector: &metav1.LabelSelector{MatchLabels: SnapshotPodLabels(c.Name)}}
+		rules = append(rules, networkingv1.NetworkPolicyIngressRule{
+			From: []networkingv1.NetworkPolicyPeer{jobs}, Ports: policyPorts(apiPorts(c)),
 		})
 	}
 	return &networkingv1.NetworkPolicy{

@@ -1,12 +1,14 @@
 package resources
 
 import (
+	"maps"
 	"slices"
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
 	policyv1 "k8s.io/api/policy/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
+	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/intstr"
 	"k8s.io/utils/ptr"
@@ -92,10 +94,55 @@ func Claim(c *v1alpha1.ConsulCluster, server string, annotations map[string]stri
 		},
 	}
 	claim.Labels[v1alpha1.LabelServer] = server
-	claim.Annotations = annotations
+	claim.Annotations = maps.Clone(annotations)
+	setAnnotation(claim, v1alpha1.AnnotationStorageSize, c.Spec.Storage.Size.String())
+	setAnnotation(claim, v1alpha1.AnnotationIdentity, string(Identity(c)))
 	claim.OwnerReferences = nil
 	OwnClaim(c, claim)
 	return claim
+}
+
+// IsOnWrongVolume reports whether a server belongs on another volume: one of the storage class that the spec names, or a smaller
+// one than the operator has created. A volume that has grown beyond that is none of those: what it was made for is written on its
+// claim.
+func IsOnWrongVolume(c *v1alpha1.ConsulCluster, claim *corev1.PersistentVolumeClaim) bool {
+	wanted := c.Spec.Storage.StorageClassName
+	return wanted != nil && ptr.Deref(claim.Spec.StorageClassName, "") != *wanted || isToShrink(c, claim)
+}
+
+// isToShrink reports whether the spec asks for less than a volume was made for. One that has grown beyond that is left alone: its
+// data may not fit on a smaller one.
+func isToShrink(c *v1alpha1.ConsulCluster, claim *corev1.PersistentVolumeClaim) bool {
+	made, err := resource.ParseQuantity(claim.Annotations[v1alpha1.AnnotationStorageSize])
+	return err == nil && made.Cmp(c.Spec.Storage.Size) > 0 && claim.Spec.Resources.Requests.Storage().Cmp(made) <= 0
+}
+
+// VolumeSize is the size of the volume of a new server, which gets the data that the others have: what the spec asks for, or more
+// if the volume of another one has grown beyond that. Those that are to shrink do not count.
+func VolumeSize(c *v1alpha1.ConsulCluster, claims map[string]*corev1.PersistentVolumeClaim) resource.Quantity {
+	size := c.Spec.Storage.Size
+	for _, claim := range claims {
+		if grown := claim.Spec.Resources.Requests.Storage(); grown.Cmp(size) > 0 && !isToShrink(c, claim) {
+			size = *grown
+		}
+	}
+	return size
+}
+
+// largestVolume is how large volumes are to be at most, unless somebody has grown one by hand. Consul writes a snapshot that is
+// saved or restored to /tmp, and the kubelet stops a pod that exceeds a limit: what fits on the volume has to fit there.
+func largestVolume(c *v1alpha1.ConsulCluster) resource.Quantity {
+	if grow := c.Spec.Storage.AutoGrow; grow != nil {
+		return largest(c.Spec.Storage.Size, grow.Limit)
+	}
+	return c.Spec.Storage.Size
+}
+
+func largest(a, b resource.Quantity) resource.Quantity {
+	if a.Cmp(b) < 0 {
+		return b
+	}
+	return a
 }
 
 // OwnClaim makes a claim go with the cluster, or stay if volumes are retained, and takes the label of the instance off. It

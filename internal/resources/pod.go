@@ -49,6 +49,8 @@ type Server struct {
 	Settings string
 	// Recovery is the recovery that the server takes part in; nil if there is none.
 	Recovery *Recovery
+	// Volume is how large its volume is; zero if that is not known.
+	Volume resource.Quantity
 	// Avoid are the names of nodes that its pod must not be scheduled to.
 	Avoid []string
 }
@@ -73,15 +75,13 @@ func Pod(c *v1alpha1.ConsulCluster, server Server, revision *corev1.Secret) (*co
 		case volume.Name == volumeData && volume.PersistentVolumeClaim != nil:
 			volume.PersistentVolumeClaim.ClaimName = server.Name
 		case volume.Name == volumeTmp && volume.EmptyDir != nil:
-			// Consul writes a snapshot that is saved or restored here, and the kubelet stops a pod that exceeds the limit. What
-			// fits on the volume has to fit.
-			volume.EmptyDir.SizeLimit = ptr.To(c.Spec.Storage.Size)
+			volume.EmptyDir.SizeLimit = ptr.To(largest(largestVolume(c), server.Volume))
 		}
 	}
 	mountSettings(pod, &pod.Spec.Containers[consul])
 	GiveSettings(pod, server.Settings)
 	args := &pod.Spec.Containers[consul].Args
-	*args = append(*args, "-node="+server.Name, "-node-id="+NodeID(c.UID, server.Name))
+	*args = append(*args, "-node="+server.Name, "-node-id="+NodeID(Identity(c), server.Name))
 	if server.BootstrapExpect > 0 {
 		*args = append(*args, fmt.Sprintf("-bootstrap-expect=%d", server.BootstrapExpect))
 	}

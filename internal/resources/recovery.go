@@ -79,7 +79,7 @@ sync
 func prepareRecovery(pod *corev1.Pod, c *v1alpha1.ConsulCluster, server Server, consul corev1.Container) {
 	voter := ""
 	if server.Name == server.Recovery.Survivor {
-		voter = NodeID(c.UID, server.Name)
+		voter = NodeID(Identity(c), server.Name)
 	}
 	if pod.Annotations == nil {
 		pod.Annotations = map[string]string{}

@@ -224,3 +224,66 @@ func TestSecretsThatHoldNoRevision(t *testing.T) {
 func revision(pod string) *corev1.Secret {
 	return &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Name: "consul-x"}, Data: map[string][]byte{"pod.json": []byte(pod)}}
 }
+
+// A server belongs on another volume if the spec names another storage class, or if the operator has made a larger one. What
+// somebody else has done to a volume is their affair.
+func TestIsOnWrongVolume(t *testing.T) {
+	for name, c := range map[string]struct {
+		change func(c *v1alpha1.ConsulCluster, claim *corev1.PersistentVolumeClaim)
+		is     bool
+	}{
+		"as it was made": {func(*v1alpha1.ConsulCluster, *corev1.PersistentVolumeClaim) {}, false},
+		"another class": {func(c *v1alpha1.ConsulCluster, _ *corev1.PersistentVolumeClaim) {
+			c.Spec.Storage.StorageClassName = new("slow")
+		}, true},
+		"no class any more": {func(c *v1alpha1.ConsulCluster, _ *corev1.PersistentVolumeClaim) {
+			c.Spec.Storage.StorageClassName = nil
+		}, false},
+		"a smaller size": {func(c *v1alpha1.ConsulCluster, _ *corev1.PersistentVolumeClaim) {
+			c.Spec.Storage.Size = resource.MustParse("5Gi")
+		}, true},
+		"a larger size": {func(c *v1alpha1.ConsulCluster, _ *corev1.PersistentVolumeClaim) {
+			c.Spec.Storage.Size = resource.MustParse("50Gi")
+		}, false},
+		"grown by somebody": {func(_ *v1alpha1.ConsulCluster, claim *corev1.PersistentVolumeClaim) {
+			claim.Spec.Resources.Requests[corev1.ResourceStorage] = resource.MustParse("100Gi")
+		}, false},
+		"of an older operator": {func(c *v1alpha1.ConsulCluster, claim *corev1.PersistentVolumeClaim) {
+			claim.Annotations = nil
+			c.Spec.Storage.Size = resource.MustParse("5Gi")
+		}, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			cluster := plain()
+			cluster.Spec.Storage = v1alpha1.Storage{Size: resource.MustParse("10Gi"), StorageClassName: new("fast")}
+			claim := resources.Claim(cluster, "consul-0", nil)
+			c.change(cluster, claim)
+			NewWithT(t).Expect(resources.IsOnWrongVolume(cluster, claim)).To(Equal(c.is))
+		})
+	}
+}
+
+// A new server gets the data that the others have, so its volume is as large as theirs.
+func TestVolumeSize(t *testing.T) {
+	g := NewWithT(t)
+	cluster := plain()
+	claims := map[string]*corev1.PersistentVolumeClaim{}
+	size := func() string {
+		wanted := resources.VolumeSize(cluster, claims)
+		return wanted.String()
+	}
+	g.Expect(size()).To(Equal("10Gi"))
+	for _, name := range []string{"consul-0", "consul-1"} {
+		claims[name] = resources.Claim(cluster, name, nil)
+	}
+	g.Expect(size()).To(Equal("10Gi"))
+	claims["consul-1"].Spec.Resources.Requests[corev1.ResourceStorage] = resource.MustParse("20Gi")
+	g.Expect(size()).To(Equal("20Gi"), "somebody has grown one")
+	g.Expect(resources.IsOnWrongVolume(cluster, claims["consul-1"])).To(BeFalse())
+	cluster.Spec.Storage.Size = resource.MustParse("5Gi")
+	g.Expect(size()).To(Equal("20Gi"), "that one is left alone, and what is on it may not fit on less")
+	g.Expect(resources.IsOnWrongVolume(cluster, claims["consul-0"])).To(BeTrue())
+	g.Expect(resources.IsOnWrongVolume(cluster, claims["consul-1"])).To(BeFalse())
+	delete(claims, "consul-1")
+	g.Expect(size()).To(Equal("5Gi"), "all are to shrink")
+}

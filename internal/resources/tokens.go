@@ -60,9 +60,9 @@ func Token(management string, role Role) ACLToken {
 }
 
 // TokenRules are the rights of the token of a role, in Consul's language
-// (https://developer.hashicorp.com/consul/docs/reference/acl/rule). The operator reads members and the catalog, hands
-// leadership over, removes peers and changes autopilot, has agents leave and reload, and replaces the gossip key. The
-// policy of the management token is Consul's own.
+// (https://developer.hashicorp.com/consul/docs/reference/acl/rule). The operator reads members and the catalog, takes nodes out
+// of it that have the names of its servers, hands leadership over, removes peers and changes autopilot, has agents leave and
+// reload, and replaces the gossip key. The policy of the management token is Consul's own.
 func TokenRules(cluster string, role Role) string {
 	switch role {
 	case RoleManagement:
@@ -72,7 +72,7 @@ func TokenRules(cluster string, role Role) string {
 	case RoleMetrics:
 		return fmt.Sprintf("agent_prefix %q {\n  policy = \"read\"\n}\n", cluster+"-")
 	}
-	return `operator = "write"
+	return fmt.Sprintf("node_prefix %q {\n  policy = \"write\"\n}\n", cluster+"-") + `operator = "write"
 keyring = "write"
 agent_prefix "" {
   policy = "write"

@@ -48,6 +48,7 @@ func Build(s *observe.Snapshot, d plan.Decision, o Outcome, now time.Time) v1alp
 	if s.Damaged == nil { // what is not a phase, the API server would refuse
 		status.GossipEncryption, status.TLS, status.ACLs = resources.GossipPhase(c), resources.TLSPhase(c), resources.ACLPhase(c)
 	}
+	status.Adopted = adopted(s)
 	status.Access = nil
 	if s.Spec.Bootstrapped {
 		status.Access = resources.Access(c, s.TLSName)
@@ -183,6 +184,7 @@ func serverStatus(s *observe.Snapshot, server plan.Server) v1alpha1.ServerStatus
 		Leader:  s.Raft.Known && s.Raft.Leader == server.Name,
 		Updated: server.Revision == s.Spec.Revision,
 	}
+	status.VolumeUsed = volumeUsed(s, server)
 	if server.Pod != nil {
 		status.Address = server.Pod.Address
 		status.Message = server.Pod.Problem.Message
@@ -277,4 +279,5 @@ func conditions(status *v1alpha1.ConsulClusterStatus, s *observe.Snapshot, d pla
 		set(v1alpha1.ConditionSecure, true, string(reason.Secured),
 			"NetworkPolicy, gossip encryption, HTTPS only, RPC by certificate, and ACLs that deny are on")
 	}
+	volumeSpace(status, s)
 }

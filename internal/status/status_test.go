@@ -15,6 +15,7 @@ import (
 	"github.com/consul-operator/consul-operator/internal/observe"
 	"github.com/consul-operator/consul-operator/internal/plan"
 	"github.com/consul-operator/consul-operator/internal/status"
+	"github.com/consul-operator/consul-operator/internal/volumes"
 )
 
 func snapshot() *observe.Snapshot {
@@ -83,6 +84,50 @@ func TestWhatIsOpen(t *testing.T) {
 	}
 	s.Cluster.Spec.Config = &v1alpha1.Config{Raw: []byte(`{"acl": {"enabled": true, "default_policy": "deny"}}`)}
 	g.Expect(secure().Status).To(Equal(metav1.ConditionTrue))
+}
+
+// Volumes that fill up are told of, and what nobody knows is not taken for good news.
+func TestVolumeSpace(t *testing.T) {
+	g := NewWithT(t)
+	s := snapshot()
+	space := func() *metav1.Condition {
+		s.Cluster.Status = status.Build(s, done, status.Outcome{}, noon)
+		return apimeta.FindStatusCondition(s.Cluster.Status.Conditions, v1alpha1.ConditionVolumeSpace)
+	}
+	know := func(server int, known volumes.Known) {
+		s.Volumes[s.Servers[server].Name] = known
+		s.Servers[server].Volume = plan.Volume{Requested: 1 << 30, Used: known.Used, Capacity: known.Capacity}
+	}
+	g.Expect(space()).To(BeNil(), "nobody asks kubelets")
+	s.Volumes = map[string]volumes.Known{}
+	g.Expect(space()).To(BeNil(), "nobody was asked yet")
+	for i := range s.Servers {
+		know(i, volumes.Known{Usage: volumes.Usage{Used: 42, Capacity: 100}})
+	}
+	g.Expect(space()).To(HaveField("Status", metav1.ConditionTrue))
+	g.Expect(s.Cluster.Status.Servers[1].VolumeUsed).To(HaveValue(Equal(int32(40))))
+
+	know(1, volumes.Known{Unread: "the kubelet of node a does not tell: no answer within 10s"})
+	g.Expect(space()).To(And(HaveField("Status", metav1.ConditionUnknown),
+		HaveField("Message", "consul-1: the kubelet of node a does not tell: no answer within 10s")))
+	g.Expect(s.Cluster.Status.Servers[1].VolumeUsed).To(BeNil())
+	know(2, volumes.Known{Usage: volumes.Usage{Used: 85, Capacity: 100}})
+	g.Expect(space()).To(And(HaveField("Status", metav1.ConditionFalse), HaveField("Message",
+		"the volume of consul-2 is 85 % full: raise spec.storage.size, or set spec.storage.autoGrow")))
+	delete(s.Volumes, s.Servers[0].Name) // its pod waits for a node
+	g.Expect(space()).To(HaveField("Status", metav1.ConditionFalse), "one of which nothing is known does not silence the others")
+	s.Cluster.Spec.Storage.AutoGrow, s.Spec.GrowUpTo = &v1alpha1.AutoGrow{}, 2<<30
+	g.Expect(space()).To(HaveField("Message", "the volume of consul-2 is 85 % full"), "it grows by itself")
+	s.Spec.GrowUpTo = 1 << 30
+	g.Expect(space()).To(HaveField("Message", "the volume of consul-2 is 85 % full: raise spec.storage.autoGrow.limit"))
+
+	s.Volumes = map[string]volumes.Known{} // of an operator that has just started
+	before := space()
+	g.Expect(before).To(HaveField("Status", metav1.ConditionFalse), "what was so is so until it is known")
+	g.Expect(s.Cluster.Status.Servers[2].VolumeUsed).To(HaveValue(Equal(int32(85))))
+	s.Volumes = nil
+	g.Expect(space()).To(BeNil())
+	g.Expect(s.Cluster.Status.Servers[2].VolumeUsed).To(BeNil())
 }
 
 // The status remembers a NetworkPolicy, and not the wish for one.

@@ -47,7 +47,7 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
 {{- define "consul-operator.rules" -}}
 {{- $rules := list }}
 {{- range (.Files.Get "files/role.yaml" | fromYaml).rules }}
-{{- if not (has "nodes" .resources) }}{{ $rules = append $rules . }}{{ end }}
+{{- if not (or (has "nodes" .resources) (has "nodes/stats" .resources)) }}{{ $rules = append $rules . }}{{ end }}
 {{- end }}
 {{- toYaml $rules }}
 {{- end }}

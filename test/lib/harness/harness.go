@@ -179,6 +179,7 @@ func (e *Env) StartOperator() error {
 		command = append([]string{
 			cmp.Or(e.binary, filepath.Join(e.root, "bin", "consul-operator")), "--kubeconfig=" + e.kubeconfig, "--leader-elect=false",
 			"--metrics-bind-address=0", "--health-probe-bind-address=0", "--secret-delay=5s", // pods read it when they start
+			"--job-image=consul-operator:local",
 		}, e.operatorArgs...)
 	}
 	operator, err := child.Start(e.OperatorLog(), command[0], command[1:]...)

@@ -4,7 +4,7 @@ package invariant
 
 // Invariant holds whatever the operator does.
 type Invariant struct {
-	// Name is I1 to I12.
+	// Name is I1 to I13.
 	Name string
 	// Sentence says what holds.
 	Sentence string
@@ -27,7 +27,8 @@ var (
 	I10 = Invariant{"I10", "no server is started that others cannot hear"}
 	I11 = Invariant{"I11", "no ACL token loses its rights while a server uses it"}
 	I12 = Invariant{"I12", "no key or token is in a log, an object but its Secrets, or the arguments of a process"}
+	I13 = Invariant{"I13", "no server is added, removed or asked to lead, and no key or token changes, while a snapshot is restored"}
 )
 
 // All lists the invariants in order.
-var All = []Invariant{I1, I2, I3, I4, I5, I6, I7, I8, I9, I10, I11, I12}
+var All = []Invariant{I1, I2, I3, I4, I5, I6, I7, I8, I9, I10, I11, I12, I13}

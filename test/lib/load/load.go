@@ -69,6 +69,20 @@ type Load struct {
 	stop      context.CancelFunc
 	abort     context.CancelFunc
 	done      sync.WaitGroup
+
+	mu      sync.Mutex
+	rewinds []rewind
+}
+
+// rewind is a restore: of what was acknowledged between the beginning of the snapshot and the end of the restore, anything may be
+// gone.
+type rewind struct{ from, to time.Time }
+
+// Rewound says that a snapshot was restored that began to be saved at one time, and that the restore had ended at another.
+func (l *Load) Rewound(from, to time.Time) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.rewinds = append(l.rewinds, rewind{from, to})
 }
 
 // Start begins to write to the endpoints until Stop is called or the context ends.

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"slices"
 	"strconv"
 	"time"
 
@@ -47,7 +48,7 @@ func (l *Load) Verify(ctx context.Context) (Verification, error) {
 	for _, w := range l.writers {
 		for _, t := range w.trails {
 			v.Keys++
-			if value := found[t.key]; !t.allows(value) {
+			if value := found[t.key]; !t.allows(value) && !l.mayBeGone(t, value) {
 				v.Lost = append(v.Lost, Lost{Key: t.key, Acknowledged: t.acked, Found: value})
 			}
 		}
@@ -58,6 +59,14 @@ func (l *Load) Verify(ctx context.Context) (Verification, error) {
 // allows says whether the value may be the final one of the key.
 func (t trail) allows(value int) bool {
 	return value == t.acked || t.open && value == t.acked+1
+}
+
+// mayBeGone says whether a restore may have brought an earlier value of the key back.
+func (l *Load) mayBeGone(t trail, value int) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	isIn := func(r rewind) bool { return !t.at.Before(r.from) && !t.at.After(r.to) }
+	return value < t.acked && slices.ContainsFunc(l.rewinds, isIn)
 }
 
 func (l *Load) readBack(ctx context.Context) (map[string]int, error) {

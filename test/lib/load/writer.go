@@ -25,8 +25,9 @@ const servicePath = "://consul/v1/kv/"
 // but the last acknowledged number, or the one attempt that followed it, may be the key's final value.
 type trail struct {
 	key   string
-	acked int  // the last acknowledged number; numbers begin with 1
-	open  bool // one more attempt was made whose fate is unknown
+	acked int       // the last acknowledged number; numbers begin with 1
+	at    time.Time // when that was
+	open  bool      // one more attempt was made whose fate is unknown
 }
 
 type writer struct {
@@ -92,7 +93,7 @@ func (w *writer) step(ctx context.Context, current trail) trail {
 	server, _ := w.server.Load().(string)
 	w.load.recorder.add(w.kind, class, server, start)
 	if class == "" {
-		current.acked++
+		current.acked, current.at = current.acked+1, time.Now()
 		if current.acked < checkpointEvery {
 			return current
 		}

@@ -158,7 +158,7 @@ func (c *Cluster) startNodes(ctx context.Context, count int, images Images) erro
 		loops = append(loops, newEndpoints(c, factory).loop)
 	}
 	c.kubelet = newKubelet(c, images, hosts, factory)
-	if err := c.serveLogs(running); err != nil {
+	if err := c.serveKubelets(running); err != nil {
 		return err
 	}
 	if err := provisioner.createClass(ctx); err != nil {

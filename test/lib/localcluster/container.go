@@ -273,13 +273,27 @@ func (c *container) terminated(proc *process, startedAt metav1.Time, logStart in
 		ExitCode: proc.exitCode(), Reason: "Completed", StartedAt: startedAt, FinishedAt: metav1.Now(),
 		ContainerID: c.containerID(),
 	}
-	if ended.ExitCode != 0 {
+	if ended.Message = c.terminationMessage(); ended.ExitCode != 0 {
 		ended.Reason = "Error"
-		if c.spec.TerminationMessagePolicy == corev1.TerminationMessageFallbackToLogsOnError {
+		if ended.Message == "" && c.spec.TerminationMessagePolicy == corev1.TerminationMessageFallbackToLogsOnError {
 			ended.Message = tail(c.logFile(), logStart)
 		}
 	}
 	return ended
+}
+
+// mostTermination is how many bytes of the file a kubelet takes.
+const mostTermination = 4096
+
+// terminationFile stands for the file in which a container leaves a message.
+func (c *container) terminationFile() string { return filepath.Join(c.home(), "termination-log") }
+
+func (c *container) terminationMessage() string {
+	text, err := os.ReadFile(c.terminationFile())
+	if err != nil {
+		return ""
+	}
+	return string(text[:min(len(text), mostTermination)])
 }
 
 func startError(err error, startedAt metav1.Time) *corev1.ContainerStateTerminated {

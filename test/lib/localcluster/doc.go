@@ -32,11 +32,11 @@
 // # What is honored, as a kubelet does
 //
 // Init containers and sidecars; command, args and env with $(NAME), valueFrom and envFrom; volumes of the kinds configMap,
-// secret, downwardAPI, projected (service account tokens included), emptyDir, hostPath, ephemeral and
-// persistentVolumeClaim, with subPath; startup, readiness and liveness probes and lifecycle hooks by exec, httpGet and
-// tcpSocket (hooks: sleep); restart policies and back-offs, image and configuration errors; readiness gates;
-// graceful deletion with preStop, SIGTERM and SIGKILL; deletion by force; phases, conditions, container states, events;
-// `kubectl logs`. As in a container, a process group dies with its first process.
+// secret, downwardAPI, projected (service account tokens included), emptyDir, hostPath, ephemeral and persistentVolumeClaim, with
+// subPath; startup, readiness and liveness probes and lifecycle hooks by exec, httpGet and tcpSocket (hooks: sleep); restart
+// policies and back-offs, image and configuration errors; readiness gates; termination messages; graceful deletion with preStop,
+// SIGTERM and SIGKILL; deletion by force; phases, conditions, container states, events; `kubectl logs`. As in a container, a
+// process group dies with its first process.
 //
 // Scheduling is the real one: cordons, taints, affinity, spread, requests, priorities, volumes. The default storage class
 // `standard` waits for the first consumer of a claim, deletes volumes with their claims, and grants expansions. Its volumes are
@@ -44,8 +44,8 @@
 //
 // # What is not
 //
-// Users and security contexts, resource limits, network policies, grpc probes, exec, attach and port-forward, termination
-// messages from files, changes of a running pod (image, resources, the content of its volumes), cluster addresses of Services.
+// Users and security contexts, resource limits, network policies, grpc probes, exec, attach and port-forward, changes of a
+// running pod (image, resources, the content of its volumes), cluster addresses of Services.
 // STOPSIGNAL is always SIGTERM.
 //
 // Without Families endpoint slices have the address type FQDN, and addresses like 127.1.2.3 in it: kube-apiserver refuses

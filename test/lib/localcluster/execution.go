@@ -40,6 +40,9 @@ func (c *container) tryCreate() (*execution, error) {
 	}
 	repository, _ := splitImage(c.spec.Image)
 	run := &execution{image: repository, program: program, dir: c.rootfs()}
+	if err := link(program, filepath.Join(run.programs(), path.Base(repository))); err != nil {
+		return nil, err
+	}
 	pod := c.worker.newest()
 	if run.mounts, err = c.mountVolumes(pod); err != nil {
 		return nil, err
@@ -90,7 +93,7 @@ func (r *execution) setEnv(c *container, variables *variables) {
 		r.env = append(r.env, name+"="+c.local(r, variables.values[name]))
 	}
 	defaults := []string{
-		"PATH=" + os.Getenv("PATH"), "HOSTNAME=" + c.worker.key.Name,
+		"PATH=" + r.programs() + ":" + os.Getenv("PATH"), "HOSTNAME=" + c.worker.key.Name,
 		"HOME=" + r.dir, "TMPDIR=" + filepath.Join(r.dir, "tmp"),
 	}
 	for _, variable := range defaults {
@@ -100,6 +103,9 @@ func (r *execution) setEnv(c *container, variables *variables) {
 		}
 	}
 }
+
+// programs is the folder with the image's own program, which comes first in PATH.
+func (r *execution) programs() string { return filepath.Join(r.dir, "bin") }
 
 // command builds the process for a command line. A first word that names the image's own program runs what stands for
 // the image; any other is looked up on this machine.

@@ -12,13 +12,20 @@ import (
 // reports a failed pull.
 type Images func(image string) (string, error)
 
-// ConsulImages lets <binDir>/consul-<tag> stand for every image whose repository ends in /consul.
+// programOperator is the operator, which runs in the pods of Jobs.
+const programOperator = "consul-operator"
+
+// ConsulImages lets <binDir>/consul-<tag> stand for every image whose repository ends in /consul, and <binDir>/consul-operator
+// for those of the operator.
 func ConsulImages(binDir string) Images {
 	if absolute, err := filepath.Abs(binDir); err == nil { // processes run elsewhere
 		binDir = absolute
 	}
 	return func(image string) (string, error) {
 		repository, tag := splitImage(image)
+		if path.Base(repository) == programOperator {
+			return filepath.Join(binDir, programOperator), nil
+		}
 		if path.Base(repository) != "consul" {
 			return "", fmt.Errorf("failed to pull image %q: the local cluster knows images named consul only", image)
 		}

@@ -15,8 +15,8 @@ import (
 	"time"
 )
 
-// serveLogs serves the one path of a kubelet's API that people miss most, for `kubectl logs`.
-func (c *Cluster) serveLogs(ctx context.Context) error {
+// serveKubelets serves two paths of a kubelet's API: that which people miss most, for `kubectl logs`, and statistics of volumes.
+func (c *Cluster) serveKubelets(ctx context.Context) error {
 	addresses := make([]string, 0, len(c.nodes))
 	for _, node := range c.nodes {
 		addresses = append(addresses, node.addresses...)
@@ -37,6 +37,7 @@ func (c *Cluster) serveLogs(ctx context.Context) error {
 	}
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /containerLogs/{namespace}/{pod}/{container}", c.handleLogs)
+	mux.HandleFunc("GET /stats/summary", c.kubelet.handleStats)
 	server := &http.Server{
 		Handler: mux, ReadHeaderTimeout: 10 * time.Second, BaseContext: func(net.Listener) context.Context { return ctx },
 	}
@@ -48,7 +49,7 @@ func (c *Cluster) serveLogs(ctx context.Context) error {
 		node.port = int32(listener.Addr().(*net.TCPAddr).Port) //nolint:gosec // a port
 		c.loops.Go(func() {
 			if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
-				c.log.Error(err, "serving logs")
+				c.log.Error(err, "serving the API of kubelets")
 			}
 		})
 	}

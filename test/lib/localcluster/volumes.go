@@ -35,6 +35,12 @@ func (c *container) mountVolumes(pod *corev1.Pod) (rewriter, error) {
 		}
 		result = append(result, mount{path: filepath.Clean(mounts[i].MountPath), target: target})
 	}
+	if at := c.spec.TerminationMessagePath; at != "" {
+		if err := os.WriteFile(c.terminationFile(), nil, 0o644); err != nil { //nolint:gosec // read by people
+			return nil, err
+		}
+		result = append(result, mount{path: filepath.Clean(at), target: c.terminationFile()})
+	}
 	r := newRewriter(result)
 	for _, m := range result {
 		if err := link(m.target, filepath.Join(c.rootfs(), m.path)); err != nil {
@@ -151,7 +157,7 @@ func (c *container) volumeRoot(pod *corev1.Pod, name string, roots map[string]st
 		roots[name] = volume.HostPath.Path
 		return volume.HostPath.Path, nil
 	case claimName(pod, volume) != "":
-		path, err := c.claimPath(pod.Namespace, claimName(pod, volume))
+		path, err := c.worker.kubelet.claimPath(pod.Namespace, claimName(pod, volume))
 		roots[name] = path
 		return path, err
 	default:
@@ -162,15 +168,15 @@ func (c *container) volumeRoot(pod *corev1.Pod, name string, roots map[string]st
 }
 
 // claimPath is the directory of a bound claim.
-func (c *container) claimPath(namespace, name string) (string, error) {
-	claim, err := c.worker.kubelet.claims.PersistentVolumeClaims(namespace).Get(name)
+func (k *kubelet) claimPath(namespace, name string) (string, error) {
+	claim, err := k.claims.PersistentVolumeClaims(namespace).Get(name)
 	if err != nil {
 		return "", err
 	}
 	if claim.Spec.VolumeName == "" {
 		return "", fmt.Errorf("persistentvolumeclaim %q is not bound", name)
 	}
-	volume, err := c.worker.kubelet.volumes.Get(claim.Spec.VolumeName)
+	volume, err := k.volumes.Get(claim.Spec.VolumeName)
 	if err != nil {
 		return "", err
 	}

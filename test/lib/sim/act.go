@@ -25,6 +25,10 @@ func act(action plan.Action, seen, s *State) bool {
 		return sameRecord(seen, s) && cancelRecovery(s)
 	case plan.FinishRecovery:
 		return sameRecord(seen, s) && finishRecovery(s)
+	case plan.BeginRestore:
+		return sameRecord(seen, s) && beginRestore(s)
+	case plan.EndRestore:
+		return sameRecord(seen, s) && endRestore(s)
 	case plan.SetGossip:
 		return sameClaims(seen, s) && sameRecord(seen, s) && setPhase(s, s.Wanted.WithGossip(a.Phase))
 	case plan.SetTLS:
@@ -176,7 +180,8 @@ func sameClaim(a, b *Server) bool {
 func sameRecord(seen, s *State) bool {
 	return seen.Replicas == s.Replicas && seen.Wanted == s.Wanted && seen.Gossip == s.Gossip && seen.TLS == s.TLS &&
 		seen.Paused == s.Paused && seen.Rotate == s.Rotate && seen.AskTokens == s.AskTokens &&
-		seen.InPlace == s.InPlace && seen.Bootstrapped == s.Bootstrapped && seen.Transfer == s.Transfer && sameRecovery(seen, s)
+		seen.InPlace == s.InPlace && (seen.Restore >= recordedRestore) == (s.Restore >= recordedRestore) &&
+		seen.Bootstrapped == s.Bootstrapped && seen.Transfer == s.Transfer && sameRecovery(seen, s)
 }
 
 // samePod is the UID and resourceVersion of a pod: its status counts.

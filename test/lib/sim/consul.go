@@ -33,6 +33,7 @@ var progress = []*kind{
 	{name: "endpoints follow", whole: true, can: canRoute, do: quietly(route)},
 	{name: "kubelets show the gossip keys", whole: true, can: areKeysUnseen, do: quietly(showKeys)},
 	{name: "kubelets show the ACL tokens", whole: true, can: areTokensUnseen, do: quietly(showTokens)},
+	{name: "the snapshot is restored", whole: true, can: isRestoring, do: quietly(restored)},
 	{name: "clients have noticed", whole: true, can: canSettle, do: quietly(settle)},
 	{name: "container is started again", can: canRestart, do: restart},
 	{name: "is evicted by the drain of its node", can: canBeEvicted, do: quietly(evict)},

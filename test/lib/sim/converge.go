@@ -206,7 +206,7 @@ func (s *State) asWanted() *Violation {
 			continue
 		}
 		if x.Claim != ClaimBound || x.Revision != s.Wanted || x.PodRevision != s.Wanted || x.Peer != Voter ||
-			x.Process != Up || x.Serf != Alive || x.Retiring || x.Behind {
+			x.Process != Up || x.Serf != Alive || x.Retiring || x.Behind || x.Astray {
 			return violated(invariant.I7, "#%d is not a voter as wanted: %s", i, x)
 		}
 		if !x.Serving || !x.Routed {

@@ -183,6 +183,17 @@ func lead(name string, target uint8, of func(*State) *uint8) *kind {
 	}
 }
 
+// otherClass asks for another storage class: all servers have to move to other volumes.
+func otherClass() *kind {
+	return change("another storage class is asked for",
+		func(s *State) bool { return s.count(func(x *Server) bool { return x.Astray }) == 0 },
+		func(s *State) {
+			for i := range s.slots() {
+				s.Servers[i].Astray = s.Servers[i].Claim != ClaimNone
+			}
+		})
+}
+
 // otherType changes spec.update.type.
 func otherType() *kind {
 	return change("the other type of update is asked for", func(*State) bool { return true },

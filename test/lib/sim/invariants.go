@@ -22,7 +22,12 @@ func violated(broken invariant.Invariant, format string, args ...any) *Violation
 // check says which invariant an action breaks if it is done in this state. The checks do not use the planner's own
 // words for what is healthy: they know what is true.
 func check(action plan.Action, s *State) *Violation {
+	if broken := checkRestore(action, s); broken != nil {
+		return broken
+	}
 	switch a := action.(type) {
+	case plan.BeginRestore:
+		return checkBeginRestore(s)
 	case plan.CreateServer:
 		return checkCreate(s, a)
 	case plan.BeginRecovery:
@@ -84,7 +89,7 @@ func checkCreate(s *State, a plan.CreateServer) *Violation {
 
 // lasts says whether a server has not to go, whatever its revision.
 func (s *State) lasts(x *Server) bool {
-	return x.Claim == ClaimBound && !x.Cordoned && !s.givenUp(x) && (!x.Retiring || x.InPlace)
+	return x.Claim == ClaimBound && !x.Cordoned && !x.Astray && !s.givenUp(x) && (!x.Retiring || x.InPlace)
 }
 
 // isOnly says whether a server is the only one and updated in place: then nobody leads meanwhile.
@@ -247,7 +252,7 @@ func checkMark(s *State, i int, inPlace bool) *Violation {
 		return violated(invariant.I2, "#%d is to be updated in place and nobody asks for that", i)
 	case !s.Stable:
 		return violated(invariant.I1, "#%d is to retire under a leader that has led for a moment only", i)
-	case int(s.Leader) == i && s.outdatedFollowers() > 0 && x.Revision != s.Wanted && (!s.InPlace || s.Replicas > 1):
+	case int(s.Leader) == i && s.outdatedFollowers() > 0 && (x.Astray || x.Revision != s.Wanted) && (!s.InPlace || s.Replicas > 1):
 		return violated(invariant.I3, "the leader #%d is to retire before others that have to", i)
 	}
 	return nil
@@ -257,7 +262,7 @@ func (s *State) outdatedFollowers() int {
 	n := 0
 	for i := range s.slots() {
 		x := &s.Servers[i]
-		if x.Claim != ClaimNone && !x.Retiring && x.Revision != s.Wanted && int(s.Leader) != i {
+		if x.Claim != ClaimNone && !x.Retiring && (x.Astray || x.Revision != s.Wanted) && int(s.Leader) != i {
 			n++
 		}
 	}

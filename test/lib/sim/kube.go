@@ -148,7 +148,7 @@ func loseClaim(s *State, i int) {
 
 func setAside(x *Server) {
 	x.Claim, x.Revision = ClaimNone, Revision{}
-	x.Founder, x.Retiring, x.InPlace, x.Failed, x.Rescued = false, false, false, false, false
+	x.Founder, x.Retiring, x.InPlace, x.Failed, x.Astray, x.Rescued = false, false, false, false, false, false
 }
 
 // The pods of a cluster that was deleted are deleted as well, sooner or later.

@@ -114,6 +114,7 @@ func (s *State) spec() plan.Spec {
 	if s.Replace {
 		spec.ReplaceFailedAfter = replaceAfter
 	}
+	spec.Restore = s.restore()
 	s.recovery(&spec)
 	switch s.Transfer {
 	case noTransfer:
@@ -162,7 +163,7 @@ func server(kube, consul *State, i int) plan.Server {
 	x := &kube.Servers[i]
 	seen := plan.Server{
 		Name: names[i], Serial: i, ID: ids[i], Revision: x.Revision.name(), Retiring: x.Retiring, InPlace: x.InPlace,
-		Failed: x.Failed, ClaimDeleting: x.Claim == ClaimDeleting, Routed: x.Routed,
+		Failed: x.Failed, WrongVolume: x.Astray, Wrote: "1.22.7", ClaimDeleting: x.Claim == ClaimDeleting, Routed: x.Routed,
 	}
 	if x.Founder {
 		seen.BootstrapExpect = int(kube.Expect)

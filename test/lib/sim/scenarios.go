@@ -35,6 +35,9 @@ func Scenarios() []Scenario {
 			sized("scale", replicas, 1, 0, 2, scale(1), scale(3), scale(5)),
 			sized("scale and a fault", replicas, 1, 1, 1, scale(1), scale(3), scale(5)),
 			sized("scale while upgrading", replicas, 2, 1, 2, want(2), scale(1), scale(3), scale(5)),
+			sized("another storage class and a fault", replicas, 1, 1, 1, otherClass()),
+			sized("another storage class while upgrading", replicas, 1, 0, 2, want(2), otherClass()),
+			inPlace(sized("another storage class while upgrading", replicas, 1, 1, 2, want(2), otherClass())),
 		)
 	}
 	for _, replicas := range []uint8{1, 3, 5} {
@@ -67,6 +70,7 @@ func Scenarios() []Scenario {
 	all = append(all, acls()...)
 	all = append(all, rotations()...)
 	all = append(all, tokenRotations()...)
+	all = append(all, restores()...)
 	for i := range all {
 		all[i].Limit = 30_000
 	}

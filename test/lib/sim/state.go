@@ -145,6 +145,7 @@ type Server struct {
 	Retiring bool // the marker on the claim
 	InPlace  bool // beside it: it comes back on its claim
 	Failed   bool // another marker on the claim: it was given up
+	Astray   bool // its volume is of another storage class than is wanted
 	Lost     bool // the record of the recovery says that it is given up
 	Accepted bool // a person says so
 	Former   bool // it is a deleted cluster's of the same name, of which nothing but the pod and the process is in the model
@@ -204,6 +205,7 @@ type State struct {
 	KeysShown       bool  // kubelets show all pods the Secret as it is
 	KeysLate        bool  // some may still show it as it was two changes ago
 	Rotate          bool  // a person asks for another key
+	Restore         uint8 // how far a ConsulRestore is; 0 for none
 	Paused          bool
 	Replace         bool  // failureReplacement is on
 	Full            bool  // no node takes a server that is new
@@ -347,6 +349,7 @@ func (s *State) String() string {
 	if s.InPlace {
 		b.WriteString(" in place")
 	}
+	b.WriteString([...]string{"", " to be restored", " restoring", " restored"}[s.Restore])
 	leader := "nobody"
 	if s.Leader != nobody {
 		leader = fmt.Sprintf("#%d", s.Leader)
@@ -374,6 +377,7 @@ func (x *Server) String() string {
 	add(x.Retiring, "retiring")
 	add(x.InPlace, "in-place")
 	add(x.Failed, "given-up")
+	add(x.Astray, "on-another-storage-class")
 	add(x.Lost, "lost")
 	add(x.PodRescue == Saves, "saves")
 	add(x.PodRescue == SavesAndLeads, "saves-and-leads")

@@ -334,6 +334,9 @@ func (a *agent) RemovePeer(ctx context.Context, id string) error {
 	})
 }
 
+// Deregister is for nodes that only a restored snapshot brings, and there are none here.
+func (a *agent) Deregister(context.Context, string) error { return consul.ErrNotFound }
+
 func (a *agent) change(c *cluster, do func(*sim.State)) { a.o.run.world.change(c, time.Now(), do) }
 
 // watch calls look after each change of Consul, until it returns true, ctx is done or the server is gone.
