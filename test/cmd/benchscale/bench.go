@@ -64,6 +64,7 @@ func (b *bench) start(ctx context.Context) (err error) {
 		Name: "benchscale", APIServerOnly: true, WithoutOperator: true, OperatorBinary: b.operator,
 		OperatorArgs: []string{
 			"--metrics-bind-address=" + b.metricsAddress, "--metrics-secure=false", "--pprof-bind-address=" + b.pprofAddress,
+			"--volume-usage=false", // there are no kubelets
 		},
 		Progress: func(text string) { b.say("%s", text) },
 	})

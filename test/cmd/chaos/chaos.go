@@ -8,6 +8,8 @@ import (
 	"path/filepath"
 	"time"
 
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
 	"github.com/consul-operator/consul-operator/api/v1alpha1"
 	"github.com/consul-operator/consul-operator/test/lib/await"
 	"github.com/consul-operator/consul-operator/test/lib/harness"
@@ -64,7 +66,7 @@ func run(ctx context.Context, o options, out io.Writer) error {
 func (c *chaos) say(text string) { fmt.Fprintf(c.out, "      %s\n", text) }
 
 func (c *chaos) start(ctx context.Context) error {
-	if err := harness.CheckPrograms("consul-"+versions[0], "consul-"+versions[1]); err != nil {
+	if err := harness.CheckPrograms("consul-"+versions[0], "consul-"+versions[1], "consul-operator"); err != nil {
 		return err
 	}
 	starting, cancel := context.WithTimeout(ctx, startLimit)
@@ -93,6 +95,10 @@ func (c *chaos) start(ctx context.Context) error {
 	spec := initialSpec(c.options.seed)
 	cluster := spec.newCluster("consul")
 	c.say(fmt.Sprintf("servers are updated with update.type %s", cluster.Spec.Update.Type))
+	c.Key = client.ObjectKeyFromObject(cluster)
+	if cluster.Spec.Snapshots, err = c.prepareBackups(ctx); err != nil {
+		return err
+	}
 	if err := c.Create(ctx, cluster); err != nil {
 		return err
 	}
@@ -149,7 +155,7 @@ func (c *chaos) close() {
 
 // rage injects faults, lets the cluster recover, and finds out what became of it.
 func (c *chaos) rage(ctx context.Context) (*findings, error) {
-	c.faults = newFaults(c.Scene, c.lines, c.options.seed, c.out)
+	c.faults = newFaults(c.Scene, c.lines, c.clients.history, c.options.seed, c.out)
 	if c.options.nodes != "" {
 		c.faults.onNodes()
 	}
@@ -189,6 +195,7 @@ func (c *chaos) recover(ctx context.Context, stopBeating func()) (*findings, err
 	}
 	c.clients.finish()
 	c.Load.Stop()
+	r.backups = c.faults.backups
 	c.readBack(ctx, r)
 	if r.reached() && r.unreadable == nil {
 		if err := c.epilogue(ctx, r); err != nil {

@@ -48,6 +48,9 @@ type faults struct {
 	slow     map[string]bool // nodes whose packets are delayed
 	inEffect map[lasting]bool
 	err      error // of taking back
+
+	history *history
+	backups backups
 }
 
 // lasting is a state that a fault brings about. The next fault that brings it about waits until it is over.
@@ -58,12 +61,13 @@ const (
 	refusing     lasting = "the API server refuses what the operator writes"
 	hanging      lasting = "calls to the API server hang"
 	garbling     lasting = "agents answer garbage"
+	restoring    lasting = "a snapshot is restored"
 )
 
-func newFaults(scene *harness.Scene, lines *lines, seed uint64, out io.Writer) *faults {
+func newFaults(scene *harness.Scene, lines *lines, history *history, seed uint64, out io.Writer) *faults {
 	began := time.Now()
 	f := &faults{
-		Scene: scene, lines: lines, random: rand.New(rand.NewPCG(seed, 0)), //nolint:gosec // no secrets
+		Scene: scene, lines: lines, history: history, random: rand.New(rand.NewPCG(seed, 0)), //nolint:gosec // no secrets
 		counts: map[string]int{}, spec: initialSpec(seed), ending: make(chan struct{}),
 		stopped: map[int]bool{}, cut: map[string]bool{}, slow: map[string]bool{},
 		inEffect: map[lasting]bool{},
@@ -91,6 +95,8 @@ func newFaults(scene *harness.Scene, lines *lines, seed uint64, out io.Writer) *
 		{name: "rotation of the gossip key", often: 1, inject: f.ask(v1alpha1.AnnotationRotateGossipKey)},
 		{name: "another certificate", often: 1, inject: f.renameServers},
 		{name: "rotation of the authority", often: 1, inject: f.ask(v1alpha1.AnnotationRotateAuthority)},
+		{name: "snapshot", often: 1, possible: f.mayTake, inject: f.takeSnapshot},
+		{name: restoreKind, often: 1, possible: f.mayRestore, inject: f.restoreSnapshot},
 		{name: "rotation of the ACL tokens", often: 1, inject: f.ask(v1alpha1.AnnotationRotateTokens)},
 	}
 	return f

@@ -27,6 +27,7 @@ type findings struct {
 	unwanted     []string      // what is not as wanted though it is Ready
 
 	harness.Outcome
+	backups    backups
 	unreadable error
 	history    *history
 	linearity  linearity
@@ -65,10 +66,14 @@ func (r *findings) violations() []string {
 	for _, difference := range r.unwanted {
 		add(invariant.I7, "it is Ready, and yet %s", difference)
 	}
+	if dead := r.backups.dead(r.counts[restoreKind]); dead != "" {
+		add(invariant.I7, "%s", dead)
+	}
 	for _, lost := range r.Verified.Lost {
 		add(invariant.I8, "%s", lost)
 	}
-	if broken := r.LockBroken(); broken != nil {
+	// A restore takes the sessions back that there were, and with them the locks.
+	if broken := r.LockBroken(); broken != nil && r.counts[restoreKind] == 0 {
 		add(invariant.I8, "%v", broken)
 	}
 	if r.unreadable != nil {
@@ -116,6 +121,8 @@ func (r *findings) text() string {
 		t.Line("Most servers lost for good", "recovered from the rest and Ready after %s", report.Seconds(r.regained))
 	}
 	t.Line("Leader changes", "%d", r.Timeline.LeaderChanges)
+	t.Line("Snapshots", "%d of %d saved, %d of %d restored", len(r.backups.good), r.backups.asked, r.backups.restored,
+		r.counts[restoreKind])
 	r.operations(t)
 	for _, v := range r.violations() {
 		t.Line("VIOLATED", "%s", v)

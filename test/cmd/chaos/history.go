@@ -23,12 +23,22 @@ const (
 
 var actions = []action{read, write, cas}
 
+// What a user does to all keys at once.
+const (
+	save    action = "snapshot"
+	restore action = "restore"
+)
+
+// mostSaved is how many snapshots there may be in a run.
+const mostSaved = 8
+
 // request is what was asked for. No value is written twice, so a value stands for the ModifyIndex it was written at.
 type request struct {
 	action action
 	key    string
 	value  string // to be written
 	expect string // by a CAS; "" is a key that does not exist
+	saved  int    // which snapshot is saved, or restored
 }
 
 // answer is what came back.
@@ -70,6 +80,7 @@ type history struct {
 	slots      [keysAtATime]slot
 	serial     int
 	operations map[string][]porcupine.Operation // by key; those without effect are not in it
+	ofAll      []porcupine.Operation            // on all keys at once
 	fates      map[action]map[fate]int
 	lastOK     time.Time
 	longestGap time.Duration
@@ -124,6 +135,21 @@ func (h *history) add(client int, called time.Time, r request, a answer, f fate)
 	})
 }
 
+// addOfAll takes down what a user did to all keys at once, from one time to another. If nobody knows whether it was done, it may
+// be done at any time.
+func (h *history) addOfAll(r request, called, returned time.Time, f fate) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	operation := porcupine.Operation{
+		ClientId: clientCount + 1 + len(h.ofAll), Input: r, Output: answer{unknown: f == unknown},
+		Call: called.Sub(h.start).Nanoseconds(), Return: returned.Sub(h.start).Nanoseconds(),
+	}
+	if f == unknown {
+		operation.Return = never
+	}
+	h.ofAll = append(h.ofAll, operation)
+}
+
 // keys lists the keys that may hold something.
 func (h *history) keys() []string {
 	h.mu.Lock()
@@ -142,35 +168,50 @@ func (h *history) count(f fate) int {
 	return n
 }
 
-// register is the model of one key: a register whose state is its value.
+// value is the state of a key: what it holds, and what it held when each snapshot was saved.
+type value struct {
+	now   string
+	saved [mostSaved]string
+}
+
+// register is the model of one key. A snapshot saves what it holds, and a restore brings that back.
 var register = porcupine.Model{
-	Init: func() any { return "" },
+	Init: func() any { return value{} },
 	Step: func(state, input, output any) (bool, any) {
-		now, r, a := state.(string), input.(request), output.(answer)
+		key, r, a := state.(value), input.(request), output.(answer)
 		switch r.action {
 		case read:
-			return a.value == now, now
+			return a.value == key.now, key
 		case write:
-			return true, r.value
+			key.now = r.value
+			return true, key
+		case save:
+			key.saved[r.saved] = key.now
+			return true, key
+		case restore:
+			key.now = key.saved[r.saved]
+			return true, key
 		}
-		matches := now == r.expect
-		after := now
+		matches := key.now == r.expect
 		if matches {
-			after = r.value
+			key.now = r.value
 		}
-		return a.unknown || a.applied == matches, after
+		return a.unknown || a.applied == matches, key
 	},
 	DescribeOperation: func(input, output any) string { return describe(input.(request), output.(answer)) },
 }
 
 func describe(r request, a answer) string {
 	result := ""
-	switch {
-	case a.unknown:
+	if a.unknown {
 		result = " → ?"
+	}
+	switch {
+	case r.action == save, r.action == restore:
+		return fmt.Sprintf("%s %d%s", r.action, r.saved, result)
 	case r.action == read:
 		return fmt.Sprintf("read → %q", a.value)
-	case r.action == cas:
+	case r.action == cas && !a.unknown:
 		result = fmt.Sprintf(" → %t", a.applied)
 	}
 	if r.action == cas {

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/anishathalye/porcupine"
 	. "github.com/onsi/gomega"
 )
 
@@ -128,4 +129,28 @@ func TestAllKindsComeUpBeforeAnyDoesAgain(t *testing.T) {
 	}
 	possible = true
 	g.Expect([]string{f.draw().name, f.draw().name}).To(Equal([]string{"c", "c"}), "they were put off")
+}
+
+// A restore brings back what a key held when the snapshot was saved, and nothing else.
+func TestRestoresInAHistory(t *testing.T) {
+	at := func(second int) time.Time { return time.Unix(int64(second), 0) }
+	run := func(last string) porcupine.CheckResult {
+		h := newHistory(at(0))
+		operation := func(second int, r request, a answer) porcupine.Operation {
+			called := at(second).Sub(h.start).Nanoseconds()
+			return porcupine.Operation{Input: r, Output: a, Call: called, Return: called + 1}
+		}
+		h.addOfAll(request{action: save, saved: 3}, at(2), at(3), succeeded)
+		h.addOfAll(request{action: restore, saved: 3}, at(5), at(6), succeeded)
+		operations := append([]porcupine.Operation{
+			operation(1, request{action: write, value: "before"}, answer{}),
+			operation(4, request{action: write, value: "after"}, answer{}),
+			operation(7, request{action: read}, answer{value: last}),
+		}, h.ofAll...)
+		return porcupine.CheckOperationsTimeout(register, operations, time.Minute)
+	}
+	g := NewWithT(t)
+	g.Expect(run("before")).To(Equal(porcupine.Ok))
+	g.Expect(run("after")).To(Equal(porcupine.Illegal), "what was written since is gone")
+	g.Expect(run("")).To(Equal(porcupine.Illegal))
 }

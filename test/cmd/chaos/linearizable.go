@@ -29,7 +29,7 @@ func (h *history) check(dir string) (linearity, error) {
 	began := time.Now()
 	l := linearity{}
 	for _, key := range h.keys() {
-		operations := h.operations[key]
+		operations := slices.Concat(h.operations[key], h.ofAll)
 		l.keys++
 		l.operations += len(operations)
 		result := porcupine.CheckOperationsTimeout(register, operations, checkLimit)

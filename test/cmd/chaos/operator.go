@@ -57,7 +57,8 @@ func runOperator(gate, detours string) error {
 		return err
 	}
 	dial := withDetours(detours, consul.NewDialer(0))
-	if err := controllers.Setup(mgr, controllers.Options{Concurrent: 32, Nodes: true, Dial: dial}); err != nil {
+	options := controllers.Options{Concurrent: 32, Nodes: true, Image: "consul-operator:local", Dial: dial}
+	if err := controllers.Setup(mgr, options); err != nil {
 		return err
 	}
 	return mgr.Start(ctx)

@@ -44,15 +44,16 @@ var (
 	networksPolicy   = filepath.Join(root, "config", "admission", "networks.yaml")
 	metricsPolicy    = filepath.Join(root, "config", "admission", "metrics.yaml")
 	recordsPolicy    = filepath.Join(root, "config", "admission", "records.yaml")
+	restoresPolicy   = filepath.Join(root, "config", "admission", "restores.yaml")
 	secretsPolicy    = filepath.Join(root, "config", "admission", "secrets.yaml")
 	editorRole       = filepath.Join(root, "config", "rbac", "consulcluster_editor_role.yaml")
 	operatorRole     = filepath.Join(root, "config", "rbac", "role.yaml")
 )
 
-// users are the administrator, and those who are bound to roles: tenant edits ConsulClusters, developer may create pods besides,
-// keeper may do everything with Secrets, gatekeeper may create NetworkPolicies and PodMonitors, and operator is what its name
-// says.
-type users struct{ admin, tenant, developer, keeper, gatekeeper, operator client.Client }
+// users are the administrator, and those who are bound to roles: tenant edits ConsulClusters, their snapshots and their
+// restores, developer may create pods besides, deployer may create Deployments, keeper may do everything with Secrets, gatekeeper
+// may create NetworkPolicies and PodMonitors, and operator is what its name says.
+type users struct{ admin, tenant, developer, deployer, keeper, gatekeeper, operator client.Client }
 
 var as users
 
@@ -79,8 +80,8 @@ func setUp(environment *envtest.Environment) error {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	for _, file := range []string{
-		aclsPolicy, deletionPolicy, metricsPolicy, networksPolicy, podsPolicy, recordsPolicy, secretRefsPolicy, secretsPolicy,
-		editorRole, operatorRole,
+		aclsPolicy, deletionPolicy, metricsPolicy, networksPolicy, podsPolicy, recordsPolicy, restoresPolicy, secretRefsPolicy,
+		secretsPolicy, editorRole, operatorRole,
 	} {
 		if err := createAll(ctx, file); err != nil {
 			return err
@@ -88,6 +89,7 @@ func setUp(environment *envtest.Environment) error {
 	}
 	for name, rule := range map[string]rbacv1.PolicyRule{
 		"pod-creator":   {APIGroups: []string{""}, Resources: []string{"pods"}, Verbs: []string{"create"}},
+		"deployer":      {APIGroups: []string{"apps"}, Resources: []string{"deployments"}, Verbs: []string{"create"}},
 		"secret-keeper": {APIGroups: []string{""}, Resources: []string{"secrets"}, Verbs: []string{"*"}},
 		"gatekeeper": {
 			APIGroups: []string{"networking.k8s.io", "monitoring.coreos.com"}, Resources: []string{"networkpolicies", "podmonitors"},
@@ -105,6 +107,7 @@ func setUp(environment *envtest.Environment) error {
 	}{
 		"tenant":    {&as.tenant, []string{"consul-operator-editor"}},
 		"developer": {&as.developer, []string{"consul-operator-editor", "pod-creator"}},
+		"deployer":  {&as.deployer, []string{"consul-operator-editor", "deployer"}},
 		"keeper":    {&as.keeper, []string{"consul-operator-editor", "secret-keeper"}},
 		"gate":      {&as.gatekeeper, []string{"consul-operator-editor", "gatekeeper"}},
 		"operator":  {&as.operator, []string{"consul-operator"}},
@@ -170,7 +173,8 @@ func inForce(ctx context.Context) error {
 		opened := as.tenant.Create(ctx, cluster(open), client.DryRunAll)
 		allowed := as.tenant.Patch(ctx, existing, withoutACLs, client.DryRunAll)
 		labels := as.tenant.Create(ctx, cluster(labeled), client.DryRunAll)
-		denied := []error{created, changed, deleted, kept, opened, allowed, labels}
+		restored := as.tenant.Create(ctx, restore(values{"object": "any"}), client.DryRunAll)
+		denied := []error{created, changed, deleted, kept, opened, allowed, labels, restored}
 		if !slices.ContainsFunc(denied, func(err error) bool { return !apierrors.IsForbidden(err) }) {
 			return nil
 		}
@@ -204,6 +208,8 @@ func annotation(key, value string) client.Patch {
 
 // ofPods are the parts of a ConsulCluster that run something, or show something to what runs.
 var ofPods = map[string]values{
+	"spec.bootstrap":                        {"bootstrap": values{"fromVolumes": values{}}},
+	"spec.snapshots":                        {"snapshots": values{"serviceAccountAnnotations": values{"role": "x"}}},
 	"spec.configFrom":                       {"configFrom": []any{values{"secretRef": values{"name": "x"}}}},
 	"spec.image":                            {"image": "x"},
 	"spec.podTemplate.containers":           template("containers", []any{values{"name": "x", "image": "x"}}),
@@ -258,8 +264,9 @@ func fields(of reflect.Type) (names []string) {
 func TestEveryPartIsDecidedUpon(t *testing.T) {
 	g := NewWithT(t)
 	g.Expect(fields(reflect.TypeFor[v1alpha1.ConsulClusterSpec]())).To(ConsistOf(
-		"acls", "config", "configFrom", "datacenter", "deletionProtection", "failureReplacement", "gossipEncryption", "image",
-		"metrics", "networkPolicy", "paused", "podTemplate", "recovery", "replicas", "storage", "tls", "update", "version"))
+		"acls", "bootstrap", "config", "configFrom", "datacenter", "deletionProtection", "failureReplacement", "gossipEncryption",
+		"image", "metrics", "networkPolicy", "paused", "podTemplate", "recovery", "replicas", "snapshots", "storage", "tls", "update",
+		"version"))
 	parts := fields(reflect.TypeFor[v1alpha1.PodTemplate]())
 	var decided []string
 	for part := range ofPods {
@@ -360,7 +367,8 @@ func TestRecordsAreTheOperators(t *testing.T) {
 	NewWithT(t).Expect(err).NotTo(HaveOccurred())
 	for _, record := range []string{
 		v1alpha1.AnnotationBootstrapped, v1alpha1.AnnotationNextSerial, v1alpha1.AnnotationRecordsOf, v1alpha1.AnnotationRecovery,
-		v1alpha1.AnnotationGossip, v1alpha1.AnnotationTLS, v1alpha1.AnnotationACLs,
+		v1alpha1.AnnotationGossip, v1alpha1.AnnotationTLS, v1alpha1.AnnotationACLs, v1alpha1.AnnotationRestoring,
+		v1alpha1.AnnotationFounding, v1alpha1.AnnotationAdopting, v1alpha1.AnnotationIdentity,
 	} {
 		t.Run(record, func(t *testing.T) {
 			g := NewWithT(t)

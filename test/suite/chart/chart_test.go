@@ -30,6 +30,8 @@ var installations = map[string][]string{
 		"--set=replicas=2", "--set=image.repository=mirror.example/consul-operator",
 		"--set=image.digest=sha256:" + strings.Repeat("0", 64), "--set=image.pullSecrets[0].name=mirror",
 		"--set=metrics.serviceMonitor.enabled=true", "--set=metrics.serviceMonitor.labels.release=prometheus",
+		"--set=metrics.prometheusRule.enabled=true", "--set=metrics.prometheusRule.labels.release=prometheus",
+		"--set=volumeUsage.kubeletCAConfigMap=kubelets",
 		"--set=networkPolicy.enabled=true", "--set=priorityClassName=system-cluster-critical",
 		"--set=nodeSelector.disk=fast", "--set=tolerations[0].operator=Exists", "--set=podLabels.team=blue",
 		"--set=podAnnotations.note=x", "--set=serviceAccount.annotations.role=x", "--set=logLevel=debug",

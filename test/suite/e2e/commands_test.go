@@ -76,18 +76,20 @@ var _ = Describe("the commands of the page on security", Ordered, ContinueOnFail
 // comment is what follows a command on its line.
 var comment = regexp.MustCompile(`\s{3,}#.*$`)
 
-// typed runs a command of the page in the namespace of the cluster, and returns what it prints. It fails if the page does not
-// have the command, so the two cannot differ.
+// typed runs a command of docs/security.md or docs/backup.md in the namespace of the cluster, and returns what it prints. It
+// fails if neither page has the command, so what is tried and what is written cannot differ.
 func (c *consul) typed(command string) string {
 	GinkgoHelper()
 	root, err := harness.Root()
 	Expect(err).NotTo(HaveOccurred())
-	page, err := os.ReadFile(filepath.Join(root, "docs", "security.md"))
-	Expect(err).NotTo(HaveOccurred())
 	var commands []string
-	for line := range strings.Lines(string(page)) {
-		if typed, is := strings.CutPrefix(line, "    "); is {
-			commands = append(commands, comment.ReplaceAllString(strings.TrimSpace(typed), ""))
+	for _, name := range []string{"security.md", "backup.md"} {
+		page, err := os.ReadFile(filepath.Join(root, "docs", name))
+		Expect(err).NotTo(HaveOccurred())
+		for line := range strings.Lines(string(page)) {
+			if typed, is := strings.CutPrefix(line, "    "); is {
+				commands = append(commands, comment.ReplaceAllString(strings.TrimSpace(typed), ""))
+			}
 		}
 	}
 	Expect(commands).To(ContainElement(command))
