@@ -18,7 +18,9 @@ const (
 
 // whyPermitted says what the operator does with each resource. A permission that nobody explains is none that it needs.
 var whyPermitted = map[string]string{
-	"nodes":                  "tells a node that is drained or lost from one that works; not asked for with `watchNodes: false`",
+	"nodes": "tells a node that is drained or lost from one that works; not asked for with `watchNodes: false`",
+	"nodes/stats": "asks kubelets how full the volumes of servers are; not asked for with `volumeUsage.enabled: false` or " +
+		"`watchNodes: false`",
 	"persistentvolumeclaims": "the volumes of servers",
 	"pods":                   "the servers",
 	"pods/status":            "their readiness gate, by which a server gets clients and loses them",
@@ -28,13 +30,24 @@ var whyPermitted = map[string]string{
 	"services":        "the Service for clients, and the one by which servers join",
 	"consulclusters": "reads them, and writes its records; " +
 		"`record` is no verb of Kubernetes: by it, an admission policy knows who writes them",
-	"consulclusters/finalizers": "makes objects go with their cluster, where the API server checks who may do that",
-	"consulclusters/status":     "the status",
-	"endpointslices":            "waits until a server that retires gets no more connections",
-	"events":                    "tells what it does",
-	"podmonitors":               "the PodMonitor of `spec.metrics`",
-	"networkpolicies":           "the NetworkPolicy of the servers",
-	"poddisruptionbudgets":      "the PodDisruptionBudget of the servers",
+	"consulsnapshots":                    "takes snapshots before upgrades and on schedules, and deletes those that are not kept",
+	"consulsnapshots/finalizers":         "as for consulclusters",
+	"consulsnapshots/status":             "the status",
+	"consulsnapshotschedules":            "reads them",
+	"consulsnapshotschedules/finalizers": "as for consulclusters",
+	"consulsnapshotschedules/status":     "the status",
+	"consulrestores":                     "reads them, and asks for the one with which a new cluster begins",
+	"consulrestores/finalizers":          "as for consulclusters",
+	"consulrestores/status":              "the status",
+	"jobs":                               "the Jobs that save, verify, restore and delete snapshots",
+	"consulclusters/finalizers":          "makes objects go with their cluster, where the API server checks who may do that",
+	"consulclusters/status":              "the status",
+	"endpointslices":                     "waits until a server that retires gets no more connections",
+	"events":                             "reads why the pod of a snapshot's Job does not start",
+	"events.events.k8s.io":               "tells what it does",
+	"podmonitors":                        "the PodMonitor of `spec.metrics`",
+	"networkpolicies":                    "the NetworkPolicy of the servers",
+	"poddisruptionbudgets":               "the PodDisruptionBudget of the servers",
 }
 
 // permissions is the table of what the operator may do in Kubernetes.
@@ -52,11 +65,11 @@ func permissions() (string, error) {
 	unused := maps.Clone(whyPermitted)
 	for _, rule := range permitted.Rules {
 		for _, resource := range rule.Resources {
-			why := whyPermitted[resource]
+			why := whyPermitted[keyOf(rule, resource)]
 			if why == "" {
-				return "", fmt.Errorf("%s: nothing says why the operator needs %s", role, resource)
+				return "", fmt.Errorf("%s: nothing says why the operator needs %s", role, keyOf(rule, resource))
 			}
-			delete(unused, resource)
+			delete(unused, keyOf(rule, resource))
 			fmt.Fprintf(&b, "| `%s` | %s | %s |\n", resource, strings.Join(rule.Verbs, ", "), why)
 		}
 	}
@@ -65,4 +78,12 @@ func permissions() (string, error) {
 	}
 	b.WriteString("\n")
 	return b.String(), nil
+}
+
+// keyOf is the name of a resource; that of events differs from the older ones of the same name.
+func keyOf(rule rbacv1.PolicyRule, resource string) string {
+	if resource == "events" && slices.Contains(rule.APIGroups, "events.k8s.io") {
+		return "events.events.k8s.io"
+	}
+	return resource
 }
