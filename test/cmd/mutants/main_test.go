@@ -12,8 +12,11 @@ func TestEachMutantIsOneChange(t *testing.T) {
 	mutants, err := all()
 	g.Expect(err).NotTo(HaveOccurred())
 	for _, m := range mutants {
-		_, err := m.source("../../..")
-		g.Expect(err).NotTo(HaveOccurred(), m.Breaks)
-		g.Expect(m.Find).NotTo(Equal(m.Replace), m.Breaks)
+		t.Run(m.Breaks, func(t *testing.T) {
+			g := NewWithT(t)
+			_, err := m.source("../../..")
+			g.Expect(err).NotTo(HaveOccurred())
+			g.Expect(m.Find).NotTo(Equal(m.Replace))
+		})
 	}
 }
