@@ -83,7 +83,10 @@ func (r *ConsulSnapshotReconciler) observe(
 		return seen, fmt.Errorf("listing ConsulSnapshots: %w", err)
 	}
 	seen.All = all.Items
-	return seen, nil
+	if !seen.Job.Exists && seen.Cluster != nil {
+		seen.Saving, err = r.saving(ctx, seen.Cluster)
+	}
+	return seen, err
 }
 
 // cluster is a ConsulCluster; nil if there is none.

@@ -226,6 +226,30 @@ func refusal(err error) (string, error) {
 	return "", err
 }
 
+// saving are the UIDs of what has a Job of a cluster that goes on. It reads past the cache, which may not have the Job
+// that was created a moment ago for one that was asked for in the same second.
+func (j jobs) saving(ctx context.Context, c *v1alpha1.ConsulCluster) ([]types.UID, error) {
+	var all batchv1.JobList
+	if err := j.live.List(ctx, &all, client.InNamespace(c.Namespace),
+		client.MatchingLabels{v1alpha1.LabelClusterUID: string(c.UID)}); err != nil {
+		return nil, fmt.Errorf("listing Jobs: %w", err)
+	}
+	var owners []types.UID
+	for i := range all.Items {
+		job := &all.Items[i]
+		if owner := metav1.GetControllerOf(job); owner != nil && !hasEnded(job) {
+			owners = append(owners, owner.UID)
+		}
+	}
+	return owners, nil
+}
+
+func hasEnded(job *batchv1.Job) bool {
+	return slices.ContainsFunc(job.Status.Conditions, func(c batchv1.JobCondition) bool {
+		return c.Status == corev1.ConditionTrue && (c.Type == batchv1.JobComplete || c.Type == batchv1.JobFailed)
+	})
+}
+
 // How long Jobs stay that have ended, for their logs.
 const (
 	keepSucceeded = time.Hour

@@ -210,8 +210,10 @@ func readyOf(conditions []metav1.Condition) string {
 // asked is a ConsulSnapshot that was asked for so many minutes ago.
 func asked(name string, minutes int) *v1alpha1.ConsulSnapshot {
 	return &v1alpha1.ConsulSnapshot{
-		ObjectMeta: metav1.ObjectMeta{Name: name, UID: types.UID("uid-" + name), CreationTimestamp: minutesAgo(minutes)},
-		Spec:       v1alpha1.ConsulSnapshotSpec{ClusterName: "consul", Verify: v1alpha1.VerifyArchive},
+		ObjectMeta: metav1.ObjectMeta{
+			Name: name, Namespace: "default", UID: types.UID("uid-" + name), CreationTimestamp: minutesAgo(minutes),
+		},
+		Spec: v1alpha1.ConsulSnapshotSpec{ClusterName: "consul", Verify: v1alpha1.VerifyArchive},
 	}
 }
 
@@ -245,6 +247,17 @@ func TestSnapshotsAreTakenInTurn(t *testing.T) {
 	b.pass(t, b.snapshots, "b")
 	b.Expect(b.hasJob(t, "b-save")).To(BeTrue())
 	b.Expect(b.events.Events).To(BeEmpty(), "once")
+}
+
+// Two schedules are due at once: whose name comes first does not count once the Job of the other one is there.
+func TestSnapshotsOfOneSecond(t *testing.T) {
+	b := newBackups(t)
+	for _, name := range []string{"b", "a"} {
+		b.Expect(b.client.Create(t.Context(), asked(name, 0))).To(Succeed())
+		b.pass(t, b.snapshots, name)
+	}
+	b.Expect(b.snapshot(t, "a").CreationTimestamp).To(Equal(b.snapshot(t, "b").CreationTimestamp))
+	b.Expect(readyOf(b.snapshot(t, "a").Status.Conditions)).To(HavePrefix("SnapshotQueued: it waits for ConsulSnapshot b"))
 }
 
 // A snapshot that is a part of a restore does not wait for it, and all others do.

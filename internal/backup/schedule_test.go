@@ -90,6 +90,38 @@ func TestSchedule(t *testing.T) {
 	}
 }
 
+// A status that says the same is the same: each write of it has the schedule looked at again.
+func TestTheStatusWhileASnapshotIsTaken(t *testing.T) {
+	g := NewWithT(t)
+	o := hourly(going("1", minutes(30)))
+	o.Schedule.Status = backup.ScheduleStatus(o, backup.Schedule(o, minutes(31)))
+	for i := range o.Schedule.Status.Conditions {
+		o.Schedule.Status.Conditions[i].LastTransitionTime = *at(minutes(31)) // long ago
+	}
+	g.Expect(backup.ScheduleStatus(o, backup.Schedule(o, minutes(32)))).To(Equal(o.Schedule.Status))
+}
+
+// The interval of a schedule is the longer of the last one and the present one: after a weekend nothing is too old.
+func TestIntervals(t *testing.T) {
+	on := func(day, hour int) time.Time { return time.Date(2026, time.November, day, hour, 30, 0, 0, time.UTC) }
+	for name, c := range map[string]struct {
+		schedule string
+		now      time.Time
+		want     time.Duration
+	}{
+		"each hour":                         {"7 * * * *", on(25, 12), time.Hour},
+		"on weekdays, Wednesday":            {"0 8 * * 1-5", on(25, 12), 24 * time.Hour},
+		"on weekdays, Saturday":             {"0 8 * * 1-5", on(28, 12), 72 * time.Hour},
+		"on weekdays, Monday after the run": {"0 8 * * 1-5", on(30, 12), 72 * time.Hour},
+		"each month":                        {"0 0 1 * *", on(25, 12), 31 * 24 * time.Hour},
+	} {
+		t.Run(name, func(t *testing.T) {
+			got := backup.Interval(v1alpha1.ConsulSnapshotScheduleSpec{Schedule: c.schedule}, c.now)
+			NewWithT(t).Expect(got).To(Equal(c.want))
+		})
+	}
+}
+
 // A status that is lost starts no run twice: the snapshots tell.
 func TestScheduleThatLostItsStatus(t *testing.T) {
 	d := backup.Schedule(hourly(taken("1", minutes(30))), minutes(45))

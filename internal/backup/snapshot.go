@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"k8s.io/apimachinery/pkg/api/meta"
+	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/consul-operator/consul-operator/api/reason"
 	"github.com/consul-operator/consul-operator/api/v1alpha1"
@@ -20,6 +21,8 @@ type SnapshotObservation struct {
 	Job     Job
 	// All are the ConsulSnapshots of the namespace.
 	All []v1alpha1.ConsulSnapshot
+	// Saving are the UIDs of those with a Job that goes on.
+	Saving []types.UID
 	// Image is the operator's own; empty if it does not know it.
 	Image string
 }
@@ -63,29 +66,29 @@ func IsReplaced(s *v1alpha1.ConsulSnapshot) bool {
 }
 
 // first is what has to be completed first; empty if nothing has: a restore for which the cluster has made way, unless this
-// snapshot is a part of it, or the ConsulSnapshot of the cluster that was asked for first. One that only a person can help holds
-// up nobody.
+// snapshot is a part of it, then a ConsulSnapshot that is being saved, then the one that was asked for first. One that only a
+// person can help holds up nobody.
 func (o SnapshotObservation) first() string {
-	if restore, is := resources.RestoringBy(o.Cluster); is {
-		if o.Snapshot.Name == restore.SnapshotBefore() {
-			return ""
-		}
+	restore, restoring := resources.RestoringBy(o.Cluster)
+	isPart := restoring && o.Snapshot.Name == restore.SnapshotBefore()
+	if restoring && !isPart {
 		return "ConsulRestore " + restore.Name
 	}
-	open := slices.DeleteFunc(slices.Clone(o.All), func(s v1alpha1.ConsulSnapshot) bool {
-		return s.Spec.ClusterName != o.Snapshot.Spec.ClusterName || isCompleted(s) ||
-			s.Name != o.Snapshot.Name && meta.IsStatusConditionTrue(s.Status.Conditions, v1alpha1.ConditionStalled)
+	before := slices.DeleteFunc(slices.Clone(o.All), func(s v1alpha1.ConsulSnapshot) bool {
+		isSaving := slices.Contains(o.Saving, s.UID)
+		return s.Spec.ClusterName != o.Snapshot.Spec.ClusterName || s.Name == o.Snapshot.Name || isCompleted(s) ||
+			meta.IsStatusConditionTrue(s.Status.Conditions, v1alpha1.ConditionStalled) ||
+			!isSaving && (isPart || askedFor(*o.Snapshot, s) < 0)
 	})
-	if len(open) == 0 {
+	if len(before) == 0 {
 		return ""
 	}
-	first := slices.MinFunc(open, func(a, b v1alpha1.ConsulSnapshot) int {
-		return cmp.Or(a.CreationTimestamp.Compare(b.CreationTimestamp.Time), cmp.Compare(a.Name, b.Name))
-	})
-	if first.Name == o.Snapshot.Name {
-		return ""
-	}
-	return "ConsulSnapshot " + first.Name
+	return "ConsulSnapshot " + slices.MinFunc(before, askedFor).Name
+}
+
+// askedFor compares the order in which ConsulSnapshots were asked for.
+func askedFor(a, b v1alpha1.ConsulSnapshot) int {
+	return cmp.Or(a.CreationTimestamp.Compare(b.CreationTimestamp.Time), cmp.Compare(a.Name, b.Name))
 }
 
 // lookAgain is how soon to look again at what a person has to put right, and that no event tells of.

@@ -6,6 +6,7 @@ import (
 
 	. "github.com/onsi/gomega"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/consul-operator/consul-operator/api/reason"
 	"github.com/consul-operator/consul-operator/api/v1alpha1"
@@ -45,6 +46,14 @@ func TestSnapshot(t *testing.T) {
 			backup.Waiting, reason.SnapshotQueued, "ConsulSnapshot 2", false},
 		"a later one": {func(o *backup.SnapshotObservation) { o.All = append(o.All, going("2", noon)) },
 			backup.Working, reason.SavingSnapshot, "", true},
+		"a later one that is being saved": {func(o *backup.SnapshotObservation) {
+			o.All, o.Saving = append(o.All, going("2", noon)), []types.UID{"2"}
+		}, backup.Waiting, reason.SnapshotQueued, "ConsulSnapshot 2", false},
+		"a later one that is being saved, and that only a person can help": {func(o *backup.SnapshotObservation) {
+			stalled := going("2", noon)
+			stalled.Status.Conditions = []metav1.Condition{{Type: v1alpha1.ConditionStalled, Status: metav1.ConditionTrue}}
+			o.All, o.Saving = append(o.All, stalled), []types.UID{"2"}
+		}, backup.Working, reason.SavingSnapshot, "", true},
 		"one of another cluster": {func(o *backup.SnapshotObservation) {
 			other := going("0", noon)
 			other.Spec.ClusterName = "other"
@@ -68,6 +77,11 @@ func TestSnapshot(t *testing.T) {
 			o.Snapshot.Name = "back-before-u1"
 			o.All = append(o.All, going("0", noon))
 		}, backup.Working, reason.SavingSnapshot, "", true},
+		"a restore is under way, it is a part of that, and another one is being saved": {func(o *backup.SnapshotObservation) {
+			o.Cluster.Annotations = map[string]string{v1alpha1.AnnotationRestoring: "back u1"}
+			o.Snapshot.Name = "back-before-u1"
+			o.All, o.Saving = append(o.All, going("0", noon)), []types.UID{"0"}
+		}, backup.Waiting, reason.SnapshotQueued, "ConsulSnapshot 0", false},
 		"the next run takes its place": {func(o *backup.SnapshotObservation) {
 			o.Job.Exists, o.Snapshot.Annotations[v1alpha1.AnnotationReplaced] = true, "now"
 		}, backup.Failed, reason.SnapshotFails, "the next run of its schedule", false},

@@ -34,7 +34,7 @@ func SnapshotStatus(o SnapshotObservation, d Decision, now time.Time) v1alpha1.C
 		know(&status, o.Job.Outcomes[resources.ContainerSave])
 		status.Verified = cmp.Or(o.Snapshot.Spec.Verify, v1alpha1.VerifyArchive)
 	}
-	conditions(&status.Conditions, d, o.Snapshot.Generation)
+	set(&status.Conditions, conditions(d, o.Snapshot.Generation))
 	return status
 }
 
@@ -72,7 +72,7 @@ func highest(servers []snapshot.Server) string {
 }
 
 // conditions are Ready, Reconciling and Stalled, as kstatus defines them.
-func conditions(all *[]metav1.Condition, d Decision, generation int64) {
+func conditions(d Decision, generation int64) (all []metav1.Condition) {
 	stalled := d.State == Failed || d.State == Waiting && d.Reason.Stalls()
 	for _, condition := range []struct {
 		kind string
@@ -86,9 +86,17 @@ func conditions(all *[]metav1.Condition, d Decision, generation int64) {
 		if condition.is {
 			status = metav1.ConditionTrue
 		}
-		meta.SetStatusCondition(all, metav1.Condition{
+		all = append(all, metav1.Condition{
 			Type: condition.kind, Status: status, Reason: string(orUnknown(d.Reason)), Message: d.Message, ObservedGeneration: generation,
 		})
+	}
+	return all
+}
+
+// set sets conditions, each once: one that changed and changed back would have another time of transition.
+func set(all *[]metav1.Condition, wanted []metav1.Condition) {
+	for _, condition := range wanted {
+		meta.SetStatusCondition(all, condition)
 	}
 }
 
@@ -122,13 +130,13 @@ func ScheduleStatus(o ScheduleObservation, d ScheduleDecision) v1alpha1.ConsulSn
 			status.LastSucceeded, status.LastSucceededAt = s.Name, s.Status.CompletedAt
 		}
 	}
-	conditions(&status.Conditions, d.Decision, o.Schedule.Generation)
+	wanted := conditions(d.Decision, o.Schedule.Generation)
 	if i := slices.IndexFunc(o.Snapshots, isGoing); i >= 0 {
-		meta.SetStatusCondition(&status.Conditions, metav1.Condition{
-			Type: v1alpha1.ConditionReconciling, Status: metav1.ConditionTrue, Reason: string(reason.SavingSnapshot),
-			Message: fmt.Sprintf("ConsulSnapshot %s is being taken", o.Snapshots[i].Name), ObservedGeneration: o.Schedule.Generation,
-		})
+		reconciling := meta.FindStatusCondition(wanted, v1alpha1.ConditionReconciling)
+		reconciling.Status, reconciling.Reason = metav1.ConditionTrue, string(reason.SavingSnapshot)
+		reconciling.Message = fmt.Sprintf("ConsulSnapshot %s is being taken", o.Snapshots[i].Name)
 	}
+	set(&status.Conditions, wanted)
 	return status
 }
 
@@ -158,7 +166,7 @@ func RestoreStatus(o RestoreObservation, d RestoreDecision, now time.Time) v1alp
 	if d.State == Succeeded || d.State == Failed {
 		status.CompletedAt = at
 	}
-	conditions(&status.Conditions, d.Decision, o.Restore.Generation)
+	set(&status.Conditions, conditions(d.Decision, o.Restore.Generation))
 	return status
 }
 

@@ -35,14 +35,15 @@ func ParseTimes(spec v1alpha1.ConsulSnapshotScheduleSpec, now time.Time) (Times,
 	return Times{parsed, zone}, nil
 }
 
-// Interval is the time between the next two runs of a schedule; 0 if there are none.
+// Interval is the time between two runs of a schedule: the longer of the last interval and the present one, since a weekend is
+// longer than a day. It is 0 if there are none.
 func Interval(spec v1alpha1.ConsulSnapshotScheduleSpec, now time.Time) time.Duration {
 	times, err := ParseTimes(spec, now)
 	if err != nil || spec.Suspend {
 		return 0
 	}
-	next := times.Next(now)
-	return times.Next(next).Sub(next)
+	last := times.lastBefore(now)
+	return max(last.Sub(times.lastBefore(last.Add(-time.Second))), times.Next(now).Sub(last))
 }
 
 // Next is the first time after another one.

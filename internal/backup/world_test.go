@@ -4,6 +4,7 @@ import (
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/consul-operator/consul-operator/api/reason"
 	"github.com/consul-operator/consul-operator/api/v1alpha1"
@@ -32,7 +33,9 @@ func ready(status metav1.ConditionStatus, why reason.Reason, message string) []m
 
 // taken is a snapshot that is good.
 func taken(name string, when time.Time) v1alpha1.ConsulSnapshot {
-	s := v1alpha1.ConsulSnapshot{ObjectMeta: metav1.ObjectMeta{Name: name, Namespace: "default", CreationTimestamp: *at(when)}}
+	s := v1alpha1.ConsulSnapshot{ObjectMeta: metav1.ObjectMeta{
+		Name: name, Namespace: "default", UID: types.UID(name), CreationTimestamp: *at(when),
+	}}
 	s.Annotations = map[string]string{v1alpha1.AnnotationScheduledAt: when.Format(time.RFC3339)}
 	s.Spec.ClusterName = "consul"
 	s.Status = v1alpha1.ConsulSnapshotStatus{

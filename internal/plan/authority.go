@@ -51,14 +51,15 @@ const (
 )
 
 // authority takes the next step of the rotation of the authority, when every server presents the certificate of the last one, and
-// so believes what came with it. An authority that ends stops a cluster, so this goes on while the cluster is held.
+// so believes what came with it. An authority that ends stops a cluster, so this goes on while the cluster is held. None begins
+// while a snapshot is restored: one thing at a time.
 func (v view) authority() []Action {
 	if !v.allPresentIt() {
 		return nil
 	}
 	switch v.Spec.TLS.Authority.Stage {
 	case AuthoritySettled:
-		if because := v.whyAnotherAuthority(); because != "" {
+		if because := v.whyAnotherAuthority(); because != "" && !v.isRestoring() {
 			return rotateAuthority(IntroduceAuthority, because)
 		}
 	case AuthorityComing:

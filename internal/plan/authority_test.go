@@ -50,9 +50,12 @@ func TestTheAuthority(t *testing.T) {
 		change    func(o *plan.Observation)
 		upkeep    []plan.Action
 	}{
-		"I5 it is young":              {settled(2*year, false), nil, nil},
-		"a fifth of its life":         {settled(year, false), nil, introduce("the present one ends at 2027-01-01T12:00:00Z")},
-		"it is asked for":             {settled(5*year, true), nil, introduce("on request")},
+		"I5 it is young":      {settled(2*year, false), nil, nil},
+		"a fifth of its life": {settled(year, false), nil, introduce("the present one ends at 2027-01-01T12:00:00Z")},
+		"it is asked for":     {settled(5*year, true), nil, introduce("on request")},
+		"it is asked for while a snapshot is restored": {
+			settled(5*year, true), func(o *plan.Observation) { o.Spec.Restore = &plan.Restore{Recorded: true} }, nil,
+		},
 		"a user provides it":          {brought(false), nil, nil},
 		"a user provides another one": {brought(true), nil, introduce("the Secret mine holds another value")},
 		"a user takes one back":       {taken, nil, introduce("the Secret mine holds another value")},

@@ -15,6 +15,11 @@ type Restore struct {
 	Next *Restore
 }
 
+// isRestoring reports whether the cluster has made way for a restore that is not over.
+func (v view) isRestoring() bool {
+	return v.Spec.Restore != nil && v.Spec.Restore.Recorded
+}
+
 // awaitRestore leaves the membership alone while a snapshot is restored: Raft refuses one while a change of its configuration is
 // pending, and nobody knows what servers say of a state that is being replaced.
 func awaitRestore(v view) *Decision {

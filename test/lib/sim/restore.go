@@ -32,7 +32,7 @@ func checkRestore(action plan.Action, s *State) *Violation {
 	}
 	switch action.(type) {
 	case plan.CreateServer, plan.MarkRetiring, plan.Leave, plan.ForceLeave, plan.RemovePeer, plan.TransferLeadership,
-		plan.SetGossip, plan.SetTLS, plan.SetACLs, plan.RotateGossip, plan.RotateTokens:
+		plan.MarkFailed, plan.SetGossip, plan.SetTLS, plan.SetACLs, plan.RotateGossip, plan.RotateTokens:
 		return violated(invariant.I13, "%s while a snapshot is restored", plan.NameOf(action))
 	}
 	return nil
