@@ -47,11 +47,11 @@ func know(status *v1alpha1.ConsulSnapshotStatus, saved snapshot.Outcome) {
 	status.Version = highest(saved.Servers)
 }
 
-// roundUp leaves so many digits that people can read a size.
+// roundUp leaves so many digits that people can read a size: at least ten units, at most ten of the next one.
 func roundUp(size int64) int64 {
-	const digits = 10 // bits
-	for unit := int64(1) << digits; ; unit <<= digits {
-		if size < unit<<digits || unit >= 1<<30 {
+	const next = 10 // bits
+	for unit := int64(1) << next; ; unit <<= next {
+		if size < 10*unit<<next || unit >= 1<<30 {
 			return (size + unit - 1) / unit * unit
 		}
 	}
