@@ -143,7 +143,7 @@ func (v view) evictable() bool {
 	case v.Spec.Replicas == 1, !v.allServeUnderStableLeader(): // a single server has to be let go by a person
 		return false
 	}
-	drained, serving := len(v.drained()), len(v.serving())
+	drained, serving := len(filter(v.drained(), staysUp)), len(v.serving()) // one that was evicted goes
 	if drained == 0 {
 		return false
 	}

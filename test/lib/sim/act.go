@@ -29,6 +29,8 @@ func act(action plan.Action, seen, s *State) bool {
 		return sameRecord(seen, s) && beginRestore(s)
 	case plan.EndRestore:
 		return sameRecord(seen, s) && endRestore(s)
+	case plan.TakeSnapshot, plan.BeginFounding, plan.AskRestore, plan.EndFounding:
+		return actOnSaves(action, seen, s)
 	case plan.SetGossip:
 		return sameClaims(seen, s) && sameRecord(seen, s) && setPhase(s, s.Wanted.WithGossip(a.Phase))
 	case plan.SetTLS:
@@ -181,6 +183,7 @@ func sameRecord(seen, s *State) bool {
 	return seen.Replicas == s.Replicas && seen.Wanted == s.Wanted && seen.Gossip == s.Gossip && seen.TLS == s.TLS &&
 		seen.Paused == s.Paused && seen.Rotate == s.Rotate && seen.AskTokens == s.AskTokens &&
 		seen.InPlace == s.InPlace && (seen.Restore >= recordedRestore) == (s.Restore >= recordedRestore) &&
+		(seen.Founding >= recordedFounding) == (s.Founding >= recordedFounding) &&
 		seen.Bootstrapped == s.Bootstrapped && seen.Transfer == s.Transfer && sameRecovery(seen, s)
 }
 

@@ -95,8 +95,8 @@ func (x *schedule) fairStep(s State) (*State, string, *Violation) {
 		if k.unreliable && !s.Returns {
 			continue
 		}
-		for i := range s.slots() {
-			if (i > 0 && k.whole) || !k.can(&s, i) {
+		for i := range max(1, int(s.N)) { // slot 0 is there for what concerns the whole cluster
+			if (i > 0 && k.whole) || i >= int(s.N) && !k.whole || !k.can(&s, i) {
 				continue
 			}
 			e := event{k, i}
@@ -230,6 +230,9 @@ func (s *State) asWanted() *Violation {
 	}
 	if s.Wanted.Gossip() != plan.GossipOff && (s.Rotate || s.keyStage() != plan.KeySettled) {
 		return violated(invariant.I7, "the rotation of the gossip key does not end")
+	}
+	if s.Founding != noFounding || s.Restore != noRestore {
+		return violated(invariant.I7, "the restore does not end")
 	}
 	if s.Leader == nobody || !s.Bootstrapped || s.MinQuorum != s.Replicas || s.Transfer != noTransfer ||
 		int(s.MinAvailable) != observe(s, s).AllPods() {

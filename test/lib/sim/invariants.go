@@ -25,6 +25,9 @@ func check(action plan.Action, s *State) *Violation {
 	if broken := checkRestore(action, s); broken != nil {
 		return broken
 	}
+	if broken := checkSaves(action, s); broken != nil {
+		return broken
+	}
 	switch a := action.(type) {
 	case plan.BeginRestore:
 		return checkBeginRestore(s)
@@ -115,9 +118,9 @@ func checkMinAvailable(s *State, pods int) *Violation {
 		return violated(invariant.I2, "a server may be evicted and %d of %d are healthy", well, s.Replicas)
 	case drained == 0:
 		return violated(invariant.I2, "a server may be evicted and none is drained")
-	case !s.Full && !s.Paused:
+	case !s.Full && !s.Paused && !s.awaitsPerson():
 		return violated(invariant.I2, "a server may be evicted that could move")
-	case s.Leader != nobody && s.Servers[s.Leader].Cordoned && drained < well && !s.Paused:
+	case s.Leader != nobody && s.Servers[s.Leader].Cordoned && drained < well && !s.Paused && !s.awaitsPerson():
 		return violated(invariant.I3, "the leader may be evicted")
 	}
 	return nil

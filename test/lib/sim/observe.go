@@ -64,6 +64,7 @@ func observe(kube, consul *State) plan.Observation {
 		Spec: kube.spec(), Raft: consul.raft(kube), NodesKnown: true, MinAvailable: new(int(kube.MinAvailable)),
 		Unclaimed: kube.count((*Server).isUnclaimed),
 	}
+	saves(&o.Spec, kube, consul)
 	if kube.Wanted.Gossip() != plan.GossipOff && kube.keyStage() != plan.KeySettled {
 		o.Spec.Gossip.Rotation = consul.rotation() // the Secret is read past the cache
 	}

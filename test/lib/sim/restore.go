@@ -12,6 +12,9 @@ const (
 	wantedRestore
 	recordedRestore // the cluster has made way
 	endedRestore    // it has ended, or is gone; the record is still there
+
+	incompleteRestore // it has ended, and nobody knows what the servers have
+	nextRestore       // a person asks for another one
 )
 
 // restore is what the operator sees of it.
@@ -19,15 +22,19 @@ func (s *State) restore() *plan.Restore {
 	if s.Restore == noRestore {
 		return nil
 	}
-	return &plan.Restore{
+	restore := &plan.Restore{
 		Name: "restore", UID: "1", Recorded: s.Restore >= recordedRestore, Over: s.Restore == endedRestore,
-		Ready: plan.Problem{Reason: reason.Restoring},
+		Incomplete: s.Restore >= incompleteRestore, Ready: plan.Problem{Reason: reason.Restoring},
 	}
+	if s.Restore == nextRestore {
+		restore.Next = &plan.Restore{Name: "next", UID: "2"}
+	}
+	return restore
 }
 
 // checkRestore is about what Raft refuses to restore under, or nobody could tell the outcome of.
 func checkRestore(action plan.Action, s *State) *Violation {
-	if s.Restore != recordedRestore {
+	if s.Restore < recordedRestore || s.Restore == endedRestore {
 		return nil
 	}
 	switch action.(type) {
@@ -40,6 +47,9 @@ func checkRestore(action plan.Action, s *State) *Violation {
 
 // checkBeginRestore is about what has to be over before.
 func checkBeginRestore(s *State) *Violation {
+	if s.Restore == nextRestore {
+		return nil // the cluster has made way for the one before
+	}
 	switch stage := s.tokenStage(); {
 	case stage == plan.TokensComing, stage == plan.TokensGoing:
 		return violated(invariant.I13, "a restore begins in the middle of a rotation of the tokens")
@@ -77,6 +87,9 @@ func isRestoring(s *State, _ int) bool { return s.Restore == recordedRestore }
 func restored(s *State, _ int) {
 	s.Restore = endedRestore
 	s.TokensKnown = false
+	if s.Founding == preparedFounding {
+		s.Founding = doneFounding
+	}
 }
 
 // askRestore asks for one. deleteRestore takes it back. Once it is recorded, its Job goes on for a while.

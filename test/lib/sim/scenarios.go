@@ -71,6 +71,7 @@ func Scenarios() []Scenario {
 	all = append(all, rotations()...)
 	all = append(all, tokenRotations()...)
 	all = append(all, restores()...)
+	all = append(all, snapshots()...)
 	for i := range all {
 		all[i].Limit = 30_000
 	}

@@ -206,6 +206,10 @@ type State struct {
 	KeysLate        bool  // some may still show it as it was two changes ago
 	Rotate          bool  // a person asks for another key
 	Restore         uint8 // how far a ConsulRestore is; 0 for none
+	Saves           bool  // there is a destination for snapshots
+	Snapshot        uint8 // how far the ConsulSnapshot before an upgrade is; 0 for none
+	SnapshotOf      uint8 // the spec before which it was taken
+	Founding        uint8 // how far the foundation with a snapshot is; 0 for none
 	Paused          bool
 	Replace         bool  // failureReplacement is on
 	Full            bool  // no node takes a server that is new
@@ -349,7 +353,9 @@ func (s *State) String() string {
 	if s.InPlace {
 		b.WriteString(" in place")
 	}
-	b.WriteString([...]string{"", " to be restored", " restoring", " restored"}[s.Restore])
+	b.WriteString([...]string{"", " to be restored", " restoring", " restored", " restored by half", " to be restored again"}[s.Restore])
+	b.WriteString([...]string{"", " being saved", " saved", " not saved"}[s.Snapshot])
+	b.WriteString([...]string{"", " with a snapshot", " recorded", " reading it", " having read it", " having restored it"}[s.Founding])
 	leader := "nobody"
 	if s.Leader != nobody {
 		leader = fmt.Sprintf("#%d", s.Leader)
