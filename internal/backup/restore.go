@@ -63,7 +63,8 @@ func (o RestoreObservation) decide() RestoreDecision {
 		d.Decision, d.Restored = o.ofJob()
 		return d
 	case o.Restore.Status.StartedAt != nil:
-		return RestoreDecision{Decision: fail(reason.RestoreIncomplete, "the Job is gone, and nobody knows what it has done")}
+		return RestoreDecision{Decision: fail(reason.RestoreIncomplete,
+			"the Job is gone, and nobody knows what it has done: "+o.tryAgain())}
 	}
 	if refused := o.refused(); refused != nil {
 		return RestoreDecision{Decision: *refused}
@@ -107,7 +108,9 @@ func (o RestoreObservation) refused() *Decision {
 	return &failure
 }
 
-func (o RestoreObservation) founds() bool { return resources.IsFoundingRestore(o.Cluster, o.Restore) }
+func (o RestoreObservation) founds() bool {
+	return o.Cluster != nil && resources.IsFoundingRestore(o.Cluster, o.Restore)
+}
 
 // hasWay reports whether the cluster has made way for it.
 func (o RestoreObservation) hasWay() bool {
@@ -197,6 +200,14 @@ func (o RestoreObservation) source(d *RestoreDecision) *Decision {
 	return nil
 }
 
+// tryAgain says how a person restores once more. Another ConsulRestore does not found a cluster.
+func (o RestoreObservation) tryAgain() string {
+	if o.founds() {
+		return "delete this ConsulRestore, and the operator creates it anew"
+	}
+	return "create another ConsulRestore"
+}
+
 // untouched are the reasons for which a Job fails before Consul was given all of the snapshot.
 var untouched = []reason.Reason{
 	reason.SnapshotDamaged, reason.SnapshotKeyMissing, reason.SnapshotMissing, reason.SnapshotUnfit, reason.StoreRefuses,
@@ -219,7 +230,7 @@ func (o RestoreObservation) ofJob() (Decision, bool) {
 		return fail(why, message+"; nothing was changed"), false
 	}
 	return fail(reason.RestoreIncomplete,
-		message+"; the data may have been replaced, perhaps on some servers only: restore once more"), false
+		message+"; the data may have been replaced, perhaps on some servers only: "+o.tryAgain()), false
 }
 
 // settle waits until the cluster is as it should be again, and registered in its own catalog.

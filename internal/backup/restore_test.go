@@ -113,7 +113,7 @@ func TestRestore(t *testing.T) {
 		},
 		"Consul was lost on the way": {
 			func(o o) { o.Job = failed("restore", reason.RestoreIncomplete, "EOF") }, backup.Failed, reason.RestoreIncomplete,
-			"restore once more", "", false, true, false,
+			"create another ConsulRestore", "", false, true, false,
 		},
 		"its pod was killed": {
 			func(o o) { o.Job = failed("other", "", "") }, backup.Failed, reason.RestoreIncomplete, "exit code 1", "", false, true, false,
@@ -181,6 +181,14 @@ func TestRestore(t *testing.T) {
 		"it was read, and the pod is gone": {
 			func(o o) { reading(o); o.Inspection = succeeded("other", snapshot.Outcome{}) }, backup.Failed, reason.SnapshotFails,
 			"nothing was changed", "", false, false, false,
+		},
+		"a new cluster begins with it, and its pod was killed": {
+			func(o o) { founding(o); o.Job = failed("other", "", "") }, backup.Failed, reason.RestoreIncomplete,
+			"delete this ConsulRestore", "", false, true, false,
+		},
+		"there is no cluster any more, and its pod was killed": {
+			func(o o) { o.Cluster, o.Job = nil, failed("other", "", "") }, backup.Failed, reason.RestoreIncomplete,
+			"create another ConsulRestore", "", false, true, false,
 		},
 		"a new cluster reads it first": {founding, backup.Working, reason.InspectingSnapshot, "", "inspect", false, false, false},
 		"it has read it": {func(o o) {

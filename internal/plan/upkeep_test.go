@@ -145,6 +145,14 @@ func TestUpkeep(t *testing.T) {
 			func(o *plan.Observation) { drain(o, 1); o.Spec.Paused = true },
 			evictable,
 		},
+		"nor one that waits for its snapshot, until the server is evicted": {
+			func(o *plan.Observation) {
+				fourth(o)
+				drain(o, 1)
+				o.Servers[1].Pod.Terminating, o.MinAvailable = true, new(2)
+				o.Spec.UpgradeSnapshot = &plan.UpgradeSnapshot{Exists: true}
+			}, []plan.Action{plan.SetMinAvailable{Pods: 4}},
+		},
 		"nor does one that waits for a person after a restore": {
 			func(o *plan.Observation) {
 				drain(o, 1)

@@ -92,7 +92,7 @@ func actOnSaves(action plan.Action, seen, s *State) bool {
 
 // checkSaves asserts that nothing that a snapshot is for is done before there is one.
 func checkSaves(action plan.Action, s *State) *Violation {
-	unread := s.Founding != noFounding && s.Founding < preparedFounding
+	unread := !s.Bootstrapped && s.Founding != noFounding && s.Founding < preparedFounding
 	unsaved := s.Saves && s.works() && s.readable() && s.beginsUpgrade() && !s.isSaved()
 	switch action.(type) {
 	case plan.StartServing:
@@ -121,7 +121,15 @@ func isIncomplete(s *State, _ int) bool { return s.Restore == incompleteRestore 
 
 func save(s *State, _ int)         { s.Snapshot = goodSnapshot }
 func deleteFailed(s *State, _ int) { s.Snapshot = noSnapshot }
-func restoreAgain(s *State, _ int) { s.Restore = nextRestore }
+
+// restoreAgain has another restore take the place of one that is incomplete. The one that founds a cluster is deleted, and
+// created anew.
+func restoreAgain(s *State, _ int) {
+	s.Restore = nextRestore
+	if s.Founding == preparedFounding {
+		s.Restore, s.Founding = endedRestore, recordedFounding
+	}
+}
 
 // read has the ConsulRestore of a new cluster wait until the cluster makes way for it.
 func read(s *State, _ int) {
