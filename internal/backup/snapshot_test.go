@@ -172,7 +172,8 @@ func TestSnapshotStatus(t *testing.T) {
 
 func TestSizesThatPeopleRead(t *testing.T) {
 	for size, want := range map[int64]string{
-		0: "0", 1: "1Ki", 1024: "1Ki", 1025: "2Ki", 700_000: "684Ki", 5 << 20: "5Mi", 5<<20 + 1: "5121Ki", 50<<20 + 1: "51Mi", 11 << 27: "1408Mi", 3 << 30: "3Gi", 2 << 40: "2Ti",
+		0: "0", 1: "1Ki", 1024: "1Ki", 1025: "2Ki", 700_000: "684Ki", 5 << 20: "5Mi", 5<<20 + 1: "5121Ki",
+		50<<20 + 1: "51Mi", 11 << 27: "1408Mi", 3 << 30: "3Gi", 2 << 40: "2Ti",
 	} {
 		asked := going("1", noon)
 		o := backup.SnapshotObservation{Snapshot: &asked, Cluster: aCluster(), Job: succeeded("save", snapshot.Outcome{Size: size})}

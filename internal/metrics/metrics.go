@@ -34,7 +34,7 @@ var (
 		"When its last good snapshot was completed.",
 		[]string{"namespace", "schedule", "cluster"}, nil)
 	interval = prometheus.NewDesc("consuloperator_snapshot_schedule_interval_seconds",
-		"The longer of its last interval and the present one; none while it is suspended.", []string{"namespace", "schedule", "cluster"}, nil)
+		"The longer of its last interval and the present one; none if suspended.", []string{"namespace", "schedule", "cluster"}, nil)
 )
 
 // Collector collects what ConsulClusters and ConsulSnapshotSchedules say of themselves.

@@ -60,7 +60,7 @@ consuloperator_cluster_failure_tolerance{cluster="consul",namespace="blue"} 1
 # HELP consuloperator_snapshot_schedule_condition 1 for the status that a condition of a ConsulSnapshotSchedule has.
 # TYPE consuloperator_snapshot_schedule_condition gauge
 consuloperator_snapshot_schedule_condition{cluster="consul",condition="Ready",namespace="blue",schedule="hourly",status="false"} 1
-# HELP consuloperator_snapshot_schedule_interval_seconds The longer of its last interval and the present one; none while it is suspended.
+# HELP consuloperator_snapshot_schedule_interval_seconds The longer of its last interval and the present one; none if suspended.
 # TYPE consuloperator_snapshot_schedule_interval_seconds gauge
 consuloperator_snapshot_schedule_interval_seconds{cluster="consul",namespace="blue",schedule="hourly"} 3600
 # HELP consuloperator_snapshot_schedule_last_success_timestamp_seconds When its last good snapshot was completed.

@@ -160,7 +160,7 @@
 //   - I10: no server is started that others cannot hear.
 //   - I11: no ACL token loses its rights while a server uses it.
 //   - I12: no key or token is in a log, an object but its Secrets, or the arguments of a process.
-//   - I13: no server is added, removed or asked to lead, and no key or token is rotated, while a snapshot is restored.
+//   - I13: no server is added, removed or asked to lead, and no key or token is rotated, during a restore.
 package plan
 
 // Rule is one decision of the operator. The first rule of the list that has something to say decides.

@@ -27,7 +27,7 @@ var (
 	I10 = Invariant{"I10", "no server is started that others cannot hear"}
 	I11 = Invariant{"I11", "no ACL token loses its rights while a server uses it"}
 	I12 = Invariant{"I12", "no key or token is in a log, an object but its Secrets, or the arguments of a process"}
-	I13 = Invariant{"I13", "no server is added, removed or asked to lead, and no key or token is rotated, while a snapshot is restored"}
+	I13 = Invariant{"I13", "no server is added, removed or asked to lead, and no key or token is rotated, during a restore"}
 )
 
 // All lists the invariants in order.

@@ -353,9 +353,9 @@ func (s *State) String() string {
 	if s.InPlace {
 		b.WriteString(" in place")
 	}
-	b.WriteString([...]string{"", " to be restored", " restoring", " restored", " restored by half", " to be restored again"}[s.Restore])
+	b.WriteString([...]string{"", " to be restored", " restoring", " restored", " half restored", " to be done again"}[s.Restore])
 	b.WriteString([...]string{"", " being saved", " saved", " not saved"}[s.Snapshot])
-	b.WriteString([...]string{"", " with a snapshot", " recorded", " reading it", " having read it", " having restored it"}[s.Founding])
+	b.WriteString([...]string{"", " from a snapshot", " recorded", " reading it", " having read it", " having it"}[s.Founding])
 	leader := "nobody"
 	if s.Leader != nobody {
 		leader = fmt.Sprintf("#%d", s.Leader)
