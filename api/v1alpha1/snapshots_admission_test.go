@@ -244,7 +244,7 @@ func TestSnapshotsAreAcceptedOrRefusedByName(t *testing.T) {
 		"a restore of a snapshot's sum":  {from(values{"snapshotName": "daily", "sha256": sum}), needsObject},
 		"a restore of just a sum":        {from(values{"sha256": sum}), needsObject},
 		"a restore of a sum in capitals": {from(values{"object": "a", "sha256": strings.ToUpper(sum)}), "spec.from.sha256" + matches},
-		"a restore of half a sum":        {from(values{"object": "a", "sha256": sum[:32]}), "spec.from.sha256 in body should be at"},
+		"a restore of half a sum":        {from(values{"object": "a", "sha256": sum[:32]}), "spec.from.sha256" + tooShort},
 		"a restore of a longer sum":      {from(values{"object": "a", "sha256": sum + "0"}), "spec.from.sha256: Too long"},
 		"a restore of no name":           {from(values{"snapshotName": ""}), "spec.from.snapshotName" + tooShort},
 		"a restore of a long name":       {from(values{"snapshotName": long(253)}), ""},
