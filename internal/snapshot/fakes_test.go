@@ -71,6 +71,11 @@ func (p *pretender) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // all is what it was to restore, and what of it was whole. It ends the server: what was sent may not have come yet.
 func (p *pretender) all() (given, restored [][]byte) {
 	p.server.Close()
+	return p.soFar()
+}
+
+// soFar is all that has come until now.
+func (p *pretender) soFar() (given, restored [][]byte) {
 	p.mutex.Lock()
 	defer p.mutex.Unlock()
 	return p.given, p.restored

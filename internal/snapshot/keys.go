@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"runtime/debug"
 
 	"filippo.io/age"
 
@@ -72,8 +73,12 @@ func (k Keys) encrypt(to io.Writer) (io.WriteCloser, error) {
 	if !k.CanEncrypt() {
 		return open{to}, nil
 	}
+	defer forget()
 	return age.Encrypt(to, k.recipients...)
 }
+
+// forget gives back what it took to derive a key from a passphrase. Go would keep it, and let as much again be filled beside it.
+func forget() { debug.FreeOSMemory() }
 
 // open writes as it is.
 type open struct{ io.Writer }
@@ -97,6 +102,7 @@ func (k Keys) decrypt(from io.Reader, isKnown bool) (io.Reader, error) {
 		return nil, failed(reason.SnapshotKeyMissing, errors.New("the snapshot is encrypted, and there is no key to decrypt it with"))
 	}
 	plain, err := age.Decrypt(buffered, k.identities...)
+	forget()
 	if wrong := new(age.NoIdentityMatchError); errors.As(err, &wrong) {
 		return nil, failed(reason.SnapshotKeyMissing, errors.New("the snapshot is encrypted with another key"))
 	}

@@ -3,6 +3,7 @@ package snapshot
 import (
 	"archive/tar"
 	"compress/gzip"
+	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
@@ -11,11 +12,9 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
-	"os/exec"
 	"path/filepath"
-	"regexp"
+	"slices"
 	"strconv"
-	"strings"
 	"testing"
 	"time"
 
@@ -34,9 +33,6 @@ const (
 	// hugeWithin is how long all takes at most.
 	hugeWithin = 30 * time.Minute
 )
-
-// taskVariable has the test's program be a task in a process of its own, and holds its arguments.
-const taskVariable = "SNAPSHOT_TASK"
 
 // hugeRecord is a key with a value that cannot be compressed. All of them have the same size.
 func hugeRecord(i int, from io.Reader) []byte {
@@ -110,27 +106,24 @@ func (c hugeConsul) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// runTask runs a task, and prints how much memory this process has needed.
-func runTask(t *testing.T, args string) {
-	t.Helper()
-	g := NewWithT(t)
-	g.Expect(Run(t.Context(), strings.Fields(args), os.Stdout, os.Stderr)).To(Succeed())
-	status, err := os.ReadFile("/proc/self/status")
-	g.Expect(err).NotTo(HaveOccurred())
-	_, err = os.Stdout.Write(peakOfProcess.Find(status))
-	g.Expect(err).NotTo(HaveOccurred())
-}
-
-// peakOfProcess is the most memory that a process has had, which the kernel remembers.
-var peakOfProcess = regexp.MustCompile(`VmHWM:\s+(\d+) kB`)
-
 // However large a state is, it goes through little memory: it would have to fit into a pod otherwise.
 func TestMemory(t *testing.T) {
-	if args := os.Getenv(taskVariable); args != "" {
-		runTask(t, args)
-		return
-	}
 	long(t)
+	g := NewWithT(t)
+	dir := t.TempDir()
+	recipient, identity := newIdentity()
+	g.Expect(writeFile(filepath.Join(dir, "identities"), identity)).To(Succeed())
+	g.Expect(writeFile(filepath.Join(dir, "passphrase"), passphrase)).To(Succeed())
+	for name, keys := range map[string][]string{
+		"keys": {"--recipient=" + recipient, "--identity-file=" + filepath.Join(dir, "identities")},
+		// scryptWork adds to what all others need.
+		"a passphrase": {"--passphrase-file=" + filepath.Join(dir, "passphrase")},
+	} {
+		t.Run("with "+name, func(t *testing.T) { testMemory(t, keys) })
+	}
+}
+
+func testMemory(t *testing.T, keys []string) {
 	g := NewWithT(t)
 	store, err := objectstore.Start(t.Context(), "../../bin", t.TempDir(), "backups")
 	g.Expect(err).NotTo(HaveOccurred())
@@ -138,31 +131,24 @@ func TestMemory(t *testing.T) {
 	consul := hugeConsul{saved: make(chan string, 10), restored: make(chan string, 10)}
 	server := httptest.NewServer(consul)
 	t.Cleanup(server.Close)
-	dir := t.TempDir()
-	g.Expect(objectstore.WriteCredentials(dir)).To(Succeed())
-	recipient, identity := newIdentity()
-	identities := filepath.Join(dir, "identities")
-	g.Expect(writeFile(identities, identity)).To(Succeed())
-	flags := strings.Join([]string{
-		"--store=s3://backups", "--s3-endpoint=" + store.URL, "--s3-path-style", "--s3-credentials-dir=" + dir,
-		"--consul=" + server.URL, "--recipient=" + recipient, "--identity-file=" + identities, "--datacenter=dc1", "--version=1.22.7",
-		"1.snap.age",
-	}, " ")
-	own, err := os.Executable()
-	g.Expect(err).NotTo(HaveOccurred())
-	for _, task := range []string{"save", "inspect", "restore"} {
-		child := exec.CommandContext(t.Context(), own, "-test.run=^TestMemory$", "-test.count=1", "-test.timeout="+hugeWithin.String())
-		child.Env = append(os.Environ(), taskVariable+"="+task+" "+flags)
-		child.Stderr = t.Output()
+	credentials := t.TempDir()
+	g.Expect(objectstore.WriteCredentials(credentials)).To(Succeed())
+	flags := append([]string{
+		"--store=s3://backups", "--s3-endpoint=" + store.URL, "--s3-path-style", "--s3-credentials-dir=" + credentials,
+		"--consul=" + server.URL, "--datacenter=dc1", "--version=1.22.7",
+	}, keys...)
+	ctx, cancel := context.WithTimeout(t.Context(), hugeWithin)
+	defer cancel()
+	for _, command := range []string{"save", "inspect", "restore"} {
 		start := time.Now()
-		out, err := child.Output()
-		g.Expect(err).NotTo(HaveOccurred(), "%s: %s", task, out)
+		out, err := taskOf(ctx, t, slices.Concat([]string{command}, flags, []string{"1.snap.age"})...).Output()
+		g.Expect(err).NotTo(HaveOccurred(), "%s: %s", command, out)
 		peak := peakOfProcess.FindSubmatch(out)
 		g.Expect(peak).To(HaveLen(2), "%s", out)
 		kilobytes, err := strconv.Atoi(string(peak[1]))
 		g.Expect(err).NotTo(HaveOccurred())
-		t.Logf("%s of a state of %d MiB: %d KiB of memory, %s", task, hugeState>>20, kilobytes, time.Since(start).Round(time.Second))
-		g.Expect(kilobytes).To(And(BeNumerically(">", 0), BeNumerically("<", mostMemory)), task)
+		t.Logf("%s of a state of %d MiB: %d KiB of memory, %s", command, hugeState>>20, kilobytes, time.Since(start).Round(time.Second))
+		g.Expect(kilobytes).To(And(BeNumerically(">", 0), BeNumerically("<", mostMemory)), command)
 	}
 	var saved, restored string
 	g.Expect(consul.saved).To(Receive(&saved))

@@ -22,6 +22,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/aws-sdk-go-v2/service/s3/types"
 	"github.com/aws/smithy-go"
+	"github.com/aws/smithy-go/middleware"
 	_ "golang.org/x/crypto/x509roots/fallback" // the image has no certificates of public authorities
 	"k8s.io/utils/ptr"
 
@@ -76,13 +77,25 @@ func OpenBucket(ctx context.Context, o BucketOptions) (*Bucket, error) {
 		if o.Endpoint != "" {
 			options.BaseEndpoint = ptr.To(o.Endpoint)
 		}
-		if believed != nil { // only by this client: a cloud that gives the pod its identity has authorities of its own
-			options.HTTPClient = awshttp.NewBuildableClient().WithTransportOptions(func(t *http.Transport) {
-				t.TLSClientConfig = &tls.Config{RootCAs: believed, MinVersion: tls.VersionTLS12}
+		options.APIOptions = append(options.APIOptions, signsNoEncoding)
+		if client, ok := options.HTTPClient.(*awshttp.BuildableClient); ok { // which the SDK has made
+			options.HTTPClient = client.WithTransportOptions(func(t *http.Transport) {
+				t.DisableCompression = true
+				if believed != nil { // only by this client: a cloud that gives the pod its identity has authorities of its own
+					t.TLSClientConfig = &tls.Config{RootCAs: believed, MinVersion: tls.VersionTLS12}
+				}
 			})
 		}
 	})
 	return &Bucket{name: o.Bucket, client: client}, nil
+}
+
+// signsNoEncoding has a request say nothing of encodings, so that none of them is signed: the front end of Google Cloud Storage
+// changes what is said there, and the signature of a write is wrong then (https://github.com/aws/aws-sdk-go-v2/issues/1816). The
+// SDK says "identity" lest Go asks for compressed answers, which DisableCompression does as well.
+func signsNoEncoding(stack *middleware.Stack) error {
+	_, err := stack.Finalize.Remove("DisableAcceptEncodingGzip")
+	return err
 }
 
 // authoritiesIn are the certificates in a file; nil for the public ones if there is none.

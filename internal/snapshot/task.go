@@ -69,6 +69,7 @@ func (t Task) saveOnce(ctx context.Context) (*Saved, error) {
 		err = encrypted.Close()
 	}
 	if err != nil { // what Consul sent is checked on the way: another answer may be whole
+		err = fmt.Errorf("what Consul has sent is no whole snapshot: %w", err)
 		return nil, failed(reason.ConsulUnreachable, firstOf(err, source.err, sink.err))
 	}
 	return &Saved{Contents: *contents, Size: counted.size, SHA256: counted.sum()}, object.Commit()
