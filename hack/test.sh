@@ -46,7 +46,7 @@ compiled() {
 # quietly PACKAGES: a line for each package.
 quietly() {
   # shellcheck disable=SC2086 # ARGS are flags
-  bin/gotestsum --format=pkgname -- -vet=off -count=1 -timeout=40m ${ARGS:-} "$@"
+  bin/gotestsum --format=pkgname -- -vet=off -count=1 -timeout=40m ${SHORT:+-short} ${ARGS:-} "$@"
 }
 
 # verbosely N PACKAGES: N packages at a time, and a person sees each step as it happens.

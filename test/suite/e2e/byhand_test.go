@@ -15,7 +15,9 @@ import (
 )
 
 // What docs/runbooks/lost-quorum.md says for a day without the operator, typed as it is there: three servers of five are lost.
-var _ = Describe("a person", func() {
+var _ = Describe("a person", Ordered, func() {
+	installed()
+
 	It("recovers from a lost quorum without the operator", func() {
 		c := create("by-hand", func(spec *v1alpha1.ConsulClusterSpec) { spec.Replicas = 5 })
 		Expect(c.names()).To(ConsistOf("consul-0", "consul-1", "consul-2", "consul-3", "consul-4"))
@@ -24,9 +26,6 @@ var _ = Describe("a person", func() {
 		}
 		consul("kv", "put", "before", "it was lost")
 		replicas := kubectl("get", "deployment", "consul-operator", "--namespace="+operators, "--output=jsonpath={.spec.replicas}")
-		DeferCleanup(func() {
-			kubectl("scale", "deployment", "consul-operator", "--namespace="+operators, "--replicas="+replicas)
-		})
 		commands := blocks("## Without the operator")
 		Expect(commands).To(HaveLen(2))
 
@@ -39,9 +38,9 @@ var _ = Describe("a person", func() {
 		AddReportEntry("a leader again after", time.Since(start).Round(time.Second).String())
 		Expect(consul("kv", "get", "before")).To(ContainSubstring("it was lost"))
 		c.shell("replicas=" + replicas + "\n" + back)
+		Eventually(c.names, "5m", "1s").Should(And(HaveLen(5), ContainElements("consul-3", "consul-4")), "the operator adds three")
 		c.ready(5 * time.Minute)
-		Expect(c.names()).To(ContainElements("consul-3", "consul-4"))
-		Expect(c.names()).To(HaveLen(5))
+		Expect(c.names()).To(And(HaveLen(5), ContainElements("consul-3", "consul-4")))
 		Expect(consul("kv", "get", "before")).To(ContainSubstring("it was lost"))
 	})
 })
