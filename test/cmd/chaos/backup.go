@@ -13,32 +13,37 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
-	"github.com/consul-operator/consul-operator/api/reason"
 	"github.com/consul-operator/consul-operator/api/v1alpha1"
 	"github.com/consul-operator/consul-operator/test/lib/await"
 )
 
-// restoreKind is what a restore is called in reports.
-const restoreKind = "restore of a snapshot"
+const (
+	// restoreKind is what a restore is called in reports.
+	restoreKind = "restore of a snapshot"
+	// longRun is how long a run has to be for a restore to be due: one is among the first cards.
+	longRun = 3 * time.Minute
+	// mostTries is how often the user asks for a restore until there is one.
+	mostTries = 10
+)
 
 // backupName is that of the claim that snapshots are kept on, and of the Secret with the key to decrypt them.
 const backupName = "chaos-backup"
 
-// backups are the snapshots that the user has asked for, those that were saved, and how many of them were restored.
+// backups are the snapshots and restores that the user has asked for, and what became of them.
 type backups struct {
 	asked    int
 	good     []good
+	restores int
 	restored int
 }
 
-// dead says that none of many snapshots was saved, or none of many restored: then nothing was tried out.
-func (b backups) dead(restores int) string {
-	const many = 3
+// dead says that nothing was saved, or in a long run nothing restored: then that was not tried out.
+func (b backups) dead(duration time.Duration) string {
 	switch {
-	case b.asked >= many && len(b.good) == 0:
+	case len(b.good) == 0:
 		return fmt.Sprintf("none of %d snapshots was saved", b.asked)
-	case restores >= many && b.restored == 0:
-		return fmt.Sprintf("none of %d snapshots was restored", restores)
+	case duration >= longRun && b.restored == 0:
+		return fmt.Sprintf("none of %d restores was done", b.restores)
 	}
 	return ""
 }
@@ -76,6 +81,14 @@ func (c *chaos) prepareBackups(ctx context.Context) (v1alpha1.Snapshots, error) 
 			Recipients: []string{identity.Recipient().String()}, IdentitySecretRef: &v1alpha1.SecretKey{Name: backupName},
 		},
 	}, nil
+}
+
+// saveFirst takes a snapshot before there are faults. The older version has saved it, so it can always be restored.
+func (f *faults) saveFirst(ctx context.Context) error {
+	name, err := f.takeSnapshot(ctx)
+	f.pending.Wait()
+	f.say("snapshot before all faults: %s", name)
+	return err
 }
 
 // mayTake reports whether the history has room for another snapshot.
@@ -121,32 +134,55 @@ func (f *faults) restoreSnapshot(ctx context.Context) (string, error) {
 	f.mu.Lock()
 	from := f.backups.good[f.random.IntN(len(f.backups.good))]
 	f.mu.Unlock()
+	return from.name, f.restoreFrom(ctx, from, mostTries)
+}
+
+// restoreFrom asks once more if nothing was restored: for the same snapshot if nobody knows what the servers have, since the
+// cluster waits for that, and else for the first one.
+func (f *faults) restoreFrom(ctx context.Context, from good, tries int) error {
 	r := &v1alpha1.ConsulRestore{ObjectMeta: metav1.ObjectMeta{
 		Namespace: f.Key.Namespace, Name: fmt.Sprintf("back-%d", time.Now().UnixMilli()),
 	}}
 	r.Spec = v1alpha1.ConsulRestoreSpec{ClusterName: f.Key.Name, From: v1alpha1.SnapshotSource{SnapshotName: from.name}}
 	began := time.Now()
 	if err := f.Client.Create(ctx, r); err != nil {
-		return "", err
+		return err
 	}
 	f.set(restoring, true)
+	f.mu.Lock()
+	f.backups.restores++
+	f.mu.Unlock()
 	f.follow(r, func() bool { return r.Status.RestoredAt != nil || r.Status.CompletedAt != nil }, func() {
-		defer f.set(restoring, false)
-		ready := meta.FindStatusCondition(r.Status.Conditions, v1alpha1.ConditionReady)
-		ended, outcome := time.Now(), succeeded
-		if r.Status.RestoredAt == nil {
-			if ready == nil || ready.Reason != string(reason.RestoreIncomplete) {
-				return // nothing was changed
-			}
-			outcome = unknown
+		if again := f.restored(r, from, began); again.name != "" && tries > 1 {
+			f.fail(f.restoreFrom(context.Background(), again, tries-1))
+			return
 		}
-		f.history.addOfAll(request{action: restore, saved: from.number}, began, ended, outcome)
-		f.Load.Rewound(from.began, ended)
-		f.mu.Lock()
-		defer f.mu.Unlock()
-		f.backups.restored++
+		f.set(restoring, false)
 	})
-	return from.name, nil
+	return nil
+}
+
+// restored takes down what became of a restore, and returns the snapshot that the user asks for next; none if it was restored.
+func (f *faults) restored(r *v1alpha1.ConsulRestore, from good, began time.Time) (again good) {
+	ended, outcome := time.Now(), succeeded
+	if r.Status.RestoredAt == nil {
+		outcome = unknown
+		if ready := meta.FindStatusCondition(r.Status.Conditions, v1alpha1.ConditionReady); ready != nil {
+			f.say("not restored: %s: %s: %s", from.name, ready.Reason, ready.Message)
+		}
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if outcome == unknown && !r.Status.DataUnknown {
+		return f.backups.good[0] // nothing was changed
+	}
+	f.history.addOfAll(request{action: restore, saved: from.number}, began, ended, outcome)
+	f.Load.Rewound(from.began, ended)
+	if outcome == unknown {
+		return from
+	}
+	f.backups.restored++
+	return good{}
 }
 
 // follow waits until an object says what became of it. It goes on when there are no more faults.
@@ -164,9 +200,7 @@ func (f *faults) follow(o client.Object, done func() bool, tell func()) {
 			return nil
 		})
 		if err != nil {
-			f.mu.Lock()
-			defer f.mu.Unlock()
-			f.err = errors.Join(f.err, fmt.Errorf("%s %s: %w", o.GetObjectKind().GroupVersionKind().Kind, o.GetName(), err))
+			f.fail(fmt.Errorf("%s %s: %w", o.GetObjectKind().GroupVersionKind().Kind, o.GetName(), err))
 			return
 		}
 		tell()

@@ -163,9 +163,12 @@ func (c *chaos) rage(ctx context.Context) (*findings, error) {
 	defer stopBeating()
 	go c.beat(beating)
 
-	raging, cancel := context.WithTimeout(ctx, c.options.duration)
-	err := c.faults.run(raging)
-	cancel()
+	err := c.faults.saveFirst(ctx)
+	if err == nil {
+		raging, cancel := context.WithTimeout(ctx, c.options.duration)
+		err = c.faults.run(raging)
+		cancel()
+	}
 	// What stands still goes on whatever happened, or it could not be stopped in an orderly way.
 	if endErr := c.faults.end(); err == nil {
 		err = endErr

@@ -47,7 +47,7 @@ type faults struct {
 	cut      map[string]bool // nodes that are cut off
 	slow     map[string]bool // nodes whose packets are delayed
 	inEffect map[lasting]bool
-	err      error // of taking back
+	err      error // of what goes on beside the faults
 
 	history *history
 	backups backups
@@ -147,12 +147,17 @@ func (f *faults) draw() *kind {
 	return &k
 }
 
+// shuffled has a restore among the first cards, so that a run of minutes has one.
 func (f *faults) shuffled() []kind {
+	const soon = 8
 	var deck []kind
 	for _, k := range f.kinds {
 		deck = append(deck, slices.Repeat([]kind{k}, k.often)...)
 	}
 	f.random.Shuffle(len(deck), func(i, j int) { deck[i], deck[j] = deck[j], deck[i] })
+	if i := slices.IndexFunc(deck, func(k kind) bool { return k.name == restoreKind }); i > soon {
+		deck[i], deck[soon] = deck[soon], deck[i]
+	}
 	return deck
 }
 
@@ -212,12 +217,15 @@ func (f *faults) later(after time.Duration, undo func() error) {
 		case <-time.After(after):
 		case <-f.ending:
 		}
-		if err := undo(); err != nil {
-			f.mu.Lock()
-			defer f.mu.Unlock()
-			f.err = errors.Join(f.err, err)
-		}
+		f.fail(undo())
 	})
+}
+
+// fail has the run end with an error, if it is one.
+func (f *faults) fail(err error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.err = errors.Join(f.err, err)
 }
 
 // end takes back what is still in effect.

@@ -66,14 +66,14 @@ func (r *findings) violations() []string {
 	for _, difference := range r.unwanted {
 		add(invariant.I7, "it is Ready, and yet %s", difference)
 	}
-	if dead := r.backups.dead(r.counts[restoreKind]); dead != "" {
+	if dead := r.backups.dead(r.duration); dead != "" {
 		add(invariant.I7, "%s", dead)
 	}
 	for _, lost := range r.Verified.Lost {
 		add(invariant.I8, "%s", lost)
 	}
-	// A restore takes the sessions back that there were, and with them the locks.
-	if broken := r.LockBroken(); broken != nil && r.counts[restoreKind] == 0 {
+	// A restore keeps it: the lock was taken before the first snapshot, so all of them have it, and its session.
+	if broken := r.LockBroken(); broken != nil {
 		add(invariant.I8, "%v", broken)
 	}
 	if r.unreadable != nil {
@@ -121,8 +121,8 @@ func (r *findings) text() string {
 		t.Line("Most servers lost for good", "recovered from the rest and Ready after %s", report.Seconds(r.regained))
 	}
 	t.Line("Leader changes", "%d", r.Timeline.LeaderChanges)
-	t.Line("Snapshots", "%d of %d saved, %d of %d restored", len(r.backups.good), r.backups.asked, r.backups.restored,
-		r.counts[restoreKind])
+	t.Line("Snapshots", "%d of %d saved, %d of %d restores done", len(r.backups.good), r.backups.asked, r.backups.restored,
+		r.backups.restores)
 	r.operations(t)
 	for _, v := range r.violations() {
 		t.Line("VIOLATED", "%s", v)

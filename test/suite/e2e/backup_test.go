@@ -22,6 +22,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/intstr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	"github.com/consul-operator/consul-operator/api/reason"
 	"github.com/consul-operator/consul-operator/api/v1alpha1"
 	"github.com/consul-operator/consul-operator/internal/resources"
 	"github.com/consul-operator/consul-operator/test/lib/objectstore"
@@ -59,6 +60,7 @@ var _ = Describe("backup and restore", Ordered, ContinueOnFailure, func() {
 		began := time.Now()
 		awaitReady(schedule, func() []metav1.Condition { return schedule.Status.Conditions })
 		AddReportEntry("saved", fmt.Sprintf("%d keys after %s", keys, time.Since(began).Round(time.Millisecond)))
+		Expect(c.typed("kubectl get consulsnapshotschedules")).To(ContainSubstring(schedule.Name))
 		taken := &v1alpha1.ConsulSnapshot{}
 		Expect(env.Client.Get(GinkgoT().Context(),
 			client.ObjectKey{Namespace: namespace, Name: schedule.Status.LastSucceeded}, taken)).To(Succeed())
@@ -92,8 +94,8 @@ var _ = Describe("backup and restore", Ordered, ContinueOnFailure, func() {
 		for _, server := range c.get().Status.Servers {
 			Expect(former.Status.Servers).NotTo(ContainElement(HaveField("Name", server.Name)), "names never come back")
 		}
-		c.expectCatalog()
-		c.expectDNS()
+		Expect(c.catalog()).To(Equal(c.ids()))
+		Expect(c.lookup()).To(ConsistOf(c.addresses()))
 	})
 
 	It("saves and restores 200 MiB without the kubelet evicting a server", func() {
@@ -122,6 +124,7 @@ var _ = Describe("backup and restore", Ordered, ContinueOnFailure, func() {
 		took("200 MiB saved and verified by a restore", snapshot,
 			"kubectl wait --for=condition=Ready consulsnapshot/today --timeout=5m")
 		Expect(c.typed("kubectl get consulsnapshots")).To(ContainSubstring("the snapshot is stored and verified"))
+		Expect(c.typed("kubectl logs job/today-save --all-containers")).NotTo(BeEmpty())
 		Expect(env.Client.Get(GinkgoT().Context(), client.ObjectKeyFromObject(snapshot), snapshot)).To(Succeed())
 		Expect(snapshot.Status.Bytes).To(BeNumerically(">", keys*size), "nothing of it can be compressed")
 		restore := &v1alpha1.ConsulRestore{
@@ -142,6 +145,7 @@ var _ = Describe("backup and restore", Ordered, ContinueOnFailure, func() {
 			`-o jsonpath='{.data.token}' | base64 -d)" -keys -separator= | wc -l`)
 		Expect(strings.TrimSpace(counted)).To(Equal(c.typed("kubectl get consulsnapshot today -o jsonpath='{.status.keys}'")))
 		c.typed("kubectl delete consulcluster drill")
+		c.expectVolumeSpace()
 	})
 })
 
@@ -252,30 +256,61 @@ func (c *consul) agent(token string) *api.Client {
 	return agent
 }
 
-// expectCatalog has the catalog list the servers of the cluster, by their ids, and no others.
-func (c *consul) expectCatalog() {
+// expectVolumeSpace has the kubelets say how full the volumes are, or the condition why it is not known. Those of hack/cluster
+// know nothing of their volumes, which are folders.
+func (c *consul) expectVolumeSpace() {
+	GinkgoHelper()
+	var said *metav1.Condition
+	Eventually(func() *metav1.Condition { // kubelets are asked once a minute
+		said = meta.FindStatusCondition(c.get().Status.Conditions, v1alpha1.ConditionVolumeSpace)
+		return said
+	}, "2m", "1s").ShouldNot(BeNil())
+	AddReportEntry("volumes", said.Message)
+	if said.Status == metav1.ConditionTrue {
+		return
+	}
+	Expect(said.Status).To(Equal(metav1.ConditionUnknown))
+	Expect(said.Reason).To(Equal(string(reason.VolumeUsageUnknown)))
+	Expect(said.Message).To(MatchRegexp(`^consul-\d+: the kubelet of node \S+ (knows nothing|does not tell: its certificate)`))
+}
+
+// ids of the servers, by name.
+func (c *consul) ids() map[string]string {
+	GinkgoHelper()
+	ids := map[string]string{}
+	for _, server := range c.get().Status.Servers {
+		ids[server.Name] = server.ID
+	}
+	return ids
+}
+
+// catalog has the ids of the servers that the catalog lists, by name.
+func (c *consul) catalog() (map[string]string, error) {
 	GinkgoHelper()
 	nodes, _, err := c.admin().Catalog().Service("consul", "", nil)
-	Expect(err).NotTo(HaveOccurred())
-	listed, wanted := map[string]string{}, map[string]string{}
+	listed := map[string]string{}
 	for _, node := range nodes {
 		listed[node.Node] = node.ID
 	}
-	for _, server := range c.get().Status.Servers {
-		wanted[server.Name] = server.ID
-	}
-	Expect(listed).To(Equal(wanted))
+	return listed, err
 }
 
-// expectDNS has DNS find the servers of the cluster, and no others.
-func (c *consul) expectDNS() {
+// addresses of the servers.
+func (c *consul) addresses() []string {
 	GinkgoHelper()
-	var wanted []string
+	var addresses []string
 	for _, server := range c.get().Status.Servers {
-		wanted = append(wanted, server.Address)
+		addresses = append(addresses, server.Address)
 	}
+	return addresses
+}
+
+// lookup asks the DNS of a server for all servers.
+func (c *consul) lookup() ([]string, error) {
+	GinkgoHelper()
+	server := net.JoinHostPort(c.addresses()[0], strconv.Itoa(resources.PortDNS))
 	resolver := &net.Resolver{PreferGo: true, Dial: func(ctx context.Context, network, _ string) (net.Conn, error) {
-		return new(net.Dialer).DialContext(ctx, network, net.JoinHostPort(wanted[0], strconv.Itoa(resources.PortDNS)))
+		return new(net.Dialer).DialContext(ctx, network, server)
 	}}
-	Expect(resolver.LookupHost(GinkgoT().Context(), "consul.service.dc1.consul.")).To(ConsistOf(wanted))
+	return resolver.LookupHost(GinkgoT().Context(), "consul.service.dc1.consul.")
 }

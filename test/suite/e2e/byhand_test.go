@@ -30,14 +30,16 @@ var _ = Describe("a person", Ordered, func() {
 		Expect(commands).To(HaveLen(2))
 
 		start := time.Now()
-		c.shell(commands[0])
+		printed, err := c.sh(commands[0])
+		Expect(err).NotTo(HaveOccurred(), printed)
 		leads, back, _ := strings.Cut(commands[1], "\n")
 		Expect(leads).To(ContainSubstring("list-peers"))
 		Eventually(func() (string, error) { return c.sh(leads) }, "2m", "1s").Should(
 			And(ContainSubstring("leader"), ContainSubstring("consul-3"), ContainSubstring("consul-4"), Not(ContainSubstring("consul-0"))))
 		AddReportEntry("a leader again after", time.Since(start).Round(time.Second).String())
 		Expect(consul("kv", "get", "before")).To(ContainSubstring("it was lost"))
-		c.shell("replicas=" + replicas + "\n" + back)
+		printed, err = c.sh("replicas=" + replicas + "\n" + back)
+		Expect(err).NotTo(HaveOccurred(), printed)
 		Eventually(c.names, "5m", "1s").Should(And(HaveLen(5), ContainElements("consul-3", "consul-4")), "the operator adds three")
 		c.ready(5 * time.Minute)
 		Expect(c.names()).To(And(HaveLen(5), ContainElements("consul-3", "consul-4")))
@@ -63,19 +65,15 @@ func blocks(heading string) (all []string) {
 	return all
 }
 
-// shell runs commands in the namespace of the cluster.
-func (c *consul) shell(commands string) {
-	GinkgoHelper()
-	output, err := c.sh(commands)
-	Expect(err).NotTo(HaveOccurred(), output)
-}
-
+// sh runs commands in the namespace of the cluster, and returns what they print.
 func (c *consul) sh(commands string) (string, error) {
 	root, err := harness.Root()
 	if err != nil {
 		return "", err
 	}
-	output, err := exec.CommandContext(GinkgoT().Context(), "bash", "-euo", "pipefail", "-c", //nolint:gosec // commands of ours
-		"kubectl() { '"+filepath.Join(root, "bin", "kubectl")+"' "+c.in()+" \"$@\"; }\n"+commands).CombinedOutput()
+	shell := exec.CommandContext(GinkgoT().Context(), "bash", "-euo", "pipefail", "-c", //nolint:gosec // commands of ours
+		"kubectl() { '"+filepath.Join(root, "bin", "kubectl")+"' "+c.in()+" \"$@\"; }\n"+commands)
+	shell.Stderr = GinkgoWriter
+	output, err := shell.Output()
 	return string(output), err
 }

@@ -2,7 +2,6 @@ package e2e
 
 import (
 	"os"
-	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strings"
@@ -73,8 +72,11 @@ var _ = Describe("the commands of the page on security", Ordered, ContinueOnFail
 	})
 })
 
-// comment is what follows a command on its line.
-var comment = regexp.MustCompile(`\s{3,}#.*$`)
+// comment is what follows a command on its line, and inline a command amid text.
+var (
+	comment = regexp.MustCompile(`\s{3,}#.*$`)
+	inline  = regexp.MustCompile("`(kubectl [^`]+)`")
+)
 
 // typed runs a command of docs/security.md or docs/backup.md in the namespace of the cluster, and returns what it prints. It
 // fails if neither page has the command, so what is tried and what is written cannot differ.
@@ -86,6 +88,9 @@ func (c *consul) typed(command string) string {
 	for _, name := range []string{"security.md", "backup.md"} {
 		page, err := os.ReadFile(filepath.Join(root, "docs", name))
 		Expect(err).NotTo(HaveOccurred())
+		for _, typed := range inline.FindAllSubmatch(page, -1) {
+			commands = append(commands, string(typed[1]))
+		}
 		for line := range strings.Lines(string(page)) {
 			if typed, is := strings.CutPrefix(line, "    "); is {
 				commands = append(commands, comment.ReplaceAllString(strings.TrimSpace(typed), ""))
@@ -93,10 +98,7 @@ func (c *consul) typed(command string) string {
 		}
 	}
 	Expect(commands).To(ContainElement(command))
-	shell := exec.CommandContext(GinkgoT().Context(), "bash", "-euo", "pipefail", "-c", //nolint:gosec // commands of ours
-		"kubectl() { '"+filepath.Join(root, "bin", "kubectl")+"' "+c.in()+" \"$@\"; }\n"+command)
-	shell.Stderr = GinkgoWriter
-	output, err := shell.Output()
+	output, err := c.sh(command)
 	Expect(err).NotTo(HaveOccurred(), "%s: %s", command, output)
-	return string(output)
+	return output
 }

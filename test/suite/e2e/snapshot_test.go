@@ -24,8 +24,8 @@ var _ = Describe("kubectl port-forward", Ordered, ContinueOnFailure, func() {
 	installed()
 
 	It("shows the UI, and restores a snapshot into a new cluster where all volumes are gone", func() {
-		c := create("snapshot", func(*v1alpha1.ConsulClusterSpec) {})
-		spec := c.get().Spec
+		c := create("snapshot", func(spec *v1alpha1.ConsulClusterSpec) { spec.ACLs.DNS = true })
+		spec, former := c.get().Spec, c.ids()
 		stop, address := c.portForward()
 		Expect(c.request(http.MethodGet, address+"/ui/", nil)).To(ContainSubstring("<title>Consul"))
 		c.request(http.MethodPut, address+"/v1/kv/greeting", []byte("hello"))
@@ -41,8 +41,16 @@ var _ = Describe("kubectl port-forward", Ordered, ContinueOnFailure, func() {
 		defer stop()
 		status, _ := c.ask(http.MethodGet, address+"/v1/kv/greeting", nil)
 		Expect(status).To(Equal(http.StatusNotFound), "nothing is left of the first cluster")
+		ids := c.ids()
+		for name, id := range ids {
+			Expect(former).To(HaveKeyWithValue(name, Not(Equal(id))), "the snapshot has nodes of the same names with other ids")
+		}
 		c.request(http.MethodPut, address+"/v1/snapshot", []byte(snapshot))
 		Expect(c.request(http.MethodGet, address+"/v1/kv/greeting?raw", nil)).To(Equal("hello"))
+		restored := time.Now()
+		Eventually(c.catalog, "2m", "200ms").Should(Equal(ids), "the former nodes are taken out, and the leader registers its own")
+		Eventually(c.lookup, "10s", "200ms").Should(ConsistOf(c.addresses()))
+		AddReportEntry("in the catalog again", time.Since(restored).Round(100*time.Millisecond).String())
 		c.ready(time.Minute)
 	})
 })
