@@ -29,7 +29,8 @@ var all = []Info{
 	{QuorumLost, AttentionNow, "so many voters are gone with their volumes that no leader can be elected",
 		"decide whether the missing servers are lost for good, and run the command of the message", "runbooks/lost-quorum.md"},
 	{SnapshotNeeded, AttentionNow, "an upgrade waits for a [snapshot](backup.md#before-an-upgrade), which failed",
-		"do what the message of the ConsulSnapshot says and delete it, or run the command of the message", ""},
+		"correct what the message names, then delete the ConsulSnapshot to have another one taken; or upgrade without it. " +
+			"The message has both commands", ""},
 	{StrayPeer, AttentionIfItLasts, "a Raft peer that is alive is not a server of this cluster",
 		"if it goes on running, stop it where it runs", "runbooks/stray-peers.md"},
 	{NoLeader, AttentionIfItLasts, "no leader is known; the message names the servers that do not answer",
@@ -121,7 +122,7 @@ var all = []Info{
 			"[volumes](operate.md#volumes-that-fill-up)", ""},
 	{ClusterMissing, AttentionNow,
 		"the ConsulCluster that `spec.clusterName` names does not exist in this namespace, or is newer than the ConsulRestore",
-		"create it, or delete what names it; of a newer one, create another ConsulRestore", ""},
+		"create it, or delete what names it. If it was created after the ConsulRestore, create another ConsulRestore", ""},
 	{NoDestination, AttentionNow, "nothing says where snapshots are kept, or how they are encrypted",
 		"set `spec.snapshots` of the ConsulCluster", "backup.md"},
 	{StoreRefuses, AttentionNow, "the object store, or the volume, refuses: the bucket, the credentials, or it is full",
@@ -133,12 +134,14 @@ var all = []Info{
 	{SnapshotMissing, AttentionNow, "the store has no such snapshot", "correct the name, or the destination", "backup.md"},
 	{SnapshotUnfit, AttentionNow, "a snapshot is of another datacenter, of a newer version of Consul, or not " +
 		"encrypted where all others are",
-		"restore it into a cluster of that datacenter and version", "backup.md"},
+		"restore it into a cluster of that datacenter, and of that version or a later one. One that is not encrypted is restored by " +
+			"`snapshotName`, or by `object` with `sha256`", "backup.md"},
 	{RestoreIncomplete, AttentionNow, "a restore began, and nobody knows how it ended; the cluster changes nothing meanwhile",
 		"create another ConsulRestore, or delete this one: to go on, or to try again where a new cluster begins with it",
 		"backup.md"},
 	{SnapshotFails, AttentionNow, "the Job of a snapshot failed; the message says why",
-		"look at the log of the Job's pod", "backup.md"},
+		"look at the log of its Job, which stays for a day: `kubectl logs job/NAME-save --all-containers`; of a ConsulRestore " +
+			"`NAME-inspect` and `NAME-restore`", "backup.md"},
 	{JobRefused, AttentionNow, "the API server refuses a Job, or the operator does not know its own image",
 		"do what the message says: raise a quota, have a policy let the Job pass, or give the operator `--job-image`", "backup.md"},
 	{JobCannotStart, AttentionIfItLasts, "the pod of a Job does not start; the message is the kubelet's or the scheduler's",

@@ -208,7 +208,7 @@ type Storage struct {
 	AutoGrow *AutoGrow `json:"autoGrow,omitempty"`
 
 	// Retention is what happens to the volumes of replaced servers, and to all volumes when the ConsulCluster is deleted. A
-	// change holds from status.volumesRetained on.
+	// change to Retain protects the volumes once status.volumesRetained is true.
 	//
 	// +kubebuilder:validation:Enum=Delete;Retain
 	// +kubebuilder:default=Delete

@@ -3,7 +3,8 @@ package v1alpha1
 import metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 // ConsulRestore replaces all data of a running cluster with a snapshot, once: KV store, ACL tokens, catalog, sessions, service
-// mesh. What was written since the snapshot is lost; a snapshot of that is taken first.
+// mesh. What was written since the snapshot is lost. Unless skipSnapshot is set, the present data is saved to another snapshot
+// first.
 //
 // +kubebuilder:object:root=true
 // +kubebuilder:resource:shortName=crest

@@ -81,8 +81,8 @@ type ConsulSnapshotScheduleSpec struct {
 	// +optional
 	Concurrency SnapshotConcurrency `json:"concurrency,omitempty"`
 
-	// StartingDeadline is how late a run may start that was missed, such as while the operator was down. Of several, the last one is
-	// made up for.
+	// StartingDeadline is how late a missed run may still start, such as after the operator was down. If several were missed, only
+	// the last one is made up for.
 	//
 	// +kubebuilder:default="1h"
 	// +kubebuilder:validation:XValidation:rule="duration(self) >= duration('1m') && duration(self) <= duration('168h')",message="startingDeadline must be between 1m and 168h"

@@ -14,7 +14,7 @@ type Snapshots struct {
 	// +optional
 	Destination *SnapshotDestination `json:"destination,omitempty"`
 
-	// Encryption of snapshots, before they leave the Job's pod.
+	// Encryption says how snapshots are encrypted before they leave the Job's pod. Required if there is a destination.
 	//
 	// +optional
 	Encryption *SnapshotEncryption `json:"encryption,omitempty"`
@@ -144,8 +144,8 @@ type SnapshotEncryption struct {
 	// +optional
 	Recipients []string `json:"recipients,omitempty"`
 
-	// IdentitySecretRef names the key of a Secret that holds a private key of one of the recipients (AGE-SECRET-KEY-…). Restores
-	// need it, and snapshots that are verified by a restore.
+	// IdentitySecretRef names the key of a Secret that holds private keys (AGE-SECRET-KEY-…), one a line. One of them has to match
+	// one of the recipients. Restores need it, and snapshots with verify: Restore.
 	//
 	// +optional
 	IdentitySecretRef *SecretKey `json:"identitySecretRef,omitempty"`
@@ -155,7 +155,7 @@ type SnapshotEncryption struct {
 	// +optional
 	PassphraseSecretRef *SecretKey `json:"passphraseSecretRef,omitempty"`
 
-	// Disabled leaves snapshots as they are. Whoever can read the store then has all ACL tokens and the keys of the service mesh.
+	// Disabled stores snapshots unencrypted. Whoever can read the store then has all ACL tokens and the keys of the service mesh.
 	//
 	// +optional
 	Disabled bool `json:"disabled,omitempty"`
@@ -171,8 +171,8 @@ type Bootstrap struct {
 	// +optional
 	FromSnapshot *SnapshotSource `json:"fromSnapshot,omitempty"`
 
-	// FromVolumes takes the volume claims over that a former ConsulCluster of this name left in the namespace, with all data on
-	// them: such as after it was deleted by mistake with storage.retention: Retain, or when a backup has brought the claims back.
+	// FromVolumes takes over the volume claims, and the data on them, that a former ConsulCluster of this name left in the
+	// namespace: because it was deleted with storage.retention: Retain, or because a backup has brought them back.
 	//
 	// +optional
 	FromVolumes *FormerVolumes `json:"fromVolumes,omitempty"`
