@@ -15,7 +15,7 @@ type Restore struct {
 	Next *Restore
 }
 
-// isRestoring reports whether the cluster has made way for a restore that is not over.
+// isRestoring reports whether the cluster has made way for a restore, until EndRestore.
 func (v view) isRestoring() bool {
 	return v.Spec.Restore != nil && v.Spec.Restore.Recorded
 }
