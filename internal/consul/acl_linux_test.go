@@ -68,6 +68,13 @@ func TestTheOperatorsToken(t *testing.T) {
 			token := servers.dial(Target{Address: leader.http(), Token: own.Secret})
 			_, err := token.RaftPeers(t.Context())
 			g.Expect(err).To(MatchError(ErrForbidden))
+			for what, who := range map[string]Agent{
+				"a token that may read no service": token, "nobody": servers.dial(Target{Address: leader.http()}),
+			} {
+				nodes, err := who.Catalog(t.Context())
+				g.Expect(err).To(MatchError(ErrFiltered), what)
+				g.Expect(nodes).To(BeEmpty(), what)
+			}
 			renew(resources.TokenRules("consul", resources.RoleOperator))
 			renew(resources.TokenRules("consul", resources.RoleOperator))
 			for _, server := range servers.list { // each knows it by its own data

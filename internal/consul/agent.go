@@ -42,7 +42,7 @@ type Agent interface {
 	RevokeToken(ctx context.Context, secret string) error
 	DeleteToken(ctx context.Context, secret string) error
 	// Catalog returns the servers in Consul's catalog, as this server has it, leader or not. It is briefly empty in a new
-	// cluster, and empty if ACLs hide it.
+	// cluster, and after a restore. If ACLs may hide servers, it returns those that are shown, and ErrFiltered.
 	Catalog(ctx context.Context) ([]plan.Node, error)
 	// Health returns autopilot's verdict on each server that it knows, by node ID. It comes from the leader, to which other
 	// servers forward the call: without a leader it returns ErrNoLeader or, sooner, ErrUnanswered. The leader updates it every

@@ -225,15 +225,28 @@ func (c *ClientAgents) add(m plan.Member) {
 func (answer *membersAnswer) check() error { return nil }
 
 // Catalog reads GET /v1/catalog/service/consul?stale: the service that the leader registers each server with when Serf
-// sees it join, and deregisters when it has left. A server that has failed stays in it.
+// sees it join, and deregisters when it has left. A server that has failed stays in it. A header says whether something was
+// filtered, but to nobody without a token (https://developer.hashicorp.com/consul/api-docs/api-structure#results-filtered-by-acls):
+// an empty list proves nothing then.
 func (a *agent) Catalog(ctx context.Context) ([]plan.Node, error) {
 	var answer catalogAnswer
-	if err := a.query(ctx, "catalog", "/v1/catalog/service/consul", stale, &answer); err != nil {
+	var isFiltered bool
+	if err := a.call(ctx, "catalog", func(c *api.Client) error {
+		meta, err := c.Raw().Query("/v1/catalog/service/consul", &answer, stale)
+		if err != nil {
+			return err
+		}
+		isFiltered = meta.ResultsFilteredByACLs
+		return answer.check()
+	}); err != nil {
 		return nil, err
 	}
 	var nodes []plan.Node
 	for _, n := range answer.list {
 		nodes = append(nodes, plan.Node{ID: n.ID, Name: n.Node})
+	}
+	if isFiltered || a.target.Token == "" && len(nodes) == 0 {
+		return nodes, fmt.Errorf("catalog on %s: %w", a.target.Address, ErrFiltered)
 	}
 	return nodes, nil
 }

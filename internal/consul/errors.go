@@ -30,6 +30,8 @@ var (
 	ErrNoKey = errors.New("without a gossip key")
 	// ErrForbidden means that the ACL token does not allow the call.
 	ErrForbidden = errors.New("forbidden by Consul ACLs")
+	// ErrFiltered means that ACLs may have hidden a part of a list: what is not in it proves nothing.
+	ErrFiltered = errors.New("filtered by Consul ACLs")
 	// ErrUnanswered means that the request was sent but not answered (timeout, EOF, reset), so it may have been applied.
 	ErrUnanswered = errors.New("no answer, the request may have been applied")
 	// ErrUntrusted means that the server at the address does not prove that it is one of the cluster: nothing was sent to it.

@@ -149,7 +149,7 @@ func (o *Observer) cluster(ctx context.Context, s *Snapshot, leader string) erro
 	if err := atOnce(
 		func() (err error) { s.Raft.Peers, err = agent.RaftPeers(ctx); return err },
 		func() (err error) { s.Raft.Members, err = agent.Members(ctx); return err },
-		func() error { s.Raft.Catalog, s.Raft.CatalogUnanswered = catalogOf(ctx, agent); return nil },
+		func() error { lookUpCatalog(ctx, &s.Raft, agent); return nil },
 		func() (err error) { health, err = agent.Health(ctx); return err },
 		func() (err error) { s.Raft.Autopilot, err = agent.Autopilot(ctx); return err },
 	); err != nil {
@@ -187,10 +187,12 @@ func tellsOfItself(s *Snapshot, leader string) error {
 	return nil
 }
 
-// catalogOf is the catalog as an agent tells it, and whether it did not answer.
-func catalogOf(ctx context.Context, agent consul.Agent) (catalog []plan.Node, unanswered bool) {
-	catalog, err := agent.Catalog(ctx)
-	return catalog, err != nil
+// lookUpCatalog asks for the catalog. That it was not told is no error.
+func lookUpCatalog(ctx context.Context, raft *plan.Raft, agent consul.Agent) {
+	var err error
+	raft.Catalog, err = agent.Catalog(ctx)
+	raft.CatalogTold = err == nil
+	raft.CatalogUnanswered = err != nil && !errors.Is(err, consul.ErrFiltered)
 }
 
 // match finds a server by its id in Raft, in Serf, in the catalog and in autopilot's verdicts.

@@ -29,6 +29,7 @@ func TestHealthyCluster(t *testing.T) {
 	w.Expect(s.Raft.Peers).To(HaveLen(3))
 	w.Expect(s.Raft.Members).To(HaveLen(3))
 	w.Expect(s.Raft.Catalog).To(HaveLen(3))
+	w.Expect(s.Raft.CatalogTold).To(BeTrue())
 	w.Expect(s.Raft.CatalogUnanswered).To(BeFalse())
 	w.Expect(names(s.Servers)).To(Equal([]string{"consul-0", "consul-1", "consul-2"}))
 	for i, server := range s.Servers {
@@ -149,9 +150,26 @@ func TestALeaderThatDoesNotTellTheCatalog(t *testing.T) {
 	s := w.look()
 	w.Expect(s.Raft.Known).To(BeTrue())
 	w.Expect(s.Raft.Catalog).To(BeEmpty())
+	w.Expect(s.Raft.CatalogTold).To(BeFalse())
 	w.Expect(s.Raft.CatalogUnanswered).To(BeTrue())
 	w.Expect(s.Servers[0].Registration).To(BeEmpty(), "it was never told")
 	w.Expect(s.Servers[1].Registration).To(Equal(plan.NotRegistered), "as it was last known")
+}
+
+// What ACLs hide is unknown; what is not hidden is absent, also where the catalog is empty, as after a restore.
+func TestAnEmptyCatalog(t *testing.T) {
+	w := newWorld(t)
+	w.agent(0).nodes = nil
+	s := w.look()
+	w.Expect(s.Raft.CatalogTold).To(BeTrue())
+	w.Expect(s.Servers[1].Registration).To(Equal(plan.NotRegistered))
+
+	w.agent(0).catalog = consul.ErrFiltered
+	w.cluster.Status.Servers = []v1alpha1.ServerStatus{{Name: "consul-1", Catalog: v1alpha1.CatalogRegistered}}
+	s = w.look()
+	w.Expect(s.Raft.CatalogTold).To(BeFalse())
+	w.Expect(s.Raft.CatalogUnanswered).To(BeFalse(), "it is not asked for again")
+	w.Expect(s.Servers[1].Registration).To(Equal(plan.Registered), "as it was last known")
 }
 
 func TestSinceWhenALeaderLeads(t *testing.T) {

@@ -65,7 +65,7 @@ func rememberWait(s *Snapshot, last v1alpha1.ConsulClusterStatus) {
 // rememberCatalog keeps what was last known while the catalog is not told, so that one call that fails does not change the
 // status.
 func rememberCatalog(s *Snapshot, last v1alpha1.ConsulClusterStatus) {
-	if len(s.Raft.Catalog) > 0 {
+	if s.Raft.CatalogTold {
 		return
 	}
 	for i := range s.Servers {

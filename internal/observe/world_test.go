@@ -41,6 +41,8 @@ type agent struct {
 	serf  []plan.Member
 	nodes []plan.Node
 	votes map[string]plan.Health
+	// catalog is how the call for the catalog fails beside all others; nil if it does not.
+	catalog error
 	// mute is set if it does not answer for itself.
 	mute bool
 
@@ -77,7 +79,9 @@ func (a *agent) Self(context.Context) (consul.Self, error) {
 }
 func (a *agent) RaftPeers(context.Context) ([]plan.Peer, error) { return a.peers, a.says("peers") }
 func (a *agent) Members(context.Context) ([]plan.Member, error) { return a.serf, a.says("members") }
-func (a *agent) Catalog(context.Context) ([]plan.Node, error)   { return a.nodes, a.says("catalog") }
+func (a *agent) Catalog(context.Context) ([]plan.Node, error) {
+	return a.nodes, cmp.Or(a.catalog, a.says("catalog"))
+}
 func (a *agent) Health(context.Context) (map[string]plan.Health, error) {
 	return a.votes, a.says("health")
 }

@@ -23,7 +23,7 @@ func awaitCatalog(v view) *Decision {
 		}
 	}
 	for _, s := range v.Servers {
-		if len(v.Raft.Catalog) > 0 && v.healthyVoter(s) && s.Registration == NotRegistered {
+		if v.Raft.CatalogTold && v.healthyVoter(s) && s.Registration == NotRegistered {
 			return wait(often, reason.WaitingForCatalog, "%s is not in the catalog: the leader registers it within a minute", s.Name)
 		}
 	}

@@ -92,7 +92,7 @@ func (v view) compare(s Server, ours bool) string {
 	}
 	say(s.Peer != nil, suffrage(s)+" in Raft", "not in Raft")
 	say(s.Member == MemberAlive || s.Member == MemberLeaving, serf, serf)
-	if len(v.Raft.Catalog) > 0 {
+	if v.Raft.CatalogTold {
 		say(s.Registration == Registered, "in the catalog", "not in the catalog")
 	}
 	if !ours {

@@ -13,6 +13,7 @@ import (
 // listed is a cluster whose catalog is known.
 func listed(change func(o *plan.Observation)) plan.Observation {
 	return healthy(func(o *plan.Observation) {
+		o.Raft.CatalogTold = true
 		for i := range o.Servers {
 			s := &o.Servers[i]
 			s.Registration = plan.Registered
@@ -168,7 +169,7 @@ func TestDisagreements(t *testing.T) {
 				fourth(o)
 				unknownToAll(o, 1)
 				retiring(o, 1).Member = plan.MemberLeft
-				o.Raft.Catalog = nil
+				o.Raft.Catalog, o.Raft.CatalogTold = nil, false
 			},
 			"consul-1", "a server of this cluster, but not in Raft and left in Serf",
 			"it retires: the operator waits until it is gone from Raft, then removes its pod and its claim",
@@ -195,7 +196,7 @@ func TestDisagreements(t *testing.T) {
 func TestAgreement(t *testing.T) {
 	for name, change := range map[string]func(o *plan.Observation){
 		"all know all":             func(*plan.Observation) {},
-		"a catalog that is hidden": func(o *plan.Observation) { unlisted(o, 2); o.Raft.Catalog = nil },
+		"a catalog that is hidden": func(o *plan.Observation) { unlisted(o, 2); o.Raft.Catalog, o.Raft.CatalogTold = nil, false },
 		"a server to be promoted":  func(o *plan.Observation) { o.Servers[2].Peer.Voter = false },
 		"a server that is leaving": func(o *plan.Observation) { retiring(o, 1).Member = plan.MemberLeaving },
 		"Serf remembers who left": func(o *plan.Observation) {

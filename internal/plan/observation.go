@@ -279,8 +279,11 @@ type Raft struct {
 	LeaderSince time.Time
 	Peers       []Peer
 	Members     []Member
-	// Catalog is empty if it was not told, or hidden by ACLs: what is not in it proves nothing.
+	// Catalog is what the leader showed of its catalog.
 	Catalog []Node
+	// CatalogTold reports whether that is the whole catalog. Otherwise, what is not in it proves nothing: the leader did not
+	// answer the question, or ACLs may hide a part.
+	CatalogTold bool
 	// CatalogUnanswered reports whether the leader did not answer the question for the catalog.
 	CatalogUnanswered bool
 	// MinQuorum is how few servers autopilot's cleanup of dead servers leaves.

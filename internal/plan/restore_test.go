@@ -88,6 +88,7 @@ func TestRestoresAndTheRestOfTheCluster(t *testing.T) {
 // What a restored snapshot has brought into the catalog is put right, and the cluster is not called healthy before.
 func TestTheCatalogAfterARestore(t *testing.T) {
 	registered := func(o *plan.Observation) {
+		o.Raft.CatalogTold = true
 		for i := range o.Servers {
 			o.Servers[i].Registration = plan.Registered
 			o.Raft.Catalog = append(o.Raft.Catalog, plan.Node{ID: o.Servers[i].ID, Name: o.Servers[i].Name})
@@ -107,6 +108,16 @@ func TestTheCatalogAfterARestore(t *testing.T) {
 				o.Servers[1].Registration = plan.NotRegistered
 			},
 			decided{nil, reason.WaitingForCatalog, "consul-1 is not in the catalog", "AwaitCatalog"}, nil,
+		},
+		"none is there yet": {
+			func(o *plan.Observation) {
+				registered(o)
+				o.Raft.Catalog = nil
+				for i := range o.Servers {
+					o.Servers[i].Registration = plan.NotRegistered
+				}
+			},
+			decided{nil, reason.WaitingForCatalog, "consul-0 is not in the catalog", "AwaitCatalog"}, nil,
 		},
 		"another node has its name": {
 			func(o *plan.Observation) {

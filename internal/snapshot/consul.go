@@ -10,16 +10,11 @@ import (
 	"net/http"
 	"os"
 	"strings"
-	"time"
 
 	"github.com/hashicorp/consul/api"
 
 	"github.com/consul-operator/consul-operator/api/reason"
 )
-
-// mostSilence is how long Consul or a store may send nothing, or take nothing: the leader writes all of its state to a disk
-// before it answers.
-var mostSilence = 5 * time.Minute
 
 // Consul is how to reach a cluster.
 type Consul struct {
@@ -38,7 +33,7 @@ func (c Consul) save(ctx context.Context) (io.ReadCloser, error) {
 	if err == nil {
 		var from io.ReadCloser
 		if from, _, err = client.Snapshot().Save(nil); err == nil {
-			return answer{moving{from, watch}, from}, nil
+			return answer{moving{from, watch}, from, reason.ConsulUnreachable, "Consul"}, nil
 		}
 	}
 	watch.stop()
@@ -92,52 +87,6 @@ type within struct {
 
 func (w within) RoundTrip(req *http.Request) (*http.Response, error) {
 	return w.next.RoundTrip(req.WithContext(w.ctx))
-}
-
-// watch ends a request in which nothing moves any more.
-type watch struct {
-	timer *time.Timer
-	stop  context.CancelFunc
-}
-
-func watched(ctx context.Context) (context.Context, watch) {
-	ctx, cancel := context.WithCancelCause(ctx)
-	timer := time.AfterFunc(mostSilence, func() { cancel(fmt.Errorf("nothing moved for %s", mostSilence)) })
-	return ctx, watch{timer, func() { timer.Stop(); cancel(nil) }}
-}
-
-// moving is a stream that is watched. It cannot be closed: a request closes its body before the answer comes.
-type moving struct {
-	from  io.Reader
-	watch watch
-}
-
-func (m moving) Read(p []byte) (int, error) {
-	n, err := m.from.Read(p)
-	m.watch.timer.Reset(mostSilence)
-	if err != nil { // what follows takes as long as it takes: a leader that restores does not say anything meanwhile
-		m.watch.timer.Stop()
-	}
-	return n, err
-}
-
-// answer is what Consul sends.
-type answer struct {
-	moving
-	body io.Closer
-}
-
-func (a answer) Read(p []byte) (int, error) {
-	n, err := a.moving.Read(p)
-	if err != nil && !errors.Is(err, io.EOF) {
-		err = failed(reason.ConsulUnreachable, fmt.Errorf("the answer ended in the middle: %w", err))
-	}
-	return n, err
-}
-
-func (a answer) Close() error {
-	a.watch.stop()
-	return a.body.Close()
 }
 
 // said gives an error of Consul its reason. Without a leader it answers 500, as it does while it hands leadership over.

@@ -156,7 +156,7 @@ func TestLeaderIsLostWhileItSaves(t *testing.T) {
 			g.Eventually(lost, "60s").Should(Receive(&err))
 			g.Expect(reasonOf(err)).To(Equal(reason.ConsulUnreachable))
 			g.Expect(err).To(MatchError(Or(
-				ContainSubstring("the answer ended in the middle"), ContainSubstring("what Consul has sent is no whole snapshot"),
+				ContainSubstring("Consul stopped in the middle of its answer"), ContainSubstring("what Consul has sent is no whole snapshot"),
 			)))
 			_, err = get(ctx, l.bucket, l.task.Name)
 			g.Expect(reasonOf(err)).To(Equal(reason.SnapshotMissing))

@@ -171,26 +171,7 @@ func (b *Bucket) Open(ctx context.Context, name string) (io.ReadCloser, error) {
 		watch.stop()
 		return nil, answered("reading "+name, err)
 	}
-	return body{moving{got.Body, watch}, got.Body}, nil
-}
-
-// body is what a store sends.
-type body struct {
-	moving
-	io.Closer
-}
-
-func (b body) Read(p []byte) (int, error) {
-	n, err := b.moving.Read(p)
-	if err != nil && !errors.Is(err, io.EOF) {
-		err = failed(reason.StoreUnreachable, fmt.Errorf("the object store stopped in the middle: %w", err))
-	}
-	return n, err
-}
-
-func (b body) Close() error {
-	b.watch.stop()
-	return b.Closer.Close()
+	return answer{moving{got.Body, watch}, got.Body, reason.StoreUnreachable, "the object store"}, nil
 }
 
 // Delete deletes an object, and what is left of one that was never completed.

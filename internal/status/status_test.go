@@ -33,7 +33,7 @@ func snapshot() *observe.Snapshot {
 	s.Servers = []plan.Server{voter("consul-0", 1000), voter("consul-1", 990), voter("consul-2", 700)}
 	s.Servers[1].Agent.Version = "1.22.0"
 	s.Raft = plan.Raft{
-		Known: true, Leader: "consul-0", Term: 7, LeaderSince: time.Date(2026, 1, 1, 0, 0, 0, 5, time.UTC),
+		Known: true, Leader: "consul-0", Term: 7, LeaderSince: time.Date(2026, 1, 1, 0, 0, 0, 5, time.UTC), CatalogTold: true,
 	}
 	for _, server := range s.Servers {
 		s.Raft.Peers = append(s.Raft.Peers, *server.Peer)

@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"strings"
 	"time"
 
 	. "github.com/onsi/ginkgo/v2"
@@ -48,10 +49,13 @@ var _ = Describe("kubectl port-forward", Ordered, ContinueOnFailure, func() {
 		c.request(http.MethodPut, address+"/v1/snapshot", []byte(snapshot))
 		Expect(c.request(http.MethodGet, address+"/v1/kv/greeting?raw", nil)).To(Equal("hello"))
 		restored := time.Now()
-		Eventually(c.catalog, "2m", "200ms").Should(Equal(ids), "the former nodes are taken out, and the leader registers its own")
+		c.until("it is not Ready without servers in the catalog", func(c *v1alpha1.ConsulCluster) bool {
+			return !harness.IsReady(c) && strings.Contains(harness.Saying(c), "catalog")
+		})
+		c.ready(2 * time.Minute)
+		Expect(c.catalog()).To(Equal(ids), "the former nodes are taken out, and the leader registers its own")
 		Eventually(c.lookup, "10s", "200ms").Should(ConsistOf(c.addresses()))
 		AddReportEntry("in the catalog again", time.Since(restored).Round(100*time.Millisecond).String())
-		c.ready(time.Minute)
 	})
 })
 

@@ -9,10 +9,12 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
 	. "github.com/onsi/ginkgo/v2"
+	"github.com/onsi/ginkgo/v2/types"
 	. "github.com/onsi/gomega"
 	corev1 "k8s.io/api/core/v1"
 	networkingv1 "k8s.io/api/networking/v1"
@@ -117,6 +119,15 @@ var _ = AfterEach(func() {
 	for _, server := range servers.Items {
 		log, err := env.Kubectl(context.Background(), "logs", server.Name, "--namespace="+server.Namespace, "--tail=40")
 		fmt.Fprintf(GinkgoWriter, "%s/%s (%v):\n%s\n", server.Namespace, server.Name, err, log)
+	}
+})
+
+// The reasons once more at the end, where they are read without the rest of a long log.
+var _ = ReportAfterSuite("what failed", func(report Report) {
+	for _, spec := range report.SpecReports.WithState(types.SpecStateFailureStates) {
+		lines := strings.Split(strings.TrimSpace(spec.Failure.Message), "\n")
+		fmt.Printf("FAILED: %s (%s)\n  %s\n", spec.FullText(), spec.Failure.Location,
+			strings.Join(lines[max(0, len(lines)-12):], "\n  "))
 	}
 })
 

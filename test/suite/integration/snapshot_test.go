@@ -18,6 +18,7 @@ import (
 	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/consul-operator/consul-operator/api/reason"
@@ -30,7 +31,7 @@ import (
 
 // A cluster is saved to an object store, encrypted, and verified by a restore; before an upgrade it is saved by itself. Then what
 // was written since is taken back, under load, after tokens were rotated, the authority of the service mesh was replaced and a
-// setting of autopilot was changed. At last a new cluster begins with the snapshot.
+// setting of autopilot was changed.
 func TestSnapshots(t *testing.T) {
 	t.Parallel()
 	const name = "saved"
@@ -74,12 +75,24 @@ func TestSnapshots(t *testing.T) {
 	s.Eventually(func() string { return s.holder("then") }, time.Minute, time.Second).Should(BeEmpty(),
 		"a session of the snapshot that nobody renews runs out")
 	s.expectCatalog()
-	s.keepTheLast(store, name+"-often")
+}
+
+// A schedule keeps the last snapshot, and a new cluster begins with it.
+func TestAScheduleAndANewCluster(t *testing.T) {
+	long(t)
+	const name = "scheduled"
+	store := startStore(t)
+	key := store.secrets(t, name)
+	s := begin(t, shared, name, func(spec *v1alpha1.ConsulClusterSpec) {
+		spec.Version, spec.Replicas, spec.Snapshots = newest, 1, store.snapshots(name, key)
+	})
+	s.put("before", "kept")
+	last := s.keepTheLast(store, name+"-often")
 
 	another := &v1alpha1.ConsulCluster{ObjectMeta: metav1.ObjectMeta{Name: name + "-again", Namespace: s.Key.Namespace}}
 	another.Spec = v1alpha1.ConsulClusterSpec{
 		Version: newest, Storage: v1alpha1.Storage{Size: resource.MustParse("1Gi")}, Snapshots: store.snapshots(name, key),
-		Bootstrap: v1alpha1.Bootstrap{FromSnapshot: &v1alpha1.SnapshotSource{Object: first.Status.Object}},
+		Bootstrap: v1alpha1.Bootstrap{FromSnapshot: &v1alpha1.SnapshotSource{Object: last.Status.Object}},
 	}
 	begun := &story{WithT: s.WithT, Scene: shared.Scene(client.ObjectKeyFromObject(another)), t: t}
 	begun.Expect(begun.Create(t.Context(), another)).To(Succeed())
@@ -124,8 +137,9 @@ func (s *story) restoreUnderLoad(name string, from *v1alpha1.ConsulSnapshot) {
 	s.Expect(seen.Timeline.HandedOver(0)).To(Succeed(), invariant.I3.String())
 }
 
-// keepTheLast takes a snapshot each minute, and has the object of the first one deleted when the second one is there.
-func (s *story) keepTheLast(store aStore, name string) {
+// keepTheLast takes a snapshot each minute until the object of the first one is deleted, as the second one is there, and
+// returns the last one.
+func (s *story) keepTheLast(store aStore, name string) *v1alpha1.ConsulSnapshot {
 	s.t.Helper()
 	schedule := &v1alpha1.ConsulSnapshotSchedule{ObjectMeta: metav1.ObjectMeta{Name: name, Namespace: s.Key.Namespace}}
 	schedule.Spec = v1alpha1.ConsulSnapshotScheduleSpec{
@@ -141,12 +155,14 @@ func (s *story) keepTheLast(store aStore, name string) {
 	}
 	first := s.snapshot(good(""))
 	s.Expect(store.File("backups", first.Status.Object)).To(BeAnExistingFile())
-	good(first.Name)
+	second := s.snapshot(good(first.Name))
 	s.Eventually(func() error {
 		return s.Client.Get(s.t.Context(), client.ObjectKeyFromObject(first), &v1alpha1.ConsulSnapshot{})
 	}, time.Minute, 100*time.Millisecond).Should(MatchError(apierrors.IsNotFound, "it is gone"))
 	s.Expect(store.File("backups", first.Status.Object)).NotTo(BeAnExistingFile(), "and its object went first")
-	s.Expect(s.Client.Delete(s.t.Context(), schedule)).To(Succeed())
+	suspend := client.RawPatch(types.MergePatchType, []byte(`{"spec": {"suspend": true}}`))
+	s.Expect(s.Client.Patch(s.t.Context(), schedule, suspend)).To(Succeed())
+	return second
 }
 
 // lock has a session of its own hold a key. Nobody renews it.
