@@ -225,9 +225,8 @@ func (c *ClientAgents) add(m plan.Member) {
 func (answer *membersAnswer) check() error { return nil }
 
 // Catalog reads GET /v1/catalog/service/consul?stale: the service that the leader registers each server with when Serf
-// sees it join, and deregisters when it has left. A server that has failed stays in it. A header says whether something was
-// filtered, but to nobody without a token (https://developer.hashicorp.com/consul/api-docs/api-structure#results-filtered-by-acls):
-// an empty list proves nothing then.
+// sees it join, and deregisters when it has left. A server that has failed stays in it. A header says whether ACLs have filtered
+// something, but not to those who have no token (measured, 1.19.2 and 1.22.7): an empty list proves nothing then.
 func (a *agent) Catalog(ctx context.Context) ([]plan.Node, error) {
 	var answer catalogAnswer
 	var isFiltered bool
