@@ -70,10 +70,9 @@ func TestTheOperatorsToken(t *testing.T) {
 			g.Expect(err).To(MatchError(ErrForbidden))
 			for what, who := range map[string]Agent{
 				"a token that may read no service": token, "nobody": servers.dial(Target{Address: leader.http()}),
-			} {
-				nodes, err := who.Catalog(t.Context())
-				g.Expect(err).To(MatchError(ErrFiltered), what)
-				g.Expect(nodes).To(BeEmpty(), what)
+			} { // once the leader has registered somebody
+				g.Eventually(func() error { _, err := who.Catalog(t.Context()); return err }, 30*time.Second, 50*time.Millisecond).
+					Should(MatchError(ErrFiltered), what)
 			}
 			renew(resources.TokenRules("consul", resources.RoleOperator))
 			renew(resources.TokenRules("consul", resources.RoleOperator))
