@@ -82,7 +82,7 @@ func takeOver(s *Snapshot, former *plan.FormerVolumes, name string) {
 // olderThan says that the cluster is of an older minor version than the one that wrote the data on a volume.
 func olderThan(s *Snapshot, claim *corev1.PersistentVolumeClaim) *plan.Problem {
 	c, wrote := s.Cluster, claim.Annotations[v1alpha1.AnnotationVersion]
-	if !isDowngrade(c.Spec.Version, wrote) || c.Annotations[v1alpha1.AnnotationAllowDowngrade] == c.Spec.Version {
+	if !resources.IsDowngrade(c.Spec.Version, wrote) || c.Annotations[v1alpha1.AnnotationAllowDowngrade] == c.Spec.Version {
 		return nil
 	}
 	return &plan.Problem{Reason: reason.VersionDowngrade, Message: fmt.Sprintf(

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"fmt"
 
-	"k8s.io/apimachinery/pkg/util/version"
 
 	"github.com/consul-operator/consul-operator/api/reason"
 	"github.com/consul-operator/consul-operator/api/v1alpha1"
@@ -49,7 +48,7 @@ func downgrade(s *Snapshot) *plan.Problem {
 	}
 	for _, server := range s.Servers {
 		last := lastVersion(s, server)
-		if isDowngrade(c.Spec.Version, last) {
+		if resources.IsDowngrade(c.Spec.Version, last) {
 			return &plan.Problem{Reason: reason.VersionDowngrade, Message: fmt.Sprintf(
 				"spec.version: %s is a downgrade, %s runs %s, and Consul does not support a lower minor version; "+
 					"set it back, or annotate the cluster with %s=%s if you have a snapshot and know that they are compatible",
@@ -57,16 +56,6 @@ func downgrade(s *Snapshot) *plan.Problem {
 		}
 	}
 	return nil
-}
-
-// isDowngrade reports whether a version is of a lower minor or major release than another one. What nobody can read is none.
-func isDowngrade(wanted, running string) bool {
-	to, err := version.ParseSemantic(wanted)
-	if err != nil {
-		return false
-	}
-	from, err := version.ParseSemantic(running)
-	return err == nil && (to.Major() < from.Major() || to.Major() == from.Major() && to.Minor() < from.Minor())
 }
 
 // lastVersion is the version that a server runs, or ran last while it does not answer; empty if it takes no part in the
