@@ -10,9 +10,11 @@ import (
 
 	"github.com/spf13/cobra"
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	"github.com/consul-operator/consul-operator/api/reason"
 	"github.com/consul-operator/consul-operator/api/v1alpha1"
 )
 
@@ -35,7 +37,7 @@ func (s *session) setPaused(ctx context.Context, args []string, paused bool) err
 	if err := s.on(ctx, args); err != nil {
 		return err
 	}
-	before, err := s.change(ctx, false, func(c *v1alpha1.ConsulCluster) { c.Spec.Paused = paused })
+	before, err := s.change(ctx, forReal, func(c *v1alpha1.ConsulCluster) { c.Spec.Paused = paused })
 	if err != nil {
 		return err
 	}
@@ -58,8 +60,9 @@ func (s *session) scaleCommand() *cobra.Command {
 			if err != nil {
 				return usage("%q is no number of servers", args[len(args)-1])
 			}
-			return s.changeAndFollow(cmd.Context(), args[:len(args)-1], f, "change", isReady,
-				func(c *v1alpha1.ConsulCluster) { c.Spec.Replicas = int32(wanted) })
+			return s.changeAndFollow(cmd.Context(), args[:len(args)-1], f, work{
+				name: "change", begin: func(c *v1alpha1.ConsulCluster) { c.Spec.Replicas = int32(wanted) }, done: afterChange,
+			})
 		},
 	}
 	f.addFlags(cmd)
@@ -71,7 +74,9 @@ func (s *session) restartCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "restart [CLUSTER]", Args: clusterArgs, Short: "Replace all servers one after the other, as an upgrade does",
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return s.changeAndFollow(cmd.Context(), args, f, "restart", isReady, annotated(v1alpha1.AnnotationRestartedAt, stamp()))
+			return s.changeAndFollow(cmd.Context(), args, f, work{
+				name: "restart", begin: annotated(v1alpha1.AnnotationRestartedAt, stamp()), done: afterRevision,
+			})
 		},
 	}
 	f.addFlags(cmd)
@@ -113,7 +118,7 @@ func (s *session) transfer(ctx context.Context, args []string, to string, f foll
 		fmt.Fprintf(s.Out, "%s leads already\n", to)
 		return nil
 	}
-	if _, err := s.change(ctx, false, annotated(v1alpha1.AnnotationTransferLeadership, to)); err != nil {
+	if _, err := s.change(ctx, forReal, annotated(v1alpha1.AnnotationTransferLeadership, to)); err != nil {
 		return err
 	}
 	var after *v1alpha1.ConsulCluster
@@ -170,43 +175,94 @@ func (s *session) replace(ctx context.Context, args []string, server string, f f
 	})
 }
 
-// rotations are what can be rotated, and the annotation that asks for it.
-var rotations = map[string]string{
-	"gossip-key": v1alpha1.AnnotationRotateGossipKey,
-	"authority":  v1alpha1.AnnotationRotateAuthority,
-	"tokens":     v1alpha1.AnnotationRotateTokens,
+// rotations are what can be rotated: the annotation that asks for it, and when it is done. That of the authority takes days, see
+// spec.tls.caGracePeriod: nobody waits for it.
+var rotations = map[string]struct {
+	annotation string
+	done       func(before *v1alpha1.ConsulCluster) func(*v1alpha1.ConsulCluster) bool
+}{
+	"gossip-key": {v1alpha1.AnnotationRotateGossipKey, afterReason(reason.RotatingGossipKey)},
+	"authority":  {v1alpha1.AnnotationRotateAuthority, nil},
+	"tokens":     {v1alpha1.AnnotationRotateTokens, afterReason(reason.RotatingTokens)},
 }
 
 func (s *session) rotateCommand() *cobra.Command {
 	var f following
 	cmd := &cobra.Command{
 		Use: "rotate [CLUSTER] gossip-key|authority|tokens", Args: lastOf(2, "gossip-key, authority or tokens"),
-		Short: "Replace the gossip key, the certificate authority or the ACL tokens, without a restart",
+		Short: "Replace the gossip key, the authority or the ACL tokens",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			what := args[len(args)-1]
-			annotation, known := rotations[what]
+			rotation, known := rotations[what]
 			if !known {
 				return usage("%q cannot be rotated: gossip-key, authority and tokens can", what)
 			}
-			return s.changeAndFollow(cmd.Context(), args[:len(args)-1], f, "rotation", isReady, annotated(annotation, stamp()))
+			f.noWait = f.noWait || rotation.done == nil
+			return s.changeAndFollow(cmd.Context(), args[:len(args)-1], f, work{
+				name: "rotation", begin: annotated(rotation.annotation, stamp()), done: rotation.done,
+			})
 		},
 	}
 	f.addFlags(cmd)
 	return cmd
 }
 
-// changeAndFollow changes the cluster, and waits until it is as it should be.
-func (s *session) changeAndFollow(
-	ctx context.Context, args []string, f following, work string,
-	done func(*v1alpha1.ConsulCluster) bool, change func(*v1alpha1.ConsulCluster),
-) error {
+// work is what the operator does after a change.
+type work struct {
+	name  string
+	begin func(*v1alpha1.ConsulCluster)
+	// done says, of what the cluster was before, when that is over.
+	done func(before *v1alpha1.ConsulCluster) func(*v1alpha1.ConsulCluster) bool
+}
+
+// changeAndFollow changes the cluster, and waits until the work is done.
+func (s *session) changeAndFollow(ctx context.Context, args []string, f following, w work) error {
 	if err := s.on(ctx, args); err != nil {
 		return err
 	}
-	if _, err := s.change(ctx, false, change); err != nil {
+	c, err := s.cluster(ctx)
+	if err != nil {
 		return err
 	}
-	return s.follow(ctx, f, work, done)
+	if err := isPaused(c); err != nil {
+		return err
+	}
+	before, err := s.change(ctx, forReal, w.begin)
+	if err != nil {
+		return err
+	}
+	if w.done == nil {
+		return s.follow(ctx, f, w.name, nil)
+	}
+	return s.follow(ctx, f, w.name, w.done(before))
+}
+
+// isPaused is an error if the operator would do nothing.
+func isPaused(c *v1alpha1.ConsulCluster) error {
+	if c.Spec.Paused {
+		return fmt.Errorf("%s is paused, so nothing would happen: kubectl consul resume %s -n %s", c.Name, c.Name, c.Namespace)
+	}
+	return nil
+}
+
+// afterChange is for changes of the spec.
+func afterChange(*v1alpha1.ConsulCluster) func(*v1alpha1.ConsulCluster) bool { return isReady }
+
+// afterRevision is for what gives servers another revision without a change of the spec.
+func afterRevision(before *v1alpha1.ConsulCluster) func(*v1alpha1.ConsulCluster) bool {
+	return func(c *v1alpha1.ConsulCluster) bool { return isReady(c) && c.Status.Revision != before.Status.Revision }
+}
+
+// afterReason is for what replaces no server: it is over when the operator has said that it is about it, and is Ready.
+func afterReason(why reason.Reason) func(*v1alpha1.ConsulCluster) func(*v1alpha1.ConsulCluster) bool {
+	return func(*v1alpha1.ConsulCluster) func(*v1alpha1.ConsulCluster) bool {
+		hasBegun := false
+		return func(c *v1alpha1.ConsulCluster) bool {
+			ready := meta.FindStatusCondition(c.Status.Conditions, v1alpha1.ConditionReady)
+			hasBegun = hasBegun || ready != nil && ready.Reason == string(why)
+			return hasBegun && isReady(c)
+		}
+	}
 }
 
 // annotated sets an annotation.

@@ -27,10 +27,11 @@ const (
 
 const long = `Show and steer Consul clusters that consul-operator runs.
 
-Each command is about one ConsulCluster. Its name may be left out if there is one in the namespace.
+Each command is about one ConsulCluster. Its name may be left out if it is the
+only one in the namespace.
 
-Exit codes: 0 done, 1 failed, 2 wrong usage, 3 the cluster needs a person, 4 not reached within --timeout,
-130 interrupted. After 4 and 130, what was begun goes on.`
+Exit codes: 0 done, 1 failed, 2 wrong usage, 3 the cluster needs a person, 4 not
+done within --timeout, 130 interrupted. After 4 and 130, the work goes on.`
 
 // Run runs a command line, prints an error if there is one, and returns the exit code.
 func Run(ctx context.Context, streams genericiooptions.IOStreams, version string, args []string) int {

@@ -12,6 +12,7 @@ import (
 	"golang.org/x/term"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/cli-runtime/pkg/genericclioptions"
 	"k8s.io/cli-runtime/pkg/genericiooptions"
@@ -108,18 +109,25 @@ func explained(err error) error {
 	return err
 }
 
+// effect is whether the API server keeps a change, or only judges it.
+type effect []string
+
+var (
+	forReal effect
+	judged  = effect{metav1.DryRunAll}
+)
+
 // change patches the cluster as a person would, so that the API server judges it, and returns what it was before.
-func (s *session) change(ctx context.Context, dryRun bool, change func(*v1alpha1.ConsulCluster)) (before *v1alpha1.ConsulCluster, err error) {
+func (s *session) change(
+	ctx context.Context, kept effect, change func(*v1alpha1.ConsulCluster),
+) (before *v1alpha1.ConsulCluster, err error) {
 	if before, err = s.cluster(ctx); err != nil {
 		return nil, err
 	}
 	changed := before.DeepCopy()
 	change(changed)
-	options := []client.PatchOption{client.FieldOwner("kubectl-consul")}
-	if dryRun {
-		options = append(options, client.DryRunAll)
-	}
-	return before, explained(s.client.Patch(ctx, changed, client.MergeFrom(before), options...))
+	options := &client.PatchOptions{FieldManager: "kubectl-consul", DryRun: kept}
+	return before, explained(s.client.Patch(ctx, changed, client.MergeFrom(before), options))
 }
 
 // isTerminal reports whether a person looks at what is printed.

@@ -54,7 +54,7 @@ func (s *session) upgrade(ctx context.Context, args []string, version string, u 
 			metav1.SetMetaDataAnnotation(&c.ObjectMeta, v1alpha1.AnnotationAllowDowngrade, version)
 		}
 	}
-	c, err := s.change(ctx, true, change)
+	c, err := s.change(ctx, judged, change)
 	if err != nil {
 		return err
 	}
@@ -68,7 +68,7 @@ func (s *session) upgrade(ctx context.Context, args []string, version string, u 
 	if err := s.confirm("Upgrade?", u.yes); err != nil {
 		return err
 	}
-	if _, err := s.change(ctx, false, change); err != nil {
+	if _, err := s.change(ctx, forReal, change); err != nil {
 		return err
 	}
 	return s.follow(ctx, u.following, "upgrade", isReady)
@@ -85,10 +85,7 @@ func refusal(c *v1alpha1.ConsulCluster, version string, allowed bool) error {
 				"--allow-downgrade allows it, if you have a snapshot and know that they are compatible", version, server.Name, server.Version)
 		}
 	}
-	if c.Spec.Paused {
-		return fmt.Errorf("%s is paused: kubectl consul resume %s -n %s", c.Name, c.Name, c.Namespace)
-	}
-	return nil
+	return isPaused(c)
 }
 
 // planOf says what an upgrade does.

@@ -16,7 +16,7 @@ import (
 func (s *session) versionCommand() *cobra.Command {
 	only := false
 	cmd := &cobra.Command{
-		Use: "version", Args: cobra.NoArgs, Short: "Show the versions of the plugin, of the operator and of the clusters",
+		Use: "version", Args: cobra.NoArgs, Short: "Show the versions of plugin, operator and clusters",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			fmt.Fprintf(s.Out, "plugin    %s (%s/%s, %s)\n", s.version, runtime.GOOS, runtime.GOARCH, runtime.Version())
 			if only {

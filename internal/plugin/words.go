@@ -46,7 +46,9 @@ var (
 )
 
 // plain makes text of Markdown. Links are relative to docs/.
-func plain(markdown string) string { return marks.Replace(link.ReplaceAllString(markdown, "$1 (docs/$2)")) }
+func plain(markdown string) string {
+	return marks.Replace(link.ReplaceAllString(markdown, "$1 (docs/$2)"))
+}
 
 // command matches a command in a message of the operator: it ends with the clause.
 var command = regexp.MustCompile(`kubectl [a-z][^;()]*[^;() ,.:]`)

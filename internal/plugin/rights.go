@@ -1,0 +1,44 @@
+package plugin
+
+// Right is what a person has to be allowed in the namespace of the cluster, or in all, to run a command.
+type Right struct {
+	// Group is the API group; empty for the core.
+	Group string
+	// Resource is the plural, with its subresource if it is one.
+	Resource string
+	Verbs    []string
+	// For says what is missing without it, if the command works without it all the same; empty if it does not work.
+	For string
+}
+
+const group = "consuloperator.io"
+
+var (
+	readClusters  = Right{Group: group, Resource: "consulclusters", Verbs: []string{"get", "list"}}
+	watchClusters = Right{Group: group, Resource: "consulclusters", Verbs: []string{"get", "list", "watch"}}
+	patchClusters = Right{Group: group, Resource: "consulclusters", Verbs: []string{"get", "list", "watch", "patch"}}
+)
+
+// rights are what each command needs. That a user may do a thing with `kubectl consul` is never more than that he may do it with
+// kubectl.
+var rights = map[string][]Right{
+	"status": {
+		watchClusters,
+		{Resource: "pods", Verbs: []string{"list"}, For: "nodes and ages of the servers"},
+		{Resource: "nodes", Verbs: []string{"list"}, For: "zones of the servers"},
+		{Group: group, Resource: "consulsnapshots", Verbs: []string{"list"}, For: "the last snapshot"},
+	},
+	"explain":  {readClusters},
+	"upgrade":  {patchClusters},
+	"scale":    {patchClusters},
+	"restart":  {patchClusters},
+	"transfer": {patchClusters},
+	"rotate":   {patchClusters},
+	"pause":    {patchClusters},
+	"resume":   {patchClusters},
+	"replace":  {watchClusters, {Resource: "persistentvolumeclaims", Verbs: []string{"get", "delete"}}},
+	"version": {
+		readClusters,
+		{Group: "apps", Resource: "deployments", Verbs: []string{"list"}, For: "the version of the operator; in all namespaces"},
+	},
+}
