@@ -187,6 +187,10 @@ verify: ## Regenerate everything, lint, and fail if a file changed by it.
 build: ## Build the operator, bin/consul-operator.
 	@$(BUILD) consul-operator
 
+.PHONY: plugin
+plugin: ## Build the kubectl plugin, bin/kubectl-consul.
+	@$(BUILD) kubectl-consul
+
 .PHONY: release
 release: ## Build the operator as it is in the image, bin/images/consul-operator (ARCH=).
 	@mkdir -p bin/images

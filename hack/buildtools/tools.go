@@ -97,6 +97,7 @@ func knownTools(modules, version string) ([]tool, error) { //nolint:funlen // a 
 	tools = append(tools,
 		module(modules, "golangci-lint", "github.com/golangci/golangci-lint/v2/cmd/golangci-lint", "2 min"),
 		inPods(own("consul-operator", ".", version)),
+		own("kubectl-consul", "./internal/plugin/kubectl-consul", version),
 		own("demo", "./test/cmd/demo", version),
 		own("bench", "./test/cmd/bench", version),
 		own("benchscale", "./test/cmd/benchscale", version),

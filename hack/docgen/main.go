@@ -1,5 +1,6 @@
 // Command docgen writes the parts of the documentation that follow from the code: the list of the planner's rules, the tables
-// of reasons, the table of keys that users cannot set in spec.config, and the table of what the operator may do.
+// of reasons, the table of keys that users cannot set in spec.config, the table of what the operator may do, and the reference of
+// `kubectl consul`.
 package main
 
 import (
@@ -9,6 +10,7 @@ import (
 
 	"github.com/consul-operator/consul-operator/api/reason"
 	"github.com/consul-operator/consul-operator/internal/plan"
+	"github.com/consul-operator/consul-operator/internal/plugin"
 	"github.com/consul-operator/consul-operator/internal/resources"
 )
 
@@ -16,6 +18,7 @@ const (
 	rulesPage   = "docs/reference/rules.md"
 	reasonsPage = "docs/troubleshoot.md"
 	configPage  = "docs/operate.md"
+	pluginPage  = "docs/reference/kubectl-consul.md"
 )
 
 const rulesIntroduction = `# The rules of the operator
@@ -49,6 +52,9 @@ func run() error {
 		return err
 	}
 	if err := replace(configPage, "internal/resources/settings.go", settings()); err != nil {
+		return err
+	}
+	if err := replace(pluginPage, "internal/plugin", plugin.Reference()); err != nil {
 		return err
 	}
 	permitted, err := permissions()

@@ -33,7 +33,7 @@ func describe(b *strings.Builder, command *cobra.Command) {
 		return
 	}
 	name := nameOf(command)
-	fmt.Fprintf(b, "\n## %s\n\n%s.\n\n    %s\n", name, cmp.Or(command.Long, command.Short), usageOf(command))
+	fmt.Fprintf(b, "\n## %s\n\n%s.\n\n    %s\n", name, strings.TrimSuffix(cmp.Or(command.Long, command.Short), "."), usageOf(command))
 	if command.Example != "" {
 		fmt.Fprintf(b, "\nFor example:\n\n%s\n", indented(command.Example))
 	}

@@ -34,11 +34,14 @@ var rights = map[string][]Right{
 	"restart":  {patchClusters},
 	"transfer": {patchClusters},
 	"rotate":   {patchClusters},
-	"pause":    {patchClusters},
-	"resume":   {patchClusters},
+	"pause":    {{Group: group, Resource: "consulclusters", Verbs: []string{"get", "list", "patch"}}},
+	"resume":   {{Group: group, Resource: "consulclusters", Verbs: []string{"get", "list", "patch"}}},
 	"replace":  {watchClusters, {Resource: "persistentvolumeclaims", Verbs: []string{"get", "delete"}}},
 	"version": {
 		readClusters,
 		{Group: "apps", Resource: "deployments", Verbs: []string{"list"}, For: "the version of the operator; in all namespaces"},
 	},
 }
+
+// Rights returns what a person needs for a command, such as "upgrade" or "snapshot save".
+func Rights(command string) []Right { return rights[command] }
