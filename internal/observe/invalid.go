@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"fmt"
 
-
 	"github.com/consul-operator/consul-operator/api/reason"
 	"github.com/consul-operator/consul-operator/api/v1alpha1"
 	"github.com/consul-operator/consul-operator/internal/plan"

@@ -124,8 +124,7 @@ func (s *session) transfer(ctx context.Context, args []string, to string, f foll
 	var after *v1alpha1.ConsulCluster
 	if err := s.follow(ctx, f, "transfer", func(c *v1alpha1.ConsulCluster) bool {
 		after = c
-		_, asked := c.Annotations[v1alpha1.AnnotationTransferLeadership]
-		return !asked && c.Status.Leader != ""
+		return isTransferred(before, c)
 	}); err != nil || after == nil {
 		return err
 	}
@@ -135,6 +134,14 @@ func (s *session) transfer(ctx context.Context, args []string, to string, f foll
 	}
 	fmt.Fprintf(s.Out, "%s leads\n", after.Status.Leader)
 	return nil
+}
+
+// isTransferred reports whether a transfer is over. The operator takes the annotation off first, and then tells who leads.
+func isTransferred(before, c *v1alpha1.ConsulCluster) bool {
+	_, isAsked := c.Annotations[v1alpha1.AnnotationTransferLeadership]
+	ready := meta.FindStatusCondition(c.Status.Conditions, v1alpha1.ConditionReady)
+	isUnderWay := ready != nil && ready.Reason == string(reason.LeadershipTransferRequested)
+	return !isAsked && c.Status.Leader != "" && (c.Status.Leader != before.Status.Leader || !isUnderWay)
 }
 
 func (s *session) replaceCommand() *cobra.Command {

@@ -159,3 +159,24 @@ func TestThePlanOfAnUpgrade(t *testing.T) {
 		t.Run(name, func(t *testing.T) { golden(t, "plan-"+name, planOf(healthy(change).ConsulCluster, "1.22.7", false)) })
 	}
 }
+
+// The operator takes the request away, and writes the new leader down a moment later.
+func TestWhenATransferIsOver(t *testing.T) {
+	before := healthy(func(*picture) {}).ConsulCluster
+	for name, test := range map[string]struct {
+		change func(*picture)
+		over   bool
+	}{
+		"asked for": {func(p *picture) { annotated(v1alpha1.AnnotationTransferLeadership, "")(p.ConsulCluster) }, false},
+		"the request is gone, and the status is of before": {
+			func(p *picture) { p.is(metav1.ConditionFalse, reason.LeadershipTransferRequested, "") }, false,
+		},
+		"another one leads":    {func(p *picture) { p.Status.Leader = "consul-3" }, true},
+		"nobody leads for now": {func(p *picture) { p.Status.Leader = "" }, false},
+		"it was given up":      {func(*picture) {}, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			NewWithT(t).Expect(isTransferred(before, healthy(test.change).ConsulCluster)).To(Equal(test.over))
+		})
+	}
+}
