@@ -34,7 +34,7 @@ const (
 // A person steers a cluster with `kubectl consul` only, under load, with the rights that the reference names for each command and
 // no others.
 func TestKubectlConsul(t *testing.T) {
-	t.Parallel()
+	long(t)
 	s := begin(t, shared, "plugged", func(spec *v1alpha1.ConsulClusterSpec) {
 		soonVoters(spec)
 		spec.Update.MaxSurge = 3
