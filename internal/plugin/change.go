@@ -21,7 +21,8 @@ import (
 func (s *session) pauseCommand() *cobra.Command {
 	return &cobra.Command{
 		Use: "pause [CLUSTER]", Args: clusterArgs, Short: "Let the operator change nothing of its own accord",
-		Long: "Let the operator change nothing of its own accord. Servers that crash still start again, and the status stays up to date.",
+		Long: "Let the operator change nothing of its own accord. Servers that crash still start again, and the status stays up to " +
+			"date.",
 		RunE: func(cmd *cobra.Command, args []string) error { return s.setPaused(cmd.Context(), args, true) },
 	}
 }
@@ -53,7 +54,7 @@ func (s *session) setPaused(ctx context.Context, args []string, paused bool) err
 func (s *session) scaleCommand() *cobra.Command {
 	var f following
 	cmd := &cobra.Command{
-		Use: "scale [CLUSTER] REPLICAS", Args: lastOf(2, "REPLICAS"), Short: "Change the number of servers: 1, 3, 5 or 7",
+		Use: "scale [CLUSTER] REPLICAS", Args: lastOf("REPLICAS"), Short: "Change the number of servers: 1, 3, 5 or 7",
 		Example: "  kubectl consul scale consul 5",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			wanted, err := strconv.ParseInt(args[len(args)-1], 10, 32)
@@ -147,7 +148,7 @@ func isTransferred(before, c *v1alpha1.ConsulCluster) bool {
 func (s *session) replaceCommand() *cobra.Command {
 	var f following
 	cmd := &cobra.Command{
-		Use: "replace [CLUSTER] SERVER", Args: lastOf(2, "SERVER"),
+		Use: "replace [CLUSTER] SERVER", Args: lastOf("SERVER"),
 		Short: "Replace one server by another one with an empty volume",
 		Long: `Replace one server by another one with an empty volume. The server keeps serving until the other one is a voter.
 Its volume claim is deleted.`,
@@ -196,7 +197,7 @@ var rotations = map[string]struct {
 func (s *session) rotateCommand() *cobra.Command {
 	var f following
 	cmd := &cobra.Command{
-		Use: "rotate [CLUSTER] gossip-key|authority|tokens", Args: lastOf(2, "gossip-key, authority or tokens"),
+		Use: "rotate [CLUSTER] gossip-key|authority|tokens", Args: lastOf("gossip-key, authority or tokens"),
 		Short: "Replace the gossip key, the authority or the ACL tokens",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			what := args[len(args)-1]
@@ -289,9 +290,9 @@ func serverNames(c *v1alpha1.ConsulCluster) []string {
 }
 
 // lastOf is for commands that take the name of the cluster, or none, before what they need.
-func lastOf(most int, what string) cobra.PositionalArgs {
+func lastOf(what string) cobra.PositionalArgs {
 	return func(cmd *cobra.Command, args []string) error {
-		if len(args) == 0 || len(args) > most {
+		if len(args) == 0 || len(args) > 2 {
 			return usage("say %s: %s", what, cmd.UseLine())
 		}
 		return nil

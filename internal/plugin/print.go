@@ -16,7 +16,8 @@ func addOutput(cmd *cobra.Command, output *string, wide bool) {
 		forms = append(forms, "wide")
 	}
 	cmd.Flags().StringVarP(output, "output", "o", "", "json, yaml or wide; text for people by default")
-	_ = cmd.RegisterFlagCompletionFunc("output", cobra.FixedCompletions(forms, cobra.ShellCompDirectiveNoFileComp)) // the flag exists
+	complete := cobra.FixedCompletions(forms, cobra.ShellCompDirectiveNoFileComp)
+	_ = cmd.RegisterFlagCompletionFunc("output", complete) // the flag exists
 	before := cmd.PreRunE
 	cmd.PreRunE = func(cmd *cobra.Command, args []string) error {
 		for _, form := range append(forms, "") {

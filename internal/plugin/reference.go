@@ -33,7 +33,8 @@ func describe(b *strings.Builder, command *cobra.Command) {
 		return
 	}
 	name := nameOf(command)
-	fmt.Fprintf(b, "\n## %s\n\n%s.\n\n    %s\n", name, strings.TrimSuffix(cmp.Or(command.Long, command.Short), "."), usageOf(command))
+	what := strings.TrimSuffix(cmp.Or(command.Long, command.Short), ".")
+	fmt.Fprintf(b, "\n## %s\n\n%s.\n\n    %s\n", name, what, usageOf(command))
 	if command.Example != "" {
 		fmt.Fprintf(b, "\nFor example:\n\n%s\n", indented(command.Example))
 	}

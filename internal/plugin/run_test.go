@@ -26,7 +26,7 @@ func TestWrongUsage(t *testing.T) {
 	}{
 		{[]string{"status", "a", "b"}, "one ConsulCluster at a time"},
 		{[]string{"status", "-o", "xml"}, "-o xml"},
-		{[]string{"status", "--colour"}, "unknown flag"},
+		{[]string{"status", "--unknown"}, "unknown flag"},
 		{[]string{"scale"}, "say REPLICAS"},
 		{[]string{"scale", "consul", "many"}, "is no number of servers"},
 		{[]string{"rotate", "consul", "everything"}, "cannot be rotated"},

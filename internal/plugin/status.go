@@ -67,7 +67,8 @@ func (s *session) look(ctx context.Context, c *v1alpha1.ConsulCluster) (picture,
 		}
 	}
 	var pods corev1.PodList
-	if s.client.List(ctx, &pods, client.InNamespace(s.key.Namespace), client.MatchingLabels{v1alpha1.LabelCluster: s.key.Name}) == nil {
+	here, its := client.InNamespace(s.key.Namespace), client.MatchingLabels{v1alpha1.LabelCluster: s.key.Name}
+	if s.client.List(ctx, &pods, here, its) == nil {
 		for _, pod := range pods.Items {
 			p.pods[pod.Name] = pod
 		}
@@ -79,7 +80,7 @@ func (s *session) look(ctx context.Context, c *v1alpha1.ConsulCluster) (picture,
 		}
 	}
 	var snapshots v1alpha1.ConsulSnapshotList
-	if s.client.List(ctx, &snapshots, client.InNamespace(s.key.Namespace)) == nil {
+	if s.client.List(ctx, &snapshots, here) == nil {
 		p.saved = newest(snapshots.Items, s.key.Name)
 	}
 	return p, nil
@@ -155,14 +156,15 @@ func facts(p picture, now time.Time) []fact {
 	}
 	all := []fact{
 		{"Version", version},
-		{"Ready", fmt.Sprintf("%s servers, %s, %s may fail", dash(st.Ready), plural(st.Voters, "voter"), dash(fmt.Sprint(st.FailureTolerance)))},
+		{"Ready", fmt.Sprintf("%s servers, %s, %d may fail", dash(st.Ready), plural(st.Voters, "voter"), st.FailureTolerance)},
 		{"Leader", leader},
 		{"Security", security(st)},
 	}
 	if p.saved != nil {
 		all = append(all, fact{"Snapshot", fmt.Sprintf("%s, %s ago", p.saved.Name, ago(now, p.saved.Status.CompletedAt))})
 	}
-	if space := meta.FindStatusCondition(st.Conditions, v1alpha1.ConditionVolumeSpace); space != nil && space.Status == metav1.ConditionFalse {
+	space := meta.FindStatusCondition(st.Conditions, v1alpha1.ConditionVolumeSpace)
+	if space != nil && space.Status == metav1.ConditionFalse {
 		all = append(all, fact{"Volumes", space.Message})
 	}
 	return all

@@ -2,6 +2,7 @@ package plugin
 
 import (
 	"flag"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -49,15 +50,18 @@ func healthy(change func(*picture)) picture {
 		ObservedGeneration: 3, Ready: "3/3", Replicas: 3, ReadyReplicas: 3, Voters: 3, FailureTolerance: 1, Version: "1.22.7",
 		Leader: "consul-4", LeaderSince: before(2 * time.Hour), Term: 3,
 		GossipEncryption: v1alpha1.GossipRequired, TLS: v1alpha1.TLSHTTPSOnly, ACLs: v1alpha1.ACLsDeny,
-		LastHandoff: &v1alpha1.Handoff{From: "consul-0", To: "consul-4", At: *before(2 * time.Hour), Took: metav1.Duration{Duration: 24 * time.Millisecond}},
+		LastHandoff: &v1alpha1.Handoff{
+			From: "consul-0", To: "consul-4", At: *before(2 * time.Hour), Took: metav1.Duration{Duration: 24 * time.Millisecond},
+		},
 	}
-	p := picture{ConsulCluster: c, pods: map[string]corev1.Pod{}, zones: map[string]string{"node1": "zone-a", "node2": "zone-b", "node3": "zone-c"}}
+	p := picture{ConsulCluster: c, pods: map[string]corev1.Pod{}}
+	p.zones = map[string]string{"node1": "zone-a", "node2": "zone-b", "node3": "zone-c"}
 	for i, name := range []string{"consul-3", "consul-4", "consul-5"} {
 		node := []string{"node1", "node2", "node3"}[i]
 		c.Status.Servers = append(c.Status.Servers, v1alpha1.ServerStatus{
 			Name: name, Version: "1.22.7", State: v1alpha1.ServerServing, Raft: v1alpha1.RaftVoter, Serf: v1alpha1.SerfAlive,
 			Catalog: v1alpha1.CatalogRegistered, Voter: true, Leader: name == "consul-4", Updated: true,
-			VolumeUsed: ptr.To(int32(15)), Address: "10.244.0." + string(rune('3'+i)), ID: "8f2c3c0e-1111-5222-8333-00000000000" + string(rune('3'+i)),
+			VolumeUsed: ptr.To(int32(15)), Address: fmt.Sprintf("10.244.0.%d", i), ID: fmt.Sprintf("8f2c3c0e-1111-5222-8333-%012d", i),
 		})
 		pod := corev1.Pod{ObjectMeta: metav1.ObjectMeta{Name: name, CreationTimestamp: *before(3 * time.Hour)}}
 		pod.Spec.NodeName = node
@@ -91,8 +95,8 @@ func upgrading3(p *picture) {
 }
 
 func lost(p *picture) {
-	p.is(metav1.ConditionFalse, reason.QuorumLost, "2 of 3 voters are gone with their volumes (consul-4, consul-5): if they are lost for "+
-		"good, run kubectl annotate consulcluster/consul -n default consuloperator.io/accept-loss-of=consul-4,consul-5")
+	p.is(metav1.ConditionFalse, reason.QuorumLost, "2 of 3 voters are gone with their volumes (consul-4, consul-5): if they are "+
+		"lost for good, run kubectl annotate consulcluster/consul -n default consuloperator.io/accept-loss-of=consul-4,consul-5")
 	p.Status.Conditions = append(p.Status.Conditions, metav1.Condition{
 		Type: v1alpha1.ConditionStalled, Status: metav1.ConditionTrue, Reason: string(reason.QuorumLost),
 	})
@@ -108,6 +112,8 @@ func lost(p *picture) {
 	}
 }
 
+const quota = `pods "consul-6" is forbidden: exceeded quota: small, requested: pods=1, used: pods=3, limited: pods=3`
+
 var pictures = map[string]func(*picture){
 	"healthy":   func(*picture) {},
 	"upgrading": upgrading3,
@@ -116,14 +122,15 @@ var pictures = map[string]func(*picture){
 		p.Status = v1alpha1.ConsulClusterStatus{}
 	},
 	"quota": func(p *picture) {
-		p.is(metav1.ConditionFalse, reason.QuotaExceeded, `pods "consul-6" is forbidden: exceeded quota: small, requested: pods=1, used: pods=3, limited: pods=3`)
+		p.is(metav1.ConditionFalse, reason.QuotaExceeded, quota)
 		p.Status.WaitingSince, p.Status.Rule = before(time.Minute), "Create"
 		p.Status.Failures = []v1alpha1.Failure{{
 			Attempt: "CreatePod consul-6", Reason: string(reason.QuotaExceeded), Since: *before(time.Minute), Last: *before(time.Second),
-			Message: `pods "consul-6" is forbidden: exceeded quota: small, requested: pods=1, used: pods=3, limited: pods=3`,
+			Message: quota,
 		}}
 		p.Status.Conditions = append(p.Status.Conditions, metav1.Condition{
-			Type: v1alpha1.ConditionSecure, Status: metav1.ConditionFalse, Reason: string(reason.Unsecured), Message: "no NetworkPolicy is kept",
+			Type: v1alpha1.ConditionSecure, Status: metav1.ConditionFalse, Reason: string(reason.Unsecured),
+			Message: "every pod reaches the servers (spec.networkPolicy)",
 		})
 	},
 	"blind": func(p *picture) { // one who may read ConsulClusters, and nothing else

@@ -25,7 +25,7 @@ type upgrading struct {
 func (s *session) upgradeCommand() *cobra.Command {
 	var u upgrading
 	cmd := &cobra.Command{
-		Use: "upgrade [CLUSTER] VERSION", Args: lastOf(2, "VERSION"),
+		Use: "upgrade [CLUSTER] VERSION", Args: lastOf("VERSION"),
 		Short: "Show the plan of an upgrade, ask, and show its progress",
 		Example: `  kubectl consul upgrade 1.22.7 --dry-run
   kubectl consul upgrade consul 1.22.7 --yes`,
@@ -37,7 +37,7 @@ func (s *session) upgradeCommand() *cobra.Command {
 	cmd.Flags().BoolVarP(&u.yes, "yes", "y", false, "do not ask")
 	cmd.Flags().BoolVar(&u.dryRun, "dry-run", false, "show the plan only")
 	cmd.Flags().BoolVar(&u.skipSnapshot, "skip-snapshot", false, "take no snapshot first")
-	cmd.Flags().BoolVar(&u.allowDowngrade, "allow-downgrade", false, "allow a lower minor release: Consul may be unable to read its data")
+	cmd.Flags().BoolVar(&u.allowDowngrade, "allow-downgrade", false, "allow a lower minor release, which may be unable to read data")
 	return cmd
 }
 
@@ -76,7 +76,7 @@ func (s *session) upgrade(ctx context.Context, args []string, version string, u 
 
 // refusal is an error if the operator would not begin, or has nothing to do.
 func refusal(c *v1alpha1.ConsulCluster, version string, allowed bool) error {
-	if version == c.Spec.Version && version == c.Status.Version {
+	if c.Spec.Version == version && c.Status.Version == version {
 		return fmt.Errorf("%s runs %s already", c.Name, version)
 	}
 	for _, server := range c.Status.Servers {
@@ -112,7 +112,8 @@ func planOf(c *v1alpha1.ConsulCluster, version string, skipSnapshot bool) string
 	if c.Spec.Update.Type == v1alpha1.UpdateInPlace {
 		say("One server after the other leaves and comes back on its volume, the leader last.")
 	} else {
-		say("New servers are added, %d at a time, and each old one leaves once a new one votes in its place.", max(1, c.Spec.Update.MaxSurge))
+		say("New servers are added, %d at a time, and each old one leaves once a new one votes in its place.",
+			max(1, c.Spec.Update.MaxSurge))
 	}
 	say("%s hands leadership over once, near the end.", dash(c.Status.Leader))
 	return b.String()

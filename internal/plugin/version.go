@@ -26,7 +26,8 @@ func (s *session) versionCommand() *cobra.Command {
 				return err
 			}
 			var operators appsv1.DeploymentList
-			if err := s.client.List(cmd.Context(), &operators, client.MatchingLabels{"app.kubernetes.io/name": "consul-operator"}); err != nil {
+			its := client.MatchingLabels{"app.kubernetes.io/name": "consul-operator"}
+			if err := s.client.List(cmd.Context(), &operators, its); err != nil {
 				fmt.Fprintf(s.ErrOut, "the operator is not shown: %v\n", err)
 			}
 			for _, operator := range operators.Items {

@@ -33,11 +33,11 @@ func TestHealth(t *testing.T) {
 		health, saying string
 	}{
 		"new":     {&v1alpha1.ConsulCluster{}, "Progressing", "the operator has not looked at it yet"},
-		"changed": {cluster(4, 3, metav1.ConditionTrue, reason.Healthy), "Progressing", "the operator has not looked at it yet"},
-		"healthy": {cluster(3, 3, metav1.ConditionTrue, reason.Healthy), "Healthy", "Healthy: says so"},
-		"upgrade": {cluster(3, 3, metav1.ConditionFalse, reason.WaitingForVoter), "Progressing", "WaitingForVoter: says so"},
-		"stalled": {cluster(3, 3, metav1.ConditionFalse, reason.QuorumLost), "Degraded", "QuorumLost: says so"},
-		"paused":  {cluster(3, 3, metav1.ConditionFalse, reason.Paused), "Suspended", "Paused: says so"},
+		"changed": {cluster(4, metav1.ConditionTrue, reason.Healthy), "Progressing", "the operator has not looked at it yet"},
+		"healthy": {cluster(3, metav1.ConditionTrue, reason.Healthy), "Healthy", "Healthy: says so"},
+		"upgrade": {cluster(3, metav1.ConditionFalse, reason.WaitingForVoter), "Progressing", "WaitingForVoter: says so"},
+		"stalled": {cluster(3, metav1.ConditionFalse, reason.QuorumLost), "Degraded", "QuorumLost: says so"},
+		"paused":  {cluster(3, metav1.ConditionFalse, reason.Paused), "Suspended", "Paused: says so"},
 		"snapshot": {&v1alpha1.ConsulSnapshot{Status: v1alpha1.ConsulSnapshotStatus{
 			Conditions: conditions(metav1.ConditionFalse, reason.SnapshotDamaged),
 		}}, "Degraded", "SnapshotDamaged: says so"},
@@ -57,9 +57,10 @@ func TestHealth(t *testing.T) {
 	}
 }
 
-func cluster(generation, observed int64, ready metav1.ConditionStatus, why reason.Reason) *v1alpha1.ConsulCluster {
+// cluster is one whose third generation the operator has looked at.
+func cluster(generation int64, ready metav1.ConditionStatus, why reason.Reason) *v1alpha1.ConsulCluster {
 	c := &v1alpha1.ConsulCluster{ObjectMeta: metav1.ObjectMeta{Generation: generation}}
-	c.Status.ObservedGeneration, c.Status.Conditions = observed, conditions(ready, why)
+	c.Status.ObservedGeneration, c.Status.Conditions = 3, conditions(ready, why)
 	return c
 }
 

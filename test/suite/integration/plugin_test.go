@@ -44,7 +44,8 @@ func TestKubectlConsul(t *testing.T) {
 	p.expect(failed, "scale", "4").To(ContainSubstring("replicas must be odd"))
 	p.expect(failed, "upgrade", "1.22").To(ContainSubstring("must be a full version"))
 	p.expect(failed, "upgrade", "1.19.2", "--dry-run").To(ContainSubstring("is a downgrade"))
-	p.expect(failed, "transfer", "plugged-99").To(ContainSubstring("has no server plugged-99; it has plugged-0, plugged-1, plugged-2"))
+	p.expect(failed, "transfer", "plugged-99").To(
+		ContainSubstring("has no server plugged-99; it has plugged-0, plugged-1, plugged-2"))
 	p.expect(done, "pause").To(ContainSubstring("plugged is paused"))
 	p.expect(failed, "restart").To(ContainSubstring("is paused, so nothing would happen"))
 	p.expect(done, "resume").To(ContainSubstring("plugged is not paused"))
@@ -83,7 +84,7 @@ func (p *person) run(command string, args ...string) (code int, said string) {
 		line = append(line, p.Key.Name)
 	}
 	line = append(line, args...)
-	line = append(line, "--kubeconfig="+p.Env.Kubeconfig(), "--namespace="+p.Key.Namespace, "--as=person")
+	line = append(line, "--kubeconfig="+p.Kubeconfig(), "--namespace="+p.Key.Namespace, "--as=person")
 	code = plugin.Run(p.ctx, streams, "test", line)
 	p.t.Logf("kubectl consul %s %s %v: exit code %d\n%s", command, p.Key.Name, args, code, &out)
 	return code, out.String()
@@ -167,7 +168,8 @@ func (p *person) replaces() {
 func (p *person) stopsWatching() {
 	p.t.Helper()
 	before := p.processes()
-	p.expect(outOfTime, "restart", "--timeout=1s").To(ContainSubstring("The restart goes on. To watch: kubectl consul status plugged"))
+	p.expect(outOfTime, "restart", "--timeout=1s").To(
+		ContainSubstring("The restart goes on. To watch: kubectl consul status plugged"))
 	watching, stop := context.WithCancel(p.t.Context())
 	p.ctx = watching
 	time.AfterFunc(2*time.Second, stop)
