@@ -2,10 +2,12 @@ package plugin
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
 	"github.com/spf13/cobra"
+	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/watch"
@@ -25,11 +27,36 @@ func (f *following) addFlags(cmd *cobra.Command) {
 	cmd.Flags().DurationVar(&f.timeout, "timeout", 0, "stop waiting after this time, such as 10m; the operator goes on by itself")
 }
 
-// follow prints what the operator says whenever that changes, until the cluster is as it should be. What was begun goes on,
+// follow prints what the operator says of the cluster whenever that changes, until it is as it should be. What was begun goes on,
 // however the wait ends.
 func (s *session) follow(ctx context.Context, f following, work string, done func(*v1alpha1.ConsulCluster) bool) error {
+	c := &v1alpha1.ConsulCluster{}
+	c.Name, c.Namespace = s.key.Name, s.key.Namespace
+	return followTask(ctx, s, f, task[*v1alpha1.ConsulCluster]{
+		name: work, of: c, done: done,
+		toWatch: fmt.Sprintf("kubectl consul status %s -n %s --watch", s.key.Name, s.key.Namespace),
+		help: func(*metav1.Condition) string {
+			return fmt.Sprintf("kubectl consul explain %s -n %s", s.key.Name, s.key.Namespace)
+		},
+	})
+}
+
+// task is what the operator does for an object.
+type task[T client.Object] struct {
+	name string
+	// of is the object, by its name.
+	of   T
+	done func(T) bool
+	// toWatch is the command with which a person goes on watching.
+	toWatch string
+	// help says what a person does whom the operator needs; empty if nobody knows.
+	help func(why *metav1.Condition) string
+}
+
+// followTask prints what the operator says of an object whenever that changes, until the task is done.
+func followTask[T client.Object](ctx context.Context, s *session, f following, t task[T]) error {
 	if f.noWait {
-		fmt.Fprintf(s.Out, "The %s has begun. To watch: kubectl consul status %s -n %s --watch\n", work, s.key.Name, s.key.Namespace)
+		fmt.Fprintf(s.Out, "The %s has begun. To watch: %s\n", t.name, t.toWatch)
 		return nil
 	}
 	limited, cancel := ctx, context.CancelFunc(func() {})
@@ -38,19 +65,19 @@ func (s *session) follow(ctx context.Context, f following, work string, done fun
 	}
 	defer cancel()
 	start, said := time.Now(), ""
-	err := s.watch(limited, func(c *v1alpha1.ConsulCluster) (bool, error) {
-		if says := saying(c); says != said {
+	err := watchObject(limited, s, t.of, func(o T) (bool, error) {
+		if says := saying(o); says != said {
 			said = says
 			fmt.Fprintf(s.Out, "%6s  %s\n", elapsed(time.Since(start)), says)
 		}
-		if condition := meta.FindStatusCondition(c.Status.Conditions, v1alpha1.ConditionStalled); isOfNow(c, condition) &&
-			condition.Status == metav1.ConditionTrue {
-			return false, &codedError{exitAttention, fmt.Sprintf("the %s needs you: %s\nWhat to do: kubectl consul explain %s -n %s",
-				work, condition.Message, s.key.Name, s.key.Namespace)}
+		conditions, _ := toldOf(o)
+		if stalled := meta.FindStatusCondition(conditions, v1alpha1.ConditionStalled); isOfNow(o, stalled) &&
+			stalled.Status == metav1.ConditionTrue {
+			return false, t.needsPerson(stalled)
 		}
-		return done(c), nil
+		return t.done(o), nil
 	})
-	goesOn := fmt.Sprintf("The %s goes on. To watch: kubectl consul status %s -n %s --watch", work, s.key.Name, s.key.Namespace)
+	goesOn := fmt.Sprintf("The %s goes on. To watch: %s", t.name, t.toWatch)
 	switch {
 	case err == nil:
 		fmt.Fprintf(s.Out, "Done in %s.\n", elapsed(time.Since(start)))
@@ -64,17 +91,35 @@ func (s *session) follow(ctx context.Context, f following, work string, done fun
 	return err
 }
 
+func (t task[T]) needsPerson(why *metav1.Condition) error {
+	text := fmt.Sprintf("the %s needs you: %s", t.name, why.Message)
+	if help := t.help(why); help != "" {
+		text += "\nWhat to do: " + help
+	}
+	return &codedError{exitAttention, text}
+}
+
 // watch calls look with the cluster as it is and each time it changes, until look says that it has seen enough.
 func (s *session) watch(ctx context.Context, look func(*v1alpha1.ConsulCluster) (bool, error)) error {
+	c := &v1alpha1.ConsulCluster{}
+	c.Name, c.Namespace = s.key.Name, s.key.Namespace
+	return watchObject(ctx, s, c, look)
+}
+
+// errDeleted ends a watch.
+var errDeleted = errors.New("it was deleted")
+
+// watchObject does the same with an object of any kind, by its name.
+func watchObject[T client.Object](ctx context.Context, s *session, of T, look func(T) (bool, error)) error {
 	for ctx.Err() == nil {
-		c, err := s.cluster(ctx)
-		if err != nil {
+		o := of.DeepCopyObject().(T) //nolint:errcheck,forcetypeassert // a copy is of the same type
+		if err := s.client.Get(ctx, client.ObjectKeyFromObject(of), o); err != nil {
+			return explained(err)
+		}
+		if done, err := look(o); done || err != nil {
 			return err
 		}
-		if done, err := look(c); done || err != nil {
-			return err
-		}
-		done, err := s.watchOnce(ctx, c.ResourceVersion, look)
+		done, err := watchOnce(ctx, s, o, look)
 		if done || err != nil {
 			return err
 		}
@@ -82,47 +127,74 @@ func (s *session) watch(ctx context.Context, look func(*v1alpha1.ConsulCluster) 
 	return ctx.Err()
 }
 
-// watchOnce watches until the API server ends it, which it does after some minutes.
-func (s *session) watchOnce(
-	ctx context.Context, from string, look func(*v1alpha1.ConsulCluster) (bool, error),
-) (done bool, err error) {
-	events, err := s.client.Watch(ctx, &v1alpha1.ConsulClusterList{}, client.InNamespace(s.key.Namespace),
-		client.MatchingFields{"metadata.name": s.key.Name},
-		&client.ListOptions{Raw: &metav1.ListOptions{ResourceVersion: from}})
+// watchOnce watches from an object on, until the API server ends it, which it does after some minutes.
+func watchOnce[T client.Object](ctx context.Context, s *session, from T, look func(T) (bool, error)) (done bool, err error) {
+	events, err := s.client.Watch(ctx, listFor(from), client.InNamespace(from.GetNamespace()),
+		client.MatchingFields{"metadata.name": from.GetName()},
+		&client.ListOptions{Raw: &metav1.ListOptions{ResourceVersion: from.GetResourceVersion()}})
 	if err != nil {
 		return false, explained(err)
 	}
 	defer events.Stop()
 	for event := range events.ResultChan() {
-		c, isCluster := event.Object.(*v1alpha1.ConsulCluster)
+		o, is := event.Object.(T)
 		switch {
 		case event.Type == watch.Deleted:
-			return false, fmt.Errorf("ConsulCluster %s was deleted", s.key.Name)
-		case !isCluster: // an error: it is watched anew
+			return false, fmt.Errorf("%s %s: %w", kindOf(from), from.GetName(), errDeleted)
+		case !is: // an error: it is watched anew
 			return false, nil
 		}
-		if done, err := look(c); done || err != nil {
+		if done, err := look(o); done || err != nil {
 			return done, err
 		}
 	}
 	return false, nil
 }
 
+// listFor is an empty list of objects of the same kind.
+func listFor(o client.Object) client.ObjectList {
+	switch o.(type) {
+	case *corev1.Pod:
+		return &corev1.PodList{}
+	case *v1alpha1.ConsulSnapshot:
+		return &v1alpha1.ConsulSnapshotList{}
+	case *v1alpha1.ConsulRestore:
+		return &v1alpha1.ConsulRestoreList{}
+	}
+	return &v1alpha1.ConsulClusterList{}
+}
+
+// toldOf is what the operator says of an object: conditions, and which generation it has seen.
+func toldOf(o client.Object) (conditions []metav1.Condition, generation int64) {
+	switch o := o.(type) {
+	case *v1alpha1.ConsulCluster:
+		return o.Status.Conditions, o.Status.ObservedGeneration
+	case *v1alpha1.ConsulSnapshot:
+		return o.Status.Conditions, o.Status.ObservedGeneration
+	case *v1alpha1.ConsulRestore:
+		return o.Status.Conditions, o.Status.ObservedGeneration
+	}
+	return nil, 0
+}
+
 // isReady reports whether the newest spec is reached, and nothing is left to do.
-func isReady(c *v1alpha1.ConsulCluster) bool {
-	ready := meta.FindStatusCondition(c.Status.Conditions, v1alpha1.ConditionReady)
-	return isOfNow(c, ready) && ready.Status == metav1.ConditionTrue
+func isReady[T client.Object](o T) bool {
+	conditions, _ := toldOf(o)
+	ready := meta.FindStatusCondition(conditions, v1alpha1.ConditionReady)
+	return isOfNow(o, ready) && ready.Status == metav1.ConditionTrue
 }
 
 // isOfNow reports whether a condition is about the newest spec.
-func isOfNow(c *v1alpha1.ConsulCluster, condition *metav1.Condition) bool {
-	return condition != nil && condition.ObservedGeneration == c.Generation && c.Status.ObservedGeneration == c.Generation
+func isOfNow(o client.Object, condition *metav1.Condition) bool {
+	_, seen := toldOf(o)
+	return condition != nil && condition.ObservedGeneration == o.GetGeneration() && seen == o.GetGeneration()
 }
 
-// saying is what the operator says of the cluster, in a line.
-func saying(c *v1alpha1.ConsulCluster) string {
-	ready := meta.FindStatusCondition(c.Status.Conditions, v1alpha1.ConditionReady)
-	if ready == nil || c.Status.ObservedGeneration != c.Generation {
+// saying is what the operator says of an object, in a line.
+func saying(o client.Object) string {
+	conditions, seen := toldOf(o)
+	ready := meta.FindStatusCondition(conditions, v1alpha1.ConditionReady)
+	if ready == nil || seen != o.GetGeneration() {
 		return "the operator has not looked at it yet"
 	}
 	return ready.Reason + ": " + ready.Message

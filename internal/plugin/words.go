@@ -2,6 +2,7 @@ package plugin
 
 import (
 	"fmt"
+	"io"
 	"regexp"
 	"strings"
 	"time"
@@ -89,4 +90,13 @@ func broken(text string, columns int) (lines []string) {
 		lines = append(lines, line)
 	}
 	return lines
+}
+
+// numbered writes steps, each with its number.
+func numbered(out io.Writer) func(format string, args ...any) {
+	step := 0
+	return func(format string, args ...any) {
+		step++
+		fmt.Fprintf(out, "  %d. %s\n", step, strings.TrimLeft(wrapped(fmt.Sprintf(format, args...), 5), " "))
+	}
 }
