@@ -17,6 +17,10 @@ var (
 	readClusters  = Right{Group: group, Resource: "consulclusters", Verbs: []string{"get", "list"}}
 	watchClusters = Right{Group: group, Resource: "consulclusters", Verbs: []string{"get", "list", "watch"}}
 	patchClusters = Right{Group: group, Resource: "consulclusters", Verbs: []string{"get", "list", "watch", "patch"}}
+	listPods      = Right{Resource: "pods", Verbs: []string{"list"}}
+	readSecrets   = Right{Resource: "secrets", Verbs: []string{"get"}}
+	// API servers ask for "get" of a WebSocket and for "create" of SPDY, newer ones for both of a WebSocket.
+	forwardPorts = Right{Resource: "pods/portforward", Verbs: []string{"create", "get"}}
 )
 
 // rights are what each command needs. That a user may do a thing with `kubectl consul` is never more than that he may do it with
@@ -41,6 +45,12 @@ var rights = map[string][]Right{
 		readClusters,
 		{Group: "apps", Resource: "deployments", Verbs: []string{"list"}, For: "the version of the operator; in all namespaces"},
 	},
+	"exec": {readClusters, listPods, {Resource: "pods/exec", Verbs: []string{"create", "get"}}},
+	"ui": {
+		readClusters, forwardPorts, {Resource: "pods", Verbs: []string{"get", "list", "watch"}},
+		{Resource: "secrets", Verbs: []string{"get"}, For: "`--show-token`"},
+	},
+	"token": {readClusters, readSecrets},
 }
 
 // Rights returns what a person needs for a command, such as "upgrade" or "snapshot save".

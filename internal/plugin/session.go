@@ -17,6 +17,7 @@ import (
 	"k8s.io/cli-runtime/pkg/genericclioptions"
 	"k8s.io/cli-runtime/pkg/genericiooptions"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
+	"k8s.io/client-go/rest"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/consul-operator/consul-operator/api/v1alpha1"
@@ -28,6 +29,7 @@ type session struct {
 	flags   *genericclioptions.ConfigFlags
 	version string
 
+	config *rest.Config
 	client client.WithWatch
 	key    client.ObjectKey
 }
@@ -53,6 +55,7 @@ func (s *session) connect() error {
 	if s.key.Namespace, _, err = s.flags.ToRawKubeConfigLoader().Namespace(); err != nil {
 		return err
 	}
+	s.config = config
 	s.client, err = client.NewWithWatch(config, client.Options{Scheme: scheme()})
 	return err
 }
