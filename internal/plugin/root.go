@@ -93,7 +93,7 @@ func newRoot(streams genericiooptions.IOStreams, version string) *cobra.Command 
 			root.AddCommand(command)
 		}
 	}
-	add("look", s.statusCommand(), s.explainCommand(), s.versionCommand())
+	add("look", s.statusCommand(), s.explainCommand(), s.logsCommand(), s.versionCommand())
 	add("steer", s.upgradeCommand(), s.scaleCommand(), s.restartCommand(), s.transferCommand(), s.replaceCommand(),
 		s.rotateCommand(), s.pauseCommand(), s.resumeCommand())
 	add("reach", s.execCommand(), s.uiCommand(), s.tokenCommand())
