@@ -52,6 +52,22 @@ var rights = map[string][]Right{
 		{Resource: "secrets", Verbs: []string{"get"}, For: "`--show-token`"},
 	},
 	"token": {readClusters, readSecrets},
+	"snapshot save": {
+		readClusters, {Group: group, Resource: "consulsnapshots", Verbs: []string{"create", "get", "list", "watch"}},
+		{Resource: "pods", Verbs: []string{"list"}, For: "`--to`"},
+		{Resource: "pods/portforward", Verbs: []string{"create", "get"}, For: "`--to`"},
+		{Resource: "secrets", Verbs: []string{"get"}, For: "`--to`, with ACLs"},
+	},
+	"snapshot list":    {{Group: group, Resource: "consulsnapshots", Verbs: []string{"list"}}},
+	"snapshot inspect": {{Group: group, Resource: "consulsnapshots", Verbs: []string{"get"}}},
+	"snapshot restore": {
+		readClusters, {Group: group, Resource: "consulsnapshots", Verbs: []string{"get"}},
+		{Group: group, Resource: "consulrestores", Verbs: []string{"create", "get", "list", "watch"}},
+		{Resource: "pods", Verbs: []string{"create"}, For: "all but `--from`, where the chart's admission policies are"},
+		{Resource: "pods", Verbs: []string{"list"}, For: "`--from`"},
+		{Resource: "pods/portforward", Verbs: []string{"create", "get"}, For: "`--from`"},
+		{Resource: "secrets", Verbs: []string{"get"}, For: "`--from`, with ACLs"},
+	},
 }
 
 // Rights returns what a person needs for a command, such as "upgrade" or "snapshot save".

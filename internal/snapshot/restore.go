@@ -31,8 +31,8 @@ var restorable = map[string]bool{
 	"KindServiceName": true, "Peering": true, "PeeringTrustBundle": true, "PeeringSecret": true, "Resource": true,
 }
 
-// check returns why a snapshot cannot be restored.
-func (f Fit) check(c Contents) error {
+// Check returns why a snapshot cannot be restored.
+func (f Fit) Check(c Contents) error {
 	if c.Datacenter != "" && c.Datacenter != f.Datacenter {
 		return fmt.Errorf("it is of datacenter %s, and the cluster is %s", c.Datacenter, f.Datacenter)
 	}
@@ -63,7 +63,7 @@ func (t Task) inspectFit(ctx context.Context, fit Fit) (*Saved, error) {
 	if err != nil || fit.Datacenter == "" {
 		return saved, err
 	}
-	if err := fit.check(saved.Contents); err != nil {
+	if err := fit.Check(saved.Contents); err != nil {
 		return nil, failed(reason.SnapshotUnfit, err)
 	}
 	return saved, nil
