@@ -2,6 +2,7 @@ package plugin
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -39,9 +40,9 @@ type body struct {
 	bytes int64
 }
 
-// send sends a request about a snapshot, and returns the answer unless Consul refuses. The token goes in a header, so that it is in
-// no error.
-func (a *api) send(ctx context.Context, method string, b *body) (*http.Response, error) {
+// send sends a request about a snapshot, and returns what Consul answers unless it refuses. The token goes in a header, so that no
+// error has it.
+func (a *api) send(ctx context.Context, method string, b *body) (io.ReadCloser, error) {
 	request, err := http.NewRequestWithContext(ctx, method, a.tunnel.url("/v1/snapshot"), nil)
 	if err != nil {
 		return nil, err
@@ -63,9 +64,31 @@ func (a *api) send(ctx context.Context, method string, b *body) (*http.Response,
 	if response.StatusCode != http.StatusOK {
 		defer func() { _ = response.Body.Close() }()
 		said, _ := io.ReadAll(io.LimitReader(response.Body, 1<<10))
-		return nil, fmt.Errorf("%s refuses (%s): %s", a.server, response.Status, strings.TrimSpace(string(said)))
+		return nil, &refusedError{response.StatusCode, fmt.Sprintf("%s refuses (%s): %s", a.server, response.Status,
+			strings.TrimSpace(string(said)))}
 	}
-	return response, nil
+	return response.Body, nil
+}
+
+// refusedError is an answer that is none.
+type refusedError struct {
+	status int
+	text   string
+}
+
+func (e *refusedError) Error() string { return e.text }
+
+// replaced is the error of a restore: unless Consul has refused what it was asked for, nobody knows what it has done.
+func replaced(ctx context.Context, err error) error {
+	const unknown = "the data may have been replaced, so look at it before you go on"
+	refused := &refusedError{}
+	switch {
+	case ctx.Err() != nil:
+		return &codedError{exitInterrupted, "interrupted: " + unknown}
+	case errors.As(err, &refused) && refused.status < http.StatusInternalServerError:
+		return fmt.Errorf("%w; nothing was changed", err)
+	}
+	return fmt.Errorf("%w; %s", err, unknown)
 }
 
 // interrupted says nothing of what Ctrl-C has broken.

@@ -35,8 +35,8 @@ func (s *session) follow(ctx context.Context, f following, work string, done fun
 	return followTask(ctx, s, f, task[*v1alpha1.ConsulCluster]{
 		name: work, of: c, done: done,
 		toWatch: fmt.Sprintf("kubectl consul status %s -n %s --watch", s.key.Name, s.key.Namespace),
-		help: func(*metav1.Condition) string {
-			return fmt.Sprintf("kubectl consul explain %s -n %s", s.key.Name, s.key.Namespace)
+		help: func(*v1alpha1.ConsulCluster, *metav1.Condition) string {
+			return fmt.Sprintf("What to do: kubectl consul explain %s -n %s", s.key.Name, s.key.Namespace)
 		},
 	})
 }
@@ -50,7 +50,7 @@ type task[T client.Object] struct {
 	// toWatch is the command with which a person goes on watching.
 	toWatch string
 	// help says what a person does whom the operator needs; empty if nobody knows.
-	help func(why *metav1.Condition) string
+	help func(o T, why *metav1.Condition) string
 }
 
 // followTask prints what the operator says of an object whenever that changes, until the task is done.
@@ -73,7 +73,7 @@ func followTask[T client.Object](ctx context.Context, s *session, f following, t
 		conditions, _ := toldOf(o)
 		if stalled := meta.FindStatusCondition(conditions, v1alpha1.ConditionStalled); isOfNow(o, stalled) &&
 			stalled.Status == metav1.ConditionTrue {
-			return false, t.needsPerson(stalled)
+			return false, t.needsPerson(o, stalled)
 		}
 		return t.done(o), nil
 	})
@@ -91,10 +91,10 @@ func followTask[T client.Object](ctx context.Context, s *session, f following, t
 	return err
 }
 
-func (t task[T]) needsPerson(why *metav1.Condition) error {
+func (t task[T]) needsPerson(o T, why *metav1.Condition) error {
 	text := fmt.Sprintf("the %s needs you: %s", t.name, why.Message)
-	if help := t.help(why); help != "" {
-		text += "\nWhat to do: " + help
+	if help := t.help(o, why); help != "" {
+		text += "\n" + help
 	}
 	return &codedError{exitAttention, text}
 }
@@ -112,7 +112,7 @@ var errDeleted = errors.New("it was deleted")
 // watchObject does the same with an object of any kind, by its name.
 func watchObject[T client.Object](ctx context.Context, s *session, of T, look func(T) (bool, error)) error {
 	for ctx.Err() == nil {
-		o := of.DeepCopyObject().(T) //nolint:errcheck,forcetypeassert // a copy is of the same type
+		o, _ := of.DeepCopyObject().(T) // a copy is of the same type
 		if err := s.client.Get(ctx, client.ObjectKeyFromObject(of), o); err != nil {
 			return explained(err)
 		}

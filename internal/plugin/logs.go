@@ -1,11 +1,9 @@
 package plugin
 
 import (
-	"bufio"
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"math"
 	"time"
 
@@ -13,7 +11,6 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/client-go/rest"
 	"k8s.io/utils/ptr"
 
@@ -99,6 +96,8 @@ type reading struct {
 	known map[string]*container
 	// columns is how long the longest name of a server is.
 	columns int
+	// blind is why new servers are not seen; empty if they are.
+	blind string
 }
 
 // container is one whose log is, or was read.
@@ -120,36 +119,54 @@ type logEvent struct {
 }
 
 func (r *reading) run(ctx context.Context) error {
-	if err := r.openAll(ctx, r.first()); err != nil {
+	pods, err := r.pods(ctx)
+	if err != nil {
 		return err
 	}
+	r.openAll(ctx, pods, r.first())
 	if len(r.known) == 0 && !r.asked.follow {
-		return fmt.Errorf("no server of %s has a log; why, this says: kubectl consul explain %s -n %s", r.key.Name, r.key.Name,
-			r.key.Namespace)
+		return r.hasNone(pods)
 	}
 	flush := time.NewTicker(logPatience / 5)
 	defer flush.Stop()
 	look := time.NewTicker(lookForServers)
 	defer look.Stop()
 	for r.asked.follow || !r.merger.isEmpty() {
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case event := <-r.events:
-			if err := r.take(event); err != nil {
-				return err
-			}
-		case <-look.C:
-			if r.asked.follow {
-				r.lookAgain(ctx)
-			}
-		case <-flush.C:
+		if err := r.next(ctx, flush.C, look.C); err != nil {
+			return err
 		}
 		for _, line := range r.merger.due(time.Now()) {
 			fmt.Fprint(r.Out, r.show(line, r.columns))
 		}
 	}
 	return r.failures()
+}
+
+// next waits until something has happened.
+func (r *reading) next(ctx context.Context, flush, look <-chan time.Time) error {
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case event := <-r.events:
+		return r.take(event)
+	case <-look:
+		if r.asked.follow {
+			r.lookAgain(ctx)
+		}
+	case <-flush:
+	}
+	return nil
+}
+
+// hasNone says why there is no log.
+func (r *reading) hasNone(pods []corev1.Pod) error {
+	if r.asked.server != "" {
+		if _, err := named(pods, r.asked.server); err != nil {
+			return err
+		}
+	}
+	return fmt.Errorf("no server of %s has a log; why, this says: kubectl consul explain %s -n %s", r.key.Name, r.key.Name,
+		r.key.Namespace)
 }
 
 // first says which of the lines that there are already are shown.
@@ -169,11 +186,7 @@ func (r *reading) options() corev1.PodLogOptions {
 }
 
 // openAll opens the logs that are not open.
-func (r *reading) openAll(ctx context.Context, options corev1.PodLogOptions) error {
-	pods, err := r.pods(ctx)
-	if err != nil {
-		return err
-	}
+func (r *reading) openAll(ctx context.Context, pods []corev1.Pod, options corev1.PodLogOptions) {
 	for i := range pods {
 		pod := &pods[i]
 		if r.asked.server != "" && pod.Name != r.asked.server {
@@ -194,61 +207,19 @@ func (r *reading) openAll(ctx context.Context, options corev1.PodLogOptions) err
 			r.start(ctx, id, of, resumed)
 		}
 	}
-	if r.asked.server != "" && len(r.known) == 0 && !r.asked.follow {
-		_, err = named(pods, r.asked.server)
-	}
-	return err
 }
 
 // lookAgain finds servers that are new. They have logged nothing that should be left out.
 func (r *reading) lookAgain(ctx context.Context) {
-	if err := r.openAll(ctx, r.options()); err != nil && ctx.Err() == nil {
-		fmt.Fprintf(r.ErrOut, "new servers are not seen for now: %v\n", err)
+	pods, err := r.pods(ctx)
+	if err == nil {
+		r.openAll(ctx, pods, r.options())
+		r.blind = ""
+		return
 	}
-}
-
-// start reads a log beside the others.
-func (r *reading) start(ctx context.Context, id string, of *container, options corev1.PodLogOptions) {
-	of.isOpen = true
-	r.merger.open(id)
-	server, last := of.server, of.last
-	go func() {
-		err := r.read(ctx, id, server, last, &options)
-		select {
-		case r.events <- logEvent{id: id, end: true, err: err}:
-		case <-ctx.Done():
-		}
-	}()
-}
-
-// read passes the lines of a container on that are younger than the last one that was read before.
-func (r *reading) read(ctx context.Context, id, server string, last time.Time, options *corev1.PodLogOptions) error {
-	stream, err := r.core.Get().Namespace(r.key.Namespace).Resource("pods").Name(server).SubResource("log").
-		VersionedParams(options, clientgoscheme.ParameterCodec).Stream(ctx)
-	if err != nil {
-		return err
-	}
-	defer func() { _ = stream.Close() }()
-	from, before := bufio.NewReader(stream), last
-	for {
-		raw, err := from.ReadString('\n')
-		if raw != "" {
-			line := parsed(server, raw, before)
-			before = line.at
-			if last.IsZero() || line.at.After(last) {
-				select {
-				case r.events <- logEvent{id: id, line: line}:
-				case <-ctx.Done():
-					return ctx.Err()
-				}
-			}
-		}
-		if errors.Is(err, io.EOF) {
-			return nil
-		}
-		if err != nil {
-			return err
-		}
+	if why := err.Error(); why != r.blind && ctx.Err() == nil {
+		r.blind = why
+		fmt.Fprintf(r.ErrOut, "new servers are not seen for now: %s\n", why)
 	}
 }
 

@@ -43,8 +43,8 @@ func (s *session) saveCommand() *cobra.Command {
 	var o saving
 	cmd := &cobra.Command{
 		Use: "save [CLUSTER]", Args: clusterArgs, Short: "Take a snapshot, to the store or to a file here",
-		Long: `Take a snapshot. It goes to the store that the ConsulCluster names in spec.snapshots, encrypted, and is verified there; what
-is shown is a ConsulSnapshot.
+		Long: `Take a snapshot. It goes to the store that the ConsulCluster names in spec.snapshots, encrypted, and is verified there;
+what is shown is a ConsulSnapshot.
 
 With --to it goes to a file on this machine instead. The file is not encrypted: it holds all data, all ACL tokens and the private
 keys of the service mesh. Only you can read it.`,
@@ -95,7 +95,10 @@ func (s *session) save(ctx context.Context, args []string, o saving) error {
 	fmt.Fprintf(s.Out, "ConsulSnapshot %s\n", snapshot.Name)
 	var saved *v1alpha1.ConsulSnapshot
 	err = followTask(ctx, s, o.following, task[*v1alpha1.ConsulSnapshot]{
-		name: "snapshot", of: snapshot, help: act, toWatch: watchCommand("consulsnapshot", snapshot),
+		name: "snapshot", of: snapshot, toWatch: "kubectl get " + nameForKubectl(snapshot) + " --watch",
+		help: func(now *v1alpha1.ConsulSnapshot, why *metav1.Condition) string {
+			return whatToDo(now, now.Status.CompletedAt, why)
+		},
 		done: func(now *v1alpha1.ConsulSnapshot) bool {
 			saved = now
 			return isReady(now)
@@ -131,15 +134,22 @@ func snapshotName(cluster string, now time.Time) string {
 	return cluster + "-" + now.UTC().Format("20060102-150405")
 }
 
-// act is what a person can do about a reason, in the words of the operator's documentation.
-func act(why *metav1.Condition) string {
-	info, _ := reason.Of(reason.Reason(why.Reason))
-	return plain(info.Act)
+// whatToDo is what a person can do about a reason, in the words of the operator's documentation. What is not completed may begin
+// when nobody expects it any more.
+func whatToDo(o client.Object, completed *metav1.Time, why *metav1.Condition) string {
+	var lines []string
+	if info, _ := reason.Of(reason.Reason(why.Reason)); info.Act != "" {
+		lines = append(lines, "What to do: "+plain(info.Act))
+	}
+	if completed == nil {
+		lines = append(lines, "It goes on by itself once that is put right. To give it up: kubectl delete "+nameForKubectl(o))
+	}
+	return strings.Join(lines, "\n")
 }
 
-// watchCommand is the command that shows how an object changes.
-func watchCommand(kind string, o client.Object) string {
-	return fmt.Sprintf("kubectl get %s %s -n %s --watch", kind, o.GetName(), o.GetNamespace())
+// nameForKubectl names an object in a command.
+func nameForKubectl(o client.Object) string {
+	return fmt.Sprintf("%s %s -n %s", strings.ToLower(kindOf(o)), o.GetName(), o.GetNamespace())
 }
 
 func (s *session) listCommand() *cobra.Command {
@@ -216,7 +226,7 @@ func (s *session) snapshot(ctx context.Context, name string) (*v1alpha1.ConsulSn
 	snapshot := &v1alpha1.ConsulSnapshot{}
 	err := s.client.Get(ctx, client.ObjectKey{Namespace: s.key.Namespace, Name: name}, snapshot)
 	if client.IgnoreNotFound(err) == nil && err != nil {
-		return nil, fmt.Errorf("there is no ConsulSnapshot %s in namespace %s: kubectl consul snapshot list -n %[2]s shows those there are",
+		return nil, fmt.Errorf("there is no ConsulSnapshot %s in namespace %s; these there are: kubectl consul snapshot list -n %[2]s",
 			name, s.key.Namespace)
 	}
 	return snapshot, explained(err)

@@ -35,13 +35,13 @@ func (s *session) saveFile(ctx context.Context, args []string, name string) erro
 		return err
 	}
 	start := time.Now()
-	response, err := api.send(ctx, http.MethodGet, nil)
+	answer, err := api.send(ctx, http.MethodGet, nil)
 	if err != nil {
 		return interrupted(ctx, err)
 	}
-	defer func() { _ = response.Body.Close() }()
+	defer func() { _ = answer.Close() }()
 	counted := &counter{}
-	contents, err := snapshot.Read(io.TeeReader(response.Body, io.MultiWriter(file, counted)))
+	contents, err := snapshot.Read(io.TeeReader(answer, io.MultiWriter(file, counted)))
 	if err != nil {
 		return interrupted(ctx, fmt.Errorf("what came is no whole snapshot, so there is no file %s: %w; try again", name, err))
 	}
@@ -54,8 +54,8 @@ func (s *session) saveFile(ctx context.Context, args []string, name string) erro
 	return nil
 }
 
-const openFile = "The file is not encrypted. It holds all data, all ACL tokens and the private keys of the service mesh: encrypt it, such " +
-	"as with age, before you leave it anywhere."
+const openFile = "The file is not encrypted. It holds all data, all ACL tokens and the private keys of the service mesh: " +
+	"encrypt it, such as with age, before you leave it anywhere."
 
 // contentsOf says what is in a snapshot.
 func contentsOf(c *snapshot.Contents, bytes int64) string {
@@ -65,7 +65,8 @@ func contentsOf(c *snapshot.Contents, bytes int64) string {
 // sized is a size for people, such as 13Mi.
 func sized(bytes int64) string {
 	unit := int64(1)
-	for ; bytes >= 10*1024*unit; unit *= 1024 { // at least ten units of it
+	for bytes >= 10*1024*unit { // at least ten units of the next one
+		unit *= 1024
 	}
 	return resource.NewQuantity((bytes+unit-1)/unit*unit, resource.BinarySI).String()
 }
@@ -157,11 +158,11 @@ func (s *session) restoreFile(ctx context.Context, args []string, o restoring) e
 		return err
 	}
 	start := time.Now()
-	response, err := api.send(ctx, http.MethodPut, &body{file, info.Size()})
+	answer, err := api.send(ctx, http.MethodPut, &body{file, info.Size()})
 	if err != nil {
-		return fmt.Errorf("%w; look at the data before you go on: it may have been replaced, unless Consul refuses", interrupted(ctx, err))
+		return replaced(ctx, err)
 	}
-	_ = response.Body.Close()
+	_ = answer.Close()
 	fmt.Fprintf(s.Out, "The data is restored, in %s. What the operator does now: kubectl consul status %s -n %s --watch\n",
 		elapsed(time.Since(start)), c.Name, c.Namespace)
 	return nil
@@ -186,7 +187,7 @@ func planOfRestoreFile(c *v1alpha1.ConsulCluster, name, contents string) string 
 	say("The file was checked, and fits the cluster. It has %s.", contents)
 	say("No snapshot of the present data is taken. Take one first: kubectl consul snapshot save %s -n %s", c.Name, c.Namespace)
 	sayReplaced(say, "since the file was saved")
-	say("The operator notices, and makes its tokens again. If it then says ConsulRefuses, delete the pod of the leader: the next one " +
-		"makes the management token.")
+	say("The operator notices, and makes its tokens again. If it then says ConsulRefuses, delete the pod of the leader: the next " +
+		"one makes the management token.")
 	return b.String()
 }

@@ -8,6 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/consul-operator/consul-operator/api/v1alpha1"
 )
@@ -22,7 +23,7 @@ type restoring struct {
 func (s *session) restoreCommand() *cobra.Command {
 	var o restoring
 	cmd := &cobra.Command{
-		Use: "restore [CLUSTER] NAME", Short: "Replace all data by that of a snapshot",
+		Use: "restore [CLUSTER] NAME | --from FILE", DisableFlagsInUseLine: true, Short: "Replace all data by that of a snapshot",
 		Long: `Replace all data by that of a snapshot in the store, or of a file here. What was written since it was taken is lost.
 
 A snapshot of the present data is taken first, and the operator puts right what a snapshot brings along; what is shown is a
@@ -84,7 +85,10 @@ func (s *session) restore(ctx context.Context, args []string, name string, o res
 	fmt.Fprintf(s.Out, "ConsulRestore %s\n", restore.Name)
 	var restored *v1alpha1.ConsulRestore
 	err = followTask(ctx, s, o.following, task[*v1alpha1.ConsulRestore]{
-		name: "restore", of: restore, help: act, toWatch: watchCommand("consulrestore", restore),
+		name: "restore", of: restore, toWatch: "kubectl get " + nameForKubectl(restore) + " --watch",
+		help: func(now *v1alpha1.ConsulRestore, why *metav1.Condition) string {
+			return whatToDo(now, now.Status.CompletedAt, why)
+		},
 		done: func(now *v1alpha1.ConsulRestore) bool {
 			restored = now
 			return isReady(now)
@@ -102,7 +106,8 @@ func isGood(snapshot *v1alpha1.ConsulSnapshot) error {
 		return nil
 	}
 	why, message := stateOf(snapshot)
-	return fmt.Errorf("ConsulSnapshot %s cannot be restored: it is not stored and verified (%s: %s)", snapshot.Name, dash(why), message)
+	return fmt.Errorf("ConsulSnapshot %s cannot be restored: it is not stored and verified (%s: %s)", snapshot.Name, dash(why),
+		message)
 }
 
 // restoreName is the name of a restore that begins now. It has at most 44 characters, since Jobs are named after it.
@@ -121,8 +126,11 @@ func planOfRestore(c *v1alpha1.ConsulCluster, s *v1alpha1.ConsulSnapshot, skipSn
 		of = " of the cluster " + s.Spec.ClusterName
 	}
 	since := ago(now, takenAt(s))
-	say("The snapshot%s is read and checked. It was taken %s ago and has %d keys; Consul %s has saved it.", of, since, s.Status.Keys,
-		dash(s.Status.Version))
+	by := ""
+	if s.Status.Version != "" {
+		by = ", by Consul " + s.Status.Version
+	}
+	say("The snapshot%s is read and checked. It was taken %s ago%s, and has %d keys.", of, since, by, s.Status.Keys)
 	if skipSnapshot {
 		say("No snapshot of the present data is taken, as you ask: it cannot be brought back.")
 	} else {
@@ -135,23 +143,24 @@ func planOfRestore(c *v1alpha1.ConsulCluster, s *v1alpha1.ConsulSnapshot, skipSn
 
 // sayState tells what keeps a cluster from being as it should be.
 func sayState(say func(string, ...any), c *v1alpha1.ConsulCluster) {
-	if c.Spec.Paused {
-		say("The cluster is paused: nothing is put right until you resume it.")
-	}
-	if !isReady(c) {
+	switch {
+	case c.Spec.Paused:
+		say("The cluster is paused: it is not as it should be again until you resume it.")
+	case !isReady(c):
 		say("The cluster is not Ready now: %s", saying(c))
 	}
 }
 
 // sayReplaced tells what is lost, and what comes back.
 func sayReplaced(say func(string, ...any), since string) {
-	say("All data is replaced: KV store, ACL tokens, catalog, sessions, service mesh. What was written %s is lost. Tokens that were "+
-		"revoked or deleted since then are back, with their rights. Writes fail meanwhile.", since)
+	say("All data is replaced: KV store, ACL tokens, catalog, sessions, service mesh. What was written %s is lost. Tokens that "+
+		"were revoked or deleted since then are back, with their rights. Writes fail meanwhile.", since)
 }
 
 // undo says how to go back.
 func undo(r *v1alpha1.ConsulRestore) string {
-	text := "Tokens that were revoked since the snapshot are back: find them with consul acl token list.\n"
+	text := fmt.Sprintf("Tokens that were revoked since the snapshot are back; to find them:\n  kubectl consul exec %s -n %s -- "+
+		"consul acl token list\n", r.Spec.ClusterName, r.Namespace)
 	if before := r.Status.SnapshotBefore; before != "" {
 		text += fmt.Sprintf("The data before is in %s. To go back to it:\n  kubectl consul snapshot restore %s %s -n %s\n", before,
 			r.Spec.ClusterName, before, r.Namespace)

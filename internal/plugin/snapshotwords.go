@@ -47,7 +47,10 @@ func writeSnapshot(out io.Writer, s *v1alpha1.ConsulSnapshot, now time.Time) {
 		return
 	}
 	fmt.Fprintln(out)
-	facts := []fact{{"Taken", when(now, st.StartedAt)}, {"Completed", when(now, st.CompletedAt)}, {"Store", dash(st.Store)}, {"Object", dash(st.Object)}}
+	facts := []fact{
+		{"Taken", when(now, st.StartedAt)}, {"Completed", when(now, st.CompletedAt)},
+		{"Store", dash(st.Store)}, {"Object", dash(st.Object)},
+	}
 	if st.Verified != "" {
 		facts = append(facts,
 			fact{"Encrypted", map[bool]string{true: "yes", false: "no: whoever reads the object has all tokens"}[st.Encrypted]},

@@ -64,11 +64,11 @@ func tokenIn(secret *corev1.Secret, err error) (string, error) {
 	token := string(secret.Data[keyToken])
 	switch {
 	case apierrors.IsForbidden(err):
-		return "", fmt.Errorf("you may not read Secret %s in namespace %s, which holds the management token: whoever may can give you a "+
-			"token with fewer rights (consul acl token create)", secret.Name, secret.Namespace)
+		return "", fmt.Errorf("you may not read Secret %s in namespace %s, which holds the management token: whoever may can give you "+
+			"a token with fewer rights (consul acl token create)", secret.Name, secret.Namespace)
 	case apierrors.IsNotFound(err), err == nil && token == "":
-		return "", fmt.Errorf("there is no token in Secret %s in namespace %s: the operator writes it again if it can; otherwise bring "+
-			"it, see docs/security.md#tokens", secret.Name, secret.Namespace)
+		return "", fmt.Errorf("there is no token in Secret %s in namespace %s: the operator writes it again if it can; otherwise "+
+			"bring it, see docs/security.md#tokens", secret.Name, secret.Namespace)
 	}
 	return token, err
 }
