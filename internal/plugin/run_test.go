@@ -31,6 +31,19 @@ func TestWrongUsage(t *testing.T) {
 		{[]string{"scale", "consul", "many"}, "is no number of servers"},
 		{[]string{"rotate", "consul", "everything"}, "cannot be rotated"},
 		{[]string{"upgrade"}, "say VERSION"},
+		{[]string{"exec", "consul", "members"}, "say the command behind --"},
+		{[]string{"exec", "consul", "--server", "consul-0", "--"}, "say the command behind --"},
+		{[]string{"logs", "--since", "10ms"}, "--since is at least 1s"},
+		{[]string{"logs", "--tail", "-2"}, "--tail is no negative number"},
+		{[]string{"token", "a", "b"}, "one ConsulCluster at a time"},
+		{[]string{"snapshot", "take"}, `there is no command "take"`},
+		{[]string{"snapshot", "save", "--verify", "Inspect"}, "it is Archive or Restore"},
+		{[]string{"snapshot", "save", "--to", "consul.snap", "--verify", "Restore"}, "--verify is for snapshots in the store"},
+		{[]string{"snapshot", "list", "-o", "wide"}, "-o wide"},
+		{[]string{"snapshot", "inspect"}, "say the NAME of a ConsulSnapshot"},
+		{[]string{"snapshot", "restore"}, "say the NAME of a ConsulSnapshot"},
+		{[]string{"snapshot", "restore", "consul", "nightly", "--from", "consul.snap"}, "one ConsulCluster at a time"},
+		{[]string{"snapshot", "restore", "--from", "consul.snap", "--skip-snapshot"}, "--skip-snapshot is for snapshots in the store"},
 	} {
 		g := NewWithT(t)
 		code, out, errOut := run(t, test.args...)
@@ -52,6 +65,9 @@ func TestWithoutACluster(t *testing.T) {
 	code, _, errOut := run(t, "status")
 	g.Expect(code).To(Equal(exitFailed))
 	g.Expect(errOut).To(HavePrefix("error: "))
+	code, _, errOut = run(t, "snapshot", "save", "--to", "run_test.go")
+	g.Expect(code).To(Equal(exitFailed))
+	g.Expect(errOut).To(Equal("error: run_test.go exists, and is not overwritten: choose another name\n"))
 	for _, shell := range []string{"bash", "zsh", "fish", "powershell"} {
 		code, out, _ = run(t, "completion", shell)
 		g.Expect(code).To(Equal(exitOK))
