@@ -84,7 +84,7 @@ func (p *person) run(command string, args ...string) (code int, said string) {
 		line = append(line, p.Key.Name)
 	}
 	line = append(line, args...)
-	line = append(line, "--kubeconfig="+p.Kubeconfig(), "--namespace="+p.Key.Namespace, "--as=person")
+	line = append(line, "--kubeconfig="+p.Kubeconfig(), "--namespace="+p.Key.Namespace, "--as="+p.user())
 	code = plugin.Run(p.ctx, streams, "test", line)
 	p.t.Logf("kubectl consul %s %s %v: exit code %d\n%s", command, p.Key.Name, args, code, &out)
 	return code, out.String()
@@ -98,10 +98,13 @@ func (p *person) expect(code int, command string, args ...string) Assertion {
 	return p.Expect(said)
 }
 
+// user is somebody else in each story: rights come and go.
+func (p *person) user() string { return "person-of-" + p.Key.Name }
+
 // allow gives the user these rights and no others.
 func (p *person) allow(rights []plugin.Right) {
 	p.t.Helper()
-	const name = "kubectl-consul-person"
+	name := "kubectl-consul-" + p.user()
 	role := &rbacv1.ClusterRole{ObjectMeta: metav1.ObjectMeta{Name: name}}
 	for _, right := range rights {
 		role.Rules = append(role.Rules, rbacv1.PolicyRule{
@@ -111,7 +114,7 @@ func (p *person) allow(rights []plugin.Right) {
 	binding := &rbacv1.ClusterRoleBinding{
 		ObjectMeta: metav1.ObjectMeta{Name: name},
 		RoleRef:    rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: name},
-		Subjects:   []rbacv1.Subject{{APIGroup: rbacv1.GroupName, Kind: rbacv1.UserKind, Name: "person"}},
+		Subjects:   []rbacv1.Subject{{APIGroup: rbacv1.GroupName, Kind: rbacv1.UserKind, Name: p.user()}},
 	}
 	for _, o := range []client.Object{role, binding} {
 		err := p.Client.Create(p.t.Context(), o)
