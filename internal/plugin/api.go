@@ -40,8 +40,8 @@ type body struct {
 	bytes int64
 }
 
-// send sends a request about a snapshot, and returns what Consul answers unless it refuses. The token goes in a header, so that no
-// error has it.
+// send sends a request about a snapshot, and returns what Consul answers unless it refuses. The token goes in a header: no error
+// has it.
 func (a *api) send(ctx context.Context, method string, b *body) (io.ReadCloser, error) {
 	request, err := http.NewRequestWithContext(ctx, method, a.tunnel.url("/v1/snapshot"), nil)
 	if err != nil {

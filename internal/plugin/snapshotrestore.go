@@ -51,7 +51,7 @@ ConsulRestore. With --from FILE neither is the case: where the file can be broug
 	o.addFlags(cmd)
 	cmd.Flags().BoolVarP(&o.yes, "yes", "y", false, "do not ask")
 	cmd.Flags().BoolVar(&o.skipSnapshot, "skip-snapshot", false, "take no snapshot of the present data first")
-	cmd.Flags().StringVar(&o.from, "from", "", "a file on this machine, as `consul snapshot save` writes it")
+	cmd.Flags().StringVar(&o.from, "from", "", "a file on this machine that consul snapshot save has written")
 	return cmd
 }
 
