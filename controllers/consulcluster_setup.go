@@ -29,6 +29,7 @@ import (
 	"github.com/consul-operator/consul-operator/internal/execute"
 	ourmetrics "github.com/consul-operator/consul-operator/internal/metrics"
 	"github.com/consul-operator/consul-operator/internal/observe"
+	"github.com/consul-operator/consul-operator/internal/resources"
 	"github.com/consul-operator/consul-operator/internal/volumes"
 )
 
@@ -93,7 +94,7 @@ func setupConsulCluster(mgr manager.Manager, options Options) error {
 	if options.Nodes {
 		build = build.Watches(&corev1.Node{}, handler.EnqueueRequestsFromMapFunc(clustersOn(mgr.GetClient())),
 			builder.WithPredicates(predicate.Funcs{UpdateFunc: func(e event.UpdateEvent) bool {
-				return observe.Cordoned(e.ObjectOld.(*corev1.Node)) != observe.Cordoned(e.ObjectNew.(*corev1.Node))
+				return resources.Cordoned(e.ObjectOld.(*corev1.Node)) != resources.Cordoned(e.ObjectNew.(*corev1.Node))
 			}}))
 	}
 	return build.Complete(reconciler)

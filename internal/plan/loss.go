@@ -118,7 +118,21 @@ func (l loss) hasNewerLog(id string, than Server) bool {
 	return slices.ContainsFunc(l.answering, func(s Server) bool { return s.ID == id && newer(s, than) })
 }
 
+// acceptLoss is the annotation with which a person gives servers up.
+const acceptLoss = "accept-loss-of"
+
 // acceptLossCommand is the command with which a person gives servers up.
 func (v view) acceptLossCommand(names []string) string {
-	return v.annotateCommand("accept-loss-of", strings.Join(names, ","))
+	return v.annotateCommand(acceptLoss, strings.Join(names, ","))
+}
+
+// AskedToGiveUp returns the servers that a message of a Decision asks a person to give up; none if it asks for none. Only the
+// planner knows who has to be named, and its command is where it says so. Of a command that was cut off nothing is believed: the
+// names have to be all of them.
+func AskedToGiveUp(message string) []string {
+	_, command, asked := strings.Cut(message, annotationPrefix+acceptLoss+"=")
+	if !asked || strings.ContainsAny(command, " \n…") {
+		return nil
+	}
+	return strings.Split(command, ",")
 }

@@ -396,9 +396,12 @@ func (v view) avoidsOtherNodes(s Server) bool {
 
 // Small helpers.
 
+// annotationPrefix is what the operator's annotations begin with.
+const annotationPrefix = "consuloperator.io/"
+
 // annotateCommand is the command with which a person confirms something to the operator.
 func (v view) annotateCommand(key, value string) string {
-	return fmt.Sprintf("kubectl annotate consulcluster %s --overwrite consuloperator.io/%s=%s", v.Spec.Object, key, value)
+	return fmt.Sprintf("kubectl annotate consulcluster %s --overwrite %s%s=%s", v.Spec.Object, annotationPrefix, key, value)
 }
 
 // clock is a time of day for people. A time to come says more than a duration, which would change with each observation.
