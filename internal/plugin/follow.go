@@ -20,6 +20,9 @@ import (
 type following struct {
 	noWait  bool
 	timeout time.Duration
+	// past is what the operator said before the change, and says until it has seen it: no answer to the change. Empty where the
+	// generation tells.
+	past string
 }
 
 func (f *following) addFlags(cmd *cobra.Command) {
@@ -66,7 +69,12 @@ func followTask[T client.Object](ctx context.Context, s *session, f following, t
 	defer cancel()
 	start, said := time.Now(), ""
 	err := watchObject(limited, s, t.of, func(o T) (bool, error) {
-		if says := saying(o); says != said {
+		says := saying(o)
+		if says == f.past {
+			return false, nil
+		}
+		f.past = ""
+		if says != said {
 			said = says
 			fmt.Fprintf(s.Out, "%6s  %s\n", elapsed(time.Since(start)), says)
 		}

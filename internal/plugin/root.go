@@ -44,6 +44,11 @@ func Run(ctx context.Context, streams genericiooptions.IOStreams, version string
 	if text := err.Error(); text != "" {
 		fmt.Fprintln(streams.ErrOut, "error: "+text)
 	}
+	return codeOf(ctx, err)
+}
+
+// codeOf is the exit code of an error.
+func codeOf(ctx context.Context, err error) int {
 	var coded *codedError
 	switch {
 	case errors.As(err, &coded):
@@ -95,7 +100,7 @@ func newRoot(streams genericiooptions.IOStreams, version string) *cobra.Command 
 	}
 	add("look", s.statusCommand(), s.explainCommand(), s.logsCommand(), s.versionCommand())
 	add("steer", s.upgradeCommand(), s.scaleCommand(), s.restartCommand(), s.transferCommand(), s.replaceCommand(),
-		s.rotateCommand(), s.pauseCommand(), s.resumeCommand())
+		s.rotateCommand(), s.pauseCommand(), s.resumeCommand(), s.recoverCommand())
 	add("reach", s.execCommand(), s.uiCommand(), s.tokenCommand(), s.snapshotCommand())
 	return root
 }

@@ -23,7 +23,7 @@ import (
 // picture is what `status` shows.
 type picture struct {
 	*v1alpha1.ConsulCluster
-	// pods by name, and zones of nodes by name; without what the person may not read.
+	// pods by name, and zones of nodes by name; nil if the person may not read them.
 	pods  map[string]corev1.Pod
 	zones map[string]string
 	// saved is the newest good snapshot; nil if there is none, or it may not be read.
@@ -59,7 +59,7 @@ func (s *session) statusCommand() *cobra.Command {
 
 // look reads what there is to show. What the person may not read is left out.
 func (s *session) look(ctx context.Context, c *v1alpha1.ConsulCluster) (picture, error) {
-	p := picture{ConsulCluster: c, pods: map[string]corev1.Pod{}, zones: map[string]string{}}
+	p := picture{ConsulCluster: c}
 	if c == nil {
 		var err error
 		if p.ConsulCluster, err = s.cluster(ctx); err != nil {
@@ -69,12 +69,14 @@ func (s *session) look(ctx context.Context, c *v1alpha1.ConsulCluster) (picture,
 	var pods corev1.PodList
 	here, its := client.InNamespace(s.key.Namespace), client.MatchingLabels{v1alpha1.LabelCluster: s.key.Name}
 	if s.client.List(ctx, &pods, here, its) == nil {
+		p.pods = map[string]corev1.Pod{}
 		for _, pod := range pods.Items {
 			p.pods[pod.Name] = pod
 		}
 	}
 	var nodes corev1.NodeList
 	if s.client.List(ctx, &nodes) == nil {
+		p.zones = map[string]string{}
 		for _, node := range nodes.Items {
 			p.zones[node.Name] = node.Labels[corev1.LabelTopologyZone]
 		}

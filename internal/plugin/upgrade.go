@@ -92,11 +92,7 @@ func refusal(c *v1alpha1.ConsulCluster, version string, allowed bool) error {
 func planOf(c *v1alpha1.ConsulCluster, version string, skipSnapshot bool) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s in namespace %s: Consul %s to %s\n", c.Name, c.Namespace, dash(c.Status.Version), version)
-	step := 0
-	say := func(format string, args ...any) {
-		step++
-		fmt.Fprintf(&b, "  %d. %s\n", step, strings.TrimLeft(wrapped(fmt.Sprintf(format, args...), 5), " "))
-	}
+	say := numbered(&b)
 	if ready := meta.FindStatusCondition(c.Status.Conditions, v1alpha1.ConditionReady); ready != nil && !isReady(c) {
 		say("The cluster is not Ready now: %s", saying(c))
 	}

@@ -92,6 +92,15 @@ func broken(text string, columns int) (lines []string) {
 	return lines
 }
 
+// enumerated is "a", "a and b", or "a, b and c".
+func enumerated(names []string) string {
+	if len(names) < 2 {
+		return strings.Join(names, "")
+	}
+	last := len(names) - 1
+	return strings.Join(names[:last], ", ") + " and " + names[last]
+}
+
 // numbered writes steps, each with its number.
 func numbered(out io.Writer) func(format string, args ...any) {
 	step := 0
