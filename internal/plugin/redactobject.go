@@ -1,0 +1,180 @@
+package plugin
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"regexp"
+	"strings"
+
+	corev1 "k8s.io/api/core/v1"
+)
+
+var (
+	// secretKeys are the keys whose values are secrets, in Kubernetes and elsewhere.
+	secretKeys = regexp.MustCompile(`(?i)` + secretWords + `|authorization`)
+	// secretParents are those below which everything is one.
+	secretParents = regexp.MustCompile(`(?i)^(?:tokens|credentials|passwords|stringData|binaryData)$`)
+	// configKeys are the keys of Consul's configuration whose values are secrets, or may hold one.
+	configKeys = regexp.MustCompile(`(?i)key|token|secret|passw|passphrase|credential|encrypt|auth|license|headers?$|^ca_config$`)
+	// plainEnv are the variables whose values are shown: nobody knows what the others hold.
+	plainEnv = regexp.MustCompile(`^(?:CONSUL_HTTP_ADDR|CONSUL_HTTP_SSL|CONSUL_GRPC_ADDR|GOMAXPROCS|GOMEMLIMIT|GOGC|GODEBUG|TZ|LANG)$`)
+)
+
+// place is where a value is.
+type place struct {
+	// parent and key lead to it.
+	parent, key string
+	// inConfig is set in Consul's configuration, and in what users have put into a text: there any key may be that of a secret.
+	inConfig bool
+	// isSecret is set below a key that says so.
+	isSecret bool
+}
+
+// object returns an object of Kubernetes as maps and lists, without secrets, and without what is there a second time.
+func (r *redactor) object(o any) (map[string]any, error) {
+	raw, err := json.Marshal(o)
+	if err != nil {
+		return nil, err
+	}
+	value, isJSON := decoded(string(raw))
+	tree, isMap := value.(map[string]any)
+	if !isJSON || !isMap {
+		return nil, fmt.Errorf("%T is no object", o)
+	}
+	if meta, has := tree["metadata"].(map[string]any); has {
+		delete(meta, "managedFields")
+		if annotations, has := meta["annotations"].(map[string]any); has {
+			delete(annotations, corev1.LastAppliedConfigAnnotation)
+		}
+	}
+	return r.value(tree, place{}).(map[string]any), nil
+}
+
+func (r *redactor) value(value any, at place) any {
+	switch v := value.(type) {
+	case map[string]any:
+		return r.fields(v, at)
+	case []any:
+		return r.items(v, at)
+	case string:
+		return r.leaf(v, at)
+	case json.Number:
+		if at.isSecret {
+			return redacted
+		}
+	}
+	return value
+}
+
+func (r *redactor) fields(fields map[string]any, at place) map[string]any {
+	if name, isPair := fields["name"].(string); isPair {
+		if _, has := fields["value"]; has && hidesValue(name, at) {
+			fields["value"] = redacted
+		}
+	}
+	kept := map[string]any{}
+	for key, value := range fields {
+		kept[r.text(key)] = r.value(value, at.below(key, value))
+	}
+	return kept
+}
+
+// hidesValue reports whether the value beside a name is a secret: that of a variable of the environment, or of a header.
+func hidesValue(name string, at place) bool {
+	return at.key == "env" && !plainEnv.MatchString(name) || at.isSecret || secretKeys.MatchString(name)
+}
+
+// below is the place of a field.
+func (p place) below(key string, value any) place {
+	next := place{parent: p.key, key: key, inConfig: p.inConfig || p.key == "spec" && key == "config", isSecret: p.isSecret}
+	isOurs := strings.HasPrefix(key, "consuloperator.io/")
+	_, isMap := value.(map[string]any)
+	_, isList := value.([]any)
+	switch {
+	case harmless.MatchString(key) || isOurs:
+	case p.inConfig:
+		next.isSecret = next.isSecret || configKeys.MatchString(key)
+	case isMap || isList: // a reference to a Secret is none
+		next.isSecret = next.isSecret || secretParents.MatchString(key)
+	default:
+		next.isSecret = next.isSecret || secretKeys.MatchString(key)
+	}
+	return next
+}
+
+// takesSecret is a flag whose value is a secret, and comes next.
+var takesSecret = regexp.MustCompile(`(?i)^--?(?:[\w-]*` + secretWords + `[\w-]*|encrypt|u|user)$`)
+
+// items are those of a list. In a list of arguments, the value of a flag may be the next one.
+func (r *redactor) items(items []any, at place) []any {
+	kept, flag := make([]any, len(items)), ""
+	for i, item := range items {
+		text, isText := item.(string)
+		if isText && takesSecret.MatchString(flag) && !harmless.MatchString(flag) && !strings.HasPrefix(text, "-") {
+			kept[i] = redacted
+		} else {
+			kept[i] = r.value(item, at)
+		}
+		flag = text
+	}
+	return kept
+}
+
+// leaf is a text. One that holds JSON is what somebody has put away there.
+func (r *redactor) leaf(text string, at place) any {
+	if at.isSecret && !strings.HasPrefix(text, "kubectl ") { // the status has the command that shows the token
+		return redacted
+	}
+	return r.text(r.embedded(text))
+}
+
+// embedded takes secrets out of the JSON in a text, line by line. What has none stays as it is written.
+func (r *redactor) embedded(text string) string {
+	if whole, isJSON := decoded(text); isJSON {
+		return r.encoded(whole, text)
+	}
+	lines := strings.Split(text, "\n")
+	for i, line := range lines {
+		from := strings.Index(line, "{")
+		if from < 0 {
+			continue
+		}
+		if value, isJSON := decoded(line[from:]); isJSON {
+			lines[i] = line[:from] + r.encoded(value, line[from:])
+		}
+	}
+	return strings.Join(lines, "\n")
+}
+
+func (r *redactor) encoded(value any, as string) string {
+	before, err := json.Marshal(value)
+	if err != nil {
+		return redacted
+	}
+	after, err := json.Marshal(r.value(value, place{inConfig: true}))
+	switch {
+	case err != nil:
+		return redacted
+	case bytes.Equal(before, after):
+		return as
+	}
+	return string(after)
+}
+
+// decoded is the object or the list that a text is; false if it is none.
+func decoded(text string) (value any, isJSON bool) {
+	text = strings.TrimSpace(text)
+	if !strings.HasPrefix(text, "{") && !strings.HasPrefix(text, "[") {
+		return nil, false
+	}
+	decoder := json.NewDecoder(strings.NewReader(text))
+	decoder.UseNumber()
+	if decoder.Decode(&value) != nil || decoder.More() {
+		return nil, false
+	}
+	return value, true
+}
+
+// log takes secrets out of a log, whose lines may be JSON or end with it.
+func (r *redactor) log(text string) string { return r.text(r.embedded(text)) }
