@@ -8,6 +8,8 @@ import (
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
+
+	"github.com/consul-operator/consul-operator/api/v1alpha1"
 )
 
 var (
@@ -178,3 +180,17 @@ func decoded(text string) (value any, isJSON bool) {
 
 // log takes secrets out of a log, whose lines may be JSON or end with it.
 func (r *redactor) log(text string) string { return r.text(r.embedded(text)) }
+
+// cluster returns a cluster without secrets.
+func (r *redactor) cluster(c *v1alpha1.ConsulCluster) (*v1alpha1.ConsulCluster, error) {
+	tree, err := r.object(c)
+	if err != nil {
+		return nil, err
+	}
+	raw, err := json.Marshal(tree)
+	if err != nil {
+		return nil, err
+	}
+	clean := &v1alpha1.ConsulCluster{}
+	return clean, json.Unmarshal(raw, clean)
+}

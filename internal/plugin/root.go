@@ -98,7 +98,7 @@ func newRoot(streams genericiooptions.IOStreams, version string) *cobra.Command 
 			root.AddCommand(command)
 		}
 	}
-	add("look", s.statusCommand(), s.explainCommand(), s.logsCommand(), s.versionCommand())
+	add("look", s.statusCommand(), s.explainCommand(), s.logsCommand(), s.reportCommand(), s.versionCommand())
 	add("steer", s.upgradeCommand(), s.scaleCommand(), s.restartCommand(), s.transferCommand(), s.replaceCommand(),
 		s.rotateCommand(), s.pauseCommand(), s.resumeCommand(), s.recoverCommand(), s.drainCommand())
 	add("reach", s.execCommand(), s.uiCommand(), s.tokenCommand(), s.snapshotCommand())
