@@ -20,20 +20,18 @@ type entry struct{ name, about, text string }
 
 // entries are the files of a report. Everything goes through the redactor here: nothing of the evidence is written elsewhere.
 func (e *evidence) entries(r *redactor) ([]entry, error) {
-	clean, err := r.cluster(e.ConsulCluster) // before lines are broken: half a secret is not found
+	shown, err := r.picture(e.picture)
 	if err != nil {
 		return nil, err
 	}
-	shown := e.picture
-	shown.ConsulCluster = clean
 	var meaning strings.Builder
-	explanation(&meaning, clean, e.at)
+	explanation(&meaning, shown.ConsulCluster, e.at)
 	page, err := e.page(r)
 	if err != nil {
 		return nil, err
 	}
 	all := []entry{
-		{"status.txt", "the cluster and its servers, as kubectl consul status shows them", r.text(render(shown, e.at, true))},
+		{"status.txt", "the cluster and its servers", r.text(render(shown, e.at, true))},
 		{"explain.txt", "what the operator waits for, and what can be done", r.text(meaning.String())},
 		{"report.html", "the same with a timeline, for a browser", page},
 		{"versions.txt", "versions of what takes part", r.text(aligned(e.versions))},
@@ -52,12 +50,12 @@ func (e *evidence) entries(r *redactor) ([]entry, error) {
 		}
 		all = append(all, entry{"nodes.yaml", "names, labels, taints and conditions of the nodes", text})
 	}
-	all = append(all, entry{"events.txt", "events about all this, by time", r.text(eventLines(e.events))})
+	all = append(all, entry{"events.txt", "events about all this, by time", r.text(eventLines(r.events(e.events)))})
 	if len(e.secrets) > 0 {
-		all = append(all, entry{"secrets.txt", "names and types of the Secrets; what is in them was not read", r.text(secretLines(e.secrets))})
+		all = append(all, entry{"secrets.txt", "names and types of Secrets, and nothing else", r.text(secretLines(e.secrets))})
 	}
 	for _, one := range e.logs {
-		all = append(all, entry{one.file, fmt.Sprintf("the last %d lines of this log", tailLines), r.log(one.text)})
+		all = append(all, entry{one.file, fmt.Sprintf("the last %d lines", tailLines), r.log(one.text)})
 	}
 	return append([]entry{e.readme(r, all)}, all...), nil
 }
@@ -81,7 +79,7 @@ func (e *evidence) readme(r *redactor, all []entry) entry {
 		b.WriteString("  nothing\n")
 	}
 	for _, missing := range e.gaps {
-		fmt.Fprintf(&b, "  %s\n%s\n", missing.what, wrapped(r.text(missing.why.Error()), 4))
+		fmt.Fprintf(&b, "  %s\n%s\n", r.text(missing.what), wrapped(r.text(missing.why.Error()), 4))
 	}
 	return entry{"README.txt", "", b.String()}
 }

@@ -213,7 +213,7 @@ func secretsNamed(c *v1alpha1.ConsulCluster) (names []string) {
 	if err != nil {
 		return nil
 	}
-	spec, _ := decoded(string(raw))
+	spec, _ := leadingJSON(string(raw))
 	var walk func(value any, isReference bool)
 	walk = func(value any, isReference bool) {
 		switch v := value.(type) {

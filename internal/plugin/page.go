@@ -67,16 +67,11 @@ func (e *evidence) page(r *redactor) (string, error) {
 }
 
 func (e *evidence) newPage(r *redactor) (*page, error) {
-	c, err := r.cluster(e.ConsulCluster)
+	shown, err := r.picture(e.picture)
 	if err != nil {
 		return nil, err
 	}
-	clean := *e
-	clean.ConsulCluster, clean.events = c, nil
-	for _, event := range e.events {
-		event.Message, event.Reason = r.text(event.Message), r.text(event.Reason)
-		clean.events = append(clean.events, event)
-	}
+	clean, c := evidence{picture: shown, at: e.at, events: r.events(e.events)}, shown.ConsulCluster
 	p := &page{
 		Name: c.Name, Namespace: c.Namespace, When: clock(e.at), Good: isReady(c),
 		Verdict: "The operator has not looked at it yet", Cards: clean.cards(),

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/consul-operator/consul-operator/api/v1alpha1"
 )
@@ -39,9 +40,9 @@ func (r *redactor) object(o any) (map[string]any, error) {
 	if err != nil {
 		return nil, err
 	}
-	value, isJSON := decoded(string(raw))
+	value, _ := leadingJSON(string(raw))
 	tree, isMap := value.(map[string]any)
-	if !isJSON || !isMap {
+	if !isMap {
 		return nil, fmt.Errorf("%T is no object", o)
 	}
 	if meta, has := tree["metadata"].(map[string]any); has {
@@ -131,22 +132,36 @@ func (r *redactor) leaf(text string, at place) any {
 	return r.text(r.embedded(text))
 }
 
-// embedded takes secrets out of the JSON in a text, line by line. What has none stays as it is written.
+// embedded takes secrets out of the JSON in a text. What has none stays as it is written.
 func (r *redactor) embedded(text string) string {
-	if whole, isJSON := decoded(text); isJSON {
-		return r.encoded(whole, text)
-	}
-	lines := strings.Split(text, "\n")
-	for i, line := range lines {
-		from := strings.Index(line, "{")
+	var b strings.Builder
+	for {
+		from := strings.IndexAny(text, "{[")
 		if from < 0 {
-			continue
+			b.WriteString(text)
+			return b.String()
 		}
-		if value, isJSON := decoded(line[from:]); isJSON {
-			lines[i] = line[:from] + r.encoded(value, line[from:])
+		b.WriteString(text[:from])
+		text = text[from:]
+		value, length := leadingJSON(text)
+		if length == 0 {
+			length = 1
+			b.WriteString(text[:1])
+		} else {
+			b.WriteString(r.encoded(value, text[:length]))
 		}
+		text = text[length:]
 	}
-	return strings.Join(lines, "\n")
+}
+
+// leadingJSON is the object or list with which a text begins, and how long it is; 0 if it begins with none.
+func leadingJSON(text string) (value any, length int) {
+	decoder := json.NewDecoder(strings.NewReader(text))
+	decoder.UseNumber()
+	if decoder.Decode(&value) != nil {
+		return nil, 0
+	}
+	return value, int(decoder.InputOffset())
 }
 
 func (r *redactor) encoded(value any, as string) string {
@@ -164,22 +179,14 @@ func (r *redactor) encoded(value any, as string) string {
 	return string(after)
 }
 
-// decoded is the object or the list that a text is; false if it is none.
-func decoded(text string) (value any, isJSON bool) {
-	text = strings.TrimSpace(text)
-	if !strings.HasPrefix(text, "{") && !strings.HasPrefix(text, "[") {
-		return nil, false
+// log takes secrets out of a log. Private keys have many lines; all else is looked for in one.
+func (r *redactor) log(text string) string {
+	lines := strings.Split(r.embedded(apply(privateKeys, text)), "\n")
+	for i := range lines {
+		lines[i] = r.line(lines[i])
 	}
-	decoder := json.NewDecoder(strings.NewReader(text))
-	decoder.UseNumber()
-	if decoder.Decode(&value) != nil || decoder.More() {
-		return nil, false
-	}
-	return value, true
+	return strings.Join(lines, "\n")
 }
-
-// log takes secrets out of a log, whose lines may be JSON or end with it.
-func (r *redactor) log(text string) string { return r.text(r.embedded(text)) }
 
 // cluster returns a cluster without secrets.
 func (r *redactor) cluster(c *v1alpha1.ConsulCluster) (*v1alpha1.ConsulCluster, error) {
@@ -193,4 +200,33 @@ func (r *redactor) cluster(c *v1alpha1.ConsulCluster) (*v1alpha1.ConsulCluster, 
 	}
 	clean := &v1alpha1.ConsulCluster{}
 	return clean, json.Unmarshal(raw, clean)
+}
+
+// picture returns what is shown of a cluster, without secrets. This happens before lines are broken: half a secret is not found.
+func (r *redactor) picture(p picture) (clean picture, err error) {
+	if clean.ConsulCluster, err = r.cluster(p.ConsulCluster); err != nil {
+		return picture{}, err
+	}
+	clean.pods, clean.zones = map[string]corev1.Pod{}, map[string]string{}
+	for name, pod := range p.pods {
+		shown := corev1.Pod{ObjectMeta: metav1.ObjectMeta{Name: name, CreationTimestamp: pod.CreationTimestamp}}
+		shown.Labels = map[string]string{v1alpha1.LabelRevision: r.text(pod.Labels[v1alpha1.LabelRevision])}
+		shown.Spec.NodeName = r.text(pod.Spec.NodeName)
+		clean.pods[name] = shown
+	}
+	for node, zone := range p.zones {
+		clean.zones[r.text(node)] = r.text(zone)
+	}
+	clean.saved = p.saved
+	return clean, nil
+}
+
+// events returns events without secrets, as far as they are shown.
+func (r *redactor) events(events []corev1.Event) (clean []corev1.Event) {
+	for _, event := range events {
+		event.Message, event.Reason, event.Type = r.text(event.Message), r.text(event.Reason), r.text(event.Type)
+		event.InvolvedObject.Kind, event.InvolvedObject.Name = r.text(event.InvolvedObject.Kind), r.text(event.InvolvedObject.Name)
+		clean = append(clean, event)
+	}
+	return clean
 }
