@@ -12,11 +12,18 @@ import (
 // Whoever gives up those whom the message asks for recovers the quorum: no other list of names does.
 func TestWhoIsAskedForIsWhoHasToBeGivenUp(t *testing.T) {
 	for name, change := range map[string]func(o *plan.Observation){
-		"volumes are gone":                       func(o *plan.Observation) { withoutLeader(o, 0, 1) },
-		"one more is down, and stuck":            func(o *plan.Observation) { five(o); withoutLeader(o, 0, 1, 2); overdue(down(o, 0)) },
-		"some were never ours":                   func(o *plan.Observation) { withoutLeader(o, 0); strangers(o, 2) },
-		"a person has named others":              func(o *plan.Observation) { withoutLeader(o, 0, 1); o.Spec.AcceptedLoss = []string{"consul-0"} },
-		"all volumes are there, and two do hang": func(o *plan.Observation) { withoutLeader(o); overdue(down(o, 0)); overdue(down(o, 1)) },
+		"volumes are gone":            func(o *plan.Observation) { withoutLeader(o, 0, 1) },
+		"one more is down, and stuck": func(o *plan.Observation) { five(o); withoutLeader(o, 0, 1, 2); overdue(down(o, 0)) },
+		"some were never ours":        func(o *plan.Observation) { withoutLeader(o, 0); strangers(o, 2) },
+		"a person has named others": func(o *plan.Observation) {
+			withoutLeader(o, 0, 1)
+			o.Spec.AcceptedLoss = []string{"consul-0"}
+		},
+		"all volumes are there, and two do hang": func(o *plan.Observation) {
+			withoutLeader(o)
+			overdue(down(o, 0))
+			overdue(down(o, 1))
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			g := NewWithT(t)

@@ -65,9 +65,9 @@ func (e *evidence) readme(r *redactor, all []entry) entry {
 	var b strings.Builder
 	fmt.Fprintf(&b, "Report on ConsulCluster %s in namespace %s, %s\n\n", e.Name, e.Namespace, e.at.UTC().Format(time.RFC3339))
 	b.WriteString(wrapped("Secrets were taken out, as far as a program can tell: what looks like one, or has the name of one, is "+
-		redacted+". A UUID that is not known to be the id of a server or of an object may be an ACL token, and has a number instead: equal "+
-		"ones have the same. Names, addresses and what servers log are as they were. Look at it before you send it away, above all at "+
-		"cluster.yaml and logs/.", 0))
+		redacted+". A UUID that is not known to be the id of a server or of an object may be an ACL token, and has a number "+
+		"instead: equal ones have the same. Names, addresses and what servers log are as they were. Look at it before you send it "+
+		"away, above all at cluster.yaml and logs/.", 0))
 	b.WriteString("\n\nFiles\n\n")
 	var files []fact
 	for _, one := range all {

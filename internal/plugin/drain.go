@@ -49,9 +49,9 @@ func nodeArg(cmd *cobra.Command, args []string) error {
 // howToDrain is what to run.
 func howToDrain(node string) string {
 	return "To drain " + node + ":\n  kubectl drain " + node + " --delete-emptydir-data --ignore-daemonsets\n\n" +
-		wrapped("The operator sees that the node is cordoned, and moves its servers first: for each, another one becomes a voter, and then "+
-			"it leaves. Until then the drain says that it cannot evict the pod, and tries again: that is intended. It takes about half a "+
-			"minute for each server.", 0) +
+		wrapped("The operator sees that the node is cordoned, and moves its servers first: for each, another one becomes a voter, "+
+			"and then it leaves. Until then the drain says that it cannot evict the pod, and tries again: that is intended. It takes "+
+			"about half a minute for each server.", 0) +
 		"\n\nWhat the drain would meet:\n  kubectl consul drain " + node + " --check\n"
 }
 
@@ -113,7 +113,8 @@ func (s *session) serversIn(ctx context.Context, d *draining) error {
 		return err
 	}
 	var pods corev1.PodList
-	if err := s.client.List(ctx, &pods, client.InNamespace(d.only), client.HasLabels{v1alpha1.LabelCluster, v1alpha1.LabelServer}); err != nil {
+	isServer := client.HasLabels{v1alpha1.LabelCluster, v1alpha1.LabelServer}
+	if err := s.client.List(ctx, &pods, client.InNamespace(d.only), isServer); err != nil {
 		return err
 	}
 	var budgets policyv1.PodDisruptionBudgetList
@@ -134,8 +135,8 @@ func (d draining) podsOf(c *v1alpha1.ConsulCluster) (pods []corev1.Pod) {
 	return pods
 }
 
-// letsGo reports whether the disruption budget lets a server be evicted while no node of the cluster is drained: the operator does
-// not watch nodes then.
+// letsGo reports whether the disruption budget lets a server be evicted while no node of the cluster is drained: then the
+// operator does not watch nodes.
 func (d draining) letsGo(c *v1alpha1.ConsulCluster) bool {
 	pods := d.podsOf(c)
 	isCordoned := func(pod corev1.Pod) bool {

@@ -94,7 +94,9 @@ func TestWhatADrainMeets(t *testing.T) {
 		"unwatched": {func(d *draining, _ *v1alpha1.ConsulCluster) {
 			d.budgets[0].Spec.MinAvailable = ptr.To(intstr.FromInt32(2))
 		}, false},
-		"unwatched-single": {all(single, func(d *draining, _ *v1alpha1.ConsulCluster) { d.budgets[0].Spec.MinAvailable.IntVal = 0 }), true},
+		"unwatched-single": {all(single, func(d *draining, _ *v1alpha1.ConsulCluster) {
+			d.budgets[0].Spec.MinAvailable = ptr.To(intstr.FromInt32(0))
+		}), true},
 		"stalled": {func(_ *draining, c *v1alpha1.ConsulCluster) {
 			c.Status.Conditions = nil
 			condition(c, v1alpha1.ConditionReady, metav1.ConditionFalse, reason.QuorumLost, lostTwo)

@@ -65,11 +65,11 @@ func hasSelected(c *v1alpha1.ConsulCluster, node corev1.Node) bool {
 // isAffine reports whether a node fits one of the terms of the required node affinity, if there is one.
 func isAffine(c *v1alpha1.ConsulCluster, node corev1.Node) bool {
 	affinity := c.Spec.PodTemplate.Affinity
-	if affinity == nil || affinity.NodeAffinity == nil || affinity.NodeAffinity.RequiredDuringSchedulingIgnoredDuringExecution == nil {
+	if affinity == nil || affinity.NodeAffinity == nil {
 		return true
 	}
-	terms := affinity.NodeAffinity.RequiredDuringSchedulingIgnoredDuringExecution.NodeSelectorTerms
-	return slices.ContainsFunc(terms, func(term corev1.NodeSelectorTerm) bool {
+	required := affinity.NodeAffinity.RequiredDuringSchedulingIgnoredDuringExecution
+	return required == nil || slices.ContainsFunc(required.NodeSelectorTerms, func(term corev1.NodeSelectorTerm) bool {
 		return len(term.MatchExpressions)+len(term.MatchFields) > 0 && // an empty term matches no node
 			fitsAll(term.MatchExpressions, node.Labels) &&
 			fitsAll(term.MatchFields, map[string]string{metav1.ObjectNameField: node.Name})

@@ -38,7 +38,8 @@ func (d draining) foresight() (text string, needsPerson bool) {
 		limits = " Only namespace " + d.only + " was looked at: you may not list the others."
 	}
 	if len(parts) == 0 {
-		return wrapped(fmt.Sprintf("No server of a ConsulCluster runs on %s: the operator does not hold up its drain.%s", d.name, limits),
+		return wrapped(fmt.Sprintf("No server of a ConsulCluster runs on %s: the operator does not hold up its "+
+			"drain.%s", d.name, limits),
 			0) + "\n", false
 	}
 	head := fmt.Sprintf("%s has %s of %s.%s", d.name,
@@ -46,7 +47,8 @@ func (d draining) foresight() (text string, needsPerson bool) {
 	if d.isCordoned() {
 		head += " The node is cordoned already, so the operator moves them now."
 	}
-	tail := "Only the scheduler knows whether a node takes a server: how much room it has, and which volumes it reaches, was not looked at."
+	tail := "Only the scheduler knows whether a node takes a server: how much room it has, and which volumes it reaches, was " +
+		"not looked at."
 	return wrapped(head, 0) + "\n\n" + strings.Join(parts, "\n") + "\n" + wrapped(tail, 0) + "\n", needsPerson
 }
 
@@ -145,21 +147,21 @@ func (d draining) ofPaused(c *v1alpha1.ConsulCluster, servers int) []verdict {
 	case c.Spec.Replicas == 1:
 		return []verdict{{"the cluster is paused, and its only server is never evicted: " + resume, true}}
 	case servers > 1:
-		return []verdict{{"the cluster is paused: no server is replaced. One is evicted, and the next one when the first one is back: " +
-			resume, true}}
+		return []verdict{{"the cluster is paused: no server is replaced. One is evicted, and the next one when the first one is " +
+			"back: " + resume, true}}
 	}
-	return []verdict{{text: "The cluster is paused: no server is replaced. This one is evicted while all others serve, and comes back on " +
-		"its volume."}}
+	return []verdict{{text: "The cluster is paused: no server is replaced. This one is evicted while all others serve, and " +
+		"comes back on its volume."}}
 }
 
 // ofUnwatched: the operator does not look at nodes.
 func ofUnwatched(c *v1alpha1.ConsulCluster) []verdict {
 	if c.Spec.Replicas == 1 {
-		return []verdict{{"the operator does not watch nodes (watchNodes), and the only server is never evicted: if it may be away, delete " +
-			"its pod", true}}
+		return []verdict{{"the operator does not watch nodes (watchNodes), and the only server is never evicted: if it may be " +
+			"away, delete its pod", true}}
 	}
-	return []verdict{{text: "The operator seems not to watch nodes (watchNodes): nothing moves before. One server at a time is evicted, " +
-		"and comes back on its volume."}}
+	return []verdict{{text: "The operator seems not to watch nodes (watchNodes): nothing moves before. One server at a time is " +
+		"evicted, and comes back on its volume."}}
 }
 
 // ofRoom is about the nodes that could take a server.
@@ -169,8 +171,8 @@ func (d draining) ofRoom(c *v1alpha1.ConsulCluster, servers int) []verdict {
 	}
 	fit, unfit := d.fitting(c)
 	if len(fit) > 0 {
-		return []verdict{{text: "For each, in this order, another server becomes a voter first, and one that leads hands leadership over. Nodes that may " +
-			"take one: " + someOf(fit) + ". " + pace(servers)}}
+		return []verdict{{text: "For each, in this order, another server becomes a voter first, and one that leads hands " +
+			"leadership over. Nodes that may take one: " + someOf(fit) + ". " + pace(servers)}}
 	}
 	none := "no other node takes a server" + because(unfit)
 	if len(unfit) == 0 {
@@ -180,11 +182,11 @@ func (d draining) ofRoom(c *v1alpha1.ConsulCluster, servers int) []verdict {
 	case c.Spec.Replicas == 1:
 		return []verdict{{none + ". The only server is never evicted: give it a node, or, if it may be away, delete its pod", true}}
 	case servers > 1:
-		return []verdict{{none + ". One server is evicted, and the next one stays until another node takes one: add a node, uncordon one, or " +
-			"relax the rules", true}}
+		return []verdict{{none + ". One server is evicted, and the next one stays until another node takes one: add a node, " +
+			"uncordon one, or relax the rules", true}}
 	}
-	return []verdict{{text: strings.ToUpper(none[:1]) + none[1:] + ". The server is evicted all the same, leadership is handed over before " +
-		"if it leads, and it comes back with its node. Until then the cluster has one server fewer."}}
+	return []verdict{{text: strings.ToUpper(none[:1]) + none[1:] + ". The server is evicted all the same, leadership is handed " +
+		"over before if it leads, and it comes back with its node. Until then the cluster has one server fewer."}}
 }
 
 // because counts the nodes that take no server.

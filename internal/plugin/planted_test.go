@@ -103,10 +103,11 @@ func (p *planter) line() string {
 
 // text is prose with a secret in it.
 func (p *planter) text() string {
-	return []string{"seen: ", "", "it says "}[p.IntN(3)] + shapes[p.IntN(len(shapes))](p) + []string{"", " and more", "\nnext line"}[p.IntN(3)]
+	return []string{"seen: ", "", "it says "}[p.IntN(3)] + shapes[p.IntN(len(shapes))](p) + []string{"", " and more", "\nnext " +
+		"line"}[p.IntN(3)]
 }
 
-// fill plants a secret into every text of an object that is a mere text. Names, times, sizes and the words of enumerations are none.
+// fill plants a secret into every text of an object that is a mere text. Times, sizes and the words of enumerations are none.
 func (p *planter) fill(v reflect.Value, depth int) {
 	if depth > 8 || !v.CanSet() || isFromMachinery(v.Type()) {
 		return
@@ -168,7 +169,9 @@ func (p *planter) object(o client.Object) client.Object {
 func (p *planter) text2() string { return "bearer " + p.word() }
 
 func (p *planter) env() []corev1.EnvVar {
-	return []corev1.EnvVar{{Name: "ANYTHING", Value: p.word()}, {Name: "CONSUL_HTTP_TOKEN", Value: p.word()}, {Name: "TZ", Value: p.text()}}
+	return []corev1.EnvVar{
+		{Name: "ANYTHING", Value: p.word()}, {Name: "CONSUL_HTTP_TOKEN", Value: p.word()}, {Name: "TZ", Value: p.text()},
+	}
 }
 
 // config is a configuration of Consul with secrets.

@@ -125,7 +125,8 @@ func isRecovered(c *v1alpha1.ConsulCluster) bool {
 // claims are the volume claims of the cluster's servers by name; nil if the person may not read them.
 func (s *session) claims(ctx context.Context) map[string]corev1.PersistentVolumeClaim {
 	var list corev1.PersistentVolumeClaimList
-	if s.client.List(ctx, &list, client.InNamespace(s.key.Namespace), client.MatchingLabels{v1alpha1.LabelCluster: s.key.Name}) != nil {
+	ours := client.MatchingLabels{v1alpha1.LabelCluster: s.key.Name}
+	if s.client.List(ctx, &list, client.InNamespace(s.key.Namespace), ours) != nil {
 		return nil
 	}
 	claims := map[string]corev1.PersistentVolumeClaim{}
@@ -173,11 +174,12 @@ func warnings(p picture, claims map[string]corev1.PersistentVolumeClaim, given [
 			"If you can bring it back, do that instead.")
 	}
 	if len(strangers) > 0 {
-		all = append(all, "Think of this: "+enumerated(strangers)+" was never a server of this cluster, and may have a leader of its own. "+
-			"If so, this makes two clusters of one.")
+		all = append(all, "Think of this: "+enumerated(strangers)+" was never a server of this cluster, and may have a leader of "+
+			"its own. If so, this makes two clusters of one.")
 	}
 	if p.saved != nil {
-		all = append(all, fmt.Sprintf("The last good snapshot is %s, %s old. It stays.", p.saved.Name, ago(now, p.saved.Status.CompletedAt)))
+		all = append(all, fmt.Sprintf("The last good snapshot is %s, %s old. It "+
+			"stays.", p.saved.Name, ago(now, p.saved.Status.CompletedAt)))
 	}
 	return all
 }

@@ -15,13 +15,14 @@ import (
 
 // The operator's words, as internal/plan has them.
 const (
-	lostTwo = "the quorum is lost for good with the volumes of consul-4, consul-5; to carry on with the data of consul-3: kubectl annotate " +
-		"consulcluster consul -n default --overwrite consuloperator.io/accept-loss-of=consul-4,consul-5"
-	lostAndDown = "the quorum is lost for good with the volumes of consul-4; consul-5 may have more than consul-3 has: bring it back, or give " +
-		"it up too: kubectl annotate consulcluster consul -n default --overwrite consuloperator.io/accept-loss-of=consul-4,consul-5"
-	lostStrangers = "there is no quorum without the voters 0f0f0f0f-1111-4222-8333-444444444444, which are no servers of this cluster and " +
-		"which none of ours hears: they may have a leader of their own, and go on; connect them again, or, if you know that they never " +
-		"come back, carry on with the data of consul-3: kubectl annotate consulcluster consul -n default --overwrite " +
+	lostTwo = "the quorum is lost for good with the volumes of consul-4, consul-5; to carry on with the data of consul-3: " +
+		"kubectl annotate consulcluster consul -n default --overwrite consuloperator.io/accept-loss-of=consul-4,consul-5"
+	lostAndDown = "the quorum is lost for good with the volumes of consul-4; consul-5 may have more than consul-3 has: bring it " +
+		"back, or give it up too: kubectl annotate consulcluster consul -n default --overwrite " +
+		"consuloperator.io/accept-loss-of=consul-4,consul-5"
+	lostStrangers = "there is no quorum without the voters 0f0f0f0f-1111-4222-8333-444444444444, which are no servers of this " +
+		"cluster and which none of ours hears: they may have a leader of their own, and go on; connect them again, or, if you know " +
+		"that they never come back, carry on with the data of consul-3: kubectl annotate consulcluster consul -n default --overwrite " +
 		"consuloperator.io/accept-loss-of=0f0f0f0f-1111-4222-8333-444444444444,consul-4"
 )
 
@@ -74,6 +75,7 @@ func TestWhoIsToBeGivenUp(t *testing.T) {
 	says := func(why reason.Reason, message string) func(*picture) {
 		return func(p *picture) { p.is(metav1.ConditionFalse, why, message) }
 	}
+	unseen := func(p *picture) { p.Status = v1alpha1.ConsulClusterStatus{} }
 	for name, test := range map[string]struct {
 		change func(*picture)
 		given  []string
@@ -81,11 +83,11 @@ func TestWhoIsToBeGivenUp(t *testing.T) {
 		code   int
 	}{
 		"lost":             {change: says(reason.QuorumLost, lostTwo), given: []string{"consul-4", "consul-5"}},
-		"healthy":          {change: func(*picture) {}, err: "not lost for good. The operator says Healthy: all servers are", code: exitFailed},
-		"may come back":    {change: says(reason.NoLeader, "no leader: nobody leads"), err: "The operator says NoLeader: no leader", code: exitFailed},
-		"is coming back":   {change: says(reason.RecoveringQuorum, "consul-3 carries on"), err: "is being recovered already", code: exitFailed},
-		"nobody is named":  {change: says(reason.QuorumLost, "the next step waits until"), err: "does not say which servers", code: exitAttention},
-		"not looked at":    {change: func(p *picture) { p.Status = v1alpha1.ConsulClusterStatus{} }, err: "has not looked", code: exitFailed},
+		"healthy":          {change: func(*picture) {}, err: "not lost for good. The operator says Healthy: all", code: exitFailed},
+		"may come back":    {change: says(reason.NoLeader, "no leader: nobody leads"), err: "says NoLeader: no", code: exitFailed},
+		"is coming back":   {change: says(reason.RecoveringQuorum, "consul-3 carries on"), err: "recovered already", code: exitFailed},
+		"nobody is named":  {change: says(reason.QuorumLost, "the next step waits"), err: "does not say which", code: exitAttention},
+		"not looked at":    {change: unseen, err: "has not looked", code: exitFailed},
 		"an older spec":    {change: func(p *picture) { p.Generation++ }, err: "has not looked", code: exitFailed},
 		"cut off in names": {change: says(reason.QuorumLost, lostTwo+"…"), err: "does not say which servers", code: exitAttention},
 	} {

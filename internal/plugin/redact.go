@@ -33,7 +33,7 @@ func (r *redactor) know(ids ...string) {
 
 // rule replaces what it matches; the groups that its template names stay.
 type rule struct {
-	// hints are words in lower case, one of which is in whatever it matches, so that most texts need not be searched; empty for none.
+	// hints are words in lower case, one of which is in whatever it matches, so that most texts need not be searched.
 	hints    string
 	pattern  *regexp.Regexp
 	template string
@@ -47,37 +47,39 @@ var (
 		{"private key", regexp.MustCompile(`(?:[A-Za-z0-9+/=]{16,}(?:\s|\\[nr])*)*[A-Za-z0-9+/=]*(?:\s|\\[nr])*` +
 			`-----END [A-Z0-9 ]*PRIVATE KEY(?: BLOCK)?-----`), redacted},
 	}
-	// marked are what is known by a mark of its own, or by what stands before it.
+	// marked are what is known by a mark of its own (keys of age, JSON web tokens, those of Amazon, GitHub, GitLab, Slack, Google
+	// and Vault, licenses of HashiCorp, hashes of passwords), or by what stands before it.
 	marked = []rule{
-		{"{", regexp.MustCompile(`(?i)((?:tokens|credentials|passwords|ca_config)\\*["']?\s*[:=]?\s*\{)[^}]*`), "${1}" + redacted},
+		{"tokens|credentials|passwords|ca_config", regexp.MustCompile(
+			`(?i)((?:tokens|credentials|passwords|ca_config)\\*["']?\s*[:=]?\s*\{)[^}]*`),
+			"${1}" + redacted},
 		{"age-", regexp.MustCompile(`(?i)AGE-(?:SECRET-KEY|PLUGIN)-[A-Z0-9-]+`), redacted},
-		{"eyj", regexp.MustCompile(`eyJ[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]*)*`), redacted}, // JSON web tokens
-		{"akia asia abia acca", regexp.MustCompile(`(?:AKIA|ASIA|ABIA|ACCA)[A-Z0-9]{12,}`), redacted},   // Amazon
-		{"gh github_", regexp.MustCompile(`\bgh[opusr]_[A-Za-z0-9]{16,}|\bgithub_pat_\w{16,}`), redacted},
-		{"glpat- xox aiza", regexp.MustCompile(`\bglpat-[\w-]{16,}|\bxox[a-z]-[\w-]{10,}|\bAIza[\w-]{30,}`), redacted}, // GitLab, Slack, Google
-		{"ya29. sg. sk-", regexp.MustCompile(`\bya29\.[\w-]+|\bSG\.[\w-]{10,}\.[\w-]{10,}|\bsk-[\w-]{20,}`), redacted},
-		{"hvs. hvb. hvr. s. b. r.", regexp.MustCompile(`\bhv[sbr]\.[\w-]{16,}|\b[sbr]\.[A-Za-z0-9]{24,}`), redacted}, // Vault
-		{"02mv4uu43bk5", regexp.MustCompile(`02MV4UU43BK5[A-Z0-9]+`), redacted},                                      // licenses of HashiCorp
-		{"$", regexp.MustCompile(`(?i)\$(?:argon2\w*|2[abxy]|[156]|y|7)\$[\w./,=$+-]{8,}`), redacted},                // hashes of passwords
+		{"eyj", regexp.MustCompile(`eyJ[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]*)*`), redacted},
+		{"akia|asia|abia|acca", regexp.MustCompile(`(?:AKIA|ASIA|ABIA|ACCA)[A-Z0-9]{12,}`), redacted},
+		{"gh|github_", regexp.MustCompile(`\bgh[opusr]_[A-Za-z0-9]{16,}|\bgithub_pat_\w{16,}`), redacted},
+		{"glpat-|xox|aiza", regexp.MustCompile(`\bglpat-[\w-]{16,}|\bxox[a-z]-[\w-]{10,}|\bAIza[\w-]{30,}`), redacted},
+		{"ya29.|sg.|sk-", regexp.MustCompile(`\bya29\.[\w-]+|\bSG\.[\w-]{10,}\.[\w-]{10,}|\bsk-[\w-]{20,}`), redacted},
+		{"hvs.|hvb.|hvr.", regexp.MustCompile(`\bhv[sbr]\.[\w-]{16,}`), redacted},
+		{"02mv4uu43bk5", regexp.MustCompile(`02MV4UU43BK5[A-Z0-9]+`), redacted},
+		{"$", regexp.MustCompile(`(?i)\$(?:argon2\w*|2[abxy]|[156]|y|7)\$[\w./,=$+-]{8,}`), redacted},
 		{"://", regexp.MustCompile(`(?i)([a-z][a-z0-9+.-]*://)[^\s/?#"']+@`), "${1}" + redacted + "@"},
-		{"-u --user --proxy-user", regexp.MustCompile(`(?i)((?:^|\s)(?:-u|--user|--proxy-user)[ =]\\*["']?)[^\s:"']+:[^\s"']+`),
+		{"-u|--user|--proxy-user", regexp.MustCompile(`(?i)((?:^|\s)(?:-u|--user|--proxy-user)[ =]\\*["']?)[^\s:"']+:[^\s"']+`),
 			"${1}" + redacted},
 		{"authorization", regexp.MustCompile(`(?i)(authorization\\*["']?\s*[:=]\s*\[?\\*["']?)[^"'\n\]\\]+`), "${1}" + redacted},
 		{"bearer", regexp.MustCompile(`(?i)(bearer\s+)[A-Za-z0-9._~+/=-]{4,}`), "${1}" + redacted},
-		{"passphrase password", regexp.MustCompile(`(?i)((?:passphrase|passwords?)\s*[:=]\s*)[^"'\n\\]+`), "${1}" + redacted}, // blanks too
-		{"token password passphrase secretid", regexp.MustCompile(
+		{"passphrase|password", regexp.MustCompile(`(?i)((?:passphrase|passwords?)\s*[:=]\s*)[^"'\n\\]+`), "${1}" + redacted},
+		{"token|password|passphrase|secretid", regexp.MustCompile(
 			`(?i)\b((?:token|password|passphrase|secretid)s?\s+(?:is\s+)?\\*["'])[^"']+`), "${1}" + redacted},
-		{"encrypt \"key", regexp.MustCompile(`(?i)((?:encrypt|"key")\\*["']?\s*[:=]\s*\\*["'])[^"'\\]+`), "${1}" + redacted},
+		{"encrypt|\"key", regexp.MustCompile(`(?i)((?:encrypt|"key")\\*["']?\s*[:=]\s*\\*["'])[^"'\\]+`), "${1}" + redacted},
 		{"-encrypt", regexp.MustCompile(`(?i)(\s--?encrypt[ =]\\*["']?)[^\s"'\\]+`), "${1}" + redacted},
 	}
-	secretWords = `(?:token|secret|passw(?:or)?d|passphrase|credential|(?:api|access|private|account|gossip|encrypt(?:ion)?)[ _-]?key)`
-	secretHints = "token secret passw passphrase credential key"
+	secretWords = `(?:token|secret|passw(?:or)?d|passphrase|credential|` +
+		`(?:api|access|private|account|gossip|encrypt(?:ion)?)[ _-]?key)`
+	secretHints = "token|secret|passw|passphrase|credential|key"
 	// named is a key, what separates it, and its value: quoted, quoted in a text that is quoted itself, a list, or a word.
 	named = regexp.MustCompile(`(?i)([\w.-]*` + secretWords + `[\w-]*)(\\*["']?\s*[:=]\s*)` +
 		`("(?:[^"\\]|\\.)*"?|\\+"[^"]*"?|'[^']*'?|\[[^\]]*\]?|[^\s"'{\[][^\s"']*)`)
 	flagged = regexp.MustCompile(`(?i)(--?[\w-]*` + secretWords + `[\w-]*)(\s+)(\\*["']?)([^\s"'\\-][^\s"'\\]*)`)
-	padded  = regexp.MustCompile(`[A-Za-z0-9+/_-]{22,}==|[A-Za-z0-9+/_-]{43,}=`)
-	random  = regexp.MustCompile(`[A-Za-z0-9+/_-]{32,}`)
 	uuids   = regexp.MustCompile(`(?i)[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}`)
 	// harmless ends the keys of what only says where a secret is.
 	harmless = regexp.MustCompile(`(?i)(?:names?|refs?|_?files?|_?dirs?|paths?|seconds)$`)
@@ -103,11 +105,46 @@ func (r *redactor) line(text string) string {
 			return g[1] + g[2] + g[3] + redacted
 		})
 	}
-	text = padded.ReplaceAllStringFunc(text, func(found string) string { return unless(!isMixed(found, 1, 0), found) })
-	text = r.ids(text)
-	return random.ReplaceAllStringFunc(text, func(found string) string {
-		return unless(!isMixed(found, 3, 1) || uuids.MatchString(found), found)
-	})
+	return r.words(text)
+}
+
+// words takes out what looks random: words are told apart by hand, since expressions that count are slow.
+func (r *redactor) words(text string) string {
+	var b strings.Builder
+	for text != "" {
+		length := 0
+		for length < len(text) && isWord(text[length]) {
+			length++
+		}
+		padded := length
+		for padded < len(text) && text[padded] == '=' {
+			padded++
+		}
+		b.WriteString(r.word(text[:length], text[length:padded]))
+		if padded == 0 {
+			padded = 1
+			b.WriteByte(text[0])
+		}
+		text = text[padded:]
+	}
+	return b.String()
+}
+
+func isWord(c byte) bool {
+	return c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || c == '+' || c == '/' || c == '_' || c == '-'
+}
+
+// word returns a word, without what may be a secret. Padding is what base64 ends with.
+func (r *redactor) word(word, padding string) string {
+	switch length := len(word); {
+	case length >= 22 && padding == "==" && isMixed(word, 1, 0), length >= 43 && padding == "=" && isMixed(word, 1, 0):
+		return redacted
+	case length >= 36 && uuids.MatchString(word):
+		return r.ids(word) + padding
+	case length >= 32 && isMixed(word, 3, 1):
+		return redacted + padding
+	}
+	return word + padding
 }
 
 func apply(rules []rule, text string) string {
@@ -120,12 +157,9 @@ func apply(rules []rule, text string) string {
 	return text
 }
 
-// hasAny reports whether a text has one of some words.
+// hasAny reports whether a text has one of some words, which bars separate.
 func hasAny(text, words string) bool {
-	if strings.HasPrefix(words, "private key") { // the only one that has a blank in it
-		return strings.Contains(text, "private key")
-	}
-	return slices.ContainsFunc(strings.Fields(words), func(word string) bool { return strings.Contains(text, word) })
+	return slices.ContainsFunc(strings.Split(words, "|"), func(word string) bool { return strings.Contains(text, word) })
 }
 
 // ids replaces the UUIDs that are not known to be harmless by numbers.

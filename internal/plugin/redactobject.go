@@ -21,7 +21,7 @@ var (
 	// configKeys are the keys of Consul's configuration whose values are secrets, or may hold one.
 	configKeys = regexp.MustCompile(`(?i)key|token|secret|passw|passphrase|credential|encrypt|auth|license|headers?$|^ca_config$`)
 	// plainEnv are the variables whose values are shown: nobody knows what the others hold.
-	plainEnv = regexp.MustCompile(`^(?:CONSUL_HTTP_ADDR|CONSUL_HTTP_SSL|CONSUL_GRPC_ADDR|GOMAXPROCS|GOMEMLIMIT|GOGC|GODEBUG|TZ|LANG)$`)
+	plainEnv = regexp.MustCompile(`^(?:CONSUL_HTTP_ADDR|CONSUL_HTTP_SSL|CONSUL_GRPC_ADDR|GOMAXPROCS|GOMEMLIMIT|GOGC|TZ|LANG)$`)
 )
 
 // place is where a value is.

@@ -19,8 +19,8 @@ func (s *session) reportCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "report [CLUSTER]", Args: clusterArgs,
 		Short: "Write what is known of a cluster into a file, for whoever helps you",
-		Long: `Write what is known of a cluster into a ZIP file, for whoever helps you: its objects, events and logs. With --html, also or
-only a page for a browser, with a timeline.
+		Long: `Write what is known of a cluster into a ZIP file, for whoever helps you: its objects, events and logs. With --html
+also, or only, a page for a browser, with a timeline.
 
 Secrets are not read, and what looks like one is taken out of everything. Look at the files before you send them away.
 What you may not read is left out, and README.txt says so.`,
@@ -48,6 +48,9 @@ func (s *session) report(ctx context.Context, args []string, r reporting) error 
 	e, err := s.gather(ctx)
 	if err != nil {
 		return err
+	}
+	if ctx.Err() != nil { // then nothing could be read, and not because of missing rights
+		return ctx.Err()
 	}
 	files, err := e.files(r)
 	if err != nil {

@@ -48,7 +48,8 @@ func known(change func(*evidence)) *evidence {
 	e.events = []corev1.Event{
 		event("Pod", "consul-2", "Killing", "Stopping container consul", "Normal", 30*time.Minute),
 		event("Pod", "consul-3", "Unhealthy", "Readiness probe failed: <500>", "Warning", 24*time.Minute),
-		event("ConsulCluster", "consul", "TransferLeadership", "leadership moved from consul-0 to consul-4 in 24 ms", "Normal", 20*time.Minute),
+		event("ConsulCluster", "consul", "TransferLeadership", "leadership moved from consul-0 to consul-4 in 24 ms", "Normal",
+			20*time.Minute),
 	}
 	e.events[1].Count = 3
 	e.kinds = []objects{{"cluster.yaml", "the ConsulCluster", []client.Object{e.ConsulCluster}}}
@@ -58,7 +59,7 @@ func known(change func(*evidence)) *evidence {
 	}}, e.ConsulCluster)
 	e.secrets = []secretName{{"consul-ca-key", "kubernetes.io/tls"}, {"mine", ""}}
 	e.logs = []logText{{"logs/consul-3-consul.log", "agent: started\n"}}
-	e.miss("nodes.yaml", errors.New(`nodes is forbidden: User "jane" cannot list resource "nodes" in API group "" at the cluster scope`))
+	e.miss("nodes.yaml", errors.New(`nodes is forbidden: User "jane" cannot list resource "nodes" at the cluster scope`))
 	change(e)
 	return e
 }
@@ -134,7 +135,9 @@ func TestOnlySomeOfANodeIsInAReport(t *testing.T) {
 func TestWhatIsAboutACluster(t *testing.T) {
 	g := NewWithT(t)
 	of := func(cluster string) v1alpha1.ConsulSnapshot {
-		return v1alpha1.ConsulSnapshot{ObjectMeta: metav1.ObjectMeta{Name: "of-" + cluster}, Spec: v1alpha1.ConsulSnapshotSpec{ClusterName: cluster}}
+		return v1alpha1.ConsulSnapshot{
+			ObjectMeta: metav1.ObjectMeta{Name: "of-" + cluster}, Spec: v1alpha1.ConsulSnapshotSpec{ClusterName: cluster},
+		}
 	}
 	items := itemsOf(&v1alpha1.ConsulSnapshotList{Items: []v1alpha1.ConsulSnapshot{of("consul"), of("other")}}, "consul")
 	g.Expect(items).To(HaveLen(1))
@@ -221,7 +224,9 @@ func TestThePageShowsWhatIsWrong(t *testing.T) {
 	g := NewWithT(t)
 	html := pageOf(t, "page-lost", known(func(e *evidence) {
 		lostSaying(lostTwo)(&e.picture)
-		e.Status.Failures = []v1alpha1.Failure{{Attempt: "CreatePod consul-6", Reason: string(reason.QuotaExceeded), Message: "no quota"}}
+		e.Status.Failures = []v1alpha1.Failure{{
+			Attempt: "CreatePod consul-6", Reason: string(reason.QuotaExceeded), Message: "no quota",
+		}}
 		e.events = nil
 	}))
 	g.Expect(html).To(ContainSubstring(`<div class="verdict"><b>QuorumLost</b>`))

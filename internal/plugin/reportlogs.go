@@ -3,14 +3,14 @@ package plugin
 import (
 	"context"
 	"encoding/json"
-	"fmt"
+	"errors"
 	"io"
 	"slices"
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	"k8s.io/client-go/kubernetes/typed/core/v1"
+	corev1client "k8s.io/client-go/kubernetes/typed/core/v1"
 	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -33,7 +33,7 @@ func (s *session) gatherLogs(ctx context.Context, e *evidence) error {
 	if err != nil {
 		return err
 	}
-	core, err := v1.NewForConfig(config)
+	core, err := corev1client.NewForConfig(config)
 	if err != nil {
 		return err
 	}
@@ -81,13 +81,13 @@ func (s *session) operators(ctx context.Context) ([]corev1.Pod, error) {
 		err = s.client.List(ctx, &pods, ours, client.InNamespace(usualNamespace))
 	}
 	if err == nil && len(pods.Items) == 0 {
-		err = fmt.Errorf("no pod has the label app.kubernetes.io/name=consul-operator")
+		err = errors.New("no pod has the label app.kubernetes.io/name=consul-operator")
 	}
 	return pods.Items, err
 }
 
 // gatherLogsOf reads the logs of a pod's containers, and of the processes before, if they were restarted.
-func gatherLogsOf(ctx context.Context, core v1.PodsGetter, e *evidence, pod corev1.Pod, file string) {
+func gatherLogsOf(ctx context.Context, core corev1client.PodsGetter, e *evidence, pod corev1.Pod, file string) {
 	for _, status := range slices.Concat(pod.Status.InitContainerStatuses, pod.Status.ContainerStatuses) {
 		read := func(suffix string, options corev1.PodLogOptions) {
 			options.Container, options.TailLines, options.Timestamps = status.Name, ptr.To[int64](tailLines), true
@@ -106,7 +106,7 @@ func gatherLogsOf(ctx context.Context, core v1.PodsGetter, e *evidence, pod core
 	}
 }
 
-func readLog(ctx context.Context, core v1.PodsGetter, pod corev1.Pod, options *corev1.PodLogOptions) (string, error) {
+func readLog(ctx context.Context, core corev1client.PodsGetter, pod corev1.Pod, options *corev1.PodLogOptions) (string, error) {
 	stream, err := core.Pods(pod.Namespace).GetLogs(pod.Name, options).Stream(ctx)
 	if err != nil {
 		return "", err

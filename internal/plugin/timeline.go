@@ -131,7 +131,9 @@ func (e *evidence) serverLane(s scale, name string) lane {
 	label := strings.TrimSpace(string(server.State) + " " + server.Version)
 	hover := fmt.Sprintf("%s: %s, revision %s, since %s", name, label, dash(pod.Labels[v1alpha1.LabelRevision]),
 		clock(pod.CreationTimestamp.Time))
-	drawn := bar{X: x, Y: 8, W: max(2, plotRight-x), H: laneHigh - 14, Class: "state-" + strings.ToLower(string(server.State)), Hover: hover}
+	drawn := bar{
+		X: x, Y: 8, W: max(2, plotRight-x), H: laneHigh - 14, Class: "state-" + strings.ToLower(string(server.State)), Hover: hover,
+	}
 	if drawn.W > float64(len(label))*6.4+14 {
 		drawn.Label, drawn.LabelX = label, x+7
 	}

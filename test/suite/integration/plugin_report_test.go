@@ -65,7 +65,7 @@ func TestAReportHasNoSecrets(t *testing.T) {
 	html, err := os.ReadFile(page)
 	s.Expect(err).NotTo(HaveOccurred())
 	files["page"] = string(html)
-	for _, name := range []string{"README.txt", "cluster.yaml", "pods.yaml", "claims.yaml", "budgets.yaml", "secrets.txt", "nodes.yaml"} {
+	for _, name := range []string{"README.txt", "cluster.yaml", "pods.yaml", "claims.yaml", "secrets.txt", "nodes.yaml"} {
 		s.Expect(files).To(HaveKey(name))
 	}
 	for _, server := range s.cluster().Status.Servers {
