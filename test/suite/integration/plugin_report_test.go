@@ -60,7 +60,7 @@ func TestAReportHasNoSecrets(t *testing.T) {
 	archive, page := filepath.Join(t.TempDir(), "report.zip"), filepath.Join(t.TempDir(), "report.html")
 	code, printed := s.plugin("report", "reported", "--output-file="+archive, "--html="+page)
 	s.Expect(code).To(Equal(0))
-	s.Expect(printed).To(ContainSubstring("Look at it before you send it away"))
+	s.Expect(printed).To(ContainSubstring("Look at it before you send"))
 	files := s.unzip(archive)
 	html, err := os.ReadFile(page)
 	s.Expect(err).NotTo(HaveOccurred())
