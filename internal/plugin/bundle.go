@@ -145,7 +145,7 @@ func eventLines(events []corev1.Event) string {
 		if event.Count > 1 {
 			times = fmt.Sprintf(" (%d times)", event.Count)
 		}
-		fmt.Fprintf(&b, "%s %s %s %s/%s%s: %s\n", when(event).UTC().Format(time.RFC3339), event.Type, event.Reason,
+		fmt.Fprintf(&b, "%s %s %s %s/%s%s: %s\n", happened(event).UTC().Format(time.RFC3339), event.Type, event.Reason,
 			strings.ToLower(event.InvolvedObject.Kind), event.InvolvedObject.Name, times, event.Message)
 	}
 	return b.String()

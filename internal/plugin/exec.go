@@ -18,7 +18,7 @@ import (
 func (s *session) execCommand() *cobra.Command {
 	server := ""
 	cmd := &cobra.Command{
-		Use: "exec [CLUSTER] [--server NAME] -- COMMAND...", DisableFlagsInUseLine: true,
+		Use: "exec [CLUSTER] [--pod NAME] -- COMMAND...", DisableFlagsInUseLine: true,
 		Short: "Run a command beside the leader, such as consul members",
 		Long: `Run a command in the pod of the leader, or of the server that is named. What it reads, prints and returns is passed on.
 
@@ -27,7 +27,7 @@ commands in pods may do everything in Consul. There is no terminal: for a shell,
 
 The exit code is that of the command.`,
 		Example: `  kubectl consul exec -- consul operator raft list-peers
-  kubectl consul exec consul --server consul-4 -- consul info
+  kubectl consul exec consul --pod consul-4 -- consul info
   echo hello | kubectl consul exec -- consul kv put greeting -`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			names, words, err := splitAtDash(args, cmd.ArgsLenAtDash())
@@ -37,7 +37,7 @@ The exit code is that of the command.`,
 			return s.exec(cmd.Context(), names, server, words)
 		},
 	}
-	cmd.Flags().StringVar(&server, "server", "", "the server; the leader by default")
+	cmd.Flags().StringVar(&server, "pod", "", "the server; the leader by default")
 	return cmd
 }
 

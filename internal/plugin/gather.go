@@ -149,12 +149,12 @@ func (e *evidence) about(all []corev1.Event) []corev1.Event {
 		_, isServer := resources.Serial(e.Name, event.InvolvedObject.Name)
 		return !names[event.InvolvedObject.Name] && !isServer
 	})
-	slices.SortStableFunc(events, func(a, b corev1.Event) int { return when(a).Compare(when(b)) })
+	slices.SortStableFunc(events, func(a, b corev1.Event) int { return happened(a).Compare(happened(b)) })
 	return events
 }
 
-// when is when something happened last.
-func when(event corev1.Event) time.Time {
+// happened is when something happened last.
+func happened(event corev1.Event) time.Time {
 	for _, at := range []time.Time{event.LastTimestamp.Time, event.EventTime.Time, event.FirstTimestamp.Time} {
 		if event.Series != nil && event.Series.LastObservedTime.After(at) {
 			at = event.Series.LastObservedTime.Time

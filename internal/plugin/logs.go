@@ -55,7 +55,7 @@ With --follow, servers that come later are followed as well.`,
 	cmd.Flags().DurationVar(&o.since, "since", 0, "leave out what is older, such as 10m")
 	cmd.Flags().Int64Var(&o.tail, "tail", -1, "only so many of the last lines of each server")
 	cmd.Flags().BoolVarP(&o.follow, "follow", "f", false, "go on until Ctrl-C")
-	cmd.Flags().StringVar(&o.server, "server", "", "one server only")
+	cmd.Flags().StringVar(&o.server, "pod", "", "one server only")
 	return cmd
 }
 

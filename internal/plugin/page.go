@@ -87,7 +87,7 @@ func (e *evidence) newPage(r *redactor) (*page, error) {
 	}
 	for _, event := range slices.Backward(clean.events) {
 		p.Events = append(p.Events, eventRow{
-			At: clock(when(event)), Reason: event.Reason, Message: repeated(event), Warning: event.Type == corev1.EventTypeWarning,
+			At: clock(happened(event)), Reason: event.Reason, Message: repeated(event), Warning: event.Type == corev1.EventTypeWarning,
 			About: strings.ToLower(event.InvolvedObject.Kind) + "/" + event.InvolvedObject.Name,
 		})
 	}

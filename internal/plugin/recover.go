@@ -32,7 +32,7 @@ func (s *session) recoverCommand() *cobra.Command {
 	var r recovering
 	cmd := &cobra.Command{
 		Use: "recover [CLUSTER]", Args: clusterArgs,
-		Short: "Give up the servers that a lost quorum has lost for good, and carry on with what is left",
+		Short: "Carry on without the servers that a lost quorum has lost",
 		Long: `Give up the servers that a lost quorum has lost for good, and carry on with what is left.
 
 It shows what is lost and what is left, asks, and tells the operator which servers you give up. Writes that only those
@@ -100,7 +100,7 @@ func toGiveUp(c *v1alpha1.ConsulCluster) ([]string, error) {
 // changed while the person was thinking.
 func (s *session) giveUp(ctx context.Context, given []string) (past string, err error) {
 	changed := false
-	before, err := s.change(ctx, false, func(c *v1alpha1.ConsulCluster) {
+	before, err := s.change(ctx, forReal, func(c *v1alpha1.ConsulCluster) {
 		now, err := toGiveUp(c)
 		if changed = err != nil || !slices.Equal(now, given); !changed {
 			metav1.SetMetaDataAnnotation(&c.ObjectMeta, v1alpha1.AnnotationAcceptLoss, strings.Join(given, ","))

@@ -76,8 +76,8 @@ var (
 	secretWords = `(?:token|secret|passw(?:or)?d|passphrase|credential|` +
 		`(?:api|access|private|account|gossip|encrypt(?:ion)?)[ _-]?key)`
 	secretHints = "token|secret|passw|passphrase|credential|key"
-	// named is a key, what separates it, and its value: quoted, quoted in a text that is quoted itself, a list, or a word.
-	named = regexp.MustCompile(`(?i)([\w.-]*` + secretWords + `[\w-]*)(\\*["']?\s*[:=]\s*)` +
+	// bySecretName is a key, what separates it, and its value: quoted, quoted in a text that is quoted itself, a list, or a word.
+	bySecretName = regexp.MustCompile(`(?i)([\w.-]*` + secretWords + `[\w-]*)(\\*["']?\s*[:=]\s*)` +
 		`("(?:[^"\\]|\\.)*"?|\\+"[^"]*"?|'[^']*'?|\[[^\]]*\]?|[^\s"'{\[][^\s"']*)`)
 	flagged = regexp.MustCompile(`(?i)(--?[\w-]*` + secretWords + `[\w-]*)(\s+)(\\*["']?)([^\s"'\\-][^\s"'\\]*)`)
 	uuids   = regexp.MustCompile(`(?i)[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}`)
@@ -92,13 +92,13 @@ func (r *redactor) text(text string) string { return r.line(apply(privateKeys, t
 func (r *redactor) line(text string) string {
 	text = apply(marked, text)
 	if hasAny(strings.ToLower(text), secretHints) {
-		text = replaced(named, text, func(g []string) string {
+		text = substituted(bySecretName, text, func(g []string) string {
 			if harmless.MatchString(g[1]) || strings.HasPrefix(g[3], redacted) {
 				return g[0]
 			}
 			return g[1] + g[2] + quotedLike(g[3])
 		})
-		text = replaced(flagged, text, func(g []string) string {
+		text = substituted(flagged, text, func(g []string) string {
 			if harmless.MatchString(g[1]) || strings.HasPrefix(g[4], redacted) {
 				return g[0]
 			}
@@ -177,7 +177,7 @@ func (r *redactor) ids(text string) string {
 }
 
 // replaced replaces each match by what is made of its groups.
-func replaced(pattern *regexp.Regexp, text string, by func(groups []string) string) string {
+func substituted(pattern *regexp.Regexp, text string, by func(groups []string) string) string {
 	return pattern.ReplaceAllStringFunc(text, func(found string) string { return by(pattern.FindStringSubmatch(found)) })
 }
 

@@ -99,7 +99,7 @@ func TestWhatIsInAReport(t *testing.T) {
 	golden(t, "report-versions", files["versions.txt"])
 	golden(t, "report-secrets", files["secrets.txt"])
 	g.Expect(files["cluster.yaml"]).To(HavePrefix("---\napiVersion: consuloperator.io/v1alpha1\nkind: ConsulCluster\n"))
-	g.Expect(files["cluster.yaml"]).To(ContainSubstring("id: 8f2c3c0e-1111-5222-8333-000000000003"), "ids of servers can be read")
+	g.Expect(files["cluster.yaml"]).To(ContainSubstring("id: 8f2c3c0e-1111-5222-8333-000000000000"), "ids of servers can be read")
 	g.Expect(files["cluster.yaml"]).To(ContainSubstring("uid: 0c0c0c0c-0000-4000-8000-00000000000c"))
 	g.Expect(files).To(HaveKey("report.html"))
 	g.Expect(files).To(HaveKey("logs/consul-3-consul.log"))

@@ -32,7 +32,7 @@ func TestWrongUsage(t *testing.T) {
 		{[]string{"rotate", "consul", "everything"}, "cannot be rotated"},
 		{[]string{"upgrade"}, "say VERSION"},
 		{[]string{"exec", "consul", "members"}, "say the command behind --"},
-		{[]string{"exec", "consul", "--server", "consul-0", "--"}, "say the command behind --"},
+		{[]string{"exec", "consul", "--pod", "consul-0", "--"}, "say the command behind --"},
 		{[]string{"logs", "--since", "10ms"}, "--since is at least 1s"},
 		{[]string{"logs", "--tail", "-2"}, "--tail is no negative number"},
 		{[]string{"token", "a", "b"}, "one ConsulCluster at a time"},

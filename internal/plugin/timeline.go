@@ -72,7 +72,7 @@ func (s scale) shows(at time.Time) bool { return !at.Before(s.from) }
 func (e *evidence) scale() scale {
 	first := e.at.Add(-usuallyShown)
 	if len(e.events) > 0 {
-		first = when(e.events[0])
+		first = happened(e.events[0])
 	}
 	shown := max(e.at.Sub(first), leastShown)
 	return scale{e.at.Add(-shown - shown/20), e.at}
@@ -168,7 +168,7 @@ func (e *evidence) marks(s scale, about func(corev1.ObjectReference) bool) (mark
 		if event.Type == corev1.EventTypeWarning {
 			class = "warning"
 		}
-		at := when(event)
+		at := happened(event)
 		marks = append(marks, mark{s.x(at), class, fmt.Sprintf("%s %s: %s", clock(at), event.Reason, repeated(event))})
 	}
 	return marks

@@ -122,7 +122,7 @@ func (p *person) readsLogs() {
 	p.Expect(all).To(MatchRegexp(`(?m)^\* ` + p.cluster().Status.Leader + ` .* cluster leadership acquired$`))
 	for _, server := range p.servers() {
 		p.Expect(all).To(ContainSubstring("  " + server + "  "))
-		p.Expect(p.prints("logs", p.Key.Name, "--server="+server)).NotTo(MatchRegexp(`(?m)^[* ] (?:` + p.others(server) + `) `))
+		p.Expect(p.prints("logs", p.Key.Name, "--pod="+server)).NotTo(MatchRegexp(`(?m)^[* ] (?:` + p.others(server) + `) `))
 	}
 	last, stamps := time.Time{}, stamp.FindAllStringSubmatch(all, -1)
 	p.Expect(len(stamps)).To(BeNumerically(">", 10))
@@ -132,7 +132,7 @@ func (p *person) readsLogs() {
 		p.Expect(at).To(BeTemporally(">", last.Add(-time.Second)), "the order of time, in which an agent may be wrong by an instant")
 		last = at
 	}
-	code, _, errOut := p.typed("logs", p.Key.Name, "--server=reached-99")
+	code, _, errOut := p.typed("logs", p.Key.Name, "--pod=reached-99")
 	p.Expect(code).To(Equal(failed))
 	p.Expect(errOut).To(ContainSubstring("there is no server reached-99; there are: " + strings.Join(p.servers(), ", ")))
 	code, _, _ = p.typed("logs", p.Key.Name, "--since=1ms")
