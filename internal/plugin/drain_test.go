@@ -159,9 +159,9 @@ func onlyIn(key string, operator corev1.NodeSelectorOperator, values ...string) 
 	}}}
 }
 
-func spread(skew, domains int32, same ...string) []corev1.TopologySpreadConstraint {
+func spread(domains int32, same ...string) []corev1.TopologySpreadConstraint {
 	return []corev1.TopologySpreadConstraint{{
-		TopologyKey: corev1.LabelTopologyZone, MaxSkew: skew, MinDomains: &domains, WhenUnsatisfiable: corev1.DoNotSchedule,
+		TopologyKey: corev1.LabelTopologyZone, MaxSkew: 1, MinDomains: &domains, WhenUnsatisfiable: corev1.DoNotSchedule,
 		LabelSelector:  &metav1.LabelSelector{MatchLabels: map[string]string{v1alpha1.LabelCluster: "consul"}},
 		MatchLabelKeys: same,
 	}}
@@ -202,23 +202,23 @@ func TestWhichNodesMayTakeAServer(t *testing.T) {
 			t.Affinity = strictly(corev1.LabelTopologyZone)
 		}, "", map[string]int{unfitApart: 3}},
 		"spread over the zones that there are": {func(_ *draining, t *v1alpha1.PodTemplate) {
-			t.TopologySpreadConstraints = spread(1, 3)
+			t.TopologySpreadConstraints = spread(3)
 		}, "node1 node3 node4", nil},
 		"spread over the zones, of which one has more": {func(d *draining, t *v1alpha1.PodTemplate) {
-			t.TopologySpreadConstraints = spread(1, 3)
+			t.TopologySpreadConstraints = spread(3)
 			d.pods[2].Spec.NodeName = "node4"
 		}, "node3", map[string]int{unfitSpread: 2}},
 		"spread over more zones than there are": {func(_ *draining, t *v1alpha1.PodTemplate) {
-			t.TopologySpreadConstraints = spread(1, 4)
+			t.TopologySpreadConstraints = spread(4)
 		}, "", map[string]int{unfitSpread: 3}},
 		"spread, each revision by itself": {func(d *draining, t *v1alpha1.PodTemplate) {
-			t.TopologySpreadConstraints = spread(1, 4, v1alpha1.LabelRevision)
+			t.TopologySpreadConstraints = spread(4, v1alpha1.LabelRevision)
 			for i := range d.pods {
 				d.pods[i].Labels[v1alpha1.LabelRevision] = "older"
 			}
 		}, "node1 node3 node4", nil},
-		"a wish to be spread": {func(d *draining, t *v1alpha1.PodTemplate) {
-			t.TopologySpreadConstraints = spread(1, 9)
+		"a wish to be spread": {func(_ *draining, t *v1alpha1.PodTemplate) {
+			t.TopologySpreadConstraints = spread(9)
 			t.TopologySpreadConstraints[0].WhenUnsatisfiable = corev1.ScheduleAnyway
 		}, "node1 node3 node4", nil},
 	} {

@@ -191,13 +191,6 @@ func quotedLike(value string) string {
 	return quote + redacted + end
 }
 
-// unless is what was found, if that is harmless.
-func unless(isHarmless bool, found string) string {
-	if isHarmless {
-		return found
-	}
-	return redacted
-}
 
 // isMixed reports whether a word has upper and lower case letters and digits, as what is random has, and names have not.
 func isMixed(word string, letters, digits int) bool {

@@ -18,7 +18,7 @@ func (s *session) reportCommand() *cobra.Command {
 	var r reporting
 	cmd := &cobra.Command{
 		Use: "report [CLUSTER]", Args: clusterArgs,
-		Short: "Write what is known of a cluster into a file, for whoever helps you",
+		Short: "Write what is known of a cluster into a file, for support",
 		Long: `Write what is known of a cluster into a ZIP file, for whoever helps you: its objects, events and logs. With --html
 also, or only, a page for a browser, with a timeline.
 

@@ -201,7 +201,7 @@ func pageOf(t *testing.T, name string, e *evidence) string {
 	}
 	want, err := os.ReadFile(file)
 	g.Expect(err).NotTo(HaveOccurred())
-	g.Expect(got == string(want)).To(BeTrue(), "the page is not %s: -args -update writes it anew", file)
+	g.Expect(got).To(Equal(string(want)), "the page is not %s: -args -update writes it anew", file)
 	return got
 }
 

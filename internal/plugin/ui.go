@@ -144,7 +144,7 @@ func (s *session) connected(ctx context.Context, pod *corev1.Pod, port int, open
 		return err
 	case <-gone:
 		cancel()
-		<-t.lost // its port is free again
+		_ = <-t.lost // ended by us: its port is free again
 		return nil
 	}
 }

@@ -41,6 +41,7 @@ func TestKubectlConsulReachesConsul(t *testing.T) {
 	s.put("greeting", "old")
 	p.saves()
 	p.readsLogs()
+	p.ownDoing = "was deleted while it is a Raft peer" // to replace a server is to delete its claim
 	p.followsLogs()
 	s.end(1)
 	s.put("greeting", "new")
@@ -150,11 +151,11 @@ func (p *person) followsLogs() {
 	ctx, stop := context.WithCancel(p.t.Context())
 	defer stop()
 	out, ended := gbytes.NewBuffer(), make(chan int, 1)
-	line := p.line("logs", p.Key.Name, "--follow", "--tail=0")
+	line := p.line("logs", p.Key.Name, "--follow", "--tail=1")
 	streams := genericiooptions.IOStreams{In: strings.NewReader(""), Out: out, ErrOut: gbytes.NewBuffer()}
 	go func() { ended <- plugin.Run(ctx, streams, "test", line) }()
 	former := p.cluster().Status.Leader
-	time.Sleep(2 * time.Second) // it begins at the end of the logs
+	p.Eventually(out, "10s").Should(gbytes.Say(former), "it has begun")
 	p.patch(annotated(v1alpha1.AnnotationTransferLeadership, ""))
 	p.until("another server leads", func(c *v1alpha1.ConsulCluster) bool {
 		_, asked := c.Annotations[v1alpha1.AnnotationTransferLeadership]
