@@ -20,8 +20,8 @@ func (s *session) drainCommand() *cobra.Command {
 	check := false
 	cmd := &cobra.Command{
 		Use: "drain NODE", Args: nodeArg,
-		Short: "Say how to drain a node, and with --check what the drain would meet",
-		Long: `Say how to drain a node, and with --check what the drain would meet. It drains nothing itself: kubectl drain does, and
+		Short: "Say how to drain a node, and what that would meet",
+		Long: `Say how to drain a node, and what that would meet. It drains nothing itself: kubectl drain does, and
 the operator moves the servers of the node first.
 
 With --check, exit code 3 if the drain would wait for a person.`,

@@ -191,7 +191,6 @@ func quotedLike(value string) string {
 	return quote + redacted + end
 }
 
-
 // isMixed reports whether a word has upper and lower case letters and digits, as what is random has, and names have not.
 func isMixed(word string, letters, digits int) bool {
 	upper, lower, numbers := 0, 0, 0

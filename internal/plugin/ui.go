@@ -144,7 +144,7 @@ func (s *session) connected(ctx context.Context, pod *corev1.Pod, port int, open
 		return err
 	case <-gone:
 		cancel()
-		_ = <-t.lost // ended by us: its port is free again
+		<-t.lost //nolint:errcheck // it was ended by us: its port is free again
 		return nil
 	}
 }
