@@ -88,7 +88,12 @@ func (s *session) transferCommand() *cobra.Command {
 	var f following
 	cmd := &cobra.Command{
 		Use: "transfer [CLUSTER] [SERVER]", Short: "Hand leadership over, to the best candidate or to a server",
-		Args: cobra.MaximumNArgs(2),
+		Args: func(cmd *cobra.Command, args []string) error {
+			if len(args) > 2 {
+				return usage("say CLUSTER and SERVER: %s", cmd.UseLine())
+			}
+			return nil
+		},
 		Example: `  kubectl consul transfer
   kubectl consul transfer consul consul-7`,
 		RunE: func(cmd *cobra.Command, args []string) error {

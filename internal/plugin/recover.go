@@ -63,7 +63,7 @@ func (s *session) recoverQuorum(ctx context.Context, args []string, r recovering
 	if r.dryRun {
 		return nil
 	}
-	if err := s.confirm(fmt.Sprintf("Give up %s for good?", enumerated(given)), r.yes); err != nil {
+	if err := s.confirm(ctx, fmt.Sprintf("Give up %s for good?", enumerated(given)), r.yes); err != nil {
 		return err
 	}
 	if r.past, err = s.giveUp(ctx, given); err != nil {

@@ -70,7 +70,7 @@ var rights = map[string][]Right{
 	},
 	"version": {
 		readClusters,
-		{Group: "apps", Resource: "deployments", Verbs: []string{"list"}, For: "the version of the operator; in all namespaces"},
+		{Resource: "pods", Verbs: []string{"list"}, For: "the version of the operator; in all namespaces"},
 	},
 	"logs": {readClusters, listPods, {Resource: "pods/log", Verbs: []string{"get"}}},
 	"exec": {readClusters, listPods, {Resource: "pods/exec", Verbs: []string{"create", "get"}}},

@@ -41,6 +41,9 @@ func Run(ctx context.Context, streams genericiooptions.IOStreams, version string
 	if err == nil {
 		return exitOK
 	}
+	if errors.Is(err, context.Canceled) && ctx.Err() != nil { // Ctrl-C, of which a person need not be told
+		return exitInterrupted
+	}
 	if text := err.Error(); text != "" {
 		fmt.Fprintln(streams.ErrOut, "error: "+text)
 	}
@@ -77,6 +80,12 @@ func newRoot(streams genericiooptions.IOStreams, version string) *cobra.Command 
 		Use: "kubectl-consul", Short: "Show and steer Consul clusters", Long: long,
 		Annotations:  map[string]string{cobra.CommandDisplayNameAnnotation: "kubectl consul"},
 		SilenceUsage: true, SilenceErrors: true,
+		Args: func(_ *cobra.Command, args []string) error {
+			if len(args) > 0 {
+				return usage("unknown command %q; see kubectl consul --help", args[0])
+			}
+			return nil
+		},
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	root.SetIn(streams.In)

@@ -139,6 +139,14 @@ func isTerminal(stream any) bool {
 	return ok && term.IsTerminal(int(file.Fd())) //nolint:gosec // a file descriptor is small
 }
 
+// noArgs is for commands that take none.
+func noArgs(_ *cobra.Command, args []string) error {
+	if len(args) > 0 {
+		return usage("it takes no arguments: %s", strings.Join(args, " "))
+	}
+	return nil
+}
+
 // clusterArgs is for commands that take the name of the cluster, or none.
 func clusterArgs(_ *cobra.Command, args []string) error {
 	if len(args) > 1 {

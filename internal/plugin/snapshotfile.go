@@ -145,7 +145,7 @@ func (s *session) restoreFile(ctx context.Context, args []string, o restoring) e
 		return err
 	}
 	fmt.Fprint(s.Out, planOfRestoreFile(c, o.from, contentsOf(contents, info.Size())))
-	if err := s.confirm("Replace all data?", o.yes); err != nil {
+	if err := s.confirm(ctx, "Replace all data?", o.yes); err != nil {
 		return err
 	}
 	ctx, cancel := context.WithCancel(ctx)

@@ -71,7 +71,7 @@ func (s *session) restore(ctx context.Context, args []string, name string, o res
 		return err
 	}
 	fmt.Fprint(s.Out, planOfRestore(c, snapshot, o.skipSnapshot, time.Now()))
-	if err := s.confirm("Replace all data?", o.yes); err != nil {
+	if err := s.confirm(ctx, "Replace all data?", o.yes); err != nil {
 		return err
 	}
 	restore := &v1alpha1.ConsulRestore{}

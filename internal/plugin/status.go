@@ -135,7 +135,7 @@ func render(p picture, now time.Time, wide bool) string {
 		fmt.Fprintf(&b, "\nNot all agree on %s\n%s\n%s\n", cmp.Or(d.Name, d.ID), wrapped(d.Problem, 2), wrapped(d.Action, 2))
 	}
 	if ready.Status != metav1.ConditionTrue {
-		b.WriteString("\nWhat it means, and what you can do: kubectl consul explain\n")
+		fmt.Fprintf(&b, "\nWhat it means, and what you can do:\n  kubectl consul explain %s -n %s\n", p.Name, p.Namespace)
 	}
 	return b.String()
 }

@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -65,7 +64,7 @@ func (s *session) upgrade(ctx context.Context, args []string, version string, u 
 	if u.dryRun {
 		return nil
 	}
-	if err := s.confirm("Upgrade?", u.yes); err != nil {
+	if err := s.confirm(ctx, "Upgrade?", u.yes); err != nil {
 		return err
 	}
 	if _, err := s.change(ctx, forReal, change); err != nil {
@@ -119,7 +118,7 @@ func planOf(c *v1alpha1.ConsulCluster, version string, skipSnapshot bool) string
 var errNotConfirmed = errors.New("nothing was changed")
 
 // confirm asks a person at a terminal; elsewhere --yes has to be given.
-func (s *session) confirm(question string, yes bool) error {
+func (s *session) confirm(ctx context.Context, question string, yes bool) error {
 	if yes {
 		return nil
 	}
@@ -127,13 +126,18 @@ func (s *session) confirm(question string, yes bool) error {
 		return usage("nobody can be asked here: give --yes, or --dry-run to see the plan only")
 	}
 	fmt.Fprintf(s.Out, "\n%s [y/N] ", question)
-	answer, err := bufio.NewReader(s.In).ReadString('\n')
-	if err != nil && !errors.Is(err, io.EOF) {
-		return err
+	answered := make(chan string, 1)
+	go func() { // it ends with the program, if nobody answers
+		answer, _ := bufio.NewReader(s.In).ReadString('\n') // none is no
+		answered <- strings.ToLower(strings.TrimSpace(answer))
+	}()
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case answer := <-answered:
+		if answer == "y" || answer == "yes" {
+			return nil
+		}
+		return errNotConfirmed
 	}
-	switch strings.ToLower(strings.TrimSpace(answer)) {
-	case "y", "yes":
-		return nil
-	}
-	return errNotConfirmed
 }

@@ -7,7 +7,6 @@ import (
 	"slices"
 
 	"github.com/spf13/cobra"
-	appsv1 "k8s.io/api/apps/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/consul-operator/consul-operator/api/v1alpha1"
@@ -16,7 +15,7 @@ import (
 func (s *session) versionCommand() *cobra.Command {
 	only := false
 	cmd := &cobra.Command{
-		Use: "version", Args: cobra.NoArgs, Short: "Show the versions of plugin, operator and clusters",
+		Use: "version", Args: noArgs, Short: "Show the versions of plugin, operator and clusters",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			fmt.Fprintf(s.Out, "plugin    %s (%s/%s, %s)\n", s.version, runtime.GOOS, runtime.GOARCH, runtime.Version())
 			if only {
@@ -25,13 +24,12 @@ func (s *session) versionCommand() *cobra.Command {
 			if err := s.connect(); err != nil {
 				return err
 			}
-			var operators appsv1.DeploymentList
-			its := client.MatchingLabels{"app.kubernetes.io/name": "consul-operator"}
-			if err := s.client.List(cmd.Context(), &operators, its); err != nil {
+			operators, err := s.operators(cmd.Context())
+			if err != nil {
 				fmt.Fprintf(s.ErrOut, "the operator is not shown: %v\n", err)
 			}
-			for _, operator := range operators.Items {
-				for _, container := range operator.Spec.Template.Spec.Containers {
+			for _, operator := range operators {
+				for _, container := range operator.Spec.Containers {
 					fmt.Fprintf(s.Out, "operator  %s (%s/%s)\n", container.Image, operator.Namespace, operator.Name)
 				}
 			}
