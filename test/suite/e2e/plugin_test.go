@@ -38,7 +38,7 @@ var _ = Describe("kubectl consul", Ordered, ContinueOnFailure, func() {
 		Expect(none.code).To(Equal(1))
 		Expect(none.errOut).To(Equal("Error! No key exists at: nothing\n"), "it says what went wrong, and nobody else does")
 		for _, server := range c.get().Status.Servers {
-			Expect(c.plugin("", "exec", "--pod", server.Name, "--", "consul", "info").out).To(ContainSubstring("known_servers = 3"))
+			Expect(c.plugin("", "exec", "--pod", server.Name, "--", "consul", "info").out).To(ContainSubstring("num_peers = 2"))
 		}
 		Expect(c.plugin("", "exec", "--", "no-such-command").code).NotTo(BeZero())
 	})
