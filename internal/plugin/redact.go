@@ -176,7 +176,7 @@ func (r *redactor) ids(text string) string {
 	})
 }
 
-// replaced replaces each match by what is made of its groups.
+// substituted has each match replaced by what is made of its groups.
 func substituted(pattern *regexp.Regexp, text string, by func(groups []string) string) string {
 	return pattern.ReplaceAllStringFunc(text, func(found string) string { return by(pattern.FindStringSubmatch(found)) })
 }
