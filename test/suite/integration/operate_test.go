@@ -217,6 +217,7 @@ func TestBadSpecsNeverHurtAndAreTakenBack(t *testing.T) {
 // cluster is not idle while autopilot doubts a server, as it does where a busy machine keeps a follower waiting for
 // 200 ms; so one quiet window of three has to be there. An operator that polls has none.
 func TestIdleClusterCostsNothing(t *testing.T) {
+	longAlone(t) // each day TestIdleClusterCostsLessThanTwoCallsAMinute counts the calls
 	s := begin(t, shared, "idle", func(*v1alpha1.ConsulClusterSpec) {})
 	s.Load.Stop()
 	s.Lock.Stop()

@@ -63,10 +63,16 @@ func run(m *testing.M) int {
 // long marks a story that takes minutes: make test leaves it to make test-all.
 func long(t *testing.T) {
 	t.Helper()
+	longAlone(t)
+	t.Parallel()
+}
+
+// longAlone marks one that is told alone.
+func longAlone(t *testing.T) {
+	t.Helper()
 	if testing.Short() {
 		t.Skip("it takes long: make test-all and make test-stories tell it")
 	}
-	t.Parallel()
 }
 
 func say(line string) { fmt.Printf("    %s\n", line) }
