@@ -127,21 +127,36 @@ func TestReadFindsDamage(t *testing.T) {
 	}
 }
 
-// Each byte counts: no change of one is overlooked, but for those that gzip ignores.
+// Each byte counts: no change of one is overlooked, but where the archive is the same once it is unpacked. Gzip has a time and the
+// like in its header, and some bits of compressed data mean nothing; which ones differs from run to run.
 func TestReadFindsEachChange(t *testing.T) {
 	g := NewWithT(t)
 	state := stateOf(record{2, map[string]any{"Key": "a", "Value": []byte("b")}})
 	whole := archiveOf(metaOf(state), packed{fileState, state})
-	ignored := []int{3, 4, 5, 6, 7, 8, 9} // in gzip's header: whether it is text, time, flags and system
+	unpacked := gunzip(whole)
+	g.Expect(unpacked).NotTo(BeEmpty())
 	for i := range whole {
-		if slices.Contains(ignored, i) {
-			continue
-		}
 		changed := slices.Clone(whole)
 		changed[i] ^= 1
+		if bytes.Equal(gunzip(changed), unpacked) {
+			continue
+		}
 		_, err := Read(bytes.NewReader(changed))
 		g.Expect(err).To(HaveOccurred(), "byte %d of %d", i, len(whole))
 	}
+}
+
+// gunzip unpacks what is whole; nil if it is not.
+func gunzip(archive []byte) []byte {
+	reader, err := gzip.NewReader(bytes.NewReader(archive))
+	if err != nil {
+		return nil
+	}
+	unpacked, err := io.ReadAll(reader)
+	if err != nil {
+		return nil
+	}
+	return unpacked
 }
 
 func FuzzRead(f *testing.F) {
