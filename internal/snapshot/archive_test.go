@@ -127,8 +127,8 @@ func TestReadFindsDamage(t *testing.T) {
 	}
 }
 
-// Each byte counts: no change of one is overlooked, but where the archive is the same once it is unpacked. Gzip has a time and the
-// like in its header, and some bits of compressed data mean nothing; which ones differs from run to run.
+// Each byte counts: no change of one is overlooked, but where the archive is the same once it is unpacked. Gzip has a time and
+// the like in its header, and some bits of compressed data mean nothing; which ones differs from run to run.
 func TestReadFindsEachChange(t *testing.T) {
 	g := NewWithT(t)
 	state := stateOf(record{2, map[string]any{"Key": "a", "Value": []byte("b")}})
